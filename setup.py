@@ -1,0 +1,71 @@
+"""Build the compiled kernels; everything else is said in pyproject.toml."""
+
+import os
+import sys
+import tempfile
+from glob import glob
+
+if sys.version_info < (3, 11):
+    sys.exit("fastconv needs Python 3.11 or newer; this is Python %d.%d." % sys.version_info[:2])
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+from setuptools.errors import CCompilerError, CompileError, LinkError
+
+# -fno-math-errno and -fno-trapping-math change no result; they let the compiler use vector
+# instructions in loops with comparisons and square roots. No -march: a wheel runs everywhere.
+COMPILE_ARGS = ["-O3", "-fno-math-errno", "-fno-trapping-math"]
+
+PROBE = "int main(void) { return 0; }\n"
+OPENMP_PROBE = "#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n"
+
+
+class BuildKernels(build_ext):
+    """build_ext that asks the compiler what it can do before it compiles the kernels."""
+
+    def build_extensions(self):
+        if not self.builds(PROBE, []):
+            command = " ".join(getattr(self.compiler, "compiler", ["cc"])[:1])
+            sys.exit(
+                f"fastconv: no working C compiler was found (tried '{command}'); install gcc or "
+                "clang (on Debian and Ubuntu: apt install gcc; on macOS: xcode-select --install)."
+            )
+        openmp = ["-fopenmp"] if self.builds(OPENMP_PROBE, ["-fopenmp"]) else []
+        if not openmp:
+            print("fastconv: this compiler has no OpenMP; the kernels will use one thread.")
+        for extension in self.extensions:
+            extension.extra_compile_args += COMPILE_ARGS + openmp
+            extension.extra_link_args += openmp
+        super().build_extensions()
+
+    def builds(self, source, flags):
+        """Tell whether `source` compiles and links with `flags`."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "probe.c")
+            with open(path, "w") as file:
+                file.write(source)
+            try:
+                objects = self.compiler.compile([path], output_dir=folder, extra_postargs=flags)
+                self.compiler.link_executable(
+                    objects, os.path.join(folder, "probe"), extra_postargs=flags
+                )
+            except (CCompilerError, CompileError, LinkError):
+                return False
+        return True
+
+
+HEADERS = sorted(glob("fastconv/csrc/*.h"))
+MODULES = ["_threads", "_kernels", "_pooling", "_activations"]
+
+setup(
+    ext_modules=cythonize(
+        [
+            Extension(f"fastconv.{name}", [f"fastconv/{name}.pyx"], depends=HEADERS)
+            for name in MODULES
+        ],
+        build_dir="build/cython",
+        compiler_directives={"language_level": 3},
+    ),
+    cmdclass={"build_ext": BuildKernels},
+)
