@@ -1,0 +1,51 @@
+"""Convolutions that train a CNN, on the CPU, for NumPy arrays.
+
+The rooms, each imported when it is first used:
+
+functional
+    Stateless operations on arrays: convolution and its gradients, pooling, full connection,
+    activations, losses.
+layers
+    Parameters, forward and backward, with the names of torch.nn.
+models
+    LeNet-5 and its relatives, ready to train.
+training
+    Optimizers, data sets, the training loop, checkpoints.
+reference
+    The same operations as slow, readable definitions that import NumPy alone.
+"""
+
+from importlib import import_module
+from typing import Any
+
+from fastconv._kernels import isa
+from fastconv._threads import get_num_threads, openmp, set_num_threads
+
+_ROOMS = ("functional", "layers", "models", "reference", "training")
+
+__all__ = [
+    "__version__",
+    "functional",
+    "get_num_threads",
+    "isa",
+    "layers",
+    "models",
+    "openmp",
+    "reference",
+    "set_num_threads",
+    "training",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _ROOMS:
+        return import_module(f"fastconv.{name}")
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("fastconv")
+    raise AttributeError(f"module 'fastconv' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

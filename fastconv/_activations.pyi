@@ -1,0 +1,6 @@
+from collections.abc import Callable, Mapping
+
+# Fused functions: one compiled function for each of the C types "float" and "double".
+relu_backward: Mapping[str, Callable[..., None]]
+sigmoid_backward: Mapping[str, Callable[..., None]]
+tanh_backward: Mapping[str, Callable[..., None]]

@@ -1,0 +1,297 @@
+"""Arguments as users write them, made uniform or refused with a sentence that says what is wrong.
+
+Nothing behind the public edge checks again: what passes here is a native, aligned array of float32
+or float64, a tuple of integers with one entry for each axis, or a padding that `_geometry` knows.
+"""
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastconv._geometry import PADDING_WORDS, Ints, Padding, axis_name
+
+Array: TypeAlias = NDArray[np.floating[Any]]
+
+FLOAT32 = np.dtype(np.float32)
+FLOAT64 = np.dtype(np.float64)
+INT64 = np.dtype(np.int64)
+
+MAX_INT = 2**62
+
+
+def array(name: str, value: object) -> Array:
+    """Return `value` as a native, aligned array of float32 or float64; it is copied if need be.
+
+    Raises
+    ------
+    TypeError
+        If `value` is not a NumPy array, is masked, or holds anything else.
+    """
+    # Nearly every call ends here: the two dtypes are single objects in every NumPy array.
+    if (
+        type(value) is np.ndarray
+        and (value.dtype is FLOAT32 or value.dtype is FLOAT64)
+        and value.flags.aligned
+    ):
+        return value
+    plain = _plain_array(name, value)
+    native = plain.dtype.newbyteorder("=")
+    if native != FLOAT32 and native != FLOAT64:
+        raise TypeError(f"{name} must have dtype float32 or float64, got {plain.dtype}")
+    dtype = FLOAT32 if native == FLOAT32 else FLOAT64
+    if plain.dtype == dtype and plain.flags.aligned:
+        return plain.view(dtype)
+    return plain.astype(dtype)
+
+
+def indices(name: str, value: object) -> NDArray[np.int64]:
+    """Return `value` as a native, aligned array of int64; it is copied if need be.
+
+    Raises
+    ------
+    TypeError
+        If `value` is not a NumPy array, is masked, or holds anything else.
+    """
+    plain = _plain_array(name, value)
+    if plain.dtype.newbyteorder("=") != INT64:
+        raise TypeError(f"{name} must have dtype int64, got {plain.dtype}")
+    return np.require(plain, INT64, "A")
+
+
+def _plain_array(name: str, value: object) -> NDArray[Any]:
+    """Return `value` as a plain ndarray without copying."""
+    if not isinstance(value, np.ndarray):
+        raise TypeError(f"{name} must be a numpy.ndarray, got {type(value).__name__}")
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(f"{name} must be a plain numpy.ndarray, got a masked array")
+    return np.asarray(value)
+
+
+def same_dtype(name: str, value: Array, other_name: str, other: Array) -> None:
+    """Refuse two arrays of different dtypes.
+
+    Raises
+    ------
+    TypeError
+        If the dtypes differ.
+    """
+    if value.dtype != other.dtype:
+        raise TypeError(
+            f"{name} must have the dtype of {other_name}, {other.dtype}, got {value.dtype}"
+        )
+
+
+def same_shape(name: str, value: NDArray[Any], expected: Ints, formula: str) -> None:
+    """Refuse an array whose shape is not the expected one; `formula` says where that comes from.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ.
+    """
+    if value.shape != expected:
+        raise ValueError(f"{name} must have shape {formula} = {expected}, got {value.shape}")
+
+
+def integer(name: str, value: object, minimum: int) -> int:
+    """Return `value` as a Python integer of at least `minimum`.
+
+    Raises
+    ------
+    TypeError
+        If `value` is not an integer (a bool is not).
+    ValueError
+        If it is too small, or larger than any array.
+    """
+    if type(value) is not int:
+        if not isinstance(value, int | np.integer) or isinstance(value, bool):
+            raise TypeError(f"{name} must be an integer, got {_described(value)}")
+        value = int(value)
+    if value < minimum:
+        raise ValueError(f"{name} must be at least {minimum}, got {value}")
+    if value > MAX_INT:
+        raise ValueError(f"{name} must be at most {MAX_INT}, got {value}")
+    return value
+
+
+def integers(name: str, value: object, axes: int, minimum: int) -> Ints:
+    """Return one integer for each axis from an integer, a 1-tuple, or a tuple with one each.
+
+    Raises
+    ------
+    TypeError
+        If `value` is neither an integer nor a sequence of integers.
+    ValueError
+        If there are too many or too few, or one is less than `minimum`.
+    """
+    if isinstance(value, tuple | list):
+        if len(value) not in (1, axes):
+            raise ValueError(
+                f"{name} must be an integer or have one for each of {_axis_list(axes)}, "
+                f"got {value!r}"
+            )
+        entries = value if len(value) == axes else [value[0]] * axes
+        return tuple(integer(f"{name}[{i}]", entry, minimum) for i, entry in enumerate(entries))
+    if not isinstance(value, int | np.integer) or isinstance(value, bool):
+        raise TypeError(f"{name} must be an integer or a tuple of {axes}, got {_described(value)}")
+    return (integer(name, value, minimum),) * axes
+
+
+def padding(name: str, value: object, axes: int, words: tuple[str, ...] = PADDING_WORDS) -> Padding:
+    """Return a padding word, or one (before, after) pair for each axis.
+
+    Raises
+    ------
+    TypeError
+        If `value` has none of the forms that a padding can have.
+    ValueError
+        If a word is unknown, a number negative, or the number of entries wrong.
+    """
+    if isinstance(value, str):
+        if value not in words:
+            raise ValueError(
+                f"{name} must be one of {', '.join(map(repr, words))}, or numbers, got {value!r}"
+            )
+        return value
+    if isinstance(value, tuple | list) and any(isinstance(entry, tuple | list) for entry in value):
+        if len(value) not in (1, axes):
+            raise ValueError(
+                f"{name} must have one (before, after) pair for each of {_axis_list(axes)}, "
+                f"got {value!r}"
+            )
+        for entry in value:
+            if not isinstance(entry, tuple | list) or len(entry) != 2:
+                raise ValueError(
+                    f"{name} must have one (before, after) pair for each of {_axis_list(axes)}, "
+                    f"got {value!r}"
+                )
+        pairs = tuple(
+            (
+                integer(f"{name}[{i}][0]", before, 0),
+                integer(f"{name}[{i}][1]", after, 0),
+            )
+            for i, (before, after) in enumerate(value)
+        )
+        return pairs if len(pairs) == axes else pairs * axes
+    return tuple((pad, pad) for pad in integers(name, value, axes, 0))
+
+
+def size(name: str, value: object, axes: int) -> Ints:
+    """Return a shape (N, C, *spatial) or (C, *spatial) as integers.
+
+    Raises
+    ------
+    TypeError
+        If `value` is not a sequence of integers.
+    ValueError
+        If it has the wrong length or a negative entry.
+    """
+    if not isinstance(value, tuple | list):
+        raise TypeError(f"{name} must be a tuple of integers, got {_described(value)}")
+    if len(value) not in (axes + 1, axes + 2):
+        raise ValueError(f"{name} must be {_batch_or_not(axes)}, got {value!r}")
+    return tuple(integer(f"{name}[{i}]", entry, 0) for i, entry in enumerate(value))
+
+
+def rank(name: str, value: NDArray[Any], axes: int) -> None:
+    """Refuse an array that is neither a batch (N, C, *spatial) nor one sample (C, *spatial).
+
+    Raises
+    ------
+    ValueError
+        If the number of dimensions is another.
+    """
+    if value.ndim not in (axes + 1, axes + 2):
+        raise ValueError(
+            f"{name} must be {_batch_or_not(axes)}, got {value.ndim}-D with shape {value.shape}"
+        )
+
+
+def output(out: object, shape: Ints, dtype: np.dtype[Any], *inputs: NDArray[Any]) -> Array:
+    """Return an array to write a result into: a new one, `out`, or a stand-in for `out`.
+
+    The stand-in is for an `out` that shares memory with an input; `deliver` copies it over.
+
+    Raises
+    ------
+    TypeError
+        If `out` is not an array.
+    ValueError
+        If it has another shape or dtype, cannot be written to, is not native and aligned, or its
+        planes (the last two axes) are not contiguous; or if a new array would be too large.
+    """
+    if out is None:
+        try:
+            return np.empty(shape, dtype)
+        except ValueError:
+            raise ValueError(f"a result of shape {shape} is larger than any array") from None
+    plain = _writeable(out, shape, dtype)
+    expected = dtype.itemsize
+    for axis in range(plain.ndim - 1, max(plain.ndim - 3, -1), -1):
+        if plain.shape[axis] > 1 and plain.strides[axis] != expected:
+            raise ValueError(
+                f"out must have contiguous planes, its last two axes; strides are {plain.strides}"
+            )
+        expected *= plain.shape[axis]
+    if any(np.may_share_memory(plain, value) for value in inputs):
+        return np.empty(shape, dtype)
+    return plain
+
+
+def elementwise(out: object, like: Array) -> Array:
+    """Return an array for the result of NumPy's own loops: a new one, or `out` as it is.
+
+    NumPy takes any strides and copies what overlaps.
+
+    Raises
+    ------
+    TypeError
+        If `out` is not an array.
+    ValueError
+        If it has another shape or dtype, cannot be written to, or is not native and aligned.
+    """
+    return (
+        np.empty(like.shape, like.dtype) if out is None else _writeable(out, like.shape, like.dtype)
+    )
+
+
+def _writeable(out: object, shape: Ints, dtype: np.dtype[Any]) -> Array:
+    """Return `out` if a result of this shape and dtype can be written into it."""
+    if not isinstance(out, np.ndarray) or isinstance(out, np.ma.MaskedArray):
+        raise TypeError(f"out must be a numpy.ndarray, got {type(out).__name__}")
+    if out.shape != shape:
+        raise ValueError(f"out must have the result's shape {shape}, got {out.shape}")
+    if out.dtype != dtype:
+        raise ValueError(f"out must have the result's dtype {dtype}, got {out.dtype}")
+    if not (out.flags.writeable and out.flags.aligned):
+        raise ValueError("out must be writeable and aligned")
+    return out
+
+
+def deliver(result: Array, out: object) -> Array:
+    """Return `out` with the result in it, or the result where there is no `out`."""
+    if out is None:
+        return result
+    assert isinstance(out, np.ndarray)
+    if not np.may_share_memory(result, out):
+        out[...] = result
+    return out
+
+
+def _axis_list(axes: int) -> str:
+    names = [axis_name(axis, axes) for axis in range(axes)]
+    return f"the {axes} axes {', '.join(names)}" if axes > 1 else f"the axis {names[0]}"
+
+
+def _batch_or_not(axes: int) -> str:
+    names = ", ".join(axis_name(axis, axes) for axis in range(axes))
+    return f"(N, C, {names}) or (C, {names})"
+
+
+def _described(value: object) -> str:
+    """Return the type, and for short values the value itself."""
+    if isinstance(value, Sequence | int | float) and len(repr(value)) < 40:
+        return f"{type(value).__name__} {value!r}"
+    return type(value).__name__

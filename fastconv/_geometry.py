@@ -1,0 +1,387 @@
+"""The sizes of convolutions and poolings: the only home of shape formulas.
+
+Everything here works on tuples with one entry for each spatial axis, of any length, and on Python
+integers, which do not overflow. Arguments are normalised already (see `_check`), with one
+exception: padding may still be a word, because a word means a number only beside the sizes.
+
+The formulas are those of V. Dumoulin and F. Visin, "A guide to convolution arithmetic for deep
+learning", arXiv 1603.07285.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import gcd
+
+Ints = tuple[int, ...]
+Pair = tuple[int, int]
+Pairs = tuple[Pair, ...]
+Padding = str | Pairs
+
+PADDING_WORDS = ("valid", "same", "same_lower", "full")
+
+# The kernels count positions in 64 bits; half of that leaves room for every sum of two.
+MAX_EXTENT = 2**62
+
+
+def axis_name(axis: int, axes: int) -> str:
+    """Return the letter of a spatial axis: D, H, W counted from the last one."""
+    return "DHW"[3 - axes + axis]
+
+
+def output_size(size: int, kernel: int, stride: int, padding: Pair, dilation: int) -> int:
+    """Return the number of window positions on one axis, or 0 where no window fits.
+
+    (size + before + after - dilation*(kernel - 1) - 1) // stride + 1
+    """
+    room = size + sum(padding) - dilation * (kernel - 1) - 1
+    return room // stride + 1 if room >= 0 else 0
+
+
+def ceil_output_size(size: int, kernel: int, stride: int, padding: Pair, dilation: int) -> int:
+    """Return the number of window positions where the last window may hang over the end.
+
+    A last window that begins behind the input and the padding before it does not count (the rule
+    of torch's poolings; ONNX and Caffe have others).
+    """
+    room = size + sum(padding) - dilation * (kernel - 1) - 1
+    count = -(-room // stride) + 1
+    if (count - 1) * stride >= size + padding[0]:
+        count -= 1
+    return max(count, 0)
+
+
+def resolve_padding(
+    padding: Padding, size: Ints, kernel: Ints, stride: Ints, dilation: Ints
+) -> Pairs:
+    """Turn a padding word into one (before, after) pair for each axis."""
+    if not isinstance(padding, str):
+        return padding
+    pairs: list[Pair] = []
+    for n, k, s, d in zip(size, kernel, stride, dilation, strict=True):
+        reach = d * (k - 1)
+        if padding == "valid":
+            pairs.append((0, 0))
+        elif padding == "full":
+            pairs.append((reach, reach))
+        else:
+            # The windows that give ceil(n / s) positions, and the odd cell after (or before).
+            total = max((-(-n // s) - 1) * s + reach + 1 - n, 0)
+            less, more = total // 2, total - total // 2
+            pairs.append((less, more) if padding == "same" else (more, less))
+    return tuple(pairs)
+
+
+def fit_windows(
+    name: str,
+    size: Ints,
+    kernel: Ints,
+    stride: Ints,
+    padding: Padding,
+    dilation: Ints,
+    sizer: Callable[[int, int, int, Pair, int], int] = output_size,
+) -> tuple[Pairs, Ints]:
+    """Return the padding in numbers and the output size of windows that slide over an input.
+
+    Raises
+    ------
+    ValueError
+        If no window fits on some axis (`name` says whose windows they are), or the padded input
+        is too large to count in.
+    """
+    pairs = resolve_padding(padding, size, kernel, stride, dilation)
+    out_size = tuple(map(sizer, size, kernel, stride, pairs, dilation))
+    for axis, (n, k, (before, after), d, out) in enumerate(
+        zip(size, kernel, pairs, dilation, out_size, strict=True)
+    ):
+        extent = n + before + after
+        on_axis = f"on axis {axis_name(axis, len(size))}"
+        if out == 0:
+            raise ValueError(
+                f"{name} is larger than the padded input {on_axis}: dilation*(kernel - 1) + 1 = "
+                f"{d}*({k} - 1) + 1 = {d * (k - 1) + 1}, but size + before + after = "
+                f"{n} + {before} + {after} = {extent}"
+            )
+        if extent > MAX_EXTENT:
+            raise ValueError(
+                f"the padded input {on_axis} is too large: size + before + after = {extent}, "
+                f"at most {MAX_EXTENT}"
+            )
+    return pairs, out_size
+
+
+def transposed_size(
+    size: Ints, kernel: Ints, stride: Ints, padding: Pairs, output_padding: Ints, dilation: Ints
+) -> Ints:
+    """Return the output size of a transposed convolution.
+
+    (size - 1)*stride - before - after + dilation*(kernel - 1) + output_padding + 1
+
+    Examples
+    --------
+    >>> transposed_size((4,), (3,), (2,), ((1, 1),), (1,), (1,))
+    (8,)
+    """
+    sizes = []
+    for axis, (n, k, s, (before, after), extra, d) in enumerate(
+        zip(size, kernel, stride, padding, output_padding, dilation, strict=True)
+    ):
+        name = axis_name(axis, len(size))
+        if extra >= max(s, d):
+            raise ValueError(
+                f"output_padding on axis {name} must be less than the stride or the dilation, "
+                f"max({s}, {d}), got {extra}"
+            )
+        out = (n - 1) * s - before - after + d * (k - 1) + extra + 1
+        if out < 1:
+            raise ValueError(
+                f"the output size on axis {name} would be {out}: (size - 1)*stride - before - "
+                f"after + dilation*(kernel - 1) + output_padding + 1 = ({n} - 1)*{s} - {before} - "
+                f"{after} + {d}*({k} - 1) + {extra} + 1"
+            )
+        sizes.append(out)
+    return tuple(sizes)
+
+
+@dataclass(frozen=True, slots=True)
+class ConvGeometry:
+    """All the sizes of one convolution; `padding` holds (before, after) pairs."""
+
+    batch: int
+    groups: int
+    in_channels: int
+    out_channels: int
+    in_size: Ints
+    kernel: Ints
+    stride: Ints
+    padding: Pairs
+    dilation: Ints
+    out_size: Ints
+
+    @property
+    def input_shape(self) -> Ints:
+        """Shape of the input: (N, C, *spatial)."""
+        return (self.batch, self.in_channels, *self.in_size)
+
+    @property
+    def weight_shape(self) -> Ints:
+        """Shape of the weights: (K, C/groups, *kernel)."""
+        return (self.out_channels, self.in_channels // self.groups, *self.kernel)
+
+    @property
+    def output_shape(self) -> Ints:
+        """Shape of the output: (N, K, *spatial)."""
+        return (self.batch, self.out_channels, *self.out_size)
+
+
+def conv_geometry(
+    input_shape: Ints,
+    weight_shape: Ints,
+    stride: Ints,
+    padding: Padding,
+    dilation: Ints,
+    groups: int,
+) -> ConvGeometry:
+    """Return the geometry of a convolution, or say what does not fit.
+
+    Raises
+    ------
+    ValueError
+        If the channels do not agree with the groups, a size is zero where it must not be, or the
+        kernel is larger than the padded input.
+
+    Examples
+    --------
+    >>> conv_geometry((8, 1, 28, 28), (6, 1, 5, 5), (1, 1), "valid", (1, 1), 1).out_size
+    (24, 24)
+    """
+    batch, in_channels, *spatial = input_shape
+    out_channels, group_channels, *taps = weight_shape
+    in_size, kernel = tuple(spatial), tuple(taps)
+    if not all(weight_shape):
+        raise ValueError(f"weight must have no axis of size 0, got shape {weight_shape}")
+    if out_channels % groups:
+        raise ValueError(
+            f"weight: its {out_channels} output channels cannot be split into {groups} groups"
+        )
+    if in_channels != group_channels * groups:
+        raise ValueError(
+            f"input must have weight.shape[1]*groups = {group_channels}*{groups} = "
+            f"{group_channels * groups} channels, got {in_channels} (input shape {input_shape}, "
+            f"weight shape {weight_shape})"
+        )
+    pairs, out_size = fit_windows("weight", in_size, kernel, stride, padding, dilation)
+    # On an axis with one window, or a kernel of one tap, the stride or dilation moves nothing.
+    return ConvGeometry(
+        batch,
+        groups,
+        in_channels,
+        out_channels,
+        in_size,
+        kernel,
+        tuple(1 if out == 1 else s for s, out in zip(stride, out_size, strict=True)),
+        pairs,
+        tuple(1 if k == 1 else d for d, k in zip(dilation, kernel, strict=True)),
+        out_size,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """On one axis, the input positions first, first + step, ... and the taps that reach them.
+
+    Their gradient is a correlation of stride 1: the residual, padded by `before` zeros (cropped
+    where that is negative), with the taps `taps` in this (falling) order, `dilation` apart.
+    """
+
+    positions: slice
+    count: int
+    taps: tuple[int, ...]
+    before: int
+    dilation: int
+
+
+def input_gradient_phases(
+    size: int, kernel: int, stride: int, before: int, dilation: int
+) -> tuple[Phase, ...]:
+    """Split one axis of the input by its phase to the stride.
+
+    Output o and tap r reach the input position i where o*stride + r*dilation = i + before. For the
+    positions i = first + m*stride, the taps that can reach them are those with r*dilation =
+    first + before (modulo the stride): every (stride/g)-th, g = gcd(dilation, stride); and from
+    one of them to the next, o falls by dilation/g. So each phase is a dense convolution with a
+    part of the turned kernel, and the zeros between the residuals are never multiplied.
+
+    Examples
+    --------
+    >>> for phase in input_gradient_phases(5, 3, 2, 0, 1):
+    ...     print(phase.positions, phase.taps, phase.before)
+    slice(0, None, 2) (2, 0) 1
+    slice(1, None, 2) (1,) 0
+    """
+    hop = stride // gcd(dilation, stride)
+    reach = dilation // gcd(dilation, stride)
+    phases = []
+    for first in range(min(stride, size)):
+        start = first + before
+        taps = range(kernel)
+        taps = taps[_first_tap(start, hop, dilation, stride, kernel) :: hop]
+        # The residual that the first of these taps brings to the position `first`.
+        offset = (start - taps[0] * dilation) // stride if taps else 0
+        phases.append(
+            Phase(
+                positions=slice(first, None, stride),
+                count=-(-(size - first) // stride),
+                taps=tuple(reversed(taps)),
+                before=(len(taps) - 1) * reach - offset,
+                dilation=reach,
+            )
+        )
+    return tuple(phases)
+
+
+def _first_tap(start: int, hop: int, dilation: int, stride: int, kernel: int) -> int:
+    """Return the first tap with (start - tap*dilation) % stride == 0, or `kernel` if none has."""
+    for tap in range(min(hop, kernel)):
+        if (start - tap * dilation) % stride == 0:
+            return tap
+    return kernel
+
+
+@dataclass(frozen=True, slots=True)
+class PoolGeometry:
+    """All the sizes of one pooling; `padding` holds (before, after) pairs."""
+
+    in_size: Ints
+    kernel: Ints
+    stride: Ints
+    padding: Pairs
+    dilation: Ints
+    out_size: Ints
+
+
+def pool_geometry(
+    in_size: Ints,
+    kernel: Ints,
+    stride: Ints,
+    padding: Padding,
+    dilation: Ints,
+    ceil_mode: bool,
+) -> PoolGeometry:
+    """Return the geometry of a pooling, or say what does not fit.
+
+    Raises
+    ------
+    ValueError
+        If the window is larger than the padded input, or the padding is more than half a window.
+
+    Examples
+    --------
+    >>> pool_geometry((24, 24), (2, 2), (2, 2), "valid", (1, 1), False).out_size
+    (12, 12)
+    """
+    if not all(in_size):
+        raise ValueError(f"input must have no spatial axis of size 0, got sizes {in_size}")
+    sizer = ceil_output_size if ceil_mode else output_size
+    pairs, out_size = fit_windows("kernel_size", in_size, kernel, stride, padding, dilation, sizer)
+    for axis, (k, pair, d) in enumerate(zip(kernel, pairs, dilation, strict=True)):
+        span = d * (k - 1) + 1
+        if max(pair) > span // 2:
+            raise ValueError(
+                f"padding on axis {axis_name(axis, len(in_size))} must be at most half the window, "
+                f"(dilation*(kernel_size - 1) + 1)//2 = {span // 2}, got {max(pair)}"
+            )
+    return PoolGeometry(in_size, kernel, stride, pairs, dilation, out_size)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """One position of a pooling window on one axis.
+
+    `first` is the first input position inside, `inside` their number, and `counted` the number of
+    cells including the padding, but not what hangs over it by ceil_mode.
+    """
+
+    first: int
+    inside: int
+    counted: int
+
+
+def pool_windows(geometry: PoolGeometry) -> tuple[tuple[Window, ...], ...]:
+    """Return the windows of each axis.
+
+    Raises
+    ------
+    ValueError
+        If a window would hold no input position.
+    """
+    tables = []
+    for axis, (n, k, s, (before, after), d, out) in enumerate(
+        zip(
+            geometry.in_size,
+            geometry.kernel,
+            geometry.stride,
+            geometry.padding,
+            geometry.dilation,
+            geometry.out_size,
+            strict=True,
+        )
+    ):
+        table = []
+        for position in range(out):
+            start = position * s - before
+            places = range(start, start + d * k, d)
+            inside = places[-(start // d) if start < 0 else 0 : _count_below(places, n)]
+            if not inside:
+                raise ValueError(
+                    f"a window on axis {axis_name(axis, len(geometry.in_size))} holds no input "
+                    f"position: size {n}, kernel_size {k}, stride {s}, padding {(before, after)}, "
+                    f"dilation {d}"
+                )
+            table.append(Window(inside[0], len(inside), _count_below(places, n + after)))
+        tables.append(tuple(table))
+    return tuple(tables)
+
+
+def _count_below(places: range, end: int) -> int:
+    """Return how many of the rising `places` lie before `end`."""
+    return min(max(-((places.start - end) // places.step), 0), len(places))

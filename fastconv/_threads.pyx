@@ -1,0 +1,144 @@
+"""How many threads the kernels use: one number for the process."""
+
+import os
+
+cdef extern from *:
+    """
+    #ifdef _OPENMP
+    #define FASTCONV_OPENMP 1
+    #else
+    #define FASTCONV_OPENMP 0
+    #endif
+    """
+    bint FASTCONV_OPENMP
+
+# Multiply-adds that pay for one more thread: waking and joining a thread costs about 3 us, and a
+# core does this many in about as long.
+cdef double GRAIN = 65536.0
+
+cdef int _num_threads = 1
+cdef bint _forked = False
+
+
+cdef int threads_for(double work) noexcept nogil:
+    """Return the number of threads for a loop of `work` multiply-adds."""
+    # libgomp's threads do not survive a fork, and waiting for them hangs the child.
+    if _forked or not FASTCONV_OPENMP or work < 2.0 * GRAIN:
+        return 1
+    cdef double worth = work / GRAIN
+    return _num_threads if worth > _num_threads else <int>worth
+
+
+def set_num_threads(n):
+    """Set the number of threads that the kernels of this process use.
+
+    Parameters
+    ----------
+    n : int
+        At least 1. More than the machine has cores is allowed. Small work stays on the
+        calling thread whatever the number.
+
+    Raises
+    ------
+    TypeError
+        If `n` is not an integer.
+    ValueError
+        If `n` is less than 1 or more than 1024.
+
+    Examples
+    --------
+    >>> import fastconv
+    >>> before = fastconv.get_num_threads()
+    >>> fastconv.set_num_threads(2)
+    >>> fastconv.get_num_threads()
+    2
+    >>> fastconv.set_num_threads(before)
+    """
+    global _num_threads
+    if isinstance(n, bool) or not hasattr(n, "__index__"):
+        raise TypeError(f"n must be an integer, got {type(n).__name__}")
+    count = n.__index__()
+    if not 1 <= count <= 1024:
+        raise ValueError(f"n must be between 1 and 1024, got {count}")
+    _num_threads = count
+
+
+def get_num_threads():
+    """Return the number of threads that the kernels use.
+
+    The default is the environment variable FASTCONV_NUM_THREADS, else OMP_NUM_THREADS, else the
+    cores this process may use (its affinity and its control group's quota). Without OpenMP, and
+    in a child after a fork, one thread computes whatever this number says.
+
+    Returns
+    -------
+    int
+
+    Examples
+    --------
+    >>> import fastconv
+    >>> fastconv.get_num_threads() >= 1
+    True
+    """
+    return _num_threads
+
+
+def openmp():
+    """Tell whether the kernels were compiled with OpenMP; without it they use one thread.
+
+    Returns
+    -------
+    bool
+    """
+    return bool(FASTCONV_OPENMP)
+
+
+def _environment_threads(name):
+    """Return the number that the environment variable `name` holds, or None."""
+    text = os.environ.get(name, "")
+    # OMP_NUM_THREADS may be a list, one number for each level of nested loops.
+    first = text.split(",")[0].strip()
+    return int(first) if first.isdigit() and 1 <= int(first) <= 1024 else None
+
+
+def _quota_cores():
+    """Return the cores that the control group's quota allows, or None."""
+    # Control groups version 2 (cpu.max: "quota period" or "max period"), then version 1.
+    try:
+        with open("/sys/fs/cgroup/cpu.max") as file:
+            quota, period = file.read().split()
+    except (OSError, ValueError):
+        try:
+            with open("/sys/fs/cgroup/cpu/cpu.cfs_quota_us") as file:
+                quota = file.read().strip()
+            with open("/sys/fs/cgroup/cpu/cpu.cfs_period_us") as file:
+                period = file.read().strip()
+        except OSError:
+            return None
+    if not (quota.isdigit() and period.isdigit() and int(period)):
+        return None
+    return max(1, -(-int(quota) // int(period)))
+
+
+def _default_threads():
+    """Return the number of threads to begin with."""
+    for name in ("FASTCONV_NUM_THREADS", "OMP_NUM_THREADS"):
+        count = _environment_threads(name)
+        if count is not None:
+            return count
+    if hasattr(os, "sched_getaffinity"):
+        cores = len(os.sched_getaffinity(0))
+    else:
+        cores = os.cpu_count() or 1
+    return min(cores, _quota_cores() or cores, 1024)
+
+
+def _after_fork_in_child():
+    """Keep a forked child away from the thread pool that it did not inherit."""
+    global _forked
+    _forked = True
+
+
+set_num_threads(_default_threads())
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
