@@ -1,0 +1,81 @@
+"""Stateless operations on NumPy arrays, with the names and arguments of torch.nn.functional.
+
+Arrays are (N, C, H, W) or (C, H, W), float32 or float64, with any strides. Each function that
+returns an array takes `out=`, an array to write into.
+"""
+
+from fastconv.functional.activations import (
+    dropout,
+    dropout_backward,
+    leaky_relu,
+    leaky_relu_backward,
+    log_softmax,
+    log_softmax_backward,
+    relu,
+    relu_backward,
+    sigmoid,
+    sigmoid_backward,
+    softmax,
+    softmax_backward,
+    tanh,
+    tanh_backward,
+)
+from fastconv.functional.conv import (
+    conv2d,
+    conv2d_backward,
+    conv2d_bias,
+    conv2d_input,
+    conv2d_weight,
+)
+from fastconv.functional.linear import linear, linear_backward
+from fastconv.functional.losses import (
+    cross_entropy,
+    cross_entropy_backward,
+    half_squared_error,
+    half_squared_error_backward,
+    mse_loss,
+    mse_loss_backward,
+)
+from fastconv.functional.pooling import (
+    avg_pool2d,
+    avg_pool2d_backward,
+    max_pool2d,
+    max_pool2d_backward,
+)
+from fastconv.functional.unfold import fold, unfold
+
+__all__ = [
+    "avg_pool2d",
+    "avg_pool2d_backward",
+    "conv2d",
+    "conv2d_backward",
+    "conv2d_bias",
+    "conv2d_input",
+    "conv2d_weight",
+    "cross_entropy",
+    "cross_entropy_backward",
+    "dropout",
+    "dropout_backward",
+    "fold",
+    "half_squared_error",
+    "half_squared_error_backward",
+    "leaky_relu",
+    "leaky_relu_backward",
+    "linear",
+    "linear_backward",
+    "log_softmax",
+    "log_softmax_backward",
+    "max_pool2d",
+    "max_pool2d_backward",
+    "mse_loss",
+    "mse_loss_backward",
+    "relu",
+    "relu_backward",
+    "sigmoid",
+    "sigmoid_backward",
+    "softmax",
+    "softmax_backward",
+    "tanh",
+    "tanh_backward",
+    "unfold",
+]

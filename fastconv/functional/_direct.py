@@ -1,0 +1,140 @@
+"""The algorithm "direct": the compiled loops of `_kernels`, called with views of the arrays.
+
+The kernels have three spatial axes and an axis of groups; fewer axes are axes of size 1 in front.
+The input gradient is a correlation, too: of the residual with the turned kernels, phase by phase
+where the stride is more than 1.
+"""
+
+from itertools import product
+
+import numpy as np
+
+from fastconv import _kernels
+from fastconv._check import Array
+from fastconv._geometry import ConvGeometry, Ints, input_gradient_phases
+
+# Looking the dtype's kernel up by name saves Cython's search through the arguments, about 1 us.
+_CORRELATE = {
+    np.dtype(np.float32): _kernels.correlate["float"],
+    np.dtype(np.float64): _kernels.correlate["double"],
+}
+_CORRELATE_WEIGHT = {
+    np.dtype(np.float32): _kernels.correlate_weight["float"],
+    np.dtype(np.float64): _kernels.correlate_weight["double"],
+}
+
+
+def _triple(values: Ints, fill: int) -> Ints:
+    """Put `fill` in front for the missing axes."""
+    return (fill,) * (3 - len(values)) + values
+
+
+def _befores(geometry: ConvGeometry) -> Ints:
+    return _triple(tuple(before for before, _ in geometry.padding), 0)
+
+
+def _split(maps: Array, groups: int) -> Array:
+    """View (N, C, *spatial) as (N, G, C/G, D, H, W)."""
+    n, channels, *spatial = maps.shape
+    return maps.reshape(n, groups, channels // groups, *_triple(tuple(spatial), 1))
+
+
+def _split_weight(weight: Array, groups: int) -> Array:
+    """View (K, C/G, *kernel) as (G, K/G, C/G, T, R, S)."""
+    outputs, inputs, *kernel = weight.shape
+    return weight.reshape(groups, outputs // groups, inputs, *_triple(tuple(kernel), 1))
+
+
+def forward(
+    geometry: ConvGeometry, input: Array, weight: Array, bias: Array | None, output: Array
+) -> None:
+    """Write the convolution into `output`."""
+    groups = geometry.groups
+    _CORRELATE[input.dtype](
+        _split(input, groups),
+        _split_weight(weight, groups),
+        None if bias is None else bias.reshape(groups, -1),
+        _split(output, groups),
+        _triple(geometry.stride, 1),
+        _befores(geometry),
+        _triple(geometry.dilation, 1),
+    )
+
+
+def input_gradient(
+    geometry: ConvGeometry, grad_output: Array, weight: Array, grad_input: Array
+) -> None:
+    """Write the gradient with respect to the input into `grad_input`."""
+    groups = geometry.groups
+    residual = _split(grad_output, groups)
+    # The kernels' roles turn round: (G, C/G, K/G, T, R, S).
+    turned = _split_weight(weight, groups).swapaxes(1, 2)
+    target = _split(grad_input, groups)
+    axes = [
+        input_gradient_phases(*axis)
+        for axis in zip(
+            target.shape[3:],
+            turned.shape[3:],
+            _triple(geometry.stride, 1),
+            _befores(geometry),
+            _triple(geometry.dilation, 1),
+            strict=True,
+        )
+    ]
+    for depth, row, column in product(*axes):
+        part = target[..., depth.positions, row.positions, column.positions]
+        if not (depth.taps and row.taps and column.taps):
+            part[...] = 0
+            continue
+        kernels = turned[..., _slice(depth.taps), _slice(row.taps), _slice(column.taps)]
+        _CORRELATE[residual.dtype](
+            residual,
+            kernels,
+            None,
+            part,
+            (1, 1, 1),
+            (depth.before, row.before, column.before),
+            (depth.dilation, row.dilation, column.dilation),
+        )
+
+
+def _slice(taps: Ints) -> slice:
+    """Return the slice that selects the falling, evenly spaced `taps`."""
+    step = taps[1] - taps[0] if len(taps) > 1 else -1
+    end = taps[-1] + step
+    return slice(taps[0], end if end >= 0 else None, step)
+
+
+def weight_gradient(
+    geometry: ConvGeometry, input: Array, grad_output: Array, grad_weight: Array
+) -> None:
+    """Write the gradient with respect to the weights into `grad_weight`."""
+    groups = geometry.groups
+    _CORRELATE_WEIGHT[input.dtype](
+        _split(input, groups),
+        _split(grad_output, groups),
+        _split_weight(grad_weight, groups),
+        _triple(geometry.stride, 1),
+        _befores(geometry),
+        _triple(geometry.dilation, 1),
+    )
+
+
+def multiply(weight: Array, columns: Array, bias: Array | None, output: Array) -> None:
+    """Write the matrix product weight @ columns, plus a bias for each row, into `output`.
+
+    It is a convolution with kernels of one tap, the columns being the pixels of one row.
+    """
+    if not columns.size:
+        # No sample: nothing to write, or (where samples are summed over) a sum of nothing.
+        output[...] = 0
+        return
+    _CORRELATE[weight.dtype](
+        columns[None, None, :, None, None],
+        weight[None, :, :, None, None, None],
+        None if bias is None else bias[None],
+        output[None, None, :, None, None],
+        (1, 1, 1),
+        (0, 0, 0),
+        (1, 1, 1),
+    )

@@ -1,0 +1,148 @@
+"""Full connection.
+
+y = x W^T + b. All three products of a full connection are sums of the form
+
+    z[n, g, k, p] = sum over c of w[g, k, c] * x[n, g, c, p]
+
+that is, convolutions with kernels of one tap; they run on the convolution's kernel, and share its
+threads and its fixed order of summation.
+"""
+
+import numpy as np
+
+from fastconv import _check
+from fastconv._check import Array
+from fastconv.functional._direct import multiply
+
+
+def linear(
+    input: Array, weight: Array, bias: Array | None = None, *, out: Array | None = None
+) -> Array:
+    """Multiply the input with the weights of a full connection and add the bias.
+
+    Parameters
+    ----------
+    input : ndarray, shape (..., in_features)
+        Float32 or float64.
+    weight : ndarray, shape (out_features, in_features)
+        Of the input's dtype.
+    bias : ndarray, shape (out_features,), optional
+        Added to each row of the result.
+    out : ndarray, optional
+        Where to write the result.
+
+    Returns
+    -------
+    ndarray, shape (..., out_features)
+        input @ weight.T + bias.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has the wrong type, or the sizes do not fit together.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv import functional as F
+    >>> F.linear(np.array([[1.0, 2.0]]), np.array([[1.0, 1.0], [0.0, 3.0]]), np.array([0.5, 0.0]))
+    array([[3.5, 6. ]])
+    """
+    input, weight = _operands(input, weight)
+    inputs = [input, weight]
+    if bias is not None:
+        bias = _check.array("bias", bias)
+        _check.same_dtype("bias", bias, "input", input)
+        _check.same_shape("bias", bias, (weight.shape[0],), "(weight.shape[0],)")
+        inputs.append(bias)
+    shape = (*input.shape[:-1], weight.shape[0])
+    result = _check.output(out, shape, input.dtype, *inputs)
+    if result.ndim != 2 and not result.flags.c_contiguous:
+        # Its rows are no matrix with one stride.
+        result = np.empty(shape, input.dtype)
+    multiply(weight, _rows(input).T, bias, _rows(result).T)
+    return _check.deliver(result, out)
+
+
+def linear_backward(
+    grad_output: Array,
+    input: Array,
+    weight: Array,
+    *,
+    output_mask: tuple[bool, bool, bool] = (True, True, True),
+) -> tuple[Array | None, Array | None, Array | None]:
+    """Return the gradients of a full connection with respect to input, weight and bias.
+
+    Parameters
+    ----------
+    grad_output : ndarray, shape (..., out_features)
+        Gradient with respect to the output of `linear`.
+    input : ndarray, shape (..., in_features)
+        The input of `linear`.
+    weight : ndarray, shape (out_features, in_features)
+        The weights.
+    output_mask : tuple of three bool
+        Which of the three to compute.
+
+    Returns
+    -------
+    grad_input, grad_weight, grad_bias : ndarray or None
+        grad_output @ weight, grad_output^T @ input, and the sum of grad_output over all but the
+        last axis; None where masked.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has the wrong type, or the sizes do not fit together.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv import functional as F
+    >>> x, w = np.array([[1.0, 2.0]]), np.array([[1.0, 1.0], [0.0, 3.0]])
+    >>> F.linear_backward(np.array([[1.0, 10.0]]), x, w)
+    (array([[ 1., 31.]]), array([[ 1.,  2.], [10., 20.]]), array([ 1., 10.]))
+    """
+    input, weight = _operands(input, weight)
+    grad_output = _check.array("grad_output", grad_output)
+    _check.same_dtype("grad_output", grad_output, "input", input)
+    _check.same_shape(
+        "grad_output",
+        grad_output,
+        (*input.shape[:-1], weight.shape[0]),
+        "(*input.shape[:-1], weight.shape[0])",
+    )
+    if not isinstance(output_mask, tuple | list) or len(output_mask) != 3:
+        raise ValueError(f"output_mask must hold three booleans, got {output_mask!r}")
+    for_input, for_weight, for_bias = output_mask
+    residual = _rows(grad_output)
+    grad_input = grad_weight = grad_bias = None
+    if for_input:
+        grad_input = np.empty(input.shape, input.dtype)
+        multiply(weight.T, residual.T, None, _rows(grad_input).T)
+    if for_weight:
+        grad_weight = np.empty(weight.shape, weight.dtype)
+        multiply(residual.T, _rows(input), None, grad_weight)
+    if for_bias:
+        grad_bias = np.add.reduce(residual, axis=0)
+    return grad_input, grad_weight, grad_bias
+
+
+def _operands(input: Array, weight: Array) -> tuple[Array, Array]:
+    input, weight = _check.array("input", input), _check.array("weight", weight)
+    _check.same_dtype("weight", weight, "input", input)
+    if weight.ndim != 2 or not weight.size:
+        raise ValueError(
+            f"weight must be (out_features, in_features), none of them 0, got shape {weight.shape}"
+        )
+    if input.ndim < 1 or input.shape[-1] != weight.shape[1]:
+        raise ValueError(
+            f"input must be (..., in_features) with in_features = weight.shape[1] = "
+            f"{weight.shape[1]}, got shape {input.shape}"
+        )
+    return input, weight
+
+
+def _rows(values: Array) -> Array:
+    """Return (..., features) as a matrix."""
+    return values if values.ndim == 2 else values.reshape(-1, values.shape[-1])

@@ -1,0 +1,385 @@
+"""Max and mean pooling in two dimensions, and their gradients.
+
+Windows that overlap (A. Krizhevsky et al., 2012, section 3.4), padding, dilation and ceil_mode work
+as in torch. Positions outside the input take no part in a maximum.
+"""
+
+from functools import lru_cache
+from math import prod
+from typing import Any, Literal, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastconv import _check, _pooling
+from fastconv._check import FLOAT32, FLOAT64, INT64, Array
+from fastconv._geometry import Ints, Padding, Pairs, PoolGeometry, pool_geometry, pool_windows
+
+Indices = NDArray[np.int64]
+
+# "full" would let windows lie outside the input.
+POOL_PADDING_WORDS = ("valid", "same", "same_lower")
+
+_C_TYPE = {FLOAT32: "float", FLOAT64: "double"}
+
+_plan = lru_cache(maxsize=1024)(pool_geometry)
+
+
+@lru_cache(maxsize=256)
+def _tables(geometry: PoolGeometry) -> tuple[Indices, ...]:
+    """Return the windows of depth, row and column as the kernels want them."""
+    tables = [
+        np.array([(w.first, w.inside, w.counted) for w in windows], INT64)
+        for windows in pool_windows(geometry)
+    ]
+    one = np.array([(0, 1, 1)], INT64)
+    return (one,) * (3 - len(tables)) + tuple(tables)
+
+
+def _triple(values: Ints) -> Ints:
+    return (1,) * (3 - len(values)) + values
+
+
+def _planes(maps: NDArray[Any]) -> NDArray[Any]:
+    """View (N, C, *spatial) or (C, *spatial) of two axes as (N, C, D, H, W)."""
+    return maps[:, :, None] if maps.ndim == 4 else maps[None, :, None]
+
+
+def _geometry(
+    in_size: Ints,
+    kernel_size: int | Ints,
+    stride: int | Ints | None,
+    padding: int | Ints | Pairs | str,
+    dilation: int | Ints,
+    ceil_mode: bool,
+) -> PoolGeometry:
+    """Normalise the arguments and look the geometry up."""
+    kernel = _check.integers("kernel_size", kernel_size, 2, 1)
+    form: Padding = _check.padding("padding", padding, 2, POOL_PADDING_WORDS)
+    return _plan(
+        in_size,
+        kernel,
+        kernel if stride is None else _check.integers("stride", stride, 2, 1),
+        form,
+        _check.integers("dilation", dilation, 2, 1),
+        bool(ceil_mode),
+    )
+
+
+def _input(input: Array) -> Array:
+    input = _check.array("input", input)
+    _check.rank("input", input, 2)
+    return input
+
+
+@overload
+def max_pool2d(
+    input: Array,
+    kernel_size: int | Ints,
+    stride: int | Ints | None = None,
+    padding: int | Ints | Pairs | str = 0,
+    dilation: int | Ints = 1,
+    ceil_mode: bool = False,
+    return_indices: Literal[False] = False,
+    *,
+    out: Array | None = None,
+) -> Array: ...
+
+
+@overload
+def max_pool2d(
+    input: Array,
+    kernel_size: int | Ints,
+    stride: int | Ints | None = None,
+    padding: int | Ints | Pairs | str = 0,
+    dilation: int | Ints = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+    *,
+    out: Array | None = None,
+) -> Any: ...
+
+
+def max_pool2d(
+    input: Array,
+    kernel_size: int | Ints,
+    stride: int | Ints | None = None,
+    padding: int | Ints | Pairs | str = 0,
+    dilation: int | Ints = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+    *,
+    out: Array | None = None,
+) -> Array | tuple[Array, Indices]:
+    """Return the maximum of each window.
+
+    Parameters
+    ----------
+    input : ndarray, shape (N, C, H, W) or (C, H, W)
+        Maps of float32 or float64; any strides.
+    kernel_size : int or tuple of int
+        Size of the window.
+    stride : int or tuple of int, optional
+        Distance between windows; `kernel_size` by default. Less makes them overlap.
+    padding : int, tuple, or str
+        Positions around the input, as in `conv2d` ("full" apart): at most half the window on each
+        side. They never are the maximum.
+    dilation : int or tuple of int
+        Distance between the positions of a window.
+    ceil_mode : bool
+        Let a last window hang over the end of the padded input, if it begins before that end and
+        not in the padding after it.
+    return_indices : bool
+        Return the places of the maxima, too.
+    out : ndarray, optional
+        Where to write the maxima. Its (H, W) planes are contiguous; the other strides are free.
+
+    Returns
+    -------
+    output : ndarray, shape (N, C, OH, OW) or (C, OH, OW)
+        The maxima.
+    indices : ndarray of int64, same shape
+        Only with `return_indices`: row*W + column of each maximum in the input's plane. The first
+        of equal maxima counts, row by row; a NaN counts as larger than any number.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has the wrong type, or the sizes do not fit together.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv import functional as F
+    >>> z = np.array([[[1.0, 8, 4, 3], [7, 2, 1, 9], [6, 1, 2, 4], [8, 7, 6, 0]]])
+    >>> maxima, indices = F.max_pool2d(z, 2, return_indices=True)
+    >>> maxima
+    array([[[8., 9.],
+            [8., 6.]]])
+    >>> indices
+    array([[[ 1,  7],
+            [12, 14]]])
+    """
+    input = _input(input)
+    geometry = _geometry(input.shape[-2:], kernel_size, stride, padding, dilation, ceil_mode)
+    tables = _tables(geometry)
+    shape = input.shape[:-2] + geometry.out_size
+    result = _check.output(out, shape, input.dtype, input)
+    indices = np.empty(shape, INT64) if return_indices else None
+    if result.size:
+        _pooling.max_pool[_C_TYPE[input.dtype]](
+            _planes(input),
+            _planes(result),
+            None if indices is None else _planes(indices),
+            tables,
+            _triple(geometry.dilation),
+        )
+    output = _check.deliver(result, out)
+    return output if indices is None else (output, indices)
+
+
+def max_pool2d_backward(
+    grad_output: Array, indices: Indices, input_size: Ints, *, out: Array | None = None
+) -> Array:
+    """Route each residual back to the place of its maximum.
+
+    Where windows overlap, the residuals that meet in one place are added.
+
+    Parameters
+    ----------
+    grad_output : ndarray, shape (N, C, OH, OW) or (C, OH, OW)
+        Gradient with respect to the output of `max_pool2d`.
+    indices : ndarray of int64, same shape
+        The places of the maxima, as `max_pool2d` returns them.
+    input_size : tuple of int, (N, C, H, W) or (C, H, W)
+        Shape of the input.
+    out : ndarray, optional
+        Where to write the result.
+
+    Returns
+    -------
+    ndarray, shape `input_size`
+        Zero where no maximum was.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has the wrong type, the shapes do not fit together, or an index lies outside
+        the plane.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv import functional as F
+    >>> residual = np.array([[[7.0, 3], [1, 4]]])
+    >>> F.max_pool2d_backward(residual, np.array([[[1, 7], [12, 14]]]), (1, 4, 4))
+    array([[[0., 7., 0., 0.],
+            [0., 0., 0., 3.],
+            [0., 0., 0., 0.],
+            [1., 0., 4., 0.]]])
+    """
+    grad_output = _check.array("grad_output", grad_output)
+    _check.rank("grad_output", grad_output, 2)
+    indices = _check.indices("indices", indices)
+    _check.same_shape("indices", indices, grad_output.shape, "grad_output.shape")
+    size = _check.size("input_size", input_size, 2)
+    if size[:-2] != grad_output.shape[:-2]:
+        raise ValueError(
+            f"input_size must begin as grad_output.shape = {grad_output.shape}, got {size}"
+        )
+    result = _check.output(out, size, grad_output.dtype, grad_output, indices)
+    n = size[0] if len(size) == 4 else 1
+    flat = (n, size[-3], -1)
+    if result.size or grad_output.size:
+        inside = _pooling.max_pool_backward[_C_TYPE[grad_output.dtype]](
+            np.ascontiguousarray(grad_output).reshape(flat),
+            np.ascontiguousarray(indices).reshape(flat),
+            result.reshape(n, size[-3], prod(size[-2:])),
+        )
+        if not inside:
+            raise ValueError(
+                f"indices must be from 0 to H*W - 1 = {prod(size[-2:]) - 1}, got values from "
+                f"{indices.min()} to {indices.max()}"
+            )
+    return _check.deliver(result, out)
+
+
+def avg_pool2d(
+    input: Array,
+    kernel_size: int | Ints,
+    stride: int | Ints | None = None,
+    padding: int | Ints | Pairs | str = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+    *,
+    dilation: int | Ints = 1,
+    out: Array | None = None,
+) -> Array:
+    """Return the mean of each window.
+
+    Parameters
+    ----------
+    input : ndarray, shape (N, C, H, W) or (C, H, W)
+        Maps of float32 or float64; any strides.
+    kernel_size, stride, padding, dilation, ceil_mode
+        As in `max_pool2d`.
+    count_include_pad : bool
+        Divide by the number of cells with the zeros of the padding (but not with what hangs over
+        it by `ceil_mode`), or by the number of positions inside the input.
+    divisor_override : int, optional
+        Divide by this number instead.
+    out : ndarray, optional
+        Where to write the means. Its (H, W) planes are contiguous; the other strides are free.
+
+    Returns
+    -------
+    ndarray, shape (N, C, OH, OW) or (C, OH, OW)
+        The means.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has the wrong type, or the sizes do not fit together.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv import functional as F
+    >>> z = np.array([[[1.0, 8, 4, 3], [7, 2, 1, 9], [6, 1, 2, 4], [8, 7, 6, 0]]])
+    >>> F.avg_pool2d(z, 2)
+    array([[[4.5 , 4.25],
+            [5.5 , 3.  ]]])
+    """
+    input = _input(input)
+    geometry = _geometry(input.shape[-2:], kernel_size, stride, padding, dilation, ceil_mode)
+    cells = _divisor(divisor_override)
+    tables = _tables(geometry)
+    result = _check.output(out, input.shape[:-2] + geometry.out_size, input.dtype, input)
+    if result.size:
+        _pooling.mean_pool[_C_TYPE[input.dtype]](
+            _planes(input),
+            _planes(result),
+            tables,
+            _triple(geometry.dilation),
+            cells,
+            bool(count_include_pad),
+        )
+    return _check.deliver(result, out)
+
+
+def avg_pool2d_backward(
+    grad_output: Array,
+    input_size: Ints,
+    kernel_size: int | Ints,
+    stride: int | Ints | None = None,
+    padding: int | Ints | Pairs | str = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+    *,
+    dilation: int | Ints = 1,
+    out: Array | None = None,
+) -> Array:
+    """Spread each residual evenly over its window.
+
+    Parameters
+    ----------
+    grad_output : ndarray, shape (N, C, OH, OW) or (C, OH, OW)
+        Gradient with respect to the output of `avg_pool2d`.
+    input_size : tuple of int, (N, C, H, W) or (C, H, W)
+        Shape of the input.
+    kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override, dilation
+        As in `avg_pool2d`.
+    out : ndarray, optional
+        Where to write the result.
+
+    Returns
+    -------
+    ndarray, shape `input_size`
+        The sum, at each place, of the shares of the windows that hold it.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has the wrong type, or the sizes do not fit together.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv import functional as F
+    >>> F.avg_pool2d_backward(np.array([[[8.0, 4], [16, 4]]]), (1, 4, 4), 2)
+    array([[[2., 2., 1., 1.],
+            [2., 2., 1., 1.],
+            [4., 4., 1., 1.],
+            [4., 4., 1., 1.]]])
+    """
+    grad_output = _check.array("grad_output", grad_output)
+    size = _check.size("input_size", input_size, 2)
+    geometry = _geometry(size[-2:], kernel_size, stride, padding, dilation, ceil_mode)
+    cells = _divisor(divisor_override)
+    _check.same_shape(
+        "grad_output",
+        grad_output,
+        size[:-2] + geometry.out_size,
+        "(N, C, OH, OW)" if len(size) == 4 else "(C, OH, OW)",
+    )
+    tables = _tables(geometry)
+    result = _check.output(out, size, grad_output.dtype, grad_output)
+    if result.size:
+        _pooling.mean_pool_backward[_C_TYPE[grad_output.dtype]](
+            _planes(grad_output),
+            _planes(result),
+            tables,
+            _triple(geometry.dilation),
+            cells,
+            bool(count_include_pad),
+        )
+    return _check.deliver(result, out)
+
+
+def _divisor(divisor_override: int | None) -> int:
+    """Return the divisor, or 0 where each window counts its own cells."""
+    return (
+        0 if divisor_override is None else _check.integer("divisor_override", divisor_override, 1)
+    )
