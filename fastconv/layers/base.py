@@ -1,0 +1,282 @@
+"""What every layer has: parameters, a forward and a backward pass, state."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from fastconv._check import Array
+
+
+class Parameter:
+    """An array that training changes, and the gradient with respect to it.
+
+    Parameters
+    ----------
+    data : ndarray
+        The values; optimizers and `Layer.load_state_dict` write into this array.
+    name : str
+        The parameter's name within its layer, "weight" or "bias".
+
+    Attributes
+    ----------
+    grad : ndarray or None
+        None until the first backward pass after `zero_grad`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv.layers import Parameter
+    >>> p = Parameter(np.zeros(3), "bias")
+    >>> p.add_grad(np.ones(3)); p.add_grad(np.ones(3)); p.grad
+    array([2., 2., 2.])
+    >>> p.zero_grad(); p.grad is None
+    True
+    """
+
+    __slots__ = ("data", "grad", "name")
+
+    def __init__(self, data: Array, name: str = "") -> None:
+        self.data = data
+        self.name = name
+        self.grad: Array | None = None
+
+    def zero_grad(self) -> None:
+        """Forget the gradient."""
+        self.grad = None
+
+    def add_grad(self, gradient: Array) -> None:
+        """Add to the gradient; the first time after `zero_grad`, become it.
+
+        Parameters
+        ----------
+        gradient : ndarray, shape and dtype of `data`
+            A first gradient is kept, not copied.
+        """
+        if self.grad is None:
+            self.grad = gradient
+        else:
+            self.grad += gradient
+
+    def __repr__(self) -> str:
+        return f"Parameter({self.name!r}, shape={self.data.shape}, dtype={self.data.dtype})"
+
+
+def add_gradients(
+    parameters: tuple[Parameter | None, ...], gradients: tuple[Array | None, ...]
+) -> None:
+    """Add to each parameter that there is its gradient."""
+    for parameter, gradient in zip(parameters, gradients, strict=True):
+        if parameter is not None and gradient is not None:
+            parameter.add_grad(gradient)
+
+
+class Layer:
+    """A part of a network: an operation, its parameters, and what backward needs of forward.
+
+    A subclass defines `_forward(x) -> (output, saved)` and `_backward(saved, grad_output,
+    input_grad) -> grad_input`. Layers and parameters that are its attributes are its own, in the
+    order in which they were set, under their names.
+
+    In training mode forward saves what backward consumes; in evaluation mode nothing is saved, and
+    many threads may call forward at once.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv import layers
+    >>> layer = layers.Linear(4, 2, rng=0)
+    >>> layer(np.ones((3, 4), np.float32)).shape
+    (3, 2)
+    >>> layer.backward(np.ones((3, 2), np.float32)).shape
+    (3, 4)
+    >>> sorted(layer.state_dict())
+    ['bias', 'weight']
+    """
+
+    training = True
+    _saved: Any = None
+
+    def forward(self, x: Array) -> Array:
+        """Return the layer's output.
+
+        Parameters
+        ----------
+        x : ndarray
+            The input; the class says which shape.
+
+        Returns
+        -------
+        ndarray
+        """
+        output, saved = self._forward(x)
+        if self.training:
+            # A tuple, so that a layer that saves nothing differs from one that was not called.
+            self._saved = (saved,)
+        return output
+
+    def __call__(self, x: Array) -> Array:
+        """Return `forward(x)`."""
+        return self.forward(x)
+
+    def backward(self, grad_output: Array, *, input_grad: bool = True) -> Array | None:
+        """Add to the parameters' gradients and return the gradient with respect to the input.
+
+        Parameters
+        ----------
+        grad_output : ndarray
+            Gradient with respect to the output of the last forward pass.
+        input_grad : bool
+            False leaves out the gradient with respect to the input, which the first layer of a
+            network does not need.
+
+        Returns
+        -------
+        ndarray or None
+            None with `input_grad=False`.
+
+        Raises
+        ------
+        RuntimeError
+            If no forward pass in training mode came before; each serves one backward pass.
+        """
+        if self._saved is None:
+            raise RuntimeError(
+                f"{type(self).__name__}.backward needs a forward pass in training mode before it, "
+                "one for each backward pass"
+            )
+        (saved,), self._saved = self._saved, None
+        gradient = self._backward(saved, grad_output, input_grad)
+        return gradient if input_grad else None
+
+    def _forward(self, x: Array) -> tuple[Array, Any]:
+        raise NotImplementedError
+
+    def _backward(self, saved: Any, grad_output: Array, input_grad: bool) -> Array | None:
+        raise NotImplementedError
+
+    def children(self) -> Iterator[tuple[str, "Layer"]]:
+        """Yield the names and layers that are attributes of this one."""
+        for name, value in vars(self).items():
+            if isinstance(value, Layer):
+                yield name, value
+
+    def layers(self) -> Iterator["Layer"]:
+        """Yield this layer and all layers within it, depth first."""
+        yield self
+        for _, child in self.children():
+            yield from child.layers()
+
+    def named_parameters(self, prefix: str = "") -> Iterator[tuple[str, Parameter]]:
+        """Yield the parameters with their names, as in torch: "0.weight", "0.bias", ...
+
+        Parameters
+        ----------
+        prefix : str
+            Put before each name.
+        """
+        for name, value in vars(self).items():
+            if isinstance(value, Parameter):
+                yield prefix + name, value
+        for name, child in self.children():
+            yield from child.named_parameters(f"{prefix}{name}.")
+
+    def parameters(self) -> list[Parameter]:
+        """Return all parameters, in the order of `named_parameters`."""
+        return [parameter for _, parameter in self.named_parameters()]
+
+    def generators(self) -> list[np.random.Generator]:
+        """Return the random generators that forward passes draw from (`Dropout`)."""
+        found = []
+        for layer in self.layers():
+            rng = vars(layer).get("rng")
+            if isinstance(rng, np.random.Generator):
+                found.append(rng)
+        return found
+
+    def zero_grad(self) -> None:
+        """Forget the gradients of all parameters."""
+        for parameter in self.parameters():
+            parameter.zero_grad()
+
+    def train(self, mode: bool = True) -> "Layer":
+        """Switch to training mode, or with False to evaluation mode.
+
+        Parameters
+        ----------
+        mode : bool
+            Evaluation mode also forgets what was saved for backward.
+
+        Returns
+        -------
+        Layer
+            This layer.
+        """
+        for layer in self.layers():
+            layer.training = mode
+            if not mode:
+                layer._saved = None
+        return self
+
+    def eval(self) -> "Layer":
+        """Switch to evaluation mode.
+
+        Returns
+        -------
+        Layer
+            This layer.
+        """
+        return self.train(False)
+
+    def state_dict(self) -> dict[str, Array]:
+        """Return the parameters' arrays by name; they share memory with the layer.
+
+        Returns
+        -------
+        dict of str to ndarray
+            The keys are those of torch.nn.
+        """
+        return {name: parameter.data for name, parameter in self.named_parameters()}
+
+    def load_state_dict(self, state: Mapping[str, Array]) -> None:
+        """Copy arrays into the parameters; nothing is changed if any of them does not fit.
+
+        Parameters
+        ----------
+        state : mapping of str to ndarray
+            One array for each parameter, as from `state_dict`; float arrays of another precision
+            are converted.
+
+        Raises
+        ------
+        TypeError
+            If a value is not an array of floats.
+        ValueError
+            If keys are missing or unexpected, or a shape is wrong.
+        """
+        own = self.state_dict()
+        problems = [f"missing: {key}" for key in own if key not in state]
+        problems += [f"unexpected: {key}" for key in state if key not in own]
+        for key, data in own.items():
+            if key not in state:
+                continue
+            value = state[key]
+            if not isinstance(value, np.ndarray) or value.dtype.kind != "f":
+                raise TypeError(f"{key} must be a numpy.ndarray of floats")
+            if value.shape != data.shape:
+                problems.append(f"{key}: expected shape {data.shape}, got {value.shape}")
+        if problems:
+            raise ValueError(f"the state does not fit this layer: {'; '.join(problems)}")
+        for key, data in own.items():
+            data[...] = state[key]
+
+    def __repr__(self) -> str:
+        children = list(self.children())
+        if not children:
+            return f"{type(self).__name__}({self._describe()})"
+        lines = [f"  ({name}): {child!r}".replace("\n", "\n  ") for name, child in children]
+        return "\n".join([f"{type(self).__name__}(", *lines, ")"])
+
+    def _describe(self) -> str:
+        """Return the arguments for repr."""
+        return ""

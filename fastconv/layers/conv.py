@@ -1,0 +1,115 @@
+"""The convolutional layer."""
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from fastconv import _check
+from fastconv import functional as F
+from fastconv._check import Array
+from fastconv._geometry import Ints, Pairs
+from fastconv.layers.base import Layer, Parameter, add_gradients
+from fastconv.layers.init import Random, weights_and_bias
+
+
+class Conv2d(Layer):
+    """Convolution with weights and a bias: `functional.conv2d`.
+
+    Parameters
+    ----------
+    in_channels, out_channels : int
+        Channels of input and output.
+    kernel_size : int or tuple of int
+        Size of the kernels.
+    stride, padding, dilation, groups
+        As in `functional.conv2d`, every form of padding.
+    bias : bool
+        Add a bias to each output channel.
+    padding_mode : {"zeros"}
+        What stands around the input.
+    dtype : dtype, keyword-only
+        Float32 (default) or float64.
+    rng : int or numpy.random.Generator, optional, keyword-only
+        Where the initial values come from; an int is a seed.
+    init : {"torch", "he", "xavier"}, keyword-only
+        The scheme of the initial values, see `fastconv.layers.init`.
+
+    Attributes
+    ----------
+    weight : Parameter, shape (out_channels, in_channels/groups, R, S)
+    bias : Parameter, shape (out_channels,), or None
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has the wrong type, or they do not fit together.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv import layers
+    >>> layer = layers.Conv2d(1, 6, 5, padding=2, rng=0)
+    >>> layer(np.zeros((8, 1, 28, 28), np.float32)).shape
+    (8, 6, 28, 28)
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | Ints,
+        stride: int | Ints = 1,
+        padding: int | Ints | Pairs | str = 0,
+        dilation: int | Ints = 1,
+        groups: int = 1,
+        bias: bool = True,
+        padding_mode: str = "zeros",
+        *,
+        dtype: DTypeLike = np.float32,
+        rng: Random = None,
+        init: str = "torch",
+    ) -> None:
+        self.in_channels = _check.integer("in_channels", in_channels, 1)
+        self.out_channels = _check.integer("out_channels", out_channels, 1)
+        self.kernel_size = _check.integers("kernel_size", kernel_size, 2, 1)
+        self.stride = _check.integers("stride", stride, 2, 1)
+        self.padding = _check.padding("padding", padding, 2)
+        self.dilation = _check.integers("dilation", dilation, 2, 1)
+        self.groups = _check.integer("groups", groups, 1)
+        if self.in_channels % self.groups or self.out_channels % self.groups:
+            raise ValueError(
+                f"groups must divide in_channels and out_channels, got groups = {groups}, "
+                f"in_channels = {in_channels}, out_channels = {out_channels}"
+            )
+        if padding_mode != "zeros":
+            raise ValueError(f"padding_mode must be 'zeros', got {padding_mode!r}")
+        shape = (self.out_channels, self.in_channels // self.groups, *self.kernel_size)
+        values, shift = weights_and_bias(init, shape, self.groups, bias, dtype, rng)
+        self.weight = Parameter(values, "weight")
+        self.bias = None if shift is None else Parameter(shift, "bias")
+
+    def _forward(self, x: Array) -> tuple[Array, Array]:
+        bias = None if self.bias is None else self.bias.data
+        output = F.conv2d(
+            x, self.weight.data, bias, self.stride, self.padding, self.dilation, self.groups
+        )
+        return output, x
+
+    def _backward(self, saved: Array, grad_output: Array, input_grad: bool) -> Array | None:
+        grad_input, grad_weight, grad_bias = F.conv2d_backward(
+            saved,
+            self.weight.data,
+            grad_output,
+            self.stride,
+            self.padding,
+            self.dilation,
+            self.groups,
+            output_mask=(input_grad, True, self.bias is not None),
+        )
+        add_gradients((self.weight, self.bias), (grad_weight, grad_bias))
+        return grad_input
+
+    def _describe(self) -> str:
+        return (
+            f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, "
+            f"stride={self.stride}, padding={self.padding!r}"
+        )

@@ -1,0 +1,82 @@
+"""Numerical check of a layer's gradients."""
+
+import numpy as np
+
+from fastconv._check import Array
+from fastconv.layers.base import Layer
+
+
+def check_gradients(
+    layer: Layer, x: Array, *, eps: float = 1e-6, rng: int | np.random.Generator | None = 0
+) -> float:
+    """Compare a layer's gradients with central differences.
+
+    The function differentiated is J = sum(r * layer(x)) with fixed random numbers r. Every element
+    of the input and of all parameters is moved by `eps` both ways, so this is for small layers.
+
+    Parameters
+    ----------
+    layer : Layer
+        A layer of float64 parameters. Its gradients are lost; its random generators, if any, are
+        put back before each pass, so that all passes see the same dropout mask.
+    x : ndarray of float64
+        An input for it.
+    eps : float
+        The step; the differences are accurate to about eps**2 and 1e-16/eps.
+    rng : int or numpy.random.Generator, optional
+        Where r comes from.
+
+    Returns
+    -------
+    float
+        The largest difference between a gradient and its central difference, over the largest
+        gradient of the same array (or over 1, where that is less).
+
+    Raises
+    ------
+    TypeError
+        If the input or a parameter is not float64: float32 has too few digits for differences.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv import layers
+    >>> layer = layers.Conv2d(2, 3, 3, padding=1, dtype=np.float64, rng=0)
+    >>> layers.check_gradients(layer, np.random.default_rng(1).standard_normal((2, 2, 4, 4))) < 1e-8
+    True
+    """
+    parameters = layer.parameters()
+    if x.dtype != np.float64 or any(p.data.dtype != np.float64 for p in parameters):
+        raise TypeError("check_gradients needs an input and parameters of float64")
+    x = x.copy()
+    was_training = layer.training
+    states = [generator.bit_generator.state for generator in layer.generators()]
+
+    def forward() -> Array:
+        for generator, state in zip(layer.generators(), states, strict=True):
+            generator.bit_generator.state = state
+        return layer(x.copy())
+
+    layer.train()
+    weights = np.random.default_rng(rng).standard_normal(forward().shape)
+    layer.zero_grad()
+    forward()
+    grad_input = layer.backward(weights.copy())
+    gradients = [(x, grad_input)] + [(p.data, p.grad) for p in parameters]
+    worst = 0.0
+    for values, gradient in gradients:
+        assert gradient is not None
+        largest = max(float(np.abs(gradient).max(initial=0)), 1.0)
+        for place in np.ndindex(values.shape):
+            kept = values[place]
+            values[place] = kept + eps
+            above = float((weights * forward()).sum())
+            values[place] = kept - eps
+            below = float((weights * forward()).sum())
+            values[place] = kept
+            difference = abs((above - below) / (2 * eps) - float(gradient[place]))
+            worst = max(worst, difference / largest)
+    layer.zero_grad()
+    # Forget the last forward pass, and go back to the mode that was.
+    layer.eval().train(was_training)
+    return worst

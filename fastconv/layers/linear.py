@@ -1,0 +1,125 @@
+"""The full connection, and the flattening in front of it."""
+
+from math import prod
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from fastconv import _check
+from fastconv import functional as F
+from fastconv._check import Array
+from fastconv._geometry import Ints
+from fastconv.layers.base import Layer, Parameter, add_gradients
+from fastconv.layers.init import Random, weights_and_bias
+
+
+class Linear(Layer):
+    """Full connection, y = x W^T + b: `functional.linear`.
+
+    Parameters
+    ----------
+    in_features, out_features : int
+        Sizes of the last axis of input and output.
+    bias : bool
+        Add a bias to each output.
+    dtype : dtype, keyword-only
+        Float32 (default) or float64.
+    rng : int or numpy.random.Generator, optional, keyword-only
+        Where the initial values come from; an int is a seed.
+    init : {"torch", "he", "xavier"}, keyword-only
+        The scheme of the initial values, see `fastconv.layers.init`.
+
+    Attributes
+    ----------
+    weight : Parameter, shape (out_features, in_features)
+    bias : Parameter, shape (out_features,), or None
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has the wrong type or value.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv import layers
+    >>> layers.Linear(120, 84, rng=0)(np.zeros((8, 120), np.float32)).shape
+    (8, 84)
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        *,
+        dtype: DTypeLike = np.float32,
+        rng: Random = None,
+        init: str = "torch",
+    ) -> None:
+        self.in_features = _check.integer("in_features", in_features, 1)
+        self.out_features = _check.integer("out_features", out_features, 1)
+        shape = (self.out_features, self.in_features)
+        values, shift = weights_and_bias(init, shape, 1, bias, dtype, rng)
+        self.weight = Parameter(values, "weight")
+        self.bias = None if shift is None else Parameter(shift, "bias")
+
+    def _forward(self, x: Array) -> tuple[Array, Array]:
+        return F.linear(x, self.weight.data, None if self.bias is None else self.bias.data), x
+
+    def _backward(self, saved: Array, grad_output: Array, input_grad: bool) -> Array | None:
+        grad_input, grad_weight, grad_bias = F.linear_backward(
+            grad_output,
+            saved,
+            self.weight.data,
+            output_mask=(input_grad, True, self.bias is not None),
+        )
+        add_gradients((self.weight, self.bias), (grad_weight, grad_bias))
+        return grad_input
+
+    def _describe(self) -> str:
+        return f"{self.in_features}, {self.out_features}, bias={self.bias is not None}"
+
+
+class Flatten(Layer):
+    """Join the axes from `start_dim` to `end_dim` into one, (N, C, H, W) to (N, C*H*W).
+
+    Parameters
+    ----------
+    start_dim, end_dim : int
+        The first and last of the axes to join; negative ones count from the end.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not an integer, or (in forward) the input has no such axes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv import layers
+    >>> layers.Flatten()(np.zeros((8, 16, 5, 5))).shape
+    (8, 400)
+    """
+
+    def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
+        self.start_dim = _check.integer("start_dim", start_dim, -_check.MAX_INT)
+        self.end_dim = _check.integer("end_dim", end_dim, -_check.MAX_INT)
+
+    def _forward(self, x: Array) -> tuple[Array, Ints]:
+        start, end = (
+            axis + x.ndim if axis < 0 else axis for axis in (self.start_dim, self.end_dim)
+        )
+        if not 0 <= start <= end < x.ndim:
+            raise ValueError(
+                f"Flatten({self.start_dim}, {self.end_dim}) cannot join axes of an input of shape "
+                f"{x.shape}"
+            )
+        joined = prod(x.shape[start : end + 1])
+        return x.reshape(*x.shape[:start], joined, *x.shape[end + 1 :]), x.shape
+
+    def _backward(self, saved: Ints, grad_output: Array, input_grad: bool) -> Array:
+        return grad_output.reshape(saved)
+
+    def _describe(self) -> str:
+        return f"start_dim={self.start_dim}, end_dim={self.end_dim}"

@@ -1,0 +1,98 @@
+"""Layers one after the other."""
+
+from collections.abc import Iterator, Mapping
+
+from fastconv._check import Array
+from fastconv.layers.base import Layer
+
+
+class Sequential(Layer):
+    """Layers that pass their outputs on, and their gradients back.
+
+    Parameters
+    ----------
+    *layers : Layer, or one mapping of str to Layer
+        The layers in order; with a mapping they have names instead of the numbers "0", "1", ...
+
+    Raises
+    ------
+    TypeError
+        If something else than a layer is given.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv import layers
+    >>> net = layers.Sequential(layers.Flatten(), layers.Linear(4, 2, rng=0), layers.Tanh())
+    >>> net(np.ones((3, 1, 2, 2), np.float32)).shape
+    (3, 2)
+    >>> list(net.state_dict())
+    ['1.weight', '1.bias']
+    """
+
+    def __init__(self, *layers: Layer | Mapping[str, Layer]) -> None:
+        if len(layers) == 1 and isinstance(layers[0], Mapping):
+            named = dict(layers[0])
+        else:
+            named = {str(i): layer for i, layer in enumerate(layers)}  # type: ignore[misc]
+        for name, layer in named.items():
+            if not isinstance(layer, Layer):
+                raise TypeError(f"layer {name!r} must be a Layer, got {type(layer).__name__}")
+        self._layers = named
+
+    def children(self) -> Iterator[tuple[str, Layer]]:
+        """Yield the names and layers in order."""
+        yield from self._layers.items()
+
+    def __len__(self) -> int:
+        return len(self._layers)
+
+    def __iter__(self) -> Iterator[Layer]:
+        return iter(self._layers.values())
+
+    def __getitem__(self, index: int) -> Layer:
+        """Return the layer at a position; negative ones count from the end."""
+        return list(self._layers.values())[index]
+
+    def forward(self, x: Array) -> Array:
+        """Return the last layer's output.
+
+        Parameters
+        ----------
+        x : ndarray
+            Input of the first layer.
+
+        Returns
+        -------
+        ndarray
+        """
+        for layer in self._layers.values():
+            x = layer.forward(x)
+        return x
+
+    def backward(self, grad_output: Array, *, input_grad: bool = True) -> Array | None:
+        """Pass a gradient back through all layers.
+
+        Parameters
+        ----------
+        grad_output : ndarray
+            Gradient with respect to the output of the last forward pass.
+        input_grad : bool
+            False leaves out the gradient with respect to the first layer's input.
+
+        Returns
+        -------
+        ndarray or None
+            None with `input_grad=False`.
+
+        Raises
+        ------
+        RuntimeError
+            If no forward pass in training mode came before.
+        """
+        gradient: Array | None = grad_output
+        layers = list(self._layers.values())
+        for i in range(len(layers) - 1, -1, -1):
+            assert gradient is not None
+            gradient = layers[i].backward(gradient, input_grad=input_grad or i > 0)
+        return gradient if input_grad else None
