@@ -1,0 +1,83 @@
+"""Slow definitions that read like the formulas of the lectures.
+
+The functions have the names and signatures of `fastconv.functional`, without `algorithm` and
+`out`. They import NumPy alone and share nothing with the fast code, so that they can prove it
+wrong: an input is padded, and the positions of a window are counted by sliding it along. Sums
+are taken in float64 and come back in the dtype of the input.
+
+Each `conv2d` and `pool2d` function has a twin for any number of spatial axes in its module, with
+`nd` for `2d` in the name.
+"""
+
+from .activations import (
+    dropout,
+    dropout_backward,
+    leaky_relu,
+    leaky_relu_backward,
+    log_softmax,
+    log_softmax_backward,
+    relu,
+    relu_backward,
+    sigmoid,
+    sigmoid_backward,
+    softmax,
+    softmax_backward,
+    tanh,
+    tanh_backward,
+)
+from .conv import (
+    conv2d,
+    conv2d_backward,
+    conv2d_bias,
+    conv2d_input,
+    conv2d_weight,
+)
+from .linear import linear, linear_backward
+from .losses import (
+    cross_entropy,
+    cross_entropy_backward,
+    half_squared_error,
+    half_squared_error_backward,
+    mse_loss,
+    mse_loss_backward,
+)
+from .matrix import conv2d_matrix
+from .pooling import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward
+from .unfold import fold, unfold
+
+__all__ = [
+    "avg_pool2d",
+    "avg_pool2d_backward",
+    "conv2d",
+    "conv2d_backward",
+    "conv2d_bias",
+    "conv2d_input",
+    "conv2d_matrix",
+    "conv2d_weight",
+    "cross_entropy",
+    "cross_entropy_backward",
+    "dropout",
+    "dropout_backward",
+    "fold",
+    "half_squared_error",
+    "half_squared_error_backward",
+    "leaky_relu",
+    "leaky_relu_backward",
+    "linear",
+    "linear_backward",
+    "log_softmax",
+    "log_softmax_backward",
+    "max_pool2d",
+    "max_pool2d_backward",
+    "mse_loss",
+    "mse_loss_backward",
+    "relu",
+    "relu_backward",
+    "sigmoid",
+    "sigmoid_backward",
+    "softmax",
+    "softmax_backward",
+    "tanh",
+    "tanh_backward",
+    "unfold",
+]
