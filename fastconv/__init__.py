@@ -41,9 +41,12 @@ def __getattr__(name: str) -> Any:
     if name in _ROOMS:
         return import_module(f"fastconv.{name}")
     if name == "__version__":
-        from importlib.metadata import version
+        from importlib.metadata import PackageNotFoundError, version
 
-        return version("fastconv")
+        try:
+            return version("fastconv")
+        except PackageNotFoundError:
+            return "0+unknown"  # a source tree that is not installed
     raise AttributeError(f"module 'fastconv' has no attribute {name!r}")
 
 

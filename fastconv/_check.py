@@ -126,6 +126,13 @@ def integers(name: str, value: object, axes: int, minimum: int) -> Ints:
     ValueError
         If there are too many or too few, or one is less than `minimum`.
     """
+    # A tuple that is right already, as a layer hands it over in each step.
+    if type(value) is tuple and len(value) == axes:
+        for entry in value:
+            if type(entry) is not int or not minimum <= entry <= MAX_INT:
+                break
+        else:
+            return value
     if isinstance(value, tuple | list):
         if len(value) not in (1, axes):
             raise ValueError(

@@ -10,6 +10,7 @@ learning", arXiv 1603.07285.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from math import gcd
 
 Ints = tuple[int, ...]
@@ -240,6 +241,7 @@ class Phase:
     dilation: int
 
 
+@lru_cache(maxsize=4096)
 def input_gradient_phases(
     size: int, kernel: int, stride: int, before: int, dilation: int
 ) -> tuple[Phase, ...]:

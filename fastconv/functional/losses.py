@@ -67,6 +67,7 @@ def cross_entropy_backward(
     *,
     reduction: str = "mean",
     grad_output: Any = 1.0,
+    out: Array | None = None,
 ) -> Array:
     """Return the gradient of `cross_entropy`: softmax(input) less 1 at the right class.
 
@@ -76,6 +77,8 @@ def cross_entropy_backward(
         As in `cross_entropy`.
     grad_output : float, or ndarray of the target's shape with reduction="none"
         Gradient with respect to the loss.
+    out : ndarray, optional
+        Where to write the result.
 
     Returns
     -------
@@ -95,10 +98,11 @@ def cross_entropy_backward(
     """
     input, target, axis = _classes(input, target)
     scale = _scale(grad_output, reduction, target.size, target.shape, input)
+    result = _check.elementwise(out, input)
     gradient = softmax(input, axis)
     gradient.reshape(-1)[_places(target, input.shape, axis)] -= 1
-    gradient *= np.expand_dims(scale, axis) if scale.ndim else scale
-    return gradient
+    np.multiply(gradient, np.expand_dims(scale, axis) if scale.ndim else scale, out=result)
+    return result
 
 
 def mse_loss(input: Array, target: Array, *, reduction: str = "mean") -> Loss:
@@ -135,7 +139,12 @@ def mse_loss(input: Array, target: Array, *, reduction: str = "mean") -> Loss:
 
 
 def mse_loss_backward(
-    input: Array, target: Array, *, reduction: str = "mean", grad_output: Any = 1.0
+    input: Array,
+    target: Array,
+    *,
+    reduction: str = "mean",
+    grad_output: Any = 1.0,
+    out: Array | None = None,
 ) -> Array:
     """Return the gradient of `mse_loss`: 2 (input - target), over their number for the mean.
 
@@ -145,6 +154,8 @@ def mse_loss_backward(
         As in `mse_loss`.
     grad_output : float, or ndarray of the input's shape with reduction="none"
         Gradient with respect to the loss.
+    out : ndarray, optional
+        Where to write the result.
 
     Returns
     -------
@@ -164,9 +175,9 @@ def mse_loss_backward(
     """
     input, target = _same(input, target)
     scale = _scale(grad_output, reduction, input.size, input.shape, input)
-    gradient = input - target
-    gradient *= 2 * scale
-    return gradient
+    result = _check.elementwise(out, input)
+    np.multiply(input - target, 2 * scale, out=result)
+    return result
 
 
 def half_squared_error(input: Array, target: Array, *, reduction: str = "mean") -> Loss:
@@ -205,7 +216,12 @@ def half_squared_error(input: Array, target: Array, *, reduction: str = "mean") 
 
 
 def half_squared_error_backward(
-    input: Array, target: Array, *, reduction: str = "mean", grad_output: Any = 1.0
+    input: Array,
+    target: Array,
+    *,
+    reduction: str = "mean",
+    grad_output: Any = 1.0,
+    out: Array | None = None,
 ) -> Array:
     """Return the gradient of `half_squared_error`: input - target, over N for the mean.
 
@@ -215,6 +231,8 @@ def half_squared_error_backward(
         As in `half_squared_error`.
     grad_output : float, or ndarray of shape (N,) with reduction="none"
         Gradient with respect to the loss.
+    out : ndarray, optional
+        Where to write the result.
 
     Returns
     -------
@@ -235,9 +253,10 @@ def half_squared_error_backward(
     input, target = _samples(input, target)
     count = input.shape[0]
     scale = _scale(grad_output, reduction, count, (count,), input)
-    gradient = input - target
-    gradient *= scale.reshape(-1, *(1,) * (input.ndim - 1)) if scale.ndim else scale
-    return gradient
+    result = _check.elementwise(out, input)
+    factor = scale.reshape(-1, *(1,) * (input.ndim - 1)) if scale.ndim else scale
+    np.multiply(input - target, factor, out=result)
+    return result
 
 
 def _same(input: Array, target: Array) -> tuple[Array, Array]:

@@ -117,7 +117,8 @@ def unfold(
     result = _check.output(out, shape, input.dtype, input)
     padded = np.zeros((n, channels, *padded_size(tuple(spatial), pairs)), input.dtype)
     padded[inner(tuple(spatial), pairs)] = maps
-    result[...] = window_view(padded, kernel, steps, gaps, count).reshape(shape)
+    target = result.reshape(n, channels, *kernel, *count)
+    target[...] = window_view(padded, kernel, steps, gaps, count)
     return _check.deliver(result, out)
 
 

@@ -9,7 +9,7 @@ Each `conv2d` and `pool2d` function has a twin for any number of spatial axes in
 `nd` for `2d` in the name.
 """
 
-from .activations import (
+from fastconv.reference.activations import (
     dropout,
     dropout_backward,
     leaky_relu,
@@ -25,15 +25,15 @@ from .activations import (
     tanh,
     tanh_backward,
 )
-from .conv import (
+from fastconv.reference.conv import (
     conv2d,
     conv2d_backward,
     conv2d_bias,
     conv2d_input,
     conv2d_weight,
 )
-from .linear import linear, linear_backward
-from .losses import (
+from fastconv.reference.linear import linear, linear_backward
+from fastconv.reference.losses import (
     cross_entropy,
     cross_entropy_backward,
     half_squared_error,
@@ -41,9 +41,10 @@ from .losses import (
     mse_loss,
     mse_loss_backward,
 )
-from .matrix import conv2d_matrix
-from .pooling import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward
-from .unfold import fold, unfold
+from fastconv.reference.matrix import conv2d_matrix
+from fastconv.reference.padding import pad, pad_backward
+from fastconv.reference.pooling import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward
+from fastconv.reference.unfold import fold, unfold
 
 __all__ = [
     "avg_pool2d",
@@ -71,6 +72,8 @@ __all__ = [
     "max_pool2d_backward",
     "mse_loss",
     "mse_loss_backward",
+    "pad",
+    "pad_backward",
     "relu",
     "relu_backward",
     "sigmoid",

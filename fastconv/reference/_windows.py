@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from ._arguments import Array, PerAxis, per_axis
+from fastconv.reference._arguments import Array, PerAxis, per_axis
 
 Pairs: TypeAlias = list[tuple[int, int]]
 Padding: TypeAlias = int | str | Sequence[int] | Sequence[Sequence[int]]

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ._arguments import Array, PerAxis, expect_axes, expect_shape, float_dtype
-from ._windows import Geometry, Padding, correlate, last, pad, zero_fill
+from fastconv.reference._arguments import Array, PerAxis, expect_axes, expect_shape, float_dtype
+from fastconv.reference._windows import Geometry, Padding, correlate, last, pad, zero_fill
 
 
 def conv2d(

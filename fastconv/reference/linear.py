@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ._arguments import Array, expect_axes, expect_shape, float_dtype
+from fastconv.reference._arguments import Array, expect_axes, expect_shape, float_dtype
 
 
 def linear(input: Array, weight: Array, bias: Array | None = None) -> Array:

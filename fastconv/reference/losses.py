@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from ._arguments import Array, expect_axes, expect_shape, float_dtype
-from .activations import log_softmax, softmax
+from fastconv.reference._arguments import Array, expect_axes, expect_shape, float_dtype
+from fastconv.reference.activations import log_softmax, softmax
 
 
 def cross_entropy(input: Array, target: Array, *, reduction: str = "mean") -> Any:

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ._arguments import Array, PerAxis, expect_axes, float_dtype
-from ._windows import Geometry, Padding
+from fastconv.reference._arguments import Array, PerAxis, expect_axes, float_dtype
+from fastconv.reference._windows import Geometry, Padding
 
 
 def conv2d_matrix(

@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ._arguments import Array, PerAxis, expect_axes, expect_shape, float_dtype, per_axis
-from ._windows import Padding, extent, last, pad, padding_pairs, positions
+from fastconv.reference._arguments import Array, PerAxis, expect_axes, expect_shape, float_dtype, per_axis
+from fastconv.reference._windows import Padding, extent, last, pad, padding_pairs, positions
 
 POOL_WORDS = ("valid", "same", "same_lower")
 OUTSIDE, OVERHANG = -1, -2

@@ -1,0 +1,206 @@
+"""LeNet-5 against the same network in torch: one training step, its overhead, and whole epochs.
+
+    python benches/bench_lenet.py [--threads 2] [--data DIRECTORY [--epochs 5]]
+
+The two networks begin with the same weights and see the same batches; their losses are compared
+before anything is timed. Steps are timed in interleaved blocks with a pause between, because the
+thread pools of the two libraries spin against each other. DIRECTORY holds IDX files (MNIST,
+Fashion-MNIST); without it there are no epochs.
+"""
+
+import argparse
+import time
+
+import numpy as np
+import torch
+
+import fastconv
+from fastconv import layers, models, training
+
+BATCH = 64
+PAUSE = 0.1  # seconds
+
+
+def torch_lenet5(net):
+    """Return the torch twin of a fastconv LeNet-5, with the same weights."""
+    from torch import nn
+
+    twin = nn.Sequential(
+        nn.Conv2d(1, 6, 5, padding=2),
+        nn.Tanh(),
+        nn.AvgPool2d(2),
+        nn.Conv2d(6, 16, 5),
+        nn.Tanh(),
+        nn.AvgPool2d(2),
+        nn.Flatten(),
+        nn.Linear(400, 120),
+        nn.Tanh(),
+        nn.Linear(120, 84),
+        nn.Tanh(),
+        nn.Linear(84, 10),
+    )
+    twin.load_state_dict({key: torch.from_numpy(v.copy()) for key, v in net.state_dict().items()})
+    return twin
+
+
+def our_step(net, loss, optimizer, x, y):
+    optimizer.zero_grad()
+    value = loss(net(x), y)
+    net.backward(loss.backward(), input_grad=False)
+    optimizer.step()
+    return float(value)
+
+
+def torch_step(net, loss, optimizer, x, y):
+    optimizer.zero_grad()
+    value = loss(net(x), y)
+    value.backward()
+    optimizer.step()
+    return value.item()
+
+
+def rivals(lr=0.05):
+    """Return the two networks with their losses and optimizers, in the same state."""
+    net = models.lenet5(rng=0)
+    twin = torch_lenet5(net)
+    return (
+        (net, layers.CrossEntropyLoss(), training.SGD(net.parameters(), lr, momentum=0.9)),
+        (twin, torch.nn.CrossEntropyLoss(), torch.optim.SGD(twin.parameters(), lr, momentum=0.9)),
+    )
+
+
+def verify(x, y):
+    """Compare ten losses of the two."""
+    ours, theirs = rivals()
+    for _ in range(10):
+        mine = our_step(*ours, x, y)
+        other = torch_step(*theirs, torch.from_numpy(x), torch.from_numpy(y))
+        assert abs(mine - other) < 1e-4 * abs(other), (mine, other)
+
+
+def timed(function, repeat):
+    """Return the seconds of each of `repeat` calls."""
+    seconds = []
+    for _ in range(repeat):
+        start = time.perf_counter()
+        function()
+        seconds.append(time.perf_counter() - start)
+    return seconds
+
+
+def bench_step(x, y):
+    ours, theirs = rivals()
+    tx, ty = torch.from_numpy(x), torch.from_numpy(y)
+    mine, other = [], []
+    for _ in range(10):
+        time.sleep(PAUSE)
+        mine += timed(lambda: our_step(*ours, x, y), 50)
+        time.sleep(PAUSE)
+        other += timed(lambda: torch_step(*theirs, tx, ty), 50)
+    print(
+        f"step, batch {len(x)}: fastconv {1e3 * min(mine):.2f} ms (median "
+        f"{1e3 * np.median(mine):.2f}), torch {1e3 * min(other):.2f} ms (median "
+        f"{1e3 * np.median(other):.2f}), ratio of minima {min(other) / min(mine):.2f}"
+    )
+
+
+def bench_overhead():
+    """Time a step that computes next to nothing, with all layers and parameters of LeNet-5."""
+    rng = np.random.default_rng(0)
+    net = layers.Sequential(
+        layers.Conv2d(1, 1, 1, rng=rng),
+        layers.Tanh(),
+        layers.AvgPool2d(1),
+        layers.Conv2d(1, 1, 1, rng=rng),
+        layers.Tanh(),
+        layers.AvgPool2d(1),
+        layers.Flatten(),
+        layers.Linear(1, 1, rng=rng),
+        layers.Tanh(),
+        layers.Linear(1, 1, rng=rng),
+        layers.Tanh(),
+        layers.Linear(1, 2, rng=rng),
+    )
+    loss = layers.CrossEntropyLoss()
+    optimizer = training.SGD(net.parameters(), 0.05, momentum=0.9)
+    x, y = np.ones((1, 1, 1, 1), np.float32), np.zeros(1, np.int64)
+    seconds = timed(lambda: our_step(net, loss, optimizer, x, y), 2000)
+    print(
+        f"overhead of a step, LeNet-5's layers on one pixel: {1e6 * min(seconds):.0f} us "
+        f"(median {1e6 * np.median(seconds):.0f})"
+    )
+
+
+def torch_epoch(net, loss, optimizer, dataset, epoch):
+    """Train one epoch in torch, on the batches that `fit` takes."""
+    net.train()
+    images, labels = torch.from_numpy(dataset.train_images), torch.from_numpy(dataset.train_labels)
+    order = torch.from_numpy(training.epoch_order(len(images), 0, epoch))
+    for first in range(0, len(images), BATCH):
+        chosen = order[first : first + BATCH]
+        x = (images[chosen].float() - dataset.mean) / dataset.std
+        torch_step(net, loss, optimizer, x, labels[chosen])
+
+
+def torch_accuracy(net, dataset):
+    images = torch.from_numpy(dataset.test_images).float()
+    with torch.no_grad():
+        scores = net.eval()((images - dataset.mean) / dataset.std)
+    return float((scores.argmax(1).numpy() == dataset.test_labels).mean())
+
+
+def bench_epochs(directory, epochs):
+    dataset = training.load(directory)
+    ours, theirs = rivals()
+    mine, other = [], []
+    for epoch in range(epochs):
+        time.sleep(PAUSE)
+        seconds = timed(lambda: torch_epoch(*theirs, dataset, epoch), 1)  # noqa: B023
+        other += seconds
+        print(f"epoch {epoch + 1}: torch {seconds[0]:.2f} s", flush=True)
+    time.sleep(PAUSE)
+
+    def report(record):
+        mine.append(record.seconds)
+        print(
+            f"epoch {record.epoch}: fastconv {record.seconds:.2f} s with the test, accuracy "
+            f"{record.test_accuracy:.4f}",
+            flush=True,
+        )
+
+    training.fit(
+        *ours,
+        dataset,
+        epochs=epochs,
+        batch_size=BATCH,
+        schedule=training.constant(),
+        on_epoch=report,
+    )
+    print(
+        f"{epochs} epochs: fastconv {sum(mine):.1f} s (tests included), torch {sum(other):.1f} s; "
+        f"fastest epoch {min(mine):.2f} and {min(other):.2f} s, ratio "
+        f"{min(other) / min(mine):.2f}; torch's accuracy {torch_accuracy(theirs[0], dataset):.4f}"
+    )
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--threads", type=int, default=fastconv.get_num_threads())
+    parser.add_argument("--data", help="directory of IDX files")
+    parser.add_argument("--epochs", type=int, default=5)
+    arguments = parser.parse_args()
+    fastconv.set_num_threads(arguments.threads)
+    torch.set_num_threads(arguments.threads)
+    print(f"{arguments.threads} threads, {fastconv.isa()}, torch {torch.__version__}")
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((BATCH, 1, 28, 28)).astype(np.float32)
+    y = rng.integers(0, 10, BATCH)
+    verify(x, y)
+    bench_overhead()
+    bench_step(x, y)
+    if arguments.data:
+        bench_epochs(arguments.data, arguments.epochs)
+
+
+if __name__ == "__main__":
+    main()

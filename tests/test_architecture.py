@@ -1,0 +1,179 @@
+"""The rules of the structure: who imports whom, twin signatures, docstrings, file lengths."""
+
+import ast
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import fastconv
+from fastconv import functional, layers, models, reference, training
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = Path(fastconv.__file__).resolve().parent
+
+# A module imports from rooms of a lower level, or from its own room.
+LEVELS = {
+    "_geometry": 0,
+    "_files": 0,
+    "_threads": 0,
+    "_kernels": 1,
+    "_pooling": 1,
+    "_activations": 1,
+    "_check": 1,
+    "_plan": 1,
+    "": 2,  # fastconv itself, the public face
+    "functional": 2,
+    "layers": 3,
+    "models": 4,
+    "training": 5,
+    "plots": 6,
+    "cli": 7,
+    "__main__": 8,
+}
+# What the table of levels does not say.
+EXTRA = {
+    "cli": {"reference"},
+    "reference": set(),
+}
+KERNELS = {"_threads", "_kernels", "_pooling", "_activations"}
+
+
+def room(path):
+    relative = path.relative_to(PACKAGE)
+    name = relative.parts[0] if len(relative.parts) > 1 else relative.stem
+    return "" if name == "__init__" else name
+
+
+def imports(path):
+    """Yield the rooms of fastconv, and the foreign packages, that a file imports."""
+    if path.suffix == ".pyx":
+        # Cython's own syntax: take the lines that import.
+        lines = [line.replace("cimport", "import") for line in path.read_text().splitlines()]
+        source = "\n".join(line for line in lines if line.startswith(("import ", "from ")))
+    else:
+        source = path.read_text()
+    for node in ast.walk(ast.parse(source)):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} has a relative import"
+            names = [node.module]
+            if node.module == "fastconv":
+                names = [f"fastconv.{alias.name}" for alias in node.names]
+        for name in names:
+            yield name.split(".")
+
+
+def sources():
+    return sorted(p for suffix in ("*.py", "*.pyx") for p in PACKAGE.rglob(suffix))
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_imports_go_downwards(path):
+    own = room(path)
+    for parts in imports(path):
+        if parts[0] in ("tests", "benches"):
+            pytest.fail(f"{path} imports {'.'.join(parts)}")
+        if parts[0] != "fastconv":
+            continue
+        other = parts[1] if len(parts) > 1 else ""
+        other = other if other in LEVELS or other == "reference" else ""
+        if other == own or other in EXTRA.get(own, ()):
+            continue
+        assert own != "reference", f"reference imports fastconv.{other}"
+        assert other != "reference", f"{own} imports reference"
+        if own in KERNELS:
+            assert other in KERNELS, f"the kernel {own} imports {other}"
+        # `from fastconv import get_num_threads` and the like: the public face.
+        assert LEVELS[other] < LEVELS[own], f"{own} imports {other or 'fastconv'}"
+
+
+def test_every_room_has_a_level():
+    assert {room(path) for path in sources()} - {"reference"} <= set(LEVELS)
+
+
+def test_reference_imports_numpy_alone():
+    allowed = {"fastconv", "numpy", *sys.stdlib_module_names}
+    for path in (PACKAGE / "reference").rglob("*.py"):
+        assert {parts[0] for parts in imports(path)} <= allowed
+
+
+def imported_by(statement):
+    """Return the top-level modules that are there after a statement in a new interpreter."""
+    code = f"import sys\n{statement}\nprint(*{{m.split('.')[0] for m in sys.modules}})"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(run.stdout.split())
+
+
+def test_the_core_needs_numpy_alone():
+    rooms = "functional, layers, models, reference, training"
+    # What comes with NumPy, and what `site` brings in on this machine, is there before us.
+    bare = imported_by("import numpy")
+    foreign = imported_by(f"from fastconv import {rooms}") - bare - set(sys.stdlib_module_names)
+    # Cython registers a module of its own for the types its extensions share.
+    assert {n for n in foreign if not n.startswith(("fastconv", "_cython", "cython"))} == set()
+
+
+def test_importing_fastconv_imports_no_room():
+    code = "import sys, fastconv\nprint(*[m for m in sys.modules if m.startswith('fastconv.')])"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert set(run.stdout.split()) <= {"fastconv._kernels", "fastconv._threads"}
+
+
+@pytest.mark.parametrize("name", functional.__all__)
+def test_reference_has_the_signature_of_functional(name):
+    fast = inspect.signature(getattr(functional, name))
+    slow = inspect.signature(getattr(reference, name))
+    expected = [
+        (p.name, p.kind, p.default)
+        for p in fast.parameters.values()
+        if p.name not in ("algorithm", "out")
+    ]
+    assert [(p.name, p.kind, p.default) for p in slow.parameters.values()] == expected
+
+
+SEVERAL_ARRAYS = {"conv2d_backward", "linear_backward"}
+SCALARS = {"cross_entropy", "half_squared_error", "mse_loss"}
+
+
+@pytest.mark.parametrize("name", sorted(set(functional.__all__) - SEVERAL_ARRAYS - SCALARS))
+def test_functions_that_return_an_array_take_out(name):
+    assert "out" in inspect.signature(getattr(functional, name)).parameters
+
+
+def public():
+    for module in (fastconv, functional, layers, models, reference, training):
+        for name in module.__all__:
+            value = getattr(module, name)
+            if inspect.isfunction(value) or inspect.isclass(value):
+                yield pytest.param(value, id=f"{module.__name__}.{name}")
+
+
+@pytest.mark.parametrize("value", list(public()))
+def test_docstrings_have_their_sections(value):
+    doc = inspect.getdoc(value) or ""
+    assert doc.splitlines()[0].endswith((".", ":"))
+    sections = ["Examples"]
+    if inspect.isfunction(value):
+        signature = inspect.signature(value)
+        sections += ["Parameters"] if signature.parameters else []
+        sections += ["Returns"] if signature.return_annotation not in (None, "None") else []
+    if inspect.isgeneratorfunction(value):
+        sections = ["Yields" if section == "Returns" else section for section in sections]
+    for section in sections:
+        assert f"\n{section}\n{'-' * len(section)}\n" in f"{doc}\n", f"no section {section}"
+
+
+def written():
+    patterns = ("*.py", "*.pyx", "*.pxd", "*.pyi", "*.h")
+    folders = ("fastconv", "tests", "benches")
+    return [p for f in folders for pattern in patterns for p in (ROOT / f).rglob(pattern)]
+
+
+@pytest.mark.parametrize("path", written(), ids=lambda p: str(p.relative_to(ROOT)))
+def test_files_are_short(path):
+    assert len(path.read_text().splitlines()) <= 600

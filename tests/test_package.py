@@ -1,0 +1,128 @@
+"""What is built and shipped: wheel and sdist, and the sentences of a build that cannot work."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import fastconv
+
+ROOT = Path(__file__).resolve().parent.parent
+
+pytestmark = pytest.mark.skipif(
+    not (ROOT / "setup.py").exists(), reason="no source tree: nothing to build"
+)
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    """A copy of the tree as a fresh clone has it."""
+    copy = tmp_path_factory.mktemp("clone") / "fastconv"
+    shutil.copytree(
+        ROOT,
+        copy,
+        ignore=shutil.ignore_patterns(
+            ".git",
+            ".venv",
+            "build",
+            "dist",
+            "demo",
+            "*.so",
+            "*.egg-info",
+            "__pycache__",
+            ".*_cache",
+        ),
+    )
+    return copy
+
+
+@pytest.fixture(scope="module")
+def built(source, tmp_path_factory):
+    """The sdist, and the wheel built from it in an environment of its own."""
+    target = tmp_path_factory.mktemp("dist")
+    subprocess.run([sys.executable, "-m", "build", "-o", target, source], check=True, timeout=900)
+    (wheel,) = target.glob("*.whl")
+    (sdist,) = target.glob("*.tar.gz")
+    return wheel, sdist
+
+
+@pytest.mark.timeout(900)
+def test_the_wheel_holds_the_package_and_no_tests(built):
+    wheel, _ = built
+    names = zipfile.ZipFile(wheel).namelist()
+    assert not [name for name in names if name.startswith(("tests/", "benches/", "docs/"))]
+    assert not [name for name in names if name.endswith((".pyx", ".c", ".h"))]
+    for name in ("py.typed", "_kernels.pyi", "functional/conv.py", "reference/conv.py"):
+        assert f"fastconv/{name}" in names
+    assert [name for name in names if name.startswith("fastconv/training/digits/")]
+    compiled = {Path(name).name.split(".")[0] for name in names if name.endswith(".so")}
+    assert compiled == {"_activations", "_kernels", "_pooling", "_threads"}
+    metadata = next(name for name in names if name.endswith("METADATA"))
+    lines = zipfile.ZipFile(wheel).read(metadata).decode().splitlines()
+    required = [line for line in lines if line.startswith("Requires-Dist")]
+    assert [line for line in required if "extra" not in line] == ["Requires-Dist: numpy>=2.0"]
+    assert not [line for line in required if "torch" in line]
+
+
+@pytest.mark.timeout(900)
+def test_the_sdist_holds_what_a_build_needs(built):
+    _, sdist = built
+    with tarfile.open(sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    for name in ("setup.py", "LICENSE", "fastconv/_kernels.pyx", "fastconv/csrc/isa.h", "Makefile"):
+        assert name in names
+
+
+@pytest.mark.timeout(900)
+def test_the_wheel_computes_where_nothing_else_is(built, tmp_path):
+    wheel, _ = built
+    target = tmp_path / "site"
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(target)
+    code = (
+        "import numpy, fastconv; from fastconv import functional as F;"
+        "print(fastconv.__version__, fastconv.__file__, F.conv2d(numpy.ones((1, 1, 3, 3)),"
+        "numpy.ones((1, 1, 2, 2))).sum())"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(target)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    version, path, total = run.stdout.split()
+    assert (version, total) == (fastconv.__version__, "16.0")
+    assert path.startswith(str(target))
+
+
+def test_a_missing_compiler_is_one_sentence(source, tmp_path):
+    pytest.importorskip("Cython", reason="building here needs Cython")
+    run = subprocess.run(
+        [sys.executable, "setup.py", "-q", "build_ext", "--build-temp", tmp_path / "t"]
+        + ["--build-lib", tmp_path / "l"],
+        cwd=source,
+        env={**os.environ, "CC": "no-such-compiler"},
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 1
+    last = run.stderr.strip().splitlines()[-1]
+    assert last.startswith("fastconv: no working C compiler was found (tried 'no-such-compiler')")
+    assert "Traceback" not in run.stderr
+
+
+def test_an_old_python_is_one_sentence(source):
+    code = (
+        "import sys; sys.version_info = (3, 9, 0);"
+        "exec(compile(open('setup.py').read(), 'setup.py', 'exec'))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], cwd=source, capture_output=True, text=True)
+    assert run.returncode == 1
+    assert run.stderr == "fastconv needs Python 3.11 or newer; this is Python 3.9.\n"
