@@ -1,0 +1,23 @@
+"""The group of commands."""
+
+import click
+
+from fastconv.cli.check import check
+from fastconv.cli.info import info
+from fastconv.cli.train import train
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    invoke_without_command=True,
+)
+@click.version_option(package_name="fastconv", message="%(prog)s %(version)s")
+@click.pass_context
+def app(context: click.Context) -> None:
+    """Convolutions that train a CNN, on the CPU, for NumPy arrays."""
+    if context.invoked_subcommand is None:
+        raise click.UsageError("no command given; see fastconv --help")
+
+
+for command in (train, check, info):
+    app.add_command(command)

@@ -1,0 +1,140 @@
+"""The pictures: written completely or not at all, and showing what they should."""
+
+import os
+import sys
+
+import numpy as np
+import pytest
+
+from fastconv import plots
+from fastconv.training import EpochRecord
+
+pytest.importorskip("matplotlib")
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def history(epochs):
+    return [
+        EpochRecord(n + 1, 0.1, 2 * 0.8**n, 1 - 0.5 * 0.8**n, 2.1 * 0.8**n, 0.9 - 0.4 * 0.8**n, 1.0)
+        for n in range(epochs)
+    ]
+
+
+def pixels(path):
+    from matplotlib.image import imread
+
+    return imread(path)
+
+
+@pytest.fixture
+def figures(monkeypatch):
+    """Keep the figures that are drawn."""
+    kept, make = [], plots._figure
+    monkeypatch.setattr(plots, "_figure", lambda *size: kept.append(make(*size)) or kept[-1])
+    return kept
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 20, 100])
+def test_curves_hold_the_records(tmp_path, figures, epochs):
+    records = history(epochs)
+    plots.training_curves(records, tmp_path / "curves.png")
+    assert (tmp_path / "curves.png").read_bytes().startswith(PNG)
+    assert os.listdir(tmp_path) == ["curves.png"]
+    loss, accuracy = figures[0].axes
+    for axes, scale, name in ((loss, 1, "loss"), (accuracy, 100, "accuracy")):
+        lines = {line.get_label(): line for line in axes.get_lines()}
+        for part, label in (("train", "training"), ("test", "test")):
+            wanted = [scale * getattr(record, f"{part}_{name}") for record in records]
+            np.testing.assert_allclose(lines[label].get_ydata(), wanted)
+            np.testing.assert_array_equal(lines[label].get_xdata(), np.arange(1, epochs + 1))
+            low, high = axes.get_ylim()
+            assert low <= min(wanted)
+            assert max(wanted) <= high
+        assert axes.get_xlabel() == "epoch"
+        assert axes.get_ylabel()
+    assert f"{100 * records[-1].test_accuracy:.2f} %" in accuracy.get_title()
+
+
+def test_the_two_curves_differ_in_more_than_colour():
+    assert plots._TRAIN["linestyle"] != plots._TEST["linestyle"]
+    assert plots._TRAIN["marker"] != plots._TEST["marker"]
+
+
+def test_no_epoch_no_curve(tmp_path):
+    with pytest.raises(ValueError, match="at least one epoch"):
+        plots.training_curves([], tmp_path / "curves.png")
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("shape", [(6, 1, 5, 5), (1, 1, 3, 3), (20, 3, 3, 3), (9, 2, 1, 7)])
+def test_every_kernel_is_in_the_picture(tmp_path, figures, shape):
+    weight = np.random.default_rng(0).standard_normal(shape)
+    plots.kernels_picture(weight, tmp_path / "kernels.png")
+    (image,) = figures[0].axes[0].get_images()
+    shown = np.ma.filled(image.get_array(), np.nan)
+    np.testing.assert_allclose(np.sort(shown[~np.isnan(shown)]), np.sort(weight, axis=None))
+    mosaic, columns, rows = plots._mosaic(weight)
+    np.testing.assert_array_equal(shown, mosaic)
+    kernel, channel = shape[0] - 1, shape[1] - 1
+    top = rows[kernel // len(columns) * shape[1] + channel]
+    left = columns[kernel % len(columns)]
+    tile = shown[top : top + shape[2], left : left + shape[3]]
+    np.testing.assert_array_equal(tile, weight[-1, -1])
+    numbers = [text.get_text() for text in figures[0].axes[0].texts]
+    assert numbers == [str(number) for number in range(shape[0])]
+
+
+def test_the_scale_is_symmetric_about_zero(tmp_path, figures):
+    plots.kernels_picture(np.array([[[[-0.5, 2.0]]]]), tmp_path / "kernels.png")
+    (image,) = figures[0].axes[0].get_images()
+    assert image.get_clim() == (-2, 2)
+    low, middle, high = (image.to_rgba(value) for value in (-2.0, 0.0, 2.0))
+    assert low[2] > low[0]
+    assert high[0] > high[2]
+    assert min(middle[:3]) > 0.9
+
+
+def test_too_many_kernels_are_left_out_and_the_title_says_so(tmp_path, figures):
+    plots.kernels_picture(np.zeros((512, 30, 3, 3), np.float32), tmp_path / "kernels.png")
+    assert "(8 of 512, 24 of 30 channels)" in figures[0].axes[0].get_title()
+    assert max(pixels(tmp_path / "kernels.png").shape[:2]) < 3000
+
+
+@pytest.mark.parametrize(
+    "weight", [np.zeros((3, 3)), np.zeros((0, 1, 3, 3)), np.full((1, 1, 2, 2), np.nan)]
+)
+def test_other_weights_are_refused(tmp_path, weight):
+    with pytest.raises(ValueError, match="weight: "):
+        plots.kernels_picture(weight, tmp_path / "kernels.png")
+
+
+def test_the_same_picture_has_the_same_bytes(tmp_path):
+    for name in ("a.png", "b.png"):
+        plots.training_curves(history(3), tmp_path / name)
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+def test_the_global_state_of_matplotlib_is_untouched(tmp_path):
+    plots.training_curves(history(3), tmp_path / "curves.png")
+    assert (
+        "matplotlib.pyplot" not in sys.modules or not sys.modules["matplotlib.pyplot"].get_fignums()
+    )
+
+
+def test_without_matplotlib_the_sentence_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    for call in (
+        lambda: plots.check_available(),
+        lambda: plots.training_curves(history(1), tmp_path / "a.png"),
+        lambda: plots.kernels_picture(np.ones((1, 1, 2, 2)), tmp_path / "a.png"),
+    ):
+        with pytest.raises(ImportError, match=r"pip install 'fastconv\[cli\]'"):
+            call()
+
+
+def test_a_path_that_cannot_be_written_is_found_early(tmp_path):
+    plots.check_available(tmp_path / "a.png")
+    assert os.listdir(tmp_path) == []
+    with pytest.raises(FileNotFoundError):
+        plots.check_available(tmp_path / "missing" / "a.png")
