@@ -36,6 +36,7 @@ from fastconv.functional.losses import (
     mse_loss,
     mse_loss_backward,
 )
+from fastconv.functional.padding import pad, pad_backward
 from fastconv.functional.pooling import (
     avg_pool2d,
     avg_pool2d_backward,
@@ -69,6 +70,8 @@ __all__ = [
     "max_pool2d_backward",
     "mse_loss",
     "mse_loss_backward",
+    "pad",
+    "pad_backward",
     "relu",
     "relu_backward",
     "sigmoid",

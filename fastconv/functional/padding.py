@@ -1,0 +1,240 @@
+"""Cells around an array: constant, or taken from the array itself.
+
+Each axis has a map from the positions of the padded array to positions of the input, and the maps
+of different axes do not see each other; so the axes are padded one after the other, and only the
+borders are gathered. The gradient is the transpose: each border cell gives its residual back to the
+cell that it was copied from.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastconv import _check
+from fastconv._check import Array
+from fastconv._geometry import Ints, Pair, Pairs
+
+PADDING_MODES = ("constant", "reflect", "replicate", "circular")
+
+
+def pad(
+    input: Array,
+    pad: Ints,
+    mode: str = "constant",
+    value: float = 0.0,
+    *,
+    out: Array | None = None,
+) -> Array:
+    r"""Put cells before and after the last axes of an array.
+
+    Parameters
+    ----------
+    input : ndarray
+        Float32 or float64, any shape.
+    pad : tuple of int
+        Cells (before, after) of the last axis, then of the one before it, and so on, in one flat
+        tuple, as in torch. Negative numbers take cells away, in mode "constant" only.
+    mode : {"constant", "reflect", "replicate", "circular"}
+        What the new cells hold: `value`; the input mirrored at its border cells, which are not
+        repeated; the nearest border cell; or the input from its other end. Mirrored cells must be
+        fewer than the axis has, circular ones at most as many.
+    value : float
+        What the new cells hold in mode "constant".
+    out : ndarray, optional
+        Where to write the result. Its planes, the last two axes, are contiguous.
+
+    Returns
+    -------
+    ndarray
+        Each padded axis has size + before + after cells.
+
+    Raises
+    ------
+    TypeError
+        If `input` or `out` is not an array of float32 or float64, or `pad` holds something else
+        than integers.
+    ValueError
+        If `pad` has an odd length or more pairs than the input has axes, the mode is unknown, or
+        an axis has too few cells.
+
+    Notes
+    -----
+    Along one axis of size n, position p of the result holds the input's position i(p - before):
+
+    .. math:: i(q) = \begin{cases}
+              n - 1 - \bigl|n - 1 - |q|\bigr| & \text{reflect} \\
+              \min(\max(q, 0), n - 1) & \text{replicate} \\
+              q \bmod n & \text{circular}
+              \end{cases}
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv import functional as F
+    >>> line = np.array([1.0, 2.0, 3.0])
+    >>> F.pad(line, (2, 1))
+    array([0., 0., 1., 2., 3., 0.])
+    >>> F.pad(line, (2, 1), "reflect")
+    array([3., 2., 1., 2., 3., 2.])
+    >>> F.pad(line, (2, 1), "replicate")
+    array([1., 1., 1., 2., 3., 3.])
+    >>> F.pad(line, (2, 1), "circular")
+    array([2., 3., 1., 2., 3., 1.])
+    """
+    input = _check.array("input", input)
+    pairs = _pairs(pad, mode, input.shape)
+    if not isinstance(value, int | float | np.integer | np.floating) or isinstance(value, bool):
+        raise TypeError(f"value must be a number, got {type(value).__name__}")
+    if mode != "constant" and value != 0:
+        raise ValueError(f"value must be 0 with mode={mode!r}, which does not use it, got {value}")
+    result = _check.output(out, _padded_shape(input.shape, pairs), input.dtype, input)
+    if mode == "constant":
+        result[...] = value
+    inside, kept = _places(input.shape, pairs)
+    result[inside] = input[kept]
+    if mode != "constant":
+        for axis, pair in enumerate(pairs):
+            # Along the axes still to come, only the rows inside are filled so far.
+            rows = result[(slice(None),) * (axis + 1) + inside[axis + 1 :]]
+            for border, source in _borders(mode, input.shape[axis], pair):
+                rows[_on(axis, border)] = np.take(rows, source + pair[0], axis)
+    return _check.deliver(result, out)
+
+
+def pad_backward(
+    grad_output: Array,
+    input_size: Ints,
+    pad: Ints,
+    mode: str = "constant",
+    *,
+    out: Array | None = None,
+) -> Array:
+    """Return the gradient of `pad`: each cell's own residual and those of its copies.
+
+    Parameters
+    ----------
+    grad_output : ndarray
+        The residual: gradient with respect to the output of `pad`, float32 or float64.
+    input_size : tuple of int
+        Shape of the input.
+    pad, mode
+        As in `pad`.
+    out : ndarray, optional
+        Where to write the result.
+
+    Returns
+    -------
+    ndarray, shape `input_size`
+        Zero where `pad` took cells away.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `pad`; also if `grad_output` does not have the shape of the output.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv import functional as F
+    >>> F.pad_backward(np.array([1.0, 10.0, 2.0, 3.0, 4.0, 20.0]), (3,), (2, 1), "reflect")
+    array([ 2., 33.,  5.])
+    """
+    grad_output = _check.array("grad_output", grad_output)
+    if not isinstance(input_size, tuple | list):
+        raise TypeError(f"input_size must be a tuple of integers, got {type(input_size).__name__}")
+    size = tuple(_check.integer(f"input_size[{i}]", n, 0) for i, n in enumerate(input_size))
+    pairs = _pairs(pad, mode, size)
+    _check.same_shape(
+        "grad_output", grad_output, _padded_shape(size, pairs), "size + before + after"
+    )
+    result = _check.output(out, size, grad_output.dtype, grad_output)
+    inside, kept = _places(size, pairs)
+    if mode == "constant":
+        result[...] = 0
+        result[kept] = grad_output[inside]
+    else:
+        residual = grad_output.copy()
+        for axis, pair in enumerate(pairs):
+            cells = residual[_on(axis, inside[axis])]
+            for border, source in _borders(mode, size[axis], pair):
+                given = residual[_on(axis, border)]
+                if mode == "replicate":
+                    # All of them are copies of one cell; in the other modes no two are.
+                    source, given = source[:1], np.add.reduce(given, axis, keepdims=True)
+                cells[_on(axis, source)] += given
+            residual = cells
+        result[...] = residual
+    return _check.deliver(result, out)
+
+
+def _pairs(pad: object, mode: str, shape: Ints) -> Pairs:
+    """Return one (before, after) pair for each axis of an input, or say what does not fit."""
+    if not isinstance(mode, str):
+        raise TypeError(f"mode must be a str, got {type(mode).__name__}")
+    if mode not in PADDING_MODES:
+        raise ValueError(f"mode must be one of {', '.join(map(repr, PADDING_MODES))}, got {mode!r}")
+    if not isinstance(pad, tuple | list):
+        raise TypeError(f"pad must be a tuple of integers, got {type(pad).__name__}")
+    if len(pad) % 2 or len(pad) > 2 * len(shape):
+        raise ValueError(
+            f"pad must have two entries for each padded axis, at most 2*{len(shape)} for an input "
+            f"of shape {shape}, got {len(pad)}: {pad!r}"
+        )
+    least = -_check.MAX_INT if mode == "constant" else 0
+    cells = [_check.integer(f"pad[{i}]", entry, least) for i, entry in enumerate(pad)]
+    last_first = list(zip(cells[::2], cells[1::2], strict=True))
+    untouched = len(shape) - len(last_first)
+    pairs = ((0, 0),) * untouched + tuple(reversed(last_first))
+    for axis, n in enumerate(shape[untouched:], untouched):
+        _limit(mode, n, pairs[axis], axis - len(shape))
+    return pairs
+
+
+def _limit(mode: str, n: int, pair: Pair, axis: int) -> None:
+    """Refuse a pair for which an axis of size n, counted from the last one, is too small."""
+    if mode == "constant":
+        fits, rule = n + min(pair[0], 0) + min(pair[1], 0) >= 0, "takes away at most"
+    elif mode == "reflect":
+        fits, rule = max(pair) < n, "needs less on each side than"
+    elif mode == "replicate":
+        fits, rule = n > 0, "needs at least one of"
+    else:
+        fits, rule = max(pair) <= n, "needs at most, on each side,"
+    if not fits:
+        raise ValueError(f"pad: mode {mode!r} {rule} the {n} cells of axis {axis}, got {pair}")
+
+
+def _padded_shape(shape: Ints, pairs: Pairs) -> Ints:
+    return tuple(n + before + after for n, (before, after) in zip(shape, pairs, strict=True))
+
+
+def _places(shape: Ints, pairs: Pairs) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
+    """Return where the input lies in the padded array, and which part of it is kept."""
+    inside, kept = [], []
+    for n, (before, after) in zip(shape, pairs, strict=True):
+        first, end = max(-before, 0), n - max(-after, 0)
+        kept.append(slice(first, end))
+        inside.append(slice(first + before, end + before))
+    return tuple(inside), tuple(kept)
+
+
+def _borders(mode: str, n: int, pair: Pair) -> Iterator[tuple[slice, NDArray[np.intp]]]:
+    """Yield the borders before and after an axis, with the input positions that they copy."""
+    before, after = pair
+    for start, stop in ((0, before), (before + n, before + n + after)):
+        if start == stop:
+            continue
+        positions = np.arange(start - before, stop - before)
+        if mode == "reflect":
+            source = n - 1 - np.abs(n - 1 - np.abs(positions))
+        elif mode == "replicate":
+            source = np.clip(positions, 0, n - 1)
+        else:
+            source = positions % n
+        yield slice(start, stop), source
+
+
+def _on(axis: int, index: slice | NDArray[np.intp]) -> tuple[slice | NDArray[np.intp], ...]:
+    """Return an index into one axis."""
+    return (*(slice(None),) * axis, index)
