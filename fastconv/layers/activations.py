@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from fastconv import _check
 from fastconv import functional as F
 from fastconv._check import Array
 from fastconv.layers.base import Layer
@@ -35,6 +36,9 @@ class ReLU(Layer):
 
     def _backward(self, saved: Array, grad_output: Array, input_grad: bool) -> Array | None:
         return F.relu_backward(grad_output, saved) if input_grad else None
+
+    def _describe(self) -> str:
+        return "inplace=True" if self.inplace else ""
 
 
 class LeakyReLU(Layer):
@@ -69,7 +73,7 @@ class LeakyReLU(Layer):
         return F.leaky_relu_backward(grad_output, saved, self.negative_slope)
 
     def _describe(self) -> str:
-        return f"negative_slope={self.negative_slope}"
+        return f"negative_slope={self.negative_slope}" + ", inplace=True" * self.inplace
 
 
 class Sigmoid(Layer):
@@ -82,6 +86,8 @@ class Sigmoid(Layer):
     >>> layers.Sigmoid()(np.zeros(1))
     array([0.5])
     """
+
+    _keeps_output = True
 
     def _forward(self, x: Array) -> tuple[Array, Array]:
         output = F.sigmoid(x)
@@ -101,6 +107,8 @@ class Tanh(Layer):
     >>> layers.Tanh()(np.zeros(1))
     array([0.])
     """
+
+    _keeps_output = True
 
     def _forward(self, x: Array) -> tuple[Array, Array]:
         output = F.tanh(x)
@@ -125,6 +133,8 @@ class Softmax(Layer):
     >>> layers.Softmax(dim=1)(np.zeros((1, 2)))
     array([[0.5, 0.5]])
     """
+
+    _keeps_output = True
 
     def __init__(self, dim: int = -1) -> None:
         self.dim = dim
@@ -155,6 +165,8 @@ class LogSoftmax(Layer):
     >>> layers.LogSoftmax(dim=1)(np.zeros((1, 1)))
     array([[0.]])
     """
+
+    _keeps_output = True
 
     def __init__(self, dim: int = -1) -> None:
         self.dim = dim
@@ -204,11 +216,11 @@ class Dropout(Layer):
 
     def _forward(self, x: Array) -> tuple[Array, Any]:
         if not self.training:
-            return x, None
+            return _check.array("input", x), None
         return F.dropout(x, self.p, rng=self.rng, out=x if self.inplace else None)
 
     def _backward(self, saved: Any, grad_output: Array, input_grad: bool) -> Array | None:
         return F.dropout_backward(grad_output, saved, self.p) if input_grad else None
 
     def _describe(self) -> str:
-        return f"p={self.p}"
+        return f"p={self.p}" + ", inplace=True" * self.inplace

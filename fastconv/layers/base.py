@@ -1,7 +1,7 @@
 """What every layer has: parameters, a forward and a backward pass, state."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -95,6 +95,8 @@ class Layer:
     """
 
     training = True
+    # Whether backward needs the output as it was, so that no layer behind may write over it.
+    _keeps_output = False
     _saved: Any = None
 
     def forward(self, x: Array) -> Array:
@@ -182,8 +184,8 @@ class Layer:
             yield from child.named_parameters(f"{prefix}{name}.")
 
     def parameters(self) -> list[Parameter]:
-        """Return all parameters, in the order of `named_parameters`."""
-        return [parameter for _, parameter in self.named_parameters()]
+        """Return all parameters, in the order of `named_parameters`; a shared one counts once."""
+        return list(dict.fromkeys(parameter for _, parameter in self.named_parameters()))
 
     def generators(self) -> list[np.random.Generator]:
         """Return the random generators that forward passes draw from (`Dropout`)."""
@@ -199,7 +201,7 @@ class Layer:
         for parameter in self.parameters():
             parameter.zero_grad()
 
-    def train(self, mode: bool = True) -> "Layer":
+    def train(self, mode: bool = True) -> Self:
         """Switch to training mode, or with False to evaluation mode.
 
         Parameters
@@ -218,7 +220,7 @@ class Layer:
                 layer._saved = None
         return self
 
-    def eval(self) -> "Layer":
+    def eval(self) -> Self:
         """Switch to evaluation mode.
 
         Returns
@@ -261,14 +263,19 @@ class Layer:
             if key not in state:
                 continue
             value = state[key]
-            if not isinstance(value, np.ndarray) or value.dtype.kind != "f":
-                raise TypeError(f"{key} must be a numpy.ndarray of floats")
+            if not isinstance(value, np.ndarray) or isinstance(value, np.ma.MaskedArray):
+                raise TypeError(f"{key} must be a numpy.ndarray, got {type(value).__name__}")
+            if value.dtype.kind != "f":
+                raise TypeError(f"{key} must have a float dtype, got {value.dtype}")
             if value.shape != data.shape:
                 problems.append(f"{key}: expected shape {data.shape}, got {value.shape}")
         if problems:
             raise ValueError(f"the state does not fit this layer: {'; '.join(problems)}")
+        # The state may hold views of the parameters themselves, so none is written before all
+        # are copied.
+        copies = {key: state[key].astype(data.dtype) for key, data in own.items()}
         for key, data in own.items():
-            data[...] = state[key]
+            data[...] = copies[key]
 
     def __repr__(self) -> str:
         children = list(self.children())

@@ -1,14 +1,18 @@
 """The convolutional layer."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import DTypeLike
 
 from fastconv import _check
 from fastconv import functional as F
 from fastconv._check import Array
-from fastconv._geometry import Ints, Pairs
+from fastconv._geometry import Ints, Padding, Pairs, resolve_padding
 from fastconv.layers.base import Layer, Parameter, add_gradients
 from fastconv.layers.init import Random, weights_and_bias
+
+PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 
 
 class Conv2d(Layer):
@@ -24,8 +28,8 @@ class Conv2d(Layer):
         As in `functional.conv2d`, every form of padding.
     bias : bool
         Add a bias to each output channel.
-    padding_mode : {"zeros"}
-        What stands around the input.
+    padding_mode : {"zeros", "reflect", "replicate", "circular"}
+        What stands around the input: zeros, or cells of the input as in `functional.pad`.
     dtype : dtype, keyword-only
         Float32 (default) or float64.
     rng : int or numpy.random.Generator, optional, keyword-only
@@ -80,36 +84,64 @@ class Conv2d(Layer):
                 f"groups must divide in_channels and out_channels, got groups = {groups}, "
                 f"in_channels = {in_channels}, out_channels = {out_channels}"
             )
-        if padding_mode != "zeros":
-            raise ValueError(f"padding_mode must be 'zeros', got {padding_mode!r}")
+        if padding_mode not in PADDING_MODES:
+            raise ValueError(
+                f"padding_mode must be one of {', '.join(map(repr, PADDING_MODES))}, "
+                f"got {padding_mode!r}"
+            )
+        self.padding_mode = padding_mode
         shape = (self.out_channels, self.in_channels // self.groups, *self.kernel_size)
         values, shift = weights_and_bias(init, shape, self.groups, bias, dtype, rng)
         self.weight = Parameter(values, "weight")
         self.bias = None if shift is None else Parameter(shift, "bias")
 
-    def _forward(self, x: Array) -> tuple[Array, Array]:
+    def _forward(self, x: Array) -> tuple[Array, Any]:
         bias = None if self.bias is None else self.bias.data
+        padding: Padding = self.padding
+        pad = size = None
+        if self.padding_mode != "zeros":
+            x = _check.array("input", x)
+            _check.rank("input", x, 2)
+            padding, pad, size = "valid", self._pad(x.shape[-2:]), x.shape
+            x = F.pad(x, pad, self.padding_mode)
         output = F.conv2d(
-            x, self.weight.data, bias, self.stride, self.padding, self.dilation, self.groups
+            x, self.weight.data, bias, self.stride, padding, self.dilation, self.groups
         )
-        return output, x
+        return output, (x, padding, pad, size)
 
-    def _backward(self, saved: Array, grad_output: Array, input_grad: bool) -> Array | None:
+    def _backward(self, saved: Any, grad_output: Array, input_grad: bool) -> Array | None:
+        x, padding, pad, size = saved
         grad_input, grad_weight, grad_bias = F.conv2d_backward(
-            saved,
+            x,
             self.weight.data,
             grad_output,
             self.stride,
-            self.padding,
+            padding,
             self.dilation,
             self.groups,
             output_mask=(input_grad, True, self.bias is not None),
         )
         add_gradients((self.weight, self.bias), (grad_weight, grad_bias))
-        return grad_input
+        if grad_input is None or pad is None:
+            return grad_input
+        return F.pad_backward(grad_input, size, pad, self.padding_mode)
+
+    def _pad(self, size: Ints) -> Ints:
+        """Return the padding of an input of this size as `functional.pad` takes it."""
+        pairs = resolve_padding(self.padding, size, self.kernel_size, self.stride, self.dilation)
+        return tuple(cells for pair in reversed(pairs) for cells in pair)
 
     def _describe(self) -> str:
-        return (
+        text = (
             f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, "
             f"stride={self.stride}, padding={self.padding!r}"
         )
+        if self.dilation != (1, 1):
+            text += f", dilation={self.dilation}"
+        if self.groups != 1:
+            text += f", groups={self.groups}"
+        if self.bias is None:
+            text += ", bias=False"
+        if self.padding_mode != "zeros":
+            text += f", padding_mode={self.padding_mode!r}"
+        return text

@@ -18,7 +18,7 @@ def check_gradients(
     ----------
     layer : Layer
         A layer of float64 parameters. Its gradients are lost; its random generators, if any, are
-        put back before each pass, so that all passes see the same dropout mask.
+        put back before each pass, so that all passes see the same dropout mask, and at the end.
     x : ndarray of float64
         An input for it.
     eps : float
@@ -49,12 +49,15 @@ def check_gradients(
     if x.dtype != np.float64 or any(p.data.dtype != np.float64 for p in parameters):
         raise TypeError("check_gradients needs an input and parameters of float64")
     x = x.copy()
-    was_training = layer.training
+    modes = [(part, part.training) for part in layer.layers()]
     states = [generator.bit_generator.state for generator in layer.generators()]
 
-    def forward() -> Array:
+    def rewind() -> None:
         for generator, state in zip(layer.generators(), states, strict=True):
             generator.bit_generator.state = state
+
+    def forward() -> Array:
+        rewind()
         return layer(x.copy())
 
     layer.train()
@@ -65,7 +68,8 @@ def check_gradients(
     gradients = [(x, grad_input)] + [(p.data, p.grad) for p in parameters]
     worst = 0.0
     for values, gradient in gradients:
-        assert gradient is not None
+        if gradient is None:
+            gradient = np.zeros_like(values)
         largest = max(float(np.abs(gradient).max(initial=0)), 1.0)
         for place in np.ndindex(values.shape):
             kept = values[place]
@@ -77,6 +81,9 @@ def check_gradients(
             difference = abs((above - below) / (2 * eps) - float(gradient[place]))
             worst = max(worst, difference / largest)
     layer.zero_grad()
-    # Forget the last forward pass, and go back to the mode that was.
-    layer.eval().train(was_training)
+    # Forget the last forward pass, and go back to the modes that were.
+    layer.eval()
+    for part, mode in modes:
+        part.training = mode
+    rewind()
     return worst

@@ -33,8 +33,9 @@ def float_dtype(dtype: DTypeLike) -> np.dtype[Any]:
     TypeError
         If `dtype` is another.
     """
-    found = np.dtype(dtype)
-    if found not in (np.dtype(np.float32), np.dtype(np.float64)):
+    # To NumPy, None is float64; to a reader of torch it is float32.
+    found = None if dtype is None else np.dtype(dtype)
+    if found is None or found not in (np.dtype(np.float32), np.dtype(np.float64)):
         raise TypeError(f"dtype must be float32 or float64, got {found}")
     return found
 

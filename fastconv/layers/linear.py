@@ -106,7 +106,8 @@ class Flatten(Layer):
         self.start_dim = _check.integer("start_dim", start_dim, -_check.MAX_INT)
         self.end_dim = _check.integer("end_dim", end_dim, -_check.MAX_INT)
 
-    def _forward(self, x: Array) -> tuple[Array, Ints]:
+    def _forward(self, x: Array) -> tuple[Array, tuple[Ints, Ints]]:
+        x = _check.array("input", x)
         start, end = (
             axis + x.ndim if axis < 0 else axis for axis in (self.start_dim, self.end_dim)
         )
@@ -116,10 +117,14 @@ class Flatten(Layer):
                 f"{x.shape}"
             )
         joined = prod(x.shape[start : end + 1])
-        return x.reshape(*x.shape[:start], joined, *x.shape[end + 1 :]), x.shape
+        shape = (*x.shape[:start], joined, *x.shape[end + 1 :])
+        return x.reshape(shape), (x.shape, shape)
 
-    def _backward(self, saved: Ints, grad_output: Array, input_grad: bool) -> Array:
-        return grad_output.reshape(saved)
+    def _backward(self, saved: tuple[Ints, Ints], grad_output: Array, input_grad: bool) -> Array:
+        in_shape, out_shape = saved
+        grad_output = _check.array("grad_output", grad_output)
+        _check.same_shape("grad_output", grad_output, out_shape, "the output's shape")
+        return grad_output.reshape(in_shape)
 
     def _describe(self) -> str:
         return f"start_dim={self.start_dim}, end_dim={self.end_dim}"

@@ -12,7 +12,7 @@ class _Loss:
     _function: Any
     _gradient: Any
 
-    def __init__(self, reduction: str = "mean") -> None:
+    def __init__(self, *, reduction: str = "mean") -> None:
         if reduction not in ("mean", "sum", "none"):
             raise ValueError(f"reduction must be one of 'mean', 'sum', 'none', got {reduction!r}")
         self.reduction = reduction
@@ -75,7 +75,7 @@ class CrossEntropyLoss(_Loss):
 
     Parameters
     ----------
-    reduction : {"mean", "sum", "none"}
+    reduction : {"mean", "sum", "none"}, keyword-only
         What to do with the losses of the samples.
 
     Examples
@@ -98,7 +98,7 @@ class MSELoss(_Loss):
 
     Parameters
     ----------
-    reduction : {"mean", "sum", "none"}
+    reduction : {"mean", "sum", "none"}, keyword-only
         What to do with the elements.
 
     Examples
@@ -118,7 +118,7 @@ class HalfSquaredError(_Loss):
 
     Parameters
     ----------
-    reduction : {"mean", "sum", "none"}
+    reduction : {"mean", "sum", "none"}, keyword-only
         What to do with the losses of the samples.
 
     Examples

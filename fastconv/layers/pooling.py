@@ -5,7 +5,7 @@ from typing import Any
 from fastconv import _check
 from fastconv import functional as F
 from fastconv._check import Array
-from fastconv._geometry import Ints, Pairs
+from fastconv._geometry import Ints, Padding, Pairs
 from fastconv.functional.pooling import POOL_PADDING_WORDS
 from fastconv.layers.base import Layer
 
@@ -97,24 +97,36 @@ class AvgPool2d(Layer):
         count_include_pad: bool = True,
         divisor_override: int | None = None,
     ) -> None:
-        kernel = _check.integers("kernel_size", kernel_size, 2, 1)
-        self.arguments = (
-            kernel,
-            kernel if stride is None else _check.integers("stride", stride, 2, 1),
-            _check.padding("padding", padding, 2, POOL_PADDING_WORDS),
-            bool(ceil_mode),
-            bool(count_include_pad),
-            divisor_override
+        self.kernel_size = _check.integers("kernel_size", kernel_size, 2, 1)
+        self.stride = (
+            self.kernel_size if stride is None else _check.integers("stride", stride, 2, 1)
+        )
+        self.padding = _check.padding("padding", padding, 2, POOL_PADDING_WORDS)
+        self.ceil_mode = bool(ceil_mode)
+        self.count_include_pad = bool(count_include_pad)
+        self.divisor_override = (
+            None
             if divisor_override is None
-            else _check.integer("divisor_override", divisor_override, 1),
+            else _check.integer("divisor_override", divisor_override, 1)
+        )
+
+    def _arguments(self) -> tuple[Ints, Ints, Padding, bool, bool, int | None]:
+        return (
+            self.kernel_size,
+            self.stride,
+            self.padding,
+            self.ceil_mode,
+            self.count_include_pad,
+            self.divisor_override,
         )
 
     def _forward(self, x: Array) -> tuple[Array, Ints]:
-        return F.avg_pool2d(x, *self.arguments), x.shape
+        return F.avg_pool2d(x, *self._arguments()), x.shape
 
     def _backward(self, saved: Ints, grad_output: Array, input_grad: bool) -> Array | None:
-        return F.avg_pool2d_backward(grad_output, saved, *self.arguments) if input_grad else None
+        if not input_grad:
+            return None
+        return F.avg_pool2d_backward(grad_output, saved, *self._arguments())
 
     def _describe(self) -> str:
-        kernel, stride, padding, *_ = self.arguments
-        return f"{kernel}, stride={stride}, padding={padding!r}"
+        return f"{self.kernel_size}, stride={self.stride}, padding={self.padding!r}"

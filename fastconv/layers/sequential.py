@@ -1,9 +1,11 @@
 """Layers one after the other."""
 
 from collections.abc import Iterator, Mapping
+from typing import overload
 
 from fastconv._check import Array
 from fastconv.layers.base import Layer
+from fastconv.layers.linear import Flatten
 
 
 class Sequential(Layer):
@@ -17,7 +19,10 @@ class Sequential(Layer):
     Raises
     ------
     TypeError
-        If something else than a layer is given.
+        If something else than a layer is given, or a name is no str.
+    ValueError
+        If a name is empty or has a dot in it, or a layer that works in place comes behind one whose
+        backward needs its own output (`Tanh`, `Sigmoid`, `Softmax`, `LogSoftmax`).
 
     Examples
     --------
@@ -36,9 +41,35 @@ class Sequential(Layer):
         else:
             named = {str(i): layer for i, layer in enumerate(layers)}  # type: ignore[misc]
         for name, layer in named.items():
+            if not isinstance(name, str):
+                raise TypeError(f"a layer's name must be a str, got {type(name).__name__}")
+            if not name or "." in name:
+                raise ValueError(f"a layer's name must not be empty or contain a dot, got {name!r}")
             if not isinstance(layer, Layer):
                 raise TypeError(f"layer {name!r} must be a Layer, got {type(layer).__name__}")
         self._layers = named
+        self._refuse_overwriting()
+
+    def _refuse_overwriting(self) -> None:
+        """Refuse an in-place layer that would spoil what the layer before it saves."""
+        keeper = None
+        for name, layer in self._flat():
+            if keeper is not None and getattr(layer, "inplace", False):
+                raise ValueError(
+                    f"layer {name!r}, {layer!r}, would write over the output of layer {keeper}, "
+                    "which needs it in backward; use inplace=False"
+                )
+            # A flattened array is a view of the array before it.
+            if not isinstance(layer, Flatten):
+                keeper = f"{name!r}, {layer!r}" if layer._keeps_output else None
+
+    def _flat(self) -> Iterator[tuple[str, Layer]]:
+        """Yield the layers and those of sequences within, in the order in which they are called."""
+        for name, layer in self._layers.items():
+            if isinstance(layer, Sequential):
+                yield from ((f"{name}.{inner}", part) for inner, part in layer._flat())
+            else:
+                yield name, layer
 
     def children(self) -> Iterator[tuple[str, Layer]]:
         """Yield the names and layers in order."""
@@ -50,8 +81,16 @@ class Sequential(Layer):
     def __iter__(self) -> Iterator[Layer]:
         return iter(self._layers.values())
 
-    def __getitem__(self, index: int) -> Layer:
-        """Return the layer at a position; negative ones count from the end."""
+    @overload
+    def __getitem__(self, index: int) -> Layer: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> "Sequential": ...
+
+    def __getitem__(self, index: int | slice) -> Layer:
+        """Return the layer at a position, or the same layers with their names for a slice."""
+        if isinstance(index, slice):
+            return Sequential(dict(list(self._layers.items())[index]))
         return list(self._layers.values())[index]
 
     def forward(self, x: Array) -> Array:

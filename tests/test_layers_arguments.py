@@ -1,0 +1,135 @@
+"""The arguments of the layers' constructors: torch.nn's names and order, errors, repr."""
+
+import inspect
+
+import numpy as np
+import pytest
+
+from fastconv import layers
+
+
+def torch_or_skip(what):
+    return pytest.importorskip("torch", reason=f"torch is not installed, skipped: {what}")
+
+
+POOL = "kernel_size, stride=None, padding=0"
+SIGNATURES = {
+    "AvgPool2d": POOL + ", ceil_mode=False, count_include_pad=True, divisor_override=None",
+    "Conv2d": "in_channels, out_channels, kernel_size, stride=1, padding=0, dilation=1, groups=1, "
+    "bias=True, padding_mode='zeros'",
+    "Dropout": "p=0.5, inplace=False",
+    "Flatten": "start_dim=1, end_dim=-1",
+    "LeakyReLU": "negative_slope=0.01, inplace=False",
+    "Linear": "in_features, out_features, bias=True",
+    "LogSoftmax": "dim=-1",
+    "MaxPool2d": POOL + ", dilation=1, return_indices=False, ceil_mode=False",
+    "ReLU": "inplace=False",
+    "Sigmoid": "",
+    "Softmax": "dim=-1",
+    "Tanh": "",
+}
+EXTRAS = {
+    "Conv2d": {"dtype", "rng", "init"},
+    "Linear": {"dtype", "rng", "init"},
+    "Dropout": {"rng"},
+}
+
+
+def written(parameters):
+    plain = [p.replace(annotation=p.empty) for p in parameters]
+    return ", ".join(map(str, plain))
+
+
+def test_the_table_of_signatures_is_complete():
+    classes = [getattr(layers, name) for name in layers.__all__]
+    found = {c for c in classes if isinstance(c, type) and issubclass(c, layers.Layer)}
+    assert {c.__name__ for c in found - {layers.Layer, layers.Sequential}} == set(SIGNATURES)
+
+
+@pytest.mark.parametrize("name", SIGNATURES)
+def test_constructors_have_torchs_arguments(name):
+    parameters = inspect.signature(getattr(layers, name)).parameters.values()
+    extras = {p.name for p in parameters if p.kind is p.KEYWORD_ONLY}
+    assert extras == EXTRAS.get(name, set())
+    assert written(p for p in parameters if p.name not in extras) == SIGNATURES[name]
+
+
+@pytest.mark.parametrize("name", SIGNATURES)
+def test_the_table_of_signatures_is_torchs(name):
+    nn = torch_or_skip("names and order of constructor arguments").nn
+    parameters = inspect.signature(getattr(nn, name)).parameters
+    if parameters and next(iter(parameters)) == "args":
+        parameters = {}
+    theirs = written(p for p in parameters.values() if p.name not in ("device", "dtype"))
+    # torch guesses an axis where none is given, and warns.
+    assert theirs.replace("dim=None", "dim=-1") == SIGNATURES[name]
+
+
+@pytest.mark.parametrize(
+    ("name", "args", "kwargs", "error", "message"),
+    [
+        ("Conv2d", (0, 1, 1), {}, ValueError, "in_channels must be at least 1, got 0"),
+        ("Conv2d", (1, 1.5, 1), {}, TypeError, "out_channels must be an integer"),
+        ("Conv2d", (1, 1, (1, 2, 3)), {}, ValueError, "kernel_size"),
+        ("Conv2d", (1, 1, 0), {}, ValueError, "kernel_size"),
+        ("Conv2d", (1, 1, 1, 0), {}, ValueError, "stride"),
+        ("Conv2d", (1, 1, 1, 1, -1), {}, ValueError, "padding"),
+        ("Conv2d", (1, 1, 1, 1, "half"), {}, ValueError, "padding must be one of"),
+        ("Conv2d", (1, 1, 1, 1, 0, 0), {}, ValueError, "dilation"),
+        ("Conv2d", (4, 6, 1), {"groups": 4}, ValueError, "groups must divide"),
+        ("Conv2d", (6, 4, 1), {"groups": 4}, ValueError, "groups must divide"),
+        ("Conv2d", (1, 1, 1), {"groups": 0}, ValueError, "groups must be at least 1"),
+        ("Conv2d", (1, 1, 1), {"padding_mode": "mirror"}, ValueError, "one of 'zeros', .*'mirror'"),
+        ("Conv2d", (1, 1, 1), {"dtype": np.float16}, TypeError, "float32 or float64, got float16"),
+        ("Conv2d", (1, 1, 1), {"device": "cpu"}, TypeError, "device"),
+        ("Linear", (0, 1), {}, ValueError, "in_features"),
+        ("Linear", (1, True), {}, TypeError, "out_features"),
+        ("MaxPool2d", (0,), {}, ValueError, "kernel_size"),
+        ("MaxPool2d", (2, 0), {}, ValueError, "stride"),
+        ("MaxPool2d", (2, 2, "full"), {}, ValueError, "padding must be one of"),
+        ("MaxPool2d", (2,), {"dilation": 0}, ValueError, "dilation"),
+        ("AvgPool2d", (2.0,), {}, TypeError, "kernel_size"),
+        ("AvgPool2d", (2, (1, 1, 1)), {}, ValueError, "stride"),
+        ("AvgPool2d", (2, 2, -1), {}, ValueError, "padding"),
+        ("AvgPool2d", (2,), {"divisor_override": 0}, ValueError, "divisor_override"),
+        ("Dropout", (1.5,), {}, ValueError, "p must be from 0 to 1, got 1.5"),
+        ("Dropout", (float("nan"),), {}, ValueError, "p must be from 0 to 1"),
+        ("Flatten", (0.5,), {}, TypeError, "start_dim"),
+    ],
+)
+def test_wrong_arguments_are_refused(name, args, kwargs, error, message):
+    with pytest.raises(error, match=message):
+        getattr(layers, name)(*args, **kwargs)
+
+
+@pytest.mark.parametrize(
+    ("layer", "text"),
+    [
+        (
+            layers.Conv2d(2, 4, 3, 2, "same"),
+            "Conv2d(2, 4, kernel_size=(3, 3), stride=(2, 2), padding='same')",
+        ),
+        (
+            layers.Conv2d(2, 4, 3, 1, 1, (2, 1), 2, False, "reflect"),
+            "Conv2d(2, 4, kernel_size=(3, 3), stride=(1, 1), padding=((1, 1), (1, 1)), "
+            "dilation=(2, 1), groups=2, bias=False, padding_mode='reflect')",
+        ),
+        (layers.Linear(3, 2), "Linear(3, 2, bias=True)"),
+        (layers.MaxPool2d(2), "MaxPool2d((2, 2), stride=(2, 2), padding=((0, 0), (0, 0)))"),
+        (layers.AvgPool2d(3, 1), "AvgPool2d((3, 3), stride=(1, 1), padding=((0, 0), (0, 0)))"),
+        (layers.Flatten(), "Flatten(start_dim=1, end_dim=-1)"),
+        (layers.ReLU(), "ReLU()"),
+        (layers.ReLU(inplace=True), "ReLU(inplace=True)"),
+        (layers.LeakyReLU(0.5, True), "LeakyReLU(negative_slope=0.5, inplace=True)"),
+        (layers.Dropout(0.25), "Dropout(p=0.25)"),
+        (layers.Softmax(1), "Softmax(dim=1)"),
+        (layers.LogSoftmax(), "LogSoftmax(dim=-1)"),
+        (layers.Parameter(np.zeros(3), "bias"), "Parameter('bias', shape=(3,), dtype=float64)"),
+        (
+            layers.Sequential(layers.Tanh(), layers.Sequential({"act": layers.Sigmoid()})),
+            "Sequential(\n  (0): Tanh()\n  (1): Sequential(\n    (act): Sigmoid()\n  )\n)",
+        ),
+    ],
+)
+def test_repr(layer, text):
+    assert repr(layer) == text
