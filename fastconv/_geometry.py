@@ -110,6 +110,17 @@ def fit_windows(
     return pairs, out_size
 
 
+def moving_steps(stride: Ints, dilation: Ints, kernel: Ints, out_size: Ints) -> tuple[Ints, Ints]:
+    """Return stride and dilation with 1 for those that move nothing, however large they are.
+
+    That is the stride on an axis with one window, and the dilation of a kernel of one tap.
+    """
+    return (
+        tuple(1 if out == 1 else s for s, out in zip(stride, out_size, strict=True)),
+        tuple(1 if k == 1 else d for d, k in zip(dilation, kernel, strict=True)),
+    )
+
+
 def transposed_size(
     size: Ints, kernel: Ints, stride: Ints, padding: Pairs, output_padding: Ints, dilation: Ints
 ) -> Ints:
@@ -211,7 +222,7 @@ def conv_geometry(
             f"weight shape {weight_shape})"
         )
     pairs, out_size = fit_windows("weight", in_size, kernel, stride, padding, dilation)
-    # On an axis with one window, or a kernel of one tap, the stride or dilation moves nothing.
+    stride, dilation = moving_steps(stride, dilation, kernel, out_size)
     return ConvGeometry(
         batch,
         groups,
@@ -219,9 +230,9 @@ def conv_geometry(
         out_channels,
         in_size,
         kernel,
-        tuple(1 if out == 1 else s for s, out in zip(stride, out_size, strict=True)),
+        stride,
         pairs,
-        tuple(1 if k == 1 else d for d, k in zip(dilation, kernel, strict=True)),
+        dilation,
         out_size,
     )
 

@@ -267,6 +267,8 @@ cdef void fill_slab(const floating[:, :, :, :, :, :] x, const Plan* plan, const 
                         else:
                             memset(slab, 0, plan.slab_width * sizeof(floating))
                         slab += plan.slab_width
+    # A last tile reads on behind the slab; what it adds up there is dropped.
+    memset(slab, 0, plan.nv * sizeof(floating))
 
 
 cdef inline void wide_tile(const floating** a, const Py_ssize_t* a_steps, const floating* b,
@@ -364,8 +366,7 @@ def correlate(const floating[:, :, :, :, :, :] x, const floating[:, :, :, :, :, 
         tasks *= parts
     size = plan.slab_size + (plan.slab_plane + plan.nv) * MR
     tables = <Py_ssize_t*>malloc(2 * plan.steps * sizeof(Py_ssize_t))
-    # Zeros, for the few positions behind the slab that a last tile reads and drops.
-    workspace = <floating*>calloc(threads * size, sizeof(floating))
+    workspace = <floating*>malloc(threads * size * sizeof(floating))
     if tables is NULL or workspace is NULL:
         free(tables)
         free(workspace)
@@ -512,7 +513,7 @@ def correlate_weight(const floating[:, :, :, :, :, :] x, const floating[:, :, :,
         tasks *= parts
     size = plan.slab_size + (limit + MR) * plan.nv
     tables = <Py_ssize_t*>malloc((plan.steps + (1 + threads) * limit) * sizeof(Py_ssize_t))
-    workspace = <floating*>calloc(threads * size, sizeof(floating))
+    workspace = <floating*>malloc(threads * size * sizeof(floating))
     partial = <floating*>calloc(chunks * partial_size, sizeof(floating))
     if tables is NULL or workspace is NULL or partial is NULL:
         free(tables)

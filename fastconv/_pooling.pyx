@@ -3,6 +3,8 @@
 # and the windows come from it; `max_pool_backward` checks the indices, which come from outside.
 """Pooling as plain compiled loops over the planes of (N, C, D, H, W).
 
+Planes that are written are contiguous; all other strides are free.
+
 The windows of an axis are a table with a row for each output position: the first input position
 inside the window, how many input positions the window holds, and how many cells a mean with
 `count_include_pad` divides by. The positions of a window are `dilation` apart.
@@ -58,8 +60,8 @@ cdef Inner inner_windows(windows_t windows) noexcept nogil:
     return inner
 
 
-cdef void max_plane(const floating[:, :, :, :, :] x, floating[:, :, :, :, ::1] y,
-                    long long[:, :, :, :, ::1] indices, windows_t depth, windows_t rows,
+cdef void max_plane(const floating[:, :, :, :, :] x, floating[:, :, :, :, :] y,
+                    long long[:, :, :, :, :] indices, windows_t depth, windows_t rows,
                     windows_t columns, const Py_ssize_t* dilation, Py_ssize_t n,
                     Py_ssize_t c) noexcept nogil:
     cdef Py_ssize_t od, oh, ow, t, r, _, d, h, w, at, best_at
@@ -91,8 +93,8 @@ cdef void max_plane(const floating[:, :, :, :, :] x, floating[:, :, :, :, ::1] y
                     indices[n, c, od, oh, ow] = best_at
 
 
-def max_pool(const floating[:, :, :, :, :] x, floating[:, :, :, :, ::1] y,
-             long long[:, :, :, :, ::1] indices, tuple windows, tuple dilation):
+def max_pool(const floating[:, :, :, :, :] x, floating[:, :, :, :, :] y,
+             long long[:, :, :, :, :] indices, tuple windows, tuple dilation):
     """Write the maxima of the windows into `y`.
 
     Their places, flat within a plane of `x`, go into `indices` unless it is None. `windows` holds
@@ -108,8 +110,8 @@ def max_pool(const floating[:, :, :, :, :] x, floating[:, :, :, :, ::1] y,
         max_plane(x, y, indices, depth, rows, columns, hops, i // channels, i % channels)
 
 
-cdef bint scatter_plane(const floating[:, :, ::1] dy, const long long[:, :, ::1] indices,
-                        floating[:, :, ::1] dx, Py_ssize_t n, Py_ssize_t c) noexcept nogil:
+cdef bint scatter_plane(const floating[:, :, :] dy, const long long[:, :, :] indices,
+                        floating[:, :, :] dx, Py_ssize_t n, Py_ssize_t c) noexcept nogil:
     cdef Py_ssize_t p, at
     for p in range(dx.shape[2]):
         dx[n, c, p] = 0
@@ -121,8 +123,8 @@ cdef bint scatter_plane(const floating[:, :, ::1] dy, const long long[:, :, ::1]
     return True
 
 
-def max_pool_backward(const floating[:, :, ::1] dy, const long long[:, :, ::1] indices,
-                      floating[:, :, ::1] dx):
+def max_pool_backward(const floating[:, :, :] dy, const long long[:, :, :] indices,
+                      floating[:, :, :] dx):
     """Add each residual (N, C, P) to the place in `dx` (N, C, cells) that its index names.
 
     Returns False, with `dx` unfinished, where an index lies outside the plane.
@@ -147,7 +149,7 @@ cdef inline double cells_of(windows_t depth, windows_t rows, windows_t columns, 
     return <double>depth[od, column] * rows[oh, column] * columns[ow, column]
 
 
-cdef void mean_plane(const floating[:, :, :, :, :] x, floating[:, :, :, :, ::1] y,
+cdef void mean_plane(const floating[:, :, :, :, :] x, floating[:, :, :, :, :] y,
                      windows_t depth, windows_t rows, windows_t columns,
                      const Py_ssize_t* dilation, Inner inner, double cells, Py_ssize_t column,
                      Py_ssize_t n, Py_ssize_t c) noexcept nogil:
@@ -180,7 +182,7 @@ cdef void mean_plane(const floating[:, :, :, :, :] x, floating[:, :, :, :, ::1] 
                 line[ow] /= <floating>cells_of(depth, rows, columns, cells, column, od, oh, ow)
 
 
-def mean_pool(const floating[:, :, :, :, :] x, floating[:, :, :, :, ::1] y, tuple windows,
+def mean_pool(const floating[:, :, :, :, :] x, floating[:, :, :, :, :] y, tuple windows,
               tuple dilation, double cells, bint count_padding):
     """Write into `y` the sum of each window over its number of cells.
 
@@ -203,7 +205,7 @@ def mean_pool(const floating[:, :, :, :, :] x, floating[:, :, :, :, ::1] y, tupl
         restore_denormals(saved)
 
 
-cdef void spread_plane(const floating[:, :, :, :, :] dy, floating[:, :, :, :, ::1] dx,
+cdef void spread_plane(const floating[:, :, :, :, :] dy, floating[:, :, :, :, :] dx,
                        windows_t depth, windows_t rows, windows_t columns,
                        const Py_ssize_t* dilation, Inner inner, double cells, Py_ssize_t column,
                        Py_ssize_t n, Py_ssize_t c, floating* shares) noexcept nogil:
@@ -235,7 +237,7 @@ cdef void spread_plane(const floating[:, :, :, :, :] dy, floating[:, :, :, :, ::
                             line[columns[ow, FIRST] + s * dilation[2]] += shares[ow]
 
 
-def mean_pool_backward(const floating[:, :, :, :, :] dy, floating[:, :, :, :, ::1] dx,
+def mean_pool_backward(const floating[:, :, :, :, :] dy, floating[:, :, :, :, :] dx,
                        tuple windows, tuple dilation, double cells, bint count_padding):
     """Spread each residual evenly over the cells of its window; arguments as in `mean_pool`."""
     cdef windows_t depth = windows[0], rows = windows[1], columns = windows[2]

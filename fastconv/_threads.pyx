@@ -93,11 +93,15 @@ def openmp():
     return bool(FASTCONV_OPENMP)
 
 
-def _environment_threads(name):
-    """Return the number that the environment variable `name` holds, or None."""
-    text = os.environ.get(name, "")
-    # OMP_NUM_THREADS may be a list, one number for each level of nested loops.
-    first = text.split(",")[0].strip()
+def _environment_threads():
+    """Return the number of threads that the environment asks for, or None."""
+    text = os.environ.get("FASTCONV_NUM_THREADS", "").strip()
+    if text:
+        if not (text.isdigit() and 1 <= int(text) <= 1024):
+            raise ValueError(f"FASTCONV_NUM_THREADS must be from 1 to 1024, got {text!r}")
+        return int(text)
+    # A list has one number for each level of nested loops. What is wrong in it is OpenMP's affair.
+    first = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
     return int(first) if first.isdigit() and 1 <= int(first) <= 1024 else None
 
 
@@ -122,10 +126,9 @@ def _quota_cores():
 
 def _default_threads():
     """Return the number of threads to begin with."""
-    for name in ("FASTCONV_NUM_THREADS", "OMP_NUM_THREADS"):
-        count = _environment_threads(name)
-        if count is not None:
-            return count
+    count = _environment_threads()
+    if count is not None:
+        return count
     if hasattr(os, "sched_getaffinity"):
         cores = len(os.sched_getaffinity(0))
     else:

@@ -16,7 +16,7 @@ import numpy as np
 
 from fastconv._check import Array
 from fastconv._geometry import ConvGeometry
-from fastconv.functional.unfold import add_windows, inner, padded_size, window_view
+from fastconv.functional.unfold import add_windows, inner, padded_size, window_view, zeros
 
 # Columns of one block: more than the caches hold makes the product slower, much less leaves the
 # matrices small.
@@ -54,7 +54,7 @@ def _columns(geometry: ConvGeometry, input: Array, samples: slice, rows: slice) 
     low = min(max(span.start - before, 0), height)
     high = min(max(span.stop - before, low), height)
     maps = input[samples, :, low:high]
-    padded = np.zeros(
+    padded = zeros(
         (
             *maps.shape[:2],
             span.stop - span.start,
@@ -109,7 +109,7 @@ def input_gradient(
     for samples, rows in _blocks(geometry, grad_output.itemsize):
         if rows.start == 0:
             shape = (samples.stop - samples.start, geometry.in_channels)
-            padded = np.zeros(shape + padded_size(size, padding), grad_output.dtype)
+            padded = zeros(shape + padded_size(size, padding), grad_output.dtype)
         count = (rows.stop - rows.start, *geometry.out_size[1:])
         columns = matrix @ _residual(geometry, grad_output, samples, rows)
         add_windows(

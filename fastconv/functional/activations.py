@@ -537,7 +537,9 @@ def _compiled(
     result = _check.output(out, output.shape, output.dtype, grad_output, output)
     flat = result if result.flags.c_contiguous else np.empty_like(output, order="C")
     kernels["float" if output.dtype == np.float32 else "double"](
-        grad_output.reshape(-1), output.reshape(-1), flat.reshape(-1)
+        np.ascontiguousarray(grad_output).reshape(-1),
+        np.ascontiguousarray(output).reshape(-1),
+        flat.reshape(-1),
     )
     if flat is not result:
         result[...] = flat
@@ -554,7 +556,7 @@ def _axis(axis: int, values: Array) -> int:
 
 
 def _probability(p: float) -> float:
-    if not isinstance(p, int | float | np.floating | np.integer):
+    if isinstance(p, bool) or not isinstance(p, int | float | np.floating | np.integer):
         raise TypeError(f"p must be a number, got {type(p).__name__}")
     if not 0 <= p <= 1:
         raise ValueError(f"p must be from 0 to 1, got {p}")
@@ -563,15 +565,17 @@ def _probability(p: float) -> float:
 
 def _keep(values: Array, mask: Mask, p: float, result: Array) -> None:
     """Write values/(1 - p) where the mask is set, else 0 (also for an infinite value)."""
-    scale = values.dtype.type(1 / (1 - p) if p < 1 else 0)
-    result[...] = np.where(mask, values * scale, values.dtype.type(0))
+    zero = values.dtype.type(0)
+    result[...] = np.where(mask, values * values.dtype.type(1 / (1 - p)), zero) if p < 1 else zero
 
 
 def _scaled_below_zero(
     values: Array, sign: Array, negative_slope: float, out: Array | None
 ) -> Array:
     """Return values where sign > 0, else negative_slope * values."""
-    if not isinstance(negative_slope, int | float | np.floating | np.integer):
+    if isinstance(negative_slope, bool) or not isinstance(
+        negative_slope, int | float | np.floating | np.integer
+    ):
         raise TypeError(f"negative_slope must be a number, got {type(negative_slope).__name__}")
     result = _check.elementwise(out, values)
     scaled = values * values.dtype.type(negative_slope)

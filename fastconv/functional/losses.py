@@ -5,6 +5,7 @@ back-propagation lectures, J = 1/2 ||d - y||^2.
 """
 
 from math import prod
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -314,7 +315,7 @@ def _check_reduction(reduction: str) -> None:
 def _reduce(losses: Array, reduction: str, count: int) -> Loss:
     """Return the losses, their sum, or their mean; the mean of nothing is NaN, as in torch."""
     if reduction == "none":
-        return losses
+        return np.asarray(losses)
     total = np.add.reduce(losses, axis=None)
     if reduction == "sum":
         return total
@@ -327,7 +328,15 @@ def _scale(
     """Return grad_output, over the number of losses for a mean, in the dtype of `like`."""
     _check_reduction(reduction)
     expected = shape if reduction == "none" else ()
-    scale = np.asarray(grad_output, like.dtype)
+    if isinstance(grad_output, np.ndarray):
+        scale = _check.array("grad_output", grad_output)
+        _check.same_dtype("grad_output", scale, "input", like)
+    elif isinstance(grad_output, bool) or not isinstance(grad_output, Real):
+        raise TypeError(
+            f"grad_output must be a number or a numpy.ndarray, got {type(grad_output).__name__}"
+        )
+    else:
+        scale = np.asarray(grad_output, like.dtype)
     if scale.shape != expected and scale.shape != ():
         raise ValueError(
             f"grad_output must be a number or have shape {expected} with reduction={reduction!r}, "

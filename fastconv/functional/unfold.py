@@ -8,13 +8,13 @@ each window position.
 from itertools import product
 from math import prod
 from types import EllipsisType
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from fastconv import _check
 from fastconv._check import Array
-from fastconv._geometry import Ints, Padding, Pairs, fit_windows
+from fastconv._geometry import Ints, Padding, Pairs, fit_windows, moving_steps
 
 Index: TypeAlias = tuple[EllipsisType | slice, ...]
 
@@ -55,6 +55,20 @@ def inner(size: Ints, padding: Pairs) -> Index:
 def padded_size(size: Ints, padding: Pairs) -> Ints:
     """Return the sizes with the padding on both sides."""
     return tuple(n + sum(pair) for n, pair in zip(size, padding, strict=True))
+
+
+def zeros(shape: Ints, dtype: np.dtype[Any]) -> Array:
+    """Return zeros for a padded input.
+
+    Raises
+    ------
+    MemoryError
+        If there is no room, also where the shape is larger than any array.
+    """
+    try:
+        return np.zeros(shape, dtype)
+    except ValueError:
+        raise MemoryError(f"no room for a padded input of shape {shape}") from None
 
 
 def unfold(
@@ -115,7 +129,7 @@ def unfold(
     if input.ndim == axes + 2:
         shape = (n, *shape)
     result = _check.output(out, shape, input.dtype, input)
-    padded = np.zeros((n, channels, *padded_size(tuple(spatial), pairs)), input.dtype)
+    padded = zeros((n, channels, *padded_size(tuple(spatial), pairs)), input.dtype)
     padded[inner(tuple(spatial), pairs)] = maps
     target = result.reshape(n, channels, *kernel, *count)
     target[...] = window_view(padded, kernel, steps, gaps, count)
@@ -188,7 +202,7 @@ def fold(
     channels = rows // prod(kernel)
     shape = (n, channels, *size) if input.ndim == 3 else (channels, *size)
     result = _check.output(out, shape, input.dtype, input)
-    padded = np.zeros((n, channels, *padded_size(size, pairs)), input.dtype)
+    padded = zeros((n, channels, *padded_size(size, pairs)), input.dtype)
     add_windows(columns.reshape(n, channels, *kernel, *count), padded, kernel, steps, gaps, count)
     result[...] = padded[inner(size, pairs)].reshape(shape)
     return _check.deliver(result, out)
@@ -215,4 +229,5 @@ def _windows(
     steps = _check.integers("stride", stride, axes, 1)
     form: Padding = _check.padding("padding", padding, axes)
     pairs, count = fit_windows("kernel_size", size, kernel, steps, form, gaps)
+    steps, gaps = moving_steps(steps, gaps, kernel, count)
     return steps, gaps, pairs, count

@@ -43,7 +43,12 @@ from fastconv.reference.losses import (
 )
 from fastconv.reference.matrix import conv2d_matrix
 from fastconv.reference.padding import pad, pad_backward
-from fastconv.reference.pooling import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward
+from fastconv.reference.pooling import (
+    avg_pool2d,
+    avg_pool2d_backward,
+    max_pool2d,
+    max_pool2d_backward,
+)
 from fastconv.reference.unfold import fold, unfold
 
 __all__ = [

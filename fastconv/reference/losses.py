@@ -13,9 +13,9 @@ def cross_entropy(input: Array, target: Array, *, reduction: str = "mean") -> An
 
     Parameters
     ----------
-    input : numpy.ndarray of shape (N, C) or (N, C, *spatial)
+    input : numpy.ndarray of shape (N, C), (N, C, *spatial) or (C,)
         Scores z of C classes, float32 or float64.
-    target : numpy.ndarray of int, shape (N,) or (N, *spatial)
+    target : numpy.ndarray of int, shape (N,), (N, *spatial) or ()
         The true classes t.
     reduction : {"mean", "sum", "none"}, default "mean"
         Mean or sum over the samples (and places), or one loss for each.
@@ -44,6 +44,9 @@ def cross_entropy(input: Array, target: Array, *, reduction: str = "mean") -> An
     1.3862943611198906
     """
     dtype = float_dtype(input=input)
+    if input.ndim == 1:
+        losses = cross_entropy(input[None], target[None], reduction=reduction)
+        return losses.reshape(()) if reduction == "none" else losses
     _expect_classes(input, target)
     log_p = log_softmax(input.astype(np.float64), axis=1)
     losses = -np.take_along_axis(log_p, np.expand_dims(target, 1), axis=1)
@@ -57,9 +60,9 @@ def cross_entropy_backward(
 
     Parameters
     ----------
-    input : numpy.ndarray of shape (N, C) or (N, C, *spatial)
+    input : numpy.ndarray of shape (N, C), (N, C, *spatial) or (C,)
         Scores of C classes.
-    target : numpy.ndarray of int, shape (N,) or (N, *spatial)
+    target : numpy.ndarray of int, shape (N,), (N, *spatial) or ()
         The true classes.
     reduction : {"mean", "sum", "none"}, default "mean"
         As given to `cross_entropy`.
@@ -87,6 +90,12 @@ def cross_entropy_backward(
     array([[ 0.25,  0.25, -0.75,  0.25]])
     """
     dtype = float_dtype(input=input)
+    if input.ndim == 1:
+        factor = np.reshape(grad_output, 1) if reduction == "none" else grad_output
+        one = cross_entropy_backward(
+            input[None], target[None], reduction=reduction, grad_output=factor
+        )
+        return np.asarray(one[0])
     _expect_classes(input, target)
     classes = np.arange(input.shape[1]).reshape(-1, *[1] * (input.ndim - 2))
     y = np.expand_dims(target, 1) == classes

@@ -5,7 +5,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastconv.reference._arguments import Array, PerAxis, expect_axes, expect_shape, float_dtype, per_axis
+from fastconv.reference._arguments import (
+    Array,
+    PerAxis,
+    expect_axes,
+    expect_shape,
+    float_dtype,
+    per_axis,
+)
 from fastconv.reference._windows import Padding, extent, last, pad, padding_pairs, positions
 
 POOL_WORDS = ("valid", "same", "same_lower")

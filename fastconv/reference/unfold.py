@@ -4,8 +4,24 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fastconv.reference._arguments import Array, PerAxis, expect_axes, expect_shape, float_dtype, per_axis
-from fastconv.reference._windows import Padding, Pairs, extent, inside, last, pad, padding_pairs, window_starts
+from fastconv.reference._arguments import (
+    Array,
+    PerAxis,
+    expect_axes,
+    expect_shape,
+    float_dtype,
+    per_axis,
+)
+from fastconv.reference._windows import (
+    Padding,
+    Pairs,
+    extent,
+    inside,
+    last,
+    pad,
+    padding_pairs,
+    window_starts,
+)
 
 
 def unfold(
