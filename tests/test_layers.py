@@ -10,10 +10,7 @@ import pytest
 
 from fastconv import functional as F
 from fastconv import layers, reference
-
-
-def torch_or_skip(what):
-    return pytest.importorskip("torch", reason=f"torch is not installed, skipped: {what}")
+from tests._cases import torch_or_skip
 
 
 def normal(shape, seed=0, dtype=np.float64):

@@ -6,11 +6,7 @@ import numpy as np
 import pytest
 
 from fastconv import layers
-
-
-def torch_or_skip(what):
-    return pytest.importorskip("torch", reason=f"torch is not installed, skipped: {what}")
-
+from tests._cases import torch_or_skip
 
 POOL = "kernel_size, stride=None, padding=0"
 SIGNATURES = {

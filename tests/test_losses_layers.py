@@ -7,6 +7,7 @@ import pytest
 
 from fastconv import functional as F
 from fastconv import layers, reference
+from tests._cases import torch_or_skip
 
 REDUCTIONS = ["mean", "sum", "none"]
 LOSSES = {
@@ -16,10 +17,6 @@ LOSSES = {
 }
 SHAPES = [(6, 5), (3, 4, 7), (2, 3, 4, 5), (2, 3, 2, 2, 3), (5,), (1, 1)]
 CASES = [(name, shape) for name in LOSSES for shape in SHAPES]
-
-
-def torch_or_skip(what):
-    return pytest.importorskip("torch", reason=f"torch is not installed, skipped: {what}")
 
 
 def arguments(name, shape, dtype=np.float64):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from fastconv import layers, models, training
+from tests._cases import torch_or_skip
 
 # The model, the size of its images, its number of parameters for ten classes.
 MODELS = {
@@ -11,10 +12,6 @@ MODELS = {
     "lenet5_relu": (28, 61_706),
     "lenet_digits": (8, 38_282),
 }
-
-
-def torch_or_skip(what):
-    return pytest.importorskip("torch", reason=f"torch is not installed, skipped: {what}")
 
 
 def build(name, *args, **kwargs):

@@ -7,6 +7,7 @@ import pytest
 
 from fastconv import functional as F
 from fastconv import reference
+from tests._cases import torch_or_skip
 
 MODES = ["constant", "reflect", "replicate", "circular"]
 DTYPES = [np.float32, np.float64]
@@ -36,10 +37,6 @@ CROPPING = [
 ]
 ALL = [(*case, mode) for case, mode in product(CASES, MODES)]
 ALL += [(*case, "constant") for case in CROPPING]
-
-
-def torch_or_skip(what):
-    return pytest.importorskip("torch", reason=f"torch is not installed, skipped: {what}")
 
 
 def integers(shape, dtype=np.float64, seed=1):

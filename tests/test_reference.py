@@ -11,12 +11,9 @@ from fastconv import reference
 from fastconv.reference._windows import padding_pairs, positions
 from fastconv.reference.conv import conv_nd, conv_nd_bias, conv_nd_input, conv_nd_weight
 from fastconv.reference.matrix import conv_nd_matrix
+from tests._cases import torch_or_skip
 
 DTYPES = [np.float32, np.float64]
-
-
-def torch_or_skip(what):
-    return pytest.importorskip("torch", reason=f"torch is not installed, skipped: {what}")
 
 
 def scipy_signal_or_skip(what):

@@ -7,12 +7,9 @@ import pytest
 
 from fastconv import reference
 from fastconv.reference import pooling
+from tests._cases import torch_or_skip
 
 DTYPES = [np.float32, np.float64]
-
-
-def torch_or_skip(what):
-    return pytest.importorskip("torch", reason=f"torch is not installed, skipped: {what}")
 
 
 def integers(rng, shape):

@@ -7,6 +7,7 @@ import pytest
 
 from fastconv.layers import Parameter
 from fastconv.training import SGD, Adam
+from tests._cases import torch_or_skip
 
 SHAPES = ((3, 2, 2, 2), (5,), (4, 7))
 SGD_SETTINGS = (
@@ -97,7 +98,7 @@ def test_adam_follows_the_formula(settings):
     ids=str,
 )
 def test_same_as_torch_for_200_steps(kind, settings):
-    torch = pytest.importorskip("torch")
+    torch = torch_or_skip("200 steps of the optimizers")
     params = parameters()
     twins = [torch.nn.Parameter(torch.from_numpy(param.data.copy())) for param in params]
     theirs = getattr(torch.optim, kind)(twins, **settings)

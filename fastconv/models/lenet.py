@@ -5,6 +5,8 @@ recognition", Proceedings of the IEEE, 1998. As is usual today, every map of the
 sees all six maps of the first, mean pooling has no weights, and the last layer is linear.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import DTypeLike
 
@@ -12,6 +14,7 @@ from fastconv.layers import (
     AvgPool2d,
     Conv2d,
     Flatten,
+    Layer,
     Linear,
     MaxPool2d,
     ReLU,
@@ -20,6 +23,39 @@ from fastconv.layers import (
 )
 
 Random = int | np.random.Generator | None
+
+
+def _lenet(
+    num_classes: int,
+    init: str,
+    activation: Callable[[], Layer],
+    pool: Callable[[int], Layer],
+    dtype: DTypeLike,
+    rng: Random,
+) -> Sequential:
+    """Return LeNet-5 with any activation and pooling."""
+    random = np.random.default_rng(rng)
+
+    def conv(inputs: int, outputs: int, padding: int) -> Conv2d:
+        return Conv2d(inputs, outputs, 5, padding=padding, dtype=dtype, rng=random, init=init)
+
+    def full(inputs: int, outputs: int) -> Linear:
+        return Linear(inputs, outputs, dtype=dtype, rng=random, init=init)
+
+    return Sequential(
+        conv(1, 6, 2),
+        activation(),
+        pool(2),
+        conv(6, 16, 0),
+        activation(),
+        pool(2),
+        Flatten(),
+        full(400, 120),
+        activation(),
+        full(120, 84),
+        activation(),
+        full(84, num_classes),
+    )
 
 
 def lenet5(
@@ -47,28 +83,7 @@ def lenet5(
     >>> sum(p.data.size for p in models.lenet5().parameters())
     61706
     """
-    random = np.random.default_rng(rng)
-
-    def conv(inputs: int, outputs: int, padding: int) -> Conv2d:
-        return Conv2d(inputs, outputs, 5, padding=padding, dtype=dtype, rng=random, init="xavier")
-
-    def full(inputs: int, outputs: int) -> Linear:
-        return Linear(inputs, outputs, dtype=dtype, rng=random, init="xavier")
-
-    return Sequential(
-        conv(1, 6, 2),
-        Tanh(),
-        AvgPool2d(2),
-        conv(6, 16, 0),
-        Tanh(),
-        AvgPool2d(2),
-        Flatten(),
-        full(400, 120),
-        Tanh(),
-        full(120, 84),
-        Tanh(),
-        full(84, num_classes),
-    )
+    return _lenet(num_classes, "xavier", Tanh, AvgPool2d, dtype, rng)
 
 
 def lenet5_relu(
@@ -96,28 +111,7 @@ def lenet5_relu(
     >>> sum(p.data.size for p in models.lenet5_relu().parameters())
     61706
     """
-    random = np.random.default_rng(rng)
-
-    def conv(inputs: int, outputs: int, padding: int) -> Conv2d:
-        return Conv2d(inputs, outputs, 5, padding=padding, dtype=dtype, rng=random, init="he")
-
-    def full(inputs: int, outputs: int) -> Linear:
-        return Linear(inputs, outputs, dtype=dtype, rng=random, init="he")
-
-    return Sequential(
-        conv(1, 6, 2),
-        ReLU(),
-        MaxPool2d(2),
-        conv(6, 16, 0),
-        ReLU(),
-        MaxPool2d(2),
-        Flatten(),
-        full(400, 120),
-        ReLU(),
-        full(120, 84),
-        ReLU(),
-        full(84, num_classes),
-    )
+    return _lenet(num_classes, "he", ReLU, MaxPool2d, dtype, rng)
 
 
 def lenet_digits(
