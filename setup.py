@@ -47,8 +47,9 @@ class BuildKernels(build_ext):
                 file.write(source)
             try:
                 objects = self.compiler.compile([path], output_dir=folder, extra_postargs=flags)
-                self.compiler.link_executable(
-                    objects, os.path.join(folder, "probe"), extra_postargs=flags
+                # A shared object, as the kernels are: it takes the environment's LDFLAGS too.
+                self.compiler.link_shared_object(
+                    objects, os.path.join(folder, "probe.so"), extra_postargs=flags
                 )
             except (CCompilerError, CompileError, LinkError):
                 return False

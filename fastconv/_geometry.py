@@ -262,7 +262,8 @@ def input_gradient_phases(
     positions i = first + m*stride, the taps that can reach them are those with r*dilation =
     first + before (modulo the stride): every (stride/g)-th, g = gcd(dilation, stride); and from
     one of them to the next, o falls by dilation/g. So each phase is a dense convolution with a
-    part of the turned kernel, and the zeros between the residuals are never multiplied.
+    part of the turned kernel, and the zeros between the residuals are never multiplied. Positions
+    that no tap reaches are in no phase; their gradient is 0.
 
     Examples
     --------
@@ -274,12 +275,13 @@ def input_gradient_phases(
     hop = stride // gcd(dilation, stride)
     reach = dilation // gcd(dilation, stride)
     phases = []
-    for first in range(min(stride, size)):
-        start = first + before
-        taps = range(kernel)
-        taps = taps[_first_tap(start, hop, dilation, stride, kernel) :: hop]
+    for lowest in range(min(hop, kernel)):
+        first = (lowest * dilation - before) % stride
+        if first >= size:
+            continue
+        taps = range(lowest, kernel, hop)
         # The residual that the first of these taps brings to the position `first`.
-        offset = (start - taps[0] * dilation) // stride if taps else 0
+        offset = (first + before - lowest * dilation) // stride
         phases.append(
             Phase(
                 positions=slice(first, None, stride),
@@ -290,14 +292,6 @@ def input_gradient_phases(
             )
         )
     return tuple(phases)
-
-
-def _first_tap(start: int, hop: int, dilation: int, stride: int, kernel: int) -> int:
-    """Return the first tap with (start - tap*dilation) % stride == 0, or `kernel` if none has."""
-    for tap in range(min(hop, kernel)):
-        if (start - tap * dilation) % stride == 0:
-            return tap
-    return kernel
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,6 +337,7 @@ def pool_geometry(
                 f"padding on axis {axis_name(axis, len(in_size))} must be at most half the window, "
                 f"(dilation*(kernel_size - 1) + 1)//2 = {span // 2}, got {max(pair)}"
             )
+    stride, dilation = moving_steps(stride, dilation, kernel, out_size)
     return PoolGeometry(in_size, kernel, stride, pairs, dilation, out_size)
 
 

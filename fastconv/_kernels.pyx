@@ -533,7 +533,9 @@ def correlate_weight(const floating[:, :, :, :, :, :] x, const floating[:, :, :,
                          partial)
         restore_denormals(saved)
     with nogil:
+        saved = flush_denormals()
         add_chunks(partial, chunks, partial_size, &plan, dw)
+        restore_denormals(saved)
         free(tables)
         free(workspace)
         free(partial)

@@ -64,7 +64,7 @@ cdef void max_plane(const floating[:, :, :, :, :] x, floating[:, :, :, :, :] y,
                     long long[:, :, :, :, :] indices, windows_t depth, windows_t rows,
                     windows_t columns, const Py_ssize_t* dilation, Py_ssize_t n,
                     Py_ssize_t c) noexcept nogil:
-    cdef Py_ssize_t od, oh, ow, t, r, _, d, h, w, at, best_at
+    cdef Py_ssize_t od, oh, ow, t, r, s, d, h, w, at, best_at, hop = dilation[2] * x.strides[4]
     cdef bint better
     cdef floating best, value
     cdef const char* source
@@ -80,14 +80,12 @@ cdef void max_plane(const floating[:, :, :, :, :] x, floating[:, :, :, :, :] y,
                         h = rows[oh, FIRST] + r * dilation[1]
                         at = (d * x.shape[3] + h) * x.shape[4] + w
                         source = <const char*>&x[n, c, d, h, w]
-                        for _ in range(columns[ow, INSIDE]):
-                            value = (<const floating*>source)[0]
+                        for s in range(columns[ow, INSIDE]):
+                            value = (<const floating*>(source + s * hop))[0]
                             # The first maximum wins; a NaN wins over all but an earlier NaN.
                             better = (best == best) & (not value <= best)
                             best = value if better else best
-                            best_at = at if better else best_at
-                            at += dilation[2]
-                            source += dilation[2] * x.strides[4]
+                            best_at = at + s * dilation[2] if better else best_at
                 y[n, c, od, oh, ow] = best
                 if indices is not None:
                     indices[n, c, od, oh, ow] = best_at

@@ -97,12 +97,12 @@ def _environment_threads():
     """Return the number of threads that the environment asks for, or None."""
     text = os.environ.get("FASTCONV_NUM_THREADS", "").strip()
     if text:
-        if not (text.isdigit() and 1 <= int(text) <= 1024):
+        if not (text.isdecimal() and 1 <= int(text) <= 1024):
             raise ValueError(f"FASTCONV_NUM_THREADS must be from 1 to 1024, got {text!r}")
         return int(text)
     # A list has one number for each level of nested loops. What is wrong in it is OpenMP's affair.
     first = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
-    return int(first) if first.isdigit() and 1 <= int(first) <= 1024 else None
+    return int(first) if first.isdecimal() and 1 <= int(first) <= 1024 else None
 
 
 def _quota_cores():
@@ -119,7 +119,7 @@ def _quota_cores():
                 period = file.read().strip()
         except OSError:
             return None
-    if not (quota.isdigit() and period.isdigit() and int(period)):
+    if not (quota.isdecimal() and period.isdecimal() and int(period)):
         return None
     return max(1, -(-int(quota) // int(period)))
 

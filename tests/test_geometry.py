@@ -100,13 +100,14 @@ def test_phases_hold_every_connection_once():
                     output = m + j * phase.dilation - phase.before
                     if 0 <= output < outputs:
                         found.append((place, tap, output))
-        assert sorted(covered) == list(range(size))
+        assert len(covered) == len(set(covered))
         assert len(found) == len(set(found))
         assert set(found) == expected
 
 
-def test_phases_of_a_huge_stride_are_no_more_than_the_input_has_positions():
-    assert len(geometry.input_gradient_phases(4, 3, 2**60, 0, 1)) == 4
+def test_phases_of_a_huge_stride_are_no_more_than_the_kernel_has_taps():
+    assert len(geometry.input_gradient_phases(10**9, 3, 10**8, 0, 1)) == 3
+    assert len(geometry.input_gradient_phases(2, 3, 2**60, 0, 1)) == 2
 
 
 def test_pool_windows_count_cells():

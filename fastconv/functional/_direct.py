@@ -6,6 +6,7 @@ where the stride is more than 1.
 """
 
 from itertools import product
+from math import prod
 
 import numpy as np
 
@@ -81,11 +82,10 @@ def input_gradient(
             strict=True,
         )
     ]
+    if prod(sum(phase.count for phase in phases) for phases in axes) < prod(target.shape[3:]):
+        target[...] = 0
     for depth, row, column in product(*axes):
         part = target[..., depth.positions, row.positions, column.positions]
-        if not (depth.taps and row.taps and column.taps):
-            part[...] = 0
-            continue
         kernels = turned[..., _slice(depth.taps), _slice(row.taps), _slice(column.taps)]
         _CORRELATE[residual.dtype](
             residual,
