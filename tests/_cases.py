@@ -133,6 +133,11 @@ PICKED = (
     Conv(4, 12, 33, 31, 12, 3, 3, 1, 1, 2, 4),
     Conv(1, 64, 7, 7, 96, 3, 3, 1, 1),
     Conv(2, 8, 40, 41, 8, 5, 5, 2, 2, 1, 8),
+    # More units than partial sums of the weight gradient, in pieces of unequal size, also where
+    # the bound on their memory makes them fewer.
+    Conv(19, 3, 5, 5, 7, 3, 3, 1, 1),
+    Conv(37, 2, 4, 3, 5, 2, 2, 2, 1, 1),
+    Conv(18, 128, 3, 4, 260, 3, 3),
 )
 SWEPT = (
     # Every width round the tile's lanes with every kernel.

@@ -1,0 +1,166 @@
+"""Full connection and its gradients: reference, layouts, out=, NaN, torch."""
+
+import numpy as np
+import pytest
+
+from fastconv import functional as F
+from fastconv import reference
+from tests._cases import (
+    DTYPES,
+    LAYOUTS,
+    assert_exact,
+    assert_gradient,
+    integers,
+    layouts,
+    normal,
+    torch_or_skip,
+)
+
+# Leading axes, features in, features out: round the tile's 6 rows and 4 to 32 lanes.
+CASES = [
+    ((), 1, 1),
+    ((), 7, 5),
+    ((1,), 1, 33),
+    ((5,), 6, 7),
+    ((6,), 13, 31),
+    ((7,), 32, 6),
+    ((31,), 33, 13),
+    ((33,), 5, 32),
+    ((65,), 400, 120),
+    ((2, 3), 7, 4),
+    ((2, 1, 4), 5, 33),
+    ((0,), 4, 3),
+    ((2, 0), 4, 3),
+]
+
+
+def problem(lead, inputs, outputs, dtype=np.float64, values=integers):
+    x, weight = values((*lead, inputs), dtype, 1), values((outputs, inputs), dtype, 2)
+    return x, weight, values((outputs,), dtype, 3), values((*lead, outputs), dtype, 4)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_fast_equals_reference_exactly_on_integers(case, dtype):
+    x, weight, bias, residual = problem(*case, dtype)
+    assert_exact(F.linear(x, weight, bias), reference.linear(x, weight, bias))
+    assert_exact(F.linear(x, weight), reference.linear(x, weight))
+    expected = reference.linear_backward(residual, x, weight)
+    for mask in np.ndindex(2, 2, 2):
+        chosen = tuple(map(bool, mask))
+        results = F.linear_backward(residual, x, weight, output_mask=chosen)
+        for wanted, actual, gradient in zip(chosen, results, expected, strict=True):
+            if wanted:
+                assert_exact(actual, gradient)
+            else:
+                assert actual is None
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_random_numbers_stay_within_the_rounding_bound(dtype):
+    # The bound is that of test_conv.error_bounds.
+    x, weight, bias, residual = problem((33,), 400, 65, dtype, normal)
+    wide = [array.astype(np.float64) for array in (x, weight, bias, residual)]
+    eps = np.finfo(dtype).eps
+    sizes = list(map(np.abs, wide))
+    difference = F.linear(x, weight, bias) - reference.linear(*wide[:3])
+    assert (np.abs(difference) <= (400 + 2) * eps * reference.linear(*sizes[:3])).all()
+    for length, actual, expected, size in zip(
+        (65, 33, 33),
+        F.linear_backward(residual, x, weight),
+        reference.linear_backward(wide[3], *wide[:2]),
+        reference.linear_backward(sizes[3], *sizes[:2]),
+        strict=True,
+    ):
+        assert (np.abs(actual - expected) <= (length + 2) * eps * size).all()
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("lead", [(7,), (2, 3)])
+def test_memory_layouts(lead, layout):
+    plain = problem(lead, 5, 33, np.float32)
+    y = F.linear(*plain[:3])
+    gradients = F.linear_backward(plain[3], *plain[:2])
+    strange = [layouts(array).get(layout, array) for array in plain]
+    for chosen in (*({i} for i in range(4)), set(range(4))):
+        x, weight, bias, residual = (strange[i] if i in chosen else plain[i] for i in range(4))
+        assert_exact(F.linear(x, weight, bias), y)
+        results = F.linear_backward(residual, x, weight)
+        for actual, expected in zip(results, gradients, strict=True):
+            assert_exact(actual, expected)
+
+
+def test_broadcast_inputs():
+    x, weight, bias, residual = problem((7,), 5, 6)
+    same = [np.broadcast_to(array[:1], array.shape) for array in (x, weight, bias, residual)]
+    copies = [array.copy() for array in same]
+    assert_exact(F.linear(*same[:3]), F.linear(*copies[:3]))
+    for actual, expected in zip(
+        F.linear_backward(same[3], *same[:2]),
+        F.linear_backward(copies[3], *copies[:2]),
+        strict=True,
+    ):
+        assert_exact(actual, expected)
+
+
+@pytest.mark.parametrize("lead", [(), (3,), (4, 3), (2, 4, 3)])
+def test_out_in_a_larger_array(lead):
+    x, weight, bias, _ = problem(lead, 5, 6)
+    expected = F.linear(x, weight, bias)
+    base = np.full((9, *lead, 6), np.nan)
+    out = base[4]
+    assert F.linear(x, weight, bias, out=out) is out
+    np.testing.assert_array_equal(out, expected)
+    assert np.isnan(base[[0, 1, 2, 3, 5, 6, 7, 8]]).all()
+    if len(lead) == 2:
+        # Every second matrix: rows that are no matrix with one stride.
+        base = np.full((9, *lead[1:], 6), np.nan)
+        out = base[1::2]
+        assert F.linear(x, weight, bias, out=out) is out
+        np.testing.assert_array_equal(out, expected)
+        assert np.isnan(base[::2]).all()
+
+
+def test_out_that_overlaps_an_input_behaves_as_if_copied():
+    x, weight, bias, _ = problem((6,), 6, 6)
+    expected = F.linear(x, weight, bias)
+    for position in range(2):
+        arrays = [x.copy(), weight.copy()]
+        F.linear(*arrays, bias, out=arrays[position])
+        np.testing.assert_array_equal(arrays[position], expected)
+
+
+@pytest.mark.parametrize("lead", [(), (3,), (2, 2)])
+def test_gradients_are_the_numerical_ones(lead):
+    x, weight, bias, residual = problem(lead, 4, 3, np.float64, normal)
+    dx, dweight, dbias = F.linear_backward(residual, x, weight)
+    assert_gradient(lambda x: F.linear(x, weight, bias), dx, x, residual, linear=True)
+    assert_gradient(lambda w: F.linear(x, w, bias), dweight, weight, residual, linear=True)
+    assert_gradient(lambda b: F.linear(x, weight, b), dbias, bias, residual, linear=True)
+
+
+def test_nan_stays_in_its_own_sample():
+    x, weight, bias, _ = problem((7,), 5, 9)
+    weight[weight == 0] = 1
+    clean = F.linear(x, weight, bias)
+    for value in (np.nan, np.inf):
+        broken = x.copy()
+        broken[3, 2] = value
+        result = F.linear(broken, weight, bias)
+        assert not np.isfinite(result[3]).any()
+        others = np.arange(7) != 3
+        np.testing.assert_array_equal(result[others], clean[others])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_agrees_with_torch(case, dtype):
+    torch = torch_or_skip("full connections against torch")
+    arrays = problem(*case, dtype)
+    x, weight, bias = (torch.from_numpy(array).requires_grad_() for array in arrays[:3])
+    y = torch.nn.functional.linear(x, weight, bias)
+    y.backward(torch.from_numpy(arrays[3]))
+    assert_exact(F.linear(*arrays[:3]), y.detach().numpy())
+    gradients = F.linear_backward(arrays[3], *arrays[:2])
+    for actual, theirs in zip(gradients, (x, weight, bias), strict=True):
+        assert_exact(actual, theirs.grad.numpy())
