@@ -1,9 +1,9 @@
-"""LeNet-5 against the same network in torch: one training step, its overhead, and whole epochs.
+"""LeNet-5 against the same network in torch: its convolutions, a training step, whole epochs.
 
     python benches/bench_lenet.py [--threads 2] [--data DIRECTORY [--epochs 5]]
 
-The two networks begin with the same weights and see the same batches; their losses are compared
-before anything is timed. Steps are timed in interleaved blocks with a pause between, because the
+The two networks begin with the same weights and see the same batches; results are compared before
+anything is timed. Both sides are timed in interleaved blocks with a pause between, because the
 thread pools of the two libraries spin against each other. DIRECTORY holds IDX files (MNIST,
 Fashion-MNIST); without it there are no epochs.
 """
@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 import fastconv
+from fastconv import functional as F
 from fastconv import layers, models, training
 
 BATCH = 64
@@ -88,15 +89,61 @@ def timed(function, repeat):
     return seconds
 
 
+def interleaved(ours, theirs, rounds=10, repeat=50):
+    """Return the seconds of each call of two rivals, timed in turns."""
+    mine, other = [], []
+    for _ in range(rounds):
+        time.sleep(PAUSE)
+        mine += timed(ours, repeat)
+        time.sleep(PAUSE)
+        other += timed(theirs, repeat)
+    return mine, other
+
+
+def bench_convolutions(batch):
+    """Time the two convolutions of LeNet-5 and their gradients."""
+    rng = np.random.default_rng(0)
+    for inputs, outputs, size, padding in ((1, 6, 28, 2), (6, 16, 14, 0)):
+        x = rng.standard_normal((batch, inputs, size, size)).astype(np.float32)
+        w = rng.standard_normal((outputs, inputs, 5, 5)).astype(np.float32)
+        dy = F.conv2d(x, w, padding=padding)
+        tx, tw, tdy = map(torch.from_numpy, (x, w, dy))
+
+        def backward(*mask, tx=tx, tw=tw, tdy=tdy, padding=padding):
+            return torch.ops.aten.convolution_backward(
+                tdy, tx, tw, None, [1, 1], [padding] * 2, [1, 1], False, [0, 0], 1, mask
+            )
+
+        def forward(tx=tx, tw=tw, padding=padding):
+            return torch.nn.functional.conv2d(tx, tw, padding=padding)
+
+        pairs = {
+            "forward": (lambda: F.conv2d(x, w, padding=padding), forward),  # noqa: B023
+            "input gradient": (
+                lambda: F.conv2d_input(x.shape, w, dy, padding=padding),  # noqa: B023
+                lambda: backward(True, False, False)[0],
+            ),
+            "weight gradient": (
+                lambda: F.conv2d_weight(x, w.shape, dy, padding=padding),  # noqa: B023
+                lambda: backward(False, True, False)[1],
+            ),
+        }
+        for name, (ours, theirs) in pairs.items():
+            error = np.abs(ours() - theirs().numpy()).max() / np.abs(ours()).max()
+            assert error < 1e-4, (name, error)
+            mine, other = map(min, interleaved(ours, theirs, rounds=5))
+            flops = 2 * dy.size * w[0].size
+            print(
+                f"{inputs:2}-{outputs:<2} 5x5, batch {batch:2}, {name:15}: fastconv "
+                f"{1e6 * mine:5.0f} us, {flops / mine / 1e9:5.1f} GFLOP/s; torch "
+                f"{1e6 * other:5.0f} us; ratio {other / mine:.2f}"
+            )
+
+
 def bench_step(x, y):
     ours, theirs = rivals()
     tx, ty = torch.from_numpy(x), torch.from_numpy(y)
-    mine, other = [], []
-    for _ in range(10):
-        time.sleep(PAUSE)
-        mine += timed(lambda: our_step(*ours, x, y), 50)
-        time.sleep(PAUSE)
-        other += timed(lambda: torch_step(*theirs, tx, ty), 50)
+    mine, other = interleaved(lambda: our_step(*ours, x, y), lambda: torch_step(*theirs, tx, ty))
     print(
         f"step, batch {len(x)}: fastconv {1e3 * min(mine):.2f} ms (median "
         f"{1e3 * np.median(mine):.2f}), torch {1e3 * min(other):.2f} ms (median "
@@ -196,6 +243,8 @@ def main():
     x = rng.standard_normal((BATCH, 1, 28, 28)).astype(np.float32)
     y = rng.integers(0, 10, BATCH)
     verify(x, y)
+    bench_convolutions(BATCH)
+    bench_convolutions(1)
     bench_overhead()
     bench_step(x, y)
     if arguments.data:

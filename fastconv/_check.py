@@ -162,27 +162,35 @@ def padding(name: str, value: object, axes: int, words: tuple[str, ...] = PADDIN
                 f"{name} must be one of {', '.join(map(repr, words))}, or numbers, got {value!r}"
             )
         return value
-    if isinstance(value, tuple | list) and any(isinstance(entry, tuple | list) for entry in value):
-        if len(value) not in (1, axes):
-            raise ValueError(
-                f"{name} must have one (before, after) pair for each of {_axis_list(axes)}, "
-                f"got {value!r}"
-            )
-        for entry in value:
-            if not isinstance(entry, tuple | list) or len(entry) != 2:
-                raise ValueError(
-                    f"{name} must have one (before, after) pair for each of {_axis_list(axes)}, "
-                    f"got {value!r}"
-                )
-        pairs = tuple(
-            (
-                integer(f"{name}[{i}][0]", before, 0),
-                integer(f"{name}[{i}][1]", after, 0),
-            )
-            for i, (before, after) in enumerate(value)
+    if type(value) is tuple and len(value) == axes and _are_pairs(value):
+        return value
+    if not isinstance(value, tuple | list) or not any(isinstance(e, tuple | list) for e in value):
+        return tuple((pad, pad) for pad in integers(name, value, axes, 0))
+    if len(value) not in (1, axes) or not all(
+        isinstance(entry, tuple | list) and len(entry) == 2 for entry in value
+    ):
+        raise ValueError(
+            f"{name} must have one (before, after) pair for each of {_axis_list(axes)}, "
+            f"got {value!r}"
         )
-        return pairs if len(pairs) == axes else pairs * axes
-    return tuple((pad, pad) for pad in integers(name, value, axes, 0))
+    pairs = tuple(
+        (integer(f"{name}[{i}][0]", before, 0), integer(f"{name}[{i}][1]", after, 0))
+        for i, (before, after) in enumerate(value)
+    )
+    return pairs if len(pairs) == axes else pairs * axes
+
+
+def _are_pairs(value: tuple[object, ...]) -> bool:
+    """Tell whether a padding is right already, as a layer hands it over in each step."""
+    for entry in value:
+        if type(entry) is not tuple or len(entry) != 2:
+            return False
+        before, after = entry
+        if type(before) is not int or type(after) is not int:
+            return False
+        if not (0 <= before <= MAX_INT and 0 <= after <= MAX_INT):
+            return False
+    return True
 
 
 def size(name: str, value: object, axes: int) -> Ints:

@@ -288,12 +288,14 @@ def _classes(input: Array, target: NDArray[np.integer[Any]]) -> tuple[Array, NDA
         "target", target, input.shape[:axis] + input.shape[axis + 1 :], "input.shape without C"
     )
     count = input.shape[axis]
-    if target.size and (target.min() < 0 or target.max() >= count):
+    classes = target.astype(np.intp, copy=False)
+    # Seen as unsigned, a negative number is a huge one: one pass finds both.
+    if classes.size and np.ascontiguousarray(classes).view(np.uintp).max() >= count:
         raise ValueError(
             f"target must hold classes from 0 to C - 1 = {count - 1}, got values from "
             f"{target.min()} to {target.max()}"
         )
-    return input, target.astype(np.intp, copy=False), axis
+    return input, classes, axis
 
 
 def _places(target: NDArray[np.intp], shape: tuple[int, ...], axis: int) -> NDArray[np.intp]:
