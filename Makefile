@@ -32,7 +32,7 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(STAMP): $(BIN)/python $(SOURCES)
-	@command -v $${CC:-cc} >/dev/null || command -v gcc >/dev/null || \
+	@command -v "$${CC:-cc}" >/dev/null || { [ -z "$$CC" ] && command -v gcc >/dev/null; } || \
 	{ echo "fastconv needs a C compiler; install gcc or clang and try again."; exit 1; }
 	$(BIN)/python -m pip install --quiet --editable '.[test]'
 	@touch $@
