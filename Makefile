@@ -12,7 +12,7 @@ SOURCES := setup.py pyproject.toml $(wildcard fastconv/*.pyx fastconv/*.pxd fast
 
 demo: $(STAMP)
 	$(BIN)/fastconv info
-	$(BIN)/fastconv train --data digits --output demo
+	$(BIN)/fastconv train --data digits --output demo --overwrite
 	$(BIN)/fastconv check
 
 test: $(STAMP) lint
