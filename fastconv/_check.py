@@ -10,13 +10,18 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from fastconv._geometry import PADDING_WORDS, Ints, Padding, axis_name
+from fastconv._geometry import PADDING_WORDS, Ints, Padding, Pairs, axis_name
 
 Array: TypeAlias = NDArray[np.floating[Any]]
+PerAxis: TypeAlias = int | Ints
+PaddingLike: TypeAlias = int | Ints | Pairs | str
+Random: TypeAlias = int | np.random.Generator | None
 
 FLOAT32 = np.dtype(np.float32)
 FLOAT64 = np.dtype(np.float64)
 INT64 = np.dtype(np.int64)
+# The names of the compiled functions' variants.
+C_TYPES = {FLOAT32: "float", FLOAT64: "double"}
 
 MAX_INT = 2**62
 
@@ -208,6 +213,20 @@ def size(name: str, value: object, axes: int) -> Ints:
     if len(value) not in (axes + 1, axes + 2):
         raise ValueError(f"{name} must be {_batch_or_not(axes)}, got {value!r}")
     return tuple(integer(f"{name}[{i}]", entry, 0) for i, entry in enumerate(value))
+
+
+def output_mask(value: object) -> tuple[bool, bool, bool]:
+    """Return which of the gradients for input, weight and bias are wanted.
+
+    Raises
+    ------
+    ValueError
+        If there are not three entries.
+    """
+    if not isinstance(value, tuple | list) or len(value) != 3:
+        raise ValueError(f"output_mask must hold three booleans, got {value!r}")
+    for_input, for_weight, for_bias = map(bool, value)
+    return for_input, for_weight, for_bias
 
 
 def rank(name: str, value: NDArray[Any], axes: int) -> None:

@@ -29,6 +29,17 @@ def axis_name(axis: int, axes: int) -> str:
     return "DHW"[3 - axes + axis]
 
 
+def three_axes(values: Ints, fill: int) -> Ints:
+    """Put `fill` in front for the axes that are missing to depth, row and column.
+
+    Examples
+    --------
+    >>> three_axes((5, 5), 1)
+    (1, 5, 5)
+    """
+    return (fill,) * (3 - len(values)) + values
+
+
 def output_size(size: int, kernel: int, stride: int, padding: Pair, dilation: int) -> int:
     """Return the number of window positions on one axis, or 0 where no window fits.
 

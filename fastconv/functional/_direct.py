@@ -8,42 +8,29 @@ where the stride is more than 1.
 from itertools import product
 from math import prod
 
-import numpy as np
-
 from fastconv import _kernels
-from fastconv._check import Array
-from fastconv._geometry import ConvGeometry, Ints, input_gradient_phases
+from fastconv._check import C_TYPES, Array
+from fastconv._geometry import ConvGeometry, Ints, input_gradient_phases, three_axes
 
 # Looking the dtype's kernel up by name saves Cython's search through the arguments, about 1 us.
-_CORRELATE = {
-    np.dtype(np.float32): _kernels.correlate["float"],
-    np.dtype(np.float64): _kernels.correlate["double"],
-}
-_CORRELATE_WEIGHT = {
-    np.dtype(np.float32): _kernels.correlate_weight["float"],
-    np.dtype(np.float64): _kernels.correlate_weight["double"],
-}
-
-
-def _triple(values: Ints, fill: int) -> Ints:
-    """Put `fill` in front for the missing axes."""
-    return (fill,) * (3 - len(values)) + values
+_CORRELATE = {dtype: _kernels.correlate[name] for dtype, name in C_TYPES.items()}
+_CORRELATE_WEIGHT = {dtype: _kernels.correlate_weight[name] for dtype, name in C_TYPES.items()}
 
 
 def _befores(geometry: ConvGeometry) -> Ints:
-    return _triple(tuple(before for before, _ in geometry.padding), 0)
+    return three_axes(tuple(before for before, _ in geometry.padding), 0)
 
 
 def _split(maps: Array, groups: int) -> Array:
     """View (N, C, *spatial) as (N, G, C/G, D, H, W)."""
     n, channels, *spatial = maps.shape
-    return maps.reshape(n, groups, channels // groups, *_triple(tuple(spatial), 1))
+    return maps.reshape(n, groups, channels // groups, *three_axes(tuple(spatial), 1))
 
 
 def _split_weight(weight: Array, groups: int) -> Array:
     """View (K, C/G, *kernel) as (G, K/G, C/G, T, R, S)."""
     outputs, inputs, *kernel = weight.shape
-    return weight.reshape(groups, outputs // groups, inputs, *_triple(tuple(kernel), 1))
+    return weight.reshape(groups, outputs // groups, inputs, *three_axes(tuple(kernel), 1))
 
 
 def forward(
@@ -56,9 +43,9 @@ def forward(
         _split_weight(weight, groups),
         None if bias is None else bias.reshape(groups, -1),
         _split(output, groups),
-        _triple(geometry.stride, 1),
+        three_axes(geometry.stride, 1),
         _befores(geometry),
-        _triple(geometry.dilation, 1),
+        three_axes(geometry.dilation, 1),
     )
 
 
@@ -76,9 +63,9 @@ def input_gradient(
         for axis in zip(
             target.shape[3:],
             turned.shape[3:],
-            _triple(geometry.stride, 1),
+            three_axes(geometry.stride, 1),
             _befores(geometry),
-            _triple(geometry.dilation, 1),
+            three_axes(geometry.dilation, 1),
             strict=True,
         )
     ]
@@ -114,9 +101,9 @@ def weight_gradient(
         _split(input, groups),
         _split(grad_output, groups),
         _split_weight(grad_weight, groups),
-        _triple(geometry.stride, 1),
+        three_axes(geometry.stride, 1),
         _befores(geometry),
-        _triple(geometry.dilation, 1),
+        three_axes(geometry.dilation, 1),
     )
 
 

@@ -10,10 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastconv import _activations, _check
-from fastconv._check import Array
+from fastconv._check import C_TYPES, Array, Random
 
 Mask = NDArray[np.bool_]
-Random = int | np.random.Generator | None
 
 
 def relu(input: Array, *, out: Array | None = None) -> Array:
@@ -536,7 +535,7 @@ def _compiled(
     """Run a kernel over flat arrays; arrays that are not contiguous are copied."""
     result = _check.output(out, output.shape, output.dtype, grad_output, output)
     flat = result if result.flags.c_contiguous else np.empty_like(output, order="C")
-    kernels["float" if output.dtype == np.float32 else "double"](
+    kernels[C_TYPES[output.dtype]](
         np.ascontiguousarray(grad_output).reshape(-1),
         np.ascontiguousarray(output).reshape(-1),
         flat.reshape(-1),

@@ -10,12 +10,11 @@ from typing import TypeAlias
 import numpy as np
 
 from fastconv import _check
-from fastconv._check import Array
-from fastconv._geometry import Ints, Pairs
+from fastconv._check import Array, PaddingLike, PerAxis
+from fastconv._geometry import Ints
 from fastconv._plan import Plan, plan_conv
 from fastconv.functional import _direct, _im2col
 
-PaddingLike: TypeAlias = int | Ints | Pairs | str
 Gradients: TypeAlias = tuple[Array | None, Array | None, Array | None]
 
 _MODULES: dict[str, ModuleType] = {"direct": _direct, "im2col": _im2col}
@@ -25,9 +24,9 @@ def conv2d(
     input: Array,
     weight: Array,
     bias: Array | None = None,
-    stride: int | Ints = 1,
+    stride: PerAxis = 1,
     padding: PaddingLike = 0,
-    dilation: int | Ints = 1,
+    dilation: PerAxis = 1,
     groups: int = 1,
     *,
     algorithm: str = "auto",
@@ -120,9 +119,9 @@ def conv2d_input(
     input_size: Ints,
     weight: Array,
     grad_output: Array,
-    stride: int | Ints = 1,
+    stride: PerAxis = 1,
     padding: PaddingLike = 0,
-    dilation: int | Ints = 1,
+    dilation: PerAxis = 1,
     groups: int = 1,
     *,
     algorithm: str = "auto",
@@ -203,9 +202,9 @@ def conv2d_weight(
     input: Array,
     weight_size: Ints,
     grad_output: Array,
-    stride: int | Ints = 1,
+    stride: PerAxis = 1,
     padding: PaddingLike = 0,
-    dilation: int | Ints = 1,
+    dilation: PerAxis = 1,
     groups: int = 1,
     *,
     algorithm: str = "auto",
@@ -315,9 +314,9 @@ def conv2d_backward(
     input: Array,
     weight: Array,
     grad_output: Array,
-    stride: int | Ints = 1,
+    stride: PerAxis = 1,
     padding: PaddingLike = 0,
-    dilation: int | Ints = 1,
+    dilation: PerAxis = 1,
     groups: int = 1,
     *,
     output_mask: tuple[bool, bool, bool] = (True, True, True),
@@ -355,12 +354,10 @@ def conv2d_backward(
     >>> [g.shape for g in F.conv2d_backward(image, kernels, np.ones((1, 1, 2, 2)))]
     [(1, 1, 3, 3), (1, 1, 2, 2), (1,)]
     """
-    if not isinstance(output_mask, tuple | list) or len(output_mask) != 3:
-        raise ValueError(f"output_mask must hold three booleans, got {output_mask!r}")
     input = _check.array("input", input)
     weight = _weight("weight", weight)
     _check.same_dtype("weight", weight, "input", input)
-    for_input, for_weight, for_bias = output_mask
+    for_input, for_weight, for_bias = _check.output_mask(output_mask)
     arguments = (stride, padding, dilation, groups)
     return (
         conv2d_input(input.shape, weight, grad_output, *arguments) if for_input else None,
@@ -381,9 +378,9 @@ def _weight(name: str, weight: Array) -> Array:
 def _plan(
     input_shape: Ints,
     weight_shape: Ints,
-    stride: int | Ints,
+    stride: PerAxis,
     padding: PaddingLike,
-    dilation: int | Ints,
+    dilation: PerAxis,
     groups: int,
     algorithm: str,
 ) -> Plan:

@@ -112,9 +112,7 @@ def linear_backward(
         (*input.shape[:-1], weight.shape[0]),
         "(*input.shape[:-1], weight.shape[0])",
     )
-    if not isinstance(output_mask, tuple | list) or len(output_mask) != 3:
-        raise ValueError(f"output_mask must hold three booleans, got {output_mask!r}")
-    for_input, for_weight, for_bias = output_mask
+    for_input, for_weight, for_bias = _check.output_mask(output_mask)
     residual = _rows(grad_output)
     grad_input = grad_weight = grad_bias = None
     if for_input:

@@ -56,7 +56,7 @@ def cross_entropy(
     1.3862943611198906
     """
     input, target, axis = _classes(input, target)
-    _check_reduction(reduction)
+    check_reduction(reduction)
     logs = log_softmax(input, axis)
     losses = np.negative(logs.reshape(-1)[_places(target, input.shape, axis)])
     return _reduce(losses, reduction, losses.size)
@@ -133,7 +133,7 @@ def mse_loss(input: Array, target: Array, *, reduction: str = "mean") -> Loss:
     2.5
     """
     input, target = _same(input, target)
-    _check_reduction(reduction)
+    check_reduction(reduction)
     difference = input - target
     difference *= difference
     return _reduce(difference, reduction, difference.size)
@@ -208,7 +208,7 @@ def half_squared_error(input: Array, target: Array, *, reduction: str = "mean") 
     2.5
     """
     input, target = _samples(input, target)
-    _check_reduction(reduction)
+    check_reduction(reduction)
     difference = input - target
     difference *= difference
     losses = np.add.reduce(difference, axis=tuple(range(1, difference.ndim)))
@@ -307,7 +307,14 @@ def _places(target: NDArray[np.intp], shape: tuple[int, ...], axis: int) -> NDAr
     return (samples // below * shape[axis] + target) * below + samples % below
 
 
-def _check_reduction(reduction: str) -> None:
+def check_reduction(reduction: str) -> None:
+    """Refuse a word that is no reduction.
+
+    Raises
+    ------
+    ValueError
+        If the word is unknown.
+    """
     if reduction not in _REDUCTIONS:
         raise ValueError(
             f"reduction must be one of {', '.join(map(repr, _REDUCTIONS))}, got {reduction!r}"
@@ -328,7 +335,7 @@ def _scale(
     grad_output: Any, reduction: str, count: int, shape: tuple[int, ...], like: Array
 ) -> Array:
     """Return grad_output, over the number of losses for a mean, in the dtype of `like`."""
-    _check_reduction(reduction)
+    check_reduction(reduction)
     expected = shape if reduction == "none" else ()
     if isinstance(grad_output, np.ndarray):
         scale = _check.array("grad_output", grad_output)

@@ -12,15 +12,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastconv import _check, _pooling
-from fastconv._check import FLOAT32, FLOAT64, INT64, Array
-from fastconv._geometry import Ints, Padding, Pairs, PoolGeometry, pool_geometry, pool_windows
+from fastconv._check import C_TYPES, INT64, Array, PaddingLike, PerAxis
+from fastconv._geometry import (
+    Ints,
+    Padding,
+    PoolGeometry,
+    pool_geometry,
+    pool_windows,
+    three_axes,
+)
 
 Indices = NDArray[np.int64]
 
 # "full" would let windows lie outside the input.
 POOL_PADDING_WORDS = ("valid", "same", "same_lower")
-
-_C_TYPE = {FLOAT32: "float", FLOAT64: "double"}
 
 _plan = lru_cache(maxsize=1024)(pool_geometry)
 
@@ -36,10 +41,6 @@ def _tables(geometry: PoolGeometry) -> tuple[Indices, ...]:
     return (one,) * (3 - len(tables)) + tuple(tables)
 
 
-def _triple(values: Ints) -> Ints:
-    return (1,) * (3 - len(values)) + values
-
-
 def _planes(maps: NDArray[Any]) -> NDArray[Any]:
     """View (N, C, *spatial) or (C, *spatial) of two axes as (N, C, D, H, W)."""
     return maps[:, :, None] if maps.ndim == 4 else maps[None, :, None]
@@ -47,10 +48,10 @@ def _planes(maps: NDArray[Any]) -> NDArray[Any]:
 
 def _geometry(
     in_size: Ints,
-    kernel_size: int | Ints,
-    stride: int | Ints | None,
-    padding: int | Ints | Pairs | str,
-    dilation: int | Ints,
+    kernel_size: PerAxis,
+    stride: PerAxis | None,
+    padding: PaddingLike,
+    dilation: PerAxis,
     ceil_mode: bool,
 ) -> PoolGeometry:
     """Normalise the arguments and look the geometry up."""
@@ -75,10 +76,10 @@ def _input(input: Array) -> Array:
 @overload
 def max_pool2d(
     input: Array,
-    kernel_size: int | Ints,
-    stride: int | Ints | None = None,
-    padding: int | Ints | Pairs | str = 0,
-    dilation: int | Ints = 1,
+    kernel_size: PerAxis,
+    stride: PerAxis | None = None,
+    padding: PaddingLike = 0,
+    dilation: PerAxis = 1,
     ceil_mode: bool = False,
     return_indices: Literal[False] = False,
     *,
@@ -89,10 +90,10 @@ def max_pool2d(
 @overload
 def max_pool2d(
     input: Array,
-    kernel_size: int | Ints,
-    stride: int | Ints | None = None,
-    padding: int | Ints | Pairs | str = 0,
-    dilation: int | Ints = 1,
+    kernel_size: PerAxis,
+    stride: PerAxis | None = None,
+    padding: PaddingLike = 0,
+    dilation: PerAxis = 1,
     ceil_mode: bool = False,
     return_indices: bool = False,
     *,
@@ -102,10 +103,10 @@ def max_pool2d(
 
 def max_pool2d(
     input: Array,
-    kernel_size: int | Ints,
-    stride: int | Ints | None = None,
-    padding: int | Ints | Pairs | str = 0,
-    dilation: int | Ints = 1,
+    kernel_size: PerAxis,
+    stride: PerAxis | None = None,
+    padding: PaddingLike = 0,
+    dilation: PerAxis = 1,
     ceil_mode: bool = False,
     return_indices: bool = False,
     *,
@@ -167,12 +168,12 @@ def max_pool2d(
     result = _check.output(out, shape, input.dtype, input)
     indices = np.empty(shape, INT64) if return_indices else None
     if result.size:
-        _pooling.max_pool[_C_TYPE[input.dtype]](
+        _pooling.max_pool[C_TYPES[input.dtype]](
             _planes(input),
             _planes(result),
             None if indices is None else _planes(indices),
             tables,
-            _triple(geometry.dilation),
+            three_axes(geometry.dilation, 1),
         )
     output = _check.deliver(result, out)
     return output if indices is None else (output, indices)
@@ -231,7 +232,7 @@ def max_pool2d_backward(
     n = size[0] if len(size) == 4 else 1
     flat = (n, size[-3], -1)
     if result.size or grad_output.size:
-        inside = _pooling.max_pool_backward[_C_TYPE[grad_output.dtype]](
+        inside = _pooling.max_pool_backward[C_TYPES[grad_output.dtype]](
             np.ascontiguousarray(grad_output).reshape(flat),
             np.ascontiguousarray(indices).reshape(flat),
             result.reshape(n, size[-3], prod(size[-2:])),
@@ -246,14 +247,14 @@ def max_pool2d_backward(
 
 def avg_pool2d(
     input: Array,
-    kernel_size: int | Ints,
-    stride: int | Ints | None = None,
-    padding: int | Ints | Pairs | str = 0,
+    kernel_size: PerAxis,
+    stride: PerAxis | None = None,
+    padding: PaddingLike = 0,
     ceil_mode: bool = False,
     count_include_pad: bool = True,
     divisor_override: int | None = None,
     *,
-    dilation: int | Ints = 1,
+    dilation: PerAxis = 1,
     out: Array | None = None,
 ) -> Array:
     """Return the mean of each window.
@@ -297,11 +298,11 @@ def avg_pool2d(
     tables = _tables(geometry)
     result = _check.output(out, input.shape[:-2] + geometry.out_size, input.dtype, input)
     if result.size:
-        _pooling.mean_pool[_C_TYPE[input.dtype]](
+        _pooling.mean_pool[C_TYPES[input.dtype]](
             _planes(input),
             _planes(result),
             tables,
-            _triple(geometry.dilation),
+            three_axes(geometry.dilation, 1),
             cells,
             bool(count_include_pad),
         )
@@ -311,14 +312,14 @@ def avg_pool2d(
 def avg_pool2d_backward(
     grad_output: Array,
     input_size: Ints,
-    kernel_size: int | Ints,
-    stride: int | Ints | None = None,
-    padding: int | Ints | Pairs | str = 0,
+    kernel_size: PerAxis,
+    stride: PerAxis | None = None,
+    padding: PaddingLike = 0,
     ceil_mode: bool = False,
     count_include_pad: bool = True,
     divisor_override: int | None = None,
     *,
-    dilation: int | Ints = 1,
+    dilation: PerAxis = 1,
     out: Array | None = None,
 ) -> Array:
     """Spread each residual evenly over its window.
@@ -367,11 +368,11 @@ def avg_pool2d_backward(
     tables = _tables(geometry)
     result = _check.output(out, size, grad_output.dtype, grad_output)
     if result.size:
-        _pooling.mean_pool_backward[_C_TYPE[grad_output.dtype]](
+        _pooling.mean_pool_backward[C_TYPES[grad_output.dtype]](
             _planes(grad_output),
             _planes(result),
             tables,
-            _triple(geometry.dilation),
+            three_axes(geometry.dilation, 1),
             cells,
             bool(count_include_pad),
         )

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from fastconv import _check
-from fastconv._check import Array
+from fastconv._check import Array, PaddingLike, PerAxis
 from fastconv._geometry import Ints, Padding, Pairs, fit_windows, moving_steps
 
 Index: TypeAlias = tuple[EllipsisType | slice, ...]
@@ -73,10 +73,10 @@ def zeros(shape: Ints, dtype: np.dtype[Any]) -> Array:
 
 def unfold(
     input: Array,
-    kernel_size: int | Ints,
-    dilation: int | Ints = 1,
-    padding: int | Ints | Pairs | str = 0,
-    stride: int | Ints = 1,
+    kernel_size: PerAxis,
+    dilation: PerAxis = 1,
+    padding: PaddingLike = 0,
+    stride: PerAxis = 1,
     *,
     out: Array | None = None,
 ) -> Array:
@@ -138,11 +138,11 @@ def unfold(
 
 def fold(
     input: Array,
-    output_size: int | Ints,
-    kernel_size: int | Ints,
-    dilation: int | Ints = 1,
-    padding: int | Ints | Pairs | str = 0,
-    stride: int | Ints = 1,
+    output_size: PerAxis,
+    kernel_size: PerAxis,
+    dilation: PerAxis = 1,
+    padding: PaddingLike = 0,
+    stride: PerAxis = 1,
     *,
     out: Array | None = None,
 ) -> Array:
@@ -208,7 +208,7 @@ def fold(
     return _check.deliver(result, out)
 
 
-def _kernel_size(kernel_size: int | Ints) -> Ints:
+def _kernel_size(kernel_size: PerAxis) -> Ints:
     """Return the window's size; an int means two axes, as in torch."""
     axes = len(kernel_size) if isinstance(kernel_size, tuple | list) else 2
     if not 1 <= axes <= 3:
@@ -219,9 +219,9 @@ def _kernel_size(kernel_size: int | Ints) -> Ints:
 def _windows(
     size: Ints,
     kernel: Ints,
-    dilation: int | Ints,
-    padding: int | Ints | Pairs | str,
-    stride: int | Ints,
+    dilation: PerAxis,
+    padding: PaddingLike,
+    stride: PerAxis,
 ) -> tuple[Ints, Ints, Pairs, Ints]:
     """Return stride, dilation, padding and the number of windows for each axis."""
     axes = len(kernel)

@@ -6,9 +6,8 @@ import numpy as np
 
 from fastconv import _check
 from fastconv import functional as F
-from fastconv._check import Array
+from fastconv._check import Array, Random
 from fastconv.layers.base import Layer
-from fastconv.layers.init import Random
 
 
 class ReLU(Layer):

@@ -7,10 +7,10 @@ from numpy.typing import DTypeLike
 
 from fastconv import _check
 from fastconv import functional as F
-from fastconv._check import Array
-from fastconv._geometry import Ints, Padding, Pairs, resolve_padding
+from fastconv._check import Array, PaddingLike, PerAxis, Random
+from fastconv._geometry import Ints, Padding, resolve_padding
 from fastconv.layers.base import Layer, Parameter, add_gradients
-from fastconv.layers.init import Random, weights_and_bias
+from fastconv.layers.init import weights_and_bias
 
 PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 
@@ -60,10 +60,10 @@ class Conv2d(Layer):
         self,
         in_channels: int,
         out_channels: int,
-        kernel_size: int | Ints,
-        stride: int | Ints = 1,
-        padding: int | Ints | Pairs | str = 0,
-        dilation: int | Ints = 1,
+        kernel_size: PerAxis,
+        stride: PerAxis = 1,
+        padding: PaddingLike = 0,
+        dilation: PerAxis = 1,
         groups: int = 1,
         bias: bool = True,
         padding_mode: str = "zeros",

@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from fastconv._check import Array
+from fastconv._check import Array, Random
 from fastconv.layers.base import Layer
 
 
 def check_gradients(
-    layer: Layer, x: Array, *, eps: float = 1e-6, rng: int | np.random.Generator | None = 0
+    layer: Layer, x: Array, *, eps: float = 1e-6, rng: Random = 0
 ) -> float:
     """Compare a layer's gradients with central differences.
 

@@ -18,11 +18,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from fastconv._check import Array
+from fastconv._check import Array, Random
 
 SCHEMES = ("torch", "he", "xavier")
-
-Random = int | np.random.Generator | None
 
 
 def float_dtype(dtype: DTypeLike) -> np.dtype[Any]:

@@ -7,10 +7,10 @@ from numpy.typing import DTypeLike
 
 from fastconv import _check
 from fastconv import functional as F
-from fastconv._check import Array
+from fastconv._check import Array, Random
 from fastconv._geometry import Ints
 from fastconv.layers.base import Layer, Parameter, add_gradients
-from fastconv.layers.init import Random, weights_and_bias
+from fastconv.layers.init import weights_and_bias
 
 
 class Linear(Layer):

@@ -4,6 +4,7 @@ from typing import Any
 
 from fastconv import functional as F
 from fastconv._check import Array
+from fastconv.functional.losses import check_reduction
 
 
 class _Loss:
@@ -13,8 +14,7 @@ class _Loss:
     _gradient: Any
 
     def __init__(self, *, reduction: str = "mean") -> None:
-        if reduction not in ("mean", "sum", "none"):
-            raise ValueError(f"reduction must be one of 'mean', 'sum', 'none', got {reduction!r}")
+        check_reduction(reduction)
         self.reduction = reduction
         self._saved: tuple[Array, Any] | None = None
 

@@ -4,8 +4,8 @@ from typing import Any
 
 from fastconv import _check
 from fastconv import functional as F
-from fastconv._check import Array
-from fastconv._geometry import Ints, Padding, Pairs
+from fastconv._check import Array, PaddingLike, PerAxis
+from fastconv._geometry import Ints, Padding
 from fastconv.functional.pooling import POOL_PADDING_WORDS
 from fastconv.layers.base import Layer
 
@@ -34,10 +34,10 @@ class MaxPool2d(Layer):
 
     def __init__(
         self,
-        kernel_size: int | Ints,
-        stride: int | Ints | None = None,
-        padding: int | Ints | Pairs | str = 0,
-        dilation: int | Ints = 1,
+        kernel_size: PerAxis,
+        stride: PerAxis | None = None,
+        padding: PaddingLike = 0,
+        dilation: PerAxis = 1,
         return_indices: bool = False,
         ceil_mode: bool = False,
     ) -> None:
@@ -90,9 +90,9 @@ class AvgPool2d(Layer):
 
     def __init__(
         self,
-        kernel_size: int | Ints,
-        stride: int | Ints | None = None,
-        padding: int | Ints | Pairs | str = 0,
+        kernel_size: PerAxis,
+        stride: PerAxis | None = None,
+        padding: PaddingLike = 0,
         ceil_mode: bool = False,
         count_include_pad: bool = True,
         divisor_override: int | None = None,

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import DTypeLike
 
+from fastconv._check import Random
 from fastconv.layers import (
     AvgPool2d,
     Conv2d,
@@ -21,8 +22,6 @@ from fastconv.layers import (
     Sequential,
     Tanh,
 )
-
-Random = int | np.random.Generator | None
 
 
 def _lenet(
