@@ -10,7 +10,6 @@ learning", arXiv 1603.07285.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 from math import gcd
 
 Ints = tuple[int, ...]
@@ -263,7 +262,6 @@ class Phase:
     dilation: int
 
 
-@lru_cache(maxsize=4096)
 def input_gradient_phases(
     size: int, kernel: int, stride: int, before: int, dilation: int
 ) -> tuple[Phase, ...]:

@@ -5,8 +5,11 @@ The input gradient is a correlation, too: of the residual with the turned kernel
 where the stride is more than 1.
 """
 
+from dataclasses import dataclass
+from functools import lru_cache
 from itertools import product
 from math import prod
+from types import EllipsisType
 
 from fastconv import _kernels
 from fastconv._check import C_TYPES, Array
@@ -17,8 +20,15 @@ _CORRELATE = {dtype: _kernels.correlate[name] for dtype, name in C_TYPES.items()
 _CORRELATE_WEIGHT = {dtype: _kernels.correlate_weight[name] for dtype, name in C_TYPES.items()}
 
 
-def _befores(geometry: ConvGeometry) -> Ints:
-    return three_axes(tuple(before for before, _ in geometry.padding), 0)
+@lru_cache(maxsize=4096)
+def _steps(geometry: ConvGeometry) -> tuple[Ints, Ints, Ints]:
+    """Return stride, padding before, and dilation for three axes."""
+    befores = tuple(before for before, _ in geometry.padding)
+    return (
+        three_axes(geometry.stride, 1),
+        three_axes(befores, 0),
+        three_axes(geometry.dilation, 1),
+    )
 
 
 def _split(maps: Array, groups: int) -> Array:
@@ -43,46 +53,35 @@ def forward(
         _split_weight(weight, groups),
         None if bias is None else bias.reshape(groups, -1),
         _split(output, groups),
-        three_axes(geometry.stride, 1),
-        _befores(geometry),
-        three_axes(geometry.dilation, 1),
+        *_steps(geometry),
     )
 
 
-def input_gradient(
-    geometry: ConvGeometry, grad_output: Array, weight: Array, grad_input: Array
-) -> None:
-    """Write the gradient with respect to the input into `grad_input`."""
-    groups = geometry.groups
-    residual = _split(grad_output, groups)
-    # The kernels' roles turn round: (G, C/G, K/G, T, R, S).
-    turned = _split_weight(weight, groups).swapaxes(1, 2)
-    target = _split(grad_input, groups)
-    axes = [
-        input_gradient_phases(*axis)
-        for axis in zip(
-            target.shape[3:],
-            turned.shape[3:],
-            three_axes(geometry.stride, 1),
-            _befores(geometry),
-            three_axes(geometry.dilation, 1),
-            strict=True,
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A phase of the input on all axes: its positions, its taps, and their correlation."""
+
+    positions: tuple[EllipsisType | slice, ...]
+    taps: tuple[EllipsisType | slice, ...]
+    before: Ints
+    dilation: Ints
+
+
+@lru_cache(maxsize=4096)
+def _parts(geometry: ConvGeometry) -> tuple[tuple[_Part, ...], bool]:
+    """Return the phases of the input, and whether they cover it."""
+    size, kernel = three_axes(geometry.in_size, 1), three_axes(geometry.kernel, 1)
+    axes = list(map(input_gradient_phases, size, kernel, *_steps(geometry)))
+    parts = tuple(
+        _Part(
+            (..., *(phase.positions for phase in phases)),
+            (..., *(_slice(phase.taps) for phase in phases)),
+            tuple(phase.before for phase in phases),
+            tuple(phase.dilation for phase in phases),
         )
-    ]
-    if prod(sum(phase.count for phase in phases) for phases in axes) < prod(target.shape[3:]):
-        target[...] = 0
-    for depth, row, column in product(*axes):
-        part = target[..., depth.positions, row.positions, column.positions]
-        kernels = turned[..., _slice(depth.taps), _slice(row.taps), _slice(column.taps)]
-        _CORRELATE[residual.dtype](
-            residual,
-            kernels,
-            None,
-            part,
-            (1, 1, 1),
-            (depth.before, row.before, column.before),
-            (depth.dilation, row.dilation, column.dilation),
-        )
+        for phases in product(*axes)
+    )
+    return parts, prod(sum(phase.count for phase in phases) for phases in axes) == prod(size)
 
 
 def _slice(taps: Ints) -> slice:
@@ -90,6 +89,31 @@ def _slice(taps: Ints) -> slice:
     step = taps[1] - taps[0] if len(taps) > 1 else -1
     end = taps[-1] + step
     return slice(taps[0], end if end >= 0 else None, step)
+
+
+def input_gradient(
+    geometry: ConvGeometry, grad_output: Array, weight: Array, grad_input: Array
+) -> None:
+    """Write the gradient with respect to the input into `grad_input`."""
+    groups = geometry.groups
+    correlate = _CORRELATE[grad_output.dtype]
+    residual = _split(grad_output, groups)
+    # The kernels' roles turn round: (G, C/G, K/G, T, R, S).
+    turned = _split_weight(weight, groups).swapaxes(1, 2)
+    target = _split(grad_input, groups)
+    parts, cover = _parts(geometry)
+    if not cover:
+        target[...] = 0
+    for part in parts:
+        correlate(
+            residual,
+            turned[part.taps],
+            None,
+            target[part.positions],
+            (1, 1, 1),
+            part.before,
+            part.dilation,
+        )
 
 
 def weight_gradient(
@@ -101,9 +125,7 @@ def weight_gradient(
         _split(input, groups),
         _split(grad_output, groups),
         _split_weight(grad_weight, groups),
-        three_axes(geometry.stride, 1),
-        _befores(geometry),
-        three_axes(geometry.dilation, 1),
+        *_steps(geometry),
     )
 
 

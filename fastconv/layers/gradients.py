@@ -6,9 +6,7 @@ from fastconv._check import Array, Random
 from fastconv.layers.base import Layer
 
 
-def check_gradients(
-    layer: Layer, x: Array, *, eps: float = 1e-6, rng: Random = 0
-) -> float:
+def check_gradients(layer: Layer, x: Array, *, eps: float = 1e-6, rng: Random = 0) -> float:
     """Compare a layer's gradients with central differences.
 
     The function differentiated is J = sum(r * layer(x)) with fixed random numbers r. Every element
