@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from fastconv._geometry import PADDING_WORDS, Ints, Padding, Pairs, axis_name
+from fastconv._geometry import MAX_EXTENT, PADDING_WORDS, Ints, Padding, Pairs, axis_name
 
 Array: TypeAlias = NDArray[np.floating[Any]]
 PerAxis: TypeAlias = int | Ints
@@ -23,7 +23,7 @@ INT64 = np.dtype(np.int64)
 # The names of the compiled functions' variants.
 C_TYPES = {FLOAT32: "float", FLOAT64: "double"}
 
-MAX_INT = 2**62
+MAX_INT = MAX_EXTENT
 
 
 def array(name: str, value: object) -> Array:
@@ -119,6 +119,35 @@ def integer(name: str, value: object, minimum: int) -> int:
     if value > MAX_INT:
         raise ValueError(f"{name} must be at most {MAX_INT}, got {value}")
     return value
+
+
+def number(name: str, value: object) -> float:
+    """Return `value` as a Python float.
+
+    Raises
+    ------
+    TypeError
+        If `value` is not a number (a bool is not).
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+        raise TypeError(f"{name} must be a number, got {type(value).__name__}")
+    return float(value)
+
+
+def probability(name: str, value: object) -> float:
+    """Return `value` as a Python float from 0 to 1.
+
+    Raises
+    ------
+    TypeError
+        If `value` is not a number.
+    ValueError
+        If it lies outside [0, 1].
+    """
+    p = number(name, value)
+    if not 0 <= p <= 1:
+        raise ValueError(f"{name} must be from 0 to 1, got {p}")
+    return p
 
 
 def integers(name: str, value: object, axes: int, minimum: int) -> Ints:

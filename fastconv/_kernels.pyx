@@ -48,11 +48,11 @@ cdef extern from "csrc/isa.h" nogil:
                             Py_ssize_t width) noexcept nogil
     ctypedef struct Isa "fastconv_isa":
         const char* name
+        bint (*runs)() noexcept nogil
         int wide_bytes, narrow_bytes
         tile_f wide_f, narrow_f
         tile_d wide_d, narrow_d
     const Isa[] isas "fastconv_isas"
-    bint isa_runs "fastconv_isa_runs"(int row)
 
 # A slab of this many bytes shares a core's second-level cache (512 KB and more) with the weights.
 cdef Py_ssize_t SLAB_BYTES = 196608
@@ -91,7 +91,7 @@ def _choose_isa():
     """Set the row that FASTCONV_ISA names, else the first that runs."""
     global _row
     cdef int row
-    runs = {isas[row].name.decode(): row for row in range(ISAS) if isa_runs(row)}
+    runs = {isas[row].name.decode(): row for row in range(ISAS) if isas[row].runs()}
     name = os.environ.get("FASTCONV_ISA") or next(iter(runs))
     if name not in runs:
         known = [isas[row].name.decode() for row in range(ISAS)]
@@ -146,6 +146,20 @@ cdef Axis make_axis(Py_ssize_t size, Py_ssize_t out, Py_ssize_t taps, Py_ssize_t
         tap += 1
     axis.phases = tap
     return axis
+
+
+cdef Plan make_plan(const Py_ssize_t* x, const Py_ssize_t* w, const Py_ssize_t* y, tuple stride,
+                    tuple before, tuple dilation, Py_ssize_t nv):
+    """Return the plan for arrays of these shapes; `size_units` completes it."""
+    cdef Plan plan
+    plan.batch, plan.groups, plan.in_channels = x[0], x[1], x[2]
+    plan.out_channels = y[2]
+    plan.depth = make_axis(x[3], y[3], w[3], stride[0], before[0], dilation[0])
+    plan.row = make_axis(x[4], y[4], w[4], stride[1], before[1], dilation[1])
+    plan.column = make_axis(x[5], y[5], w[5], stride[2], before[2], dilation[2])
+    plan.steps = w[2] * w[3] * w[4] * w[5]
+    plan.nv = nv
+    return plan
 
 
 cdef inline Py_ssize_t reach(const Axis* axis) noexcept nogil:
@@ -345,13 +359,8 @@ def correlate(const floating[:, :, :, :, :, :] x, const floating[:, :, :, :, :, 
     cdef Py_ssize_t* shifts
     cdef floating* workspace
 
-    plan.batch, plan.groups, plan.in_channels = x.shape[0], x.shape[1], x.shape[2]
-    plan.out_channels = y.shape[2]
-    plan.depth = make_axis(x.shape[3], y.shape[3], w.shape[3], stride[0], before[0], dilation[0])
-    plan.row = make_axis(x.shape[4], y.shape[4], w.shape[4], stride[1], before[1], dilation[1])
-    plan.column = make_axis(x.shape[5], y.shape[5], w.shape[5], stride[2], before[2], dilation[2])
-    plan.steps = w.shape[2] * w.shape[3] * w.shape[4] * w.shape[5]
-    plan.nv = isas[_row].wide_bytes // <Py_ssize_t>sizeof(floating)
+    plan = make_plan(&x.shape[0], &w.shape[0], &y.shape[0], stride, before, dilation,
+                     isas[_row].wide_bytes // sizeof(floating))
     threads = threads_for(<double>plan.batch * plan.groups * plan.out_channels * plan.steps
                           * plan.depth.out * plan.row.out * plan.column.out)
     tasks = plan.batch * plan.groups * plan.depth.out
@@ -489,14 +498,8 @@ def correlate_weight(const floating[:, :, :, :, :, :] x, const floating[:, :, :,
     cdef floating* workspace
     cdef floating* partial
 
-    plan.batch, plan.groups, plan.in_channels = x.shape[0], x.shape[1], x.shape[2]
-    plan.out_channels = dy.shape[2]
-    plan.depth = make_axis(x.shape[3], dy.shape[3], dw.shape[3], stride[0], before[0], dilation[0])
-    plan.row = make_axis(x.shape[4], dy.shape[4], dw.shape[4], stride[1], before[1], dilation[1])
-    plan.column = make_axis(x.shape[5], dy.shape[5], dw.shape[5], stride[2], before[2],
-                            dilation[2])
-    plan.steps = dw.shape[2] * dw.shape[3] * dw.shape[4] * dw.shape[5]
-    plan.nv = isas[_row].narrow_bytes // <Py_ssize_t>sizeof(floating)
+    plan = make_plan(&x.shape[0], &dw.shape[0], &dy.shape[0], stride, before, dilation,
+                     isas[_row].narrow_bytes // sizeof(floating))
     if size_units(&plan, 1, MAX_UNIT_PIXELS, sizeof(floating)) < 0:
         raise MemoryError("the padded input of a few outputs does not fit in memory")
     units = plan.batch * plan.depth.out * plan.row_blocks * plan.column_blocks

@@ -26,6 +26,7 @@ typedef void (*fastconv_tile_d)(const double *const *, const ptrdiff_t *, const 
 
 typedef struct {
     const char *name;
+    int (*runs)(void); /* whether this CPU, and its operating system, can run it */
     int wide_bytes, narrow_bytes; /* of the tiles' rows */
     fastconv_tile_f wide_f, narrow_f;
     fastconv_tile_d wide_d, narrow_d;
@@ -111,30 +112,33 @@ typedef struct {
 
 #endif /* FASTCONV_X86 */
 
+static int fastconv_portable_runs(void) { return 1; }
+
+#if FASTCONV_X86
+static int fastconv_avx2_runs(void)
+{
+    __builtin_cpu_init();
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+}
+
+static int fastconv_avx512_runs(void)
+{
+    __builtin_cpu_init();
+    return __builtin_cpu_supports("avx512f") != 0;
+}
+#endif
+
 static const fastconv_isa fastconv_isas[] = {
 #if FASTCONV_X86
-    {"avx512", 128, 64, fastconv_avx512_wide_f, fastconv_avx512_narrow_f, fastconv_avx512_wide_d,
-     fastconv_avx512_narrow_d},
-    {"avx2", 64, 32, fastconv_avx2_wide_f, fastconv_avx2_narrow_f, fastconv_avx2_wide_d,
-     fastconv_avx2_narrow_d},
+    {"avx512", fastconv_avx512_runs, 128, 64, fastconv_avx512_wide_f, fastconv_avx512_narrow_f,
+     fastconv_avx512_wide_d, fastconv_avx512_narrow_d},
+    {"avx2", fastconv_avx2_runs, 64, 32, fastconv_avx2_wide_f, fastconv_avx2_narrow_f,
+     fastconv_avx2_wide_d, fastconv_avx2_narrow_d},
 #endif
-    {"portable", 32, 32, fastconv_portable_f, fastconv_portable_f, fastconv_portable_d,
-     fastconv_portable_d},
+    {"portable", fastconv_portable_runs, 32, 32, fastconv_portable_f, fastconv_portable_f,
+     fastconv_portable_d, fastconv_portable_d},
 };
 
 enum { FASTCONV_ISAS = sizeof(fastconv_isas) / sizeof(fastconv_isas[0]) };
-
-/* Tell whether this CPU, and its operating system, can run a row of the table. */
-static int fastconv_isa_runs(int row)
-{
-#if FASTCONV_X86
-    __builtin_cpu_init();
-    if (row == 0)
-        return __builtin_cpu_supports("avx512f") != 0;
-    if (row == 1)
-        return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-#endif
-    return row == FASTCONV_ISAS - 1;
-}
 
 #endif

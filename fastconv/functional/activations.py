@@ -466,7 +466,7 @@ def dropout(
     True
     """
     input = _check.array("input", input)
-    p = _probability(p)
+    p = _check.probability("p", p)
     result = _check.elementwise(out, input)
     if training:
         mask = np.random.default_rng(rng).random(input.shape) >= p
@@ -514,7 +514,7 @@ def dropout_backward(
         raise TypeError("mask must be a numpy.ndarray of bool")
     _check.same_shape("mask", mask, grad_output.shape, "grad_output.shape")
     result = _check.elementwise(out, grad_output)
-    _keep(grad_output, mask, _probability(p), result)
+    _keep(grad_output, mask, _check.probability("p", p), result)
     return result
 
 
@@ -554,14 +554,6 @@ def _axis(axis: int, values: Array) -> int:
     return int(axis)
 
 
-def _probability(p: float) -> float:
-    if isinstance(p, bool) or not isinstance(p, int | float | np.floating | np.integer):
-        raise TypeError(f"p must be a number, got {type(p).__name__}")
-    if not 0 <= p <= 1:
-        raise ValueError(f"p must be from 0 to 1, got {p}")
-    return float(p)
-
-
 def _keep(values: Array, mask: Mask, p: float, result: Array) -> None:
     """Write values/(1 - p) where the mask is set, else 0 (also for an infinite value)."""
     zero = values.dtype.type(0)
@@ -572,12 +564,9 @@ def _scaled_below_zero(
     values: Array, sign: Array, negative_slope: float, out: Array | None
 ) -> Array:
     """Return values where sign > 0, else negative_slope * values."""
-    if isinstance(negative_slope, bool) or not isinstance(
-        negative_slope, int | float | np.floating | np.integer
-    ):
-        raise TypeError(f"negative_slope must be a number, got {type(negative_slope).__name__}")
+    slope = _check.number("negative_slope", negative_slope)
     result = _check.elementwise(out, values)
-    scaled = values * values.dtype.type(negative_slope)
+    scaled = values * values.dtype.type(slope)
     result[...] = np.where(sign > 0, values, scaled)
     return result
 

@@ -59,7 +59,7 @@ def cross_entropy(
     check_reduction(reduction)
     logs = log_softmax(input, axis)
     losses = np.negative(logs.reshape(-1)[_places(target, input.shape, axis)])
-    return _reduce(losses, reduction, losses.size)
+    return _reduce(losses, reduction)
 
 
 def cross_entropy_backward(
@@ -136,7 +136,7 @@ def mse_loss(input: Array, target: Array, *, reduction: str = "mean") -> Loss:
     check_reduction(reduction)
     difference = input - target
     difference *= difference
-    return _reduce(difference, reduction, difference.size)
+    return _reduce(difference, reduction)
 
 
 def mse_loss_backward(
@@ -213,7 +213,7 @@ def half_squared_error(input: Array, target: Array, *, reduction: str = "mean") 
     difference *= difference
     losses = np.add.reduce(difference, axis=tuple(range(1, difference.ndim)))
     losses *= 0.5
-    return _reduce(losses, reduction, losses.size)
+    return _reduce(losses, reduction)
 
 
 def half_squared_error_backward(
@@ -321,14 +321,16 @@ def check_reduction(reduction: str) -> None:
         )
 
 
-def _reduce(losses: Array, reduction: str, count: int) -> Loss:
+def _reduce(losses: Array, reduction: str) -> Loss:
     """Return the losses, their sum, or their mean; the mean of nothing is NaN, as in torch."""
     if reduction == "none":
         return np.asarray(losses)
     total = np.add.reduce(losses, axis=None)
     if reduction == "sum":
         return total
-    return total / losses.dtype.type(count) if count else losses.dtype.type(np.nan)
+    if not losses.size:
+        return losses.dtype.type(np.nan)
+    return total / losses.dtype.type(losses.size)
 
 
 def _scale(

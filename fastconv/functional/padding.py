@@ -84,8 +84,7 @@ def pad(
     """
     input = _check.array("input", input)
     pairs = _pairs(pad, mode, input.shape)
-    if not isinstance(value, int | float | np.integer | np.floating) or isinstance(value, bool):
-        raise TypeError(f"value must be a number, got {type(value).__name__}")
+    value = _check.number("value", value)
     if mode != "constant" and value != 0:
         raise ValueError(f"value must be 0 with mode={mode!r}, which does not use it, got {value}")
     result = _check.output(out, _padded_shape(input.shape, pairs), input.dtype, input)

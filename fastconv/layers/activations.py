@@ -195,8 +195,8 @@ class Dropout(Layer):
 
     Raises
     ------
-    ValueError
-        If p lies outside [0, 1].
+    TypeError, ValueError
+        If p is not a number from 0 to 1.
 
     Examples
     --------
@@ -207,9 +207,7 @@ class Dropout(Layer):
     """
 
     def __init__(self, p: float = 0.5, inplace: bool = False, *, rng: Random = None) -> None:
-        if not 0 <= p <= 1:
-            raise ValueError(f"p must be from 0 to 1, got {p}")
-        self.p = p
+        self.p = _check.probability("p", p)
         self.inplace = bool(inplace)
         self.rng = np.random.default_rng(rng)
 

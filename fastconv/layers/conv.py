@@ -9,10 +9,12 @@ from fastconv import _check
 from fastconv import functional as F
 from fastconv._check import Array, PaddingLike, PerAxis, Random
 from fastconv._geometry import Ints, Padding, resolve_padding
+from fastconv.functional.padding import PADDING_MODES as PAD_MODES
 from fastconv.layers.base import Layer, Parameter, add_gradients
 from fastconv.layers.init import weights_and_bias
 
-PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
+# torch.nn's name for the mode that torch.nn.functional.pad calls "constant".
+PADDING_MODES = ("zeros", *(mode for mode in PAD_MODES if mode != "constant"))
 
 
 class Conv2d(Layer):
