@@ -57,7 +57,18 @@ class BuildKernels(build_ext):
 
 
 HEADERS = sorted(glob("fastconv/csrc/*.h"))
-MODULES = ["_threads", "_kernels", "_pooling", "_activations"]
+MODULES = [
+    "_activations",
+    "_direct",
+    "_gemm",
+    "_gemm_weight",
+    "_isa",
+    "_pooling",
+    "_slab",
+    "_threads",
+    "_tile",
+    "_workspace",
+]
 
 setup(
     ext_modules=cythonize(

@@ -18,8 +18,9 @@ reference
 from importlib import import_module
 from typing import Any
 
-from fastconv._kernels import isa
+from fastconv._isa import isa
 from fastconv._threads import get_num_threads, openmp, set_num_threads
+from fastconv._workspace import release_workspace
 
 _ROOMS = ("functional", "layers", "models", "reference", "training")
 
@@ -32,6 +33,7 @@ __all__ = [
     "models",
     "openmp",
     "reference",
+    "release_workspace",
     "set_num_threads",
     "training",
 ]

@@ -16,13 +16,15 @@ class Algorithm:
     """A row of the table.
 
     `refuses` returns the reason why the algorithm cannot serve a geometry, or None; `automatic`
-    says whether "auto" may pick it, and `why` gives the reason for that.
+    says whether "auto" may pick it, and `why` gives the reason for that. `exact` says whether
+    integers give exactly the integer result while no partial sum needs rounding.
     """
 
     name: str
     refuses: Callable[[ConvGeometry], str | None]
     automatic: bool
     why: str
+    exact: bool = True
 
 
 def _serves_all(geometry: ConvGeometry) -> None:
@@ -31,10 +33,16 @@ def _serves_all(geometry: ConvGeometry) -> None:
 
 ALGORITHMS = (
     Algorithm(
-        "direct",
+        "gemm",
         _serves_all,
         automatic=True,
-        why="compiled loops; the same bits for every number of threads",
+        why="the fastest of those that serve all; the same bits for every number of threads",
+    ),
+    Algorithm(
+        "direct",
+        _serves_all,
+        automatic=False,
+        why="plain loops, to be read rather than to be fast",
     ),
     Algorithm(
         "im2col",

@@ -13,11 +13,14 @@ import numpy as np
 import pytest
 
 import fastconv
+from fastconv import _check, _plan, reference
 from fastconv import functional as F
-from fastconv import reference
+from fastconv._geometry import conv_geometry
+from fastconv.functional.conv import _MODULES
 
 DTYPES = (np.float32, np.float64)
-ALGORITHMS = ("direct", "im2col")
+# The inner interface of every algorithm, for any number of axes.
+MODULES = _MODULES
 
 
 class Conv(NamedTuple):
@@ -53,6 +56,19 @@ class Conv(NamedTuple):
     def options(self):
         """Stride, padding, dilation and groups, in the order of the arguments."""
         return self[7:]
+
+    @property
+    def geometry(self):
+        """What the package makes of it."""
+        numbers = _check.integers
+        return conv_geometry(
+            self.input_shape,
+            self.weight_shape,
+            numbers("stride", self.stride, 2, 1),
+            _check.padding("padding", self.padding, 2),
+            numbers("dilation", self.dilation, 2, 1),
+            self.groups,
+        )
 
 
 PICKED = (
@@ -163,6 +179,38 @@ SWEPT = (
 CONVS = PICKED + SWEPT
 
 
+def able(geometry, *, exact=False, ours=False):
+    """Return the names of the algorithms that can compute a geometry.
+
+    `exact` leaves those that are exact on integers, `ours` those whose arithmetic is our own:
+    "im2col" multiplies in NumPy's BLAS, which promises neither equal bits nor flushed denormals.
+    """
+    return [
+        row.name
+        for row in _plan.ALGORITHMS
+        if row.refuses(geometry) is None
+        and (row.exact or not exact)
+        and (row.name != "im2col" or not ours)
+    ]
+
+
+def served(cases, **which):
+    """Return every case with every algorithm that can compute it."""
+    return [
+        pytest.param(case, name, id=f"{case}-{name}")
+        for case in cases
+        for name in able(case.geometry, **which)
+    ]
+
+
+# The exact algorithms that refuse no case.
+ALGORITHMS = tuple(
+    name
+    for name in (row.name for row in _plan.ALGORITHMS)
+    if all(name in able(case.geometry, exact=True) for case in CONVS)
+)
+
+
 def small(convs=CONVS, work=20_000):
     """Return the cases with little work and a result, for checks that run a case many times."""
     return [
@@ -198,8 +246,7 @@ class Problem(NamedTuple):
         return Problem(*(array.astype(dtype) for array in self))
 
 
-@cache
-def problem(case):
+def solve(case):
     """Return the arrays of a case, integers in float64, and the reference's results."""
     x = integers(case.input_shape, seed=1)
     weight = integers(case.weight_shape, seed=2)
@@ -221,18 +268,33 @@ def problem(case):
     return arrays
 
 
-def convolve(case, arrays, algorithm="auto"):
-    """Return the fast output and gradients, in the order of the last fields of `Problem`."""
-    x, weight, bias, residual, *_ = arrays
-    return (
-        F.conv2d(x, weight, bias, *case.options, algorithm=algorithm),
-        F.conv2d_input(x.shape, weight, residual, *case.options, algorithm=algorithm),
-        F.conv2d_weight(x, weight.shape, residual, *case.options, algorithm=algorithm),
-        F.conv2d_bias(residual),
-    )
+problem = cache(solve)
 
 
 RESULTS = ("output", "input gradient", "weight gradient", "bias gradient")
+
+
+def directions(case, arrays, algorithm="auto"):
+    """Return the three convolutions of a case as functions of `out`, by their results' names."""
+    x, weight, bias, residual, *_ = arrays
+    options = case.options
+    return {
+        RESULTS[0]: lambda out=None: F.conv2d(
+            x, weight, bias, *options, algorithm=algorithm, out=out
+        ),
+        RESULTS[1]: lambda out=None: F.conv2d_input(
+            x.shape, weight, residual, *options, algorithm=algorithm, out=out
+        ),
+        RESULTS[2]: lambda out=None: F.conv2d_weight(
+            x, weight.shape, residual, *options, algorithm=algorithm, out=out
+        ),
+    }
+
+
+def convolve(case, arrays, algorithm="auto"):
+    """Return the fast output and gradients, in the order of the last fields of `Problem`."""
+    three = directions(case, arrays, algorithm).values()
+    return *(function() for function in three), F.conv2d_bias(arrays.residual)
 
 
 def assert_exact(actual, expected, what="result"):
@@ -264,8 +326,9 @@ def check_expected(path):
     with np.load(path, allow_pickle=False) as file:
         for number, case in enumerate(CONVS):
             arrays = Problem(*(file[f"{number}_{j}"] for j in range(len(Problem._fields))))
-            for dtype in DTYPES:
-                assert_conv_exact(case, arrays, dtype, "direct")
+            for algorithm in able(case.geometry, exact=True):
+                for dtype in DTYPES:
+                    assert_conv_exact(case, arrays, dtype, algorithm)
     return len(CONVS)
 
 
@@ -276,6 +339,28 @@ class Subclass(np.ndarray):
 def _fill(shape, dtype):
     """Return an array that shows where it is read outside the part that counts."""
     return np.full(shape, np.nan if np.dtype(dtype).kind == "f" else np.iinfo(dtype).max, dtype)
+
+
+# No result of integers, nor a zero of padding.
+GUARD = 0.5
+
+
+def guarded(shape, dtype, cells=67):
+    """Return an array whose planes lie between guard cells, and the memory around it.
+
+    The guards are more than a vector, and an odd number of them, so that no plane is aligned.
+    """
+    plane = prod(shape[-2:])
+    memory = np.full((*shape[:-2], plane + 2 * cells), GUARD, dtype)
+    inside = memory[..., cells : cells + plane].reshape(shape)
+    assert np.may_share_memory(inside, memory) or not inside.size
+    return inside, memory
+
+
+def assert_guards_untouched(inside, memory, what):
+    """Check that nothing but the array itself was written; the array is lost."""
+    inside[...] = GUARD
+    assert (memory == GUARD).all(), f"written outside: {what}"
 
 
 def layouts(array):
@@ -355,8 +440,38 @@ def run_python(code, *arguments, **environment):
         text=True,
         timeout=120,
     )
-    assert done.returncode == 0, f"exit {done.returncode}: {done.stderr}"
+    assert done.returncode == 0, f"exit {done.returncode}: ...{done.stderr[-4000:]}"
     return done.stdout.strip()
+
+
+def run_tests_code(module, call, **environment):
+    """Print the value of an expression of a module of the tests, in a new interpreter."""
+    # Behind the others, so that the fastconv under test is found first.
+    root = str(Path(__file__).resolve().parent.parent)
+    code = f"import sys; sys.path.append({root!r})\nfrom tests.{module} import *\nprint({call})"
+    return run_python(code, **environment)
+
+
+# Best first, as in csrc/isa.h.
+ISAS = ("avx512", "avx2", "portable")
+
+ISA = """
+    try:
+        import fastconv
+    except ValueError as error:
+        print(f"ValueError: {error}")
+    else:
+        print(fastconv.isa())
+"""
+
+
+def isa_or_skip(isa):
+    """Return what isa() says when this instruction set is asked for."""
+    name = run_python(ISA, FASTCONV_ISA=isa)
+    if name.startswith("ValueError"):
+        assert f"FASTCONV_ISA={isa}: " in name
+        pytest.skip(f"skipped: instruction set {isa}: {name}")
+    return name
 
 
 def torch_or_skip(what):

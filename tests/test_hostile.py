@@ -167,8 +167,8 @@ CALLS = [
     (ValueError, "groups must be at least 1, got -2", lambda: conv(groups=-2)),
     (TypeError, r"groups must be an integer, got tuple \(2,\)", lambda: conv(groups=(2,))),
     (TypeError, "groups must be an integer, got bool True", lambda: conv(groups=True)),
-    (ValueError, "algorithm 'gemm' does not exist; those that can: 'auto', 'direct', 'im2col'", lambda: conv(algorithm="gemm")),
-    (ValueError, "algorithm 'winograd' does not exist; those that can: 'auto', 'direct', 'im2col'", lambda: conv_input(algorithm="winograd")),
+    (ValueError, "algorithm 'fft' does not exist; those that can: 'auto', 'gemm', 'direct', 'im2col'", lambda: conv(algorithm="fft")),
+    (ValueError, "algorithm 'winograd' does not exist; those that can: 'auto', 'gemm', 'direct', 'im2col'", lambda: conv_input(algorithm="winograd")),
     (ValueError, "algorithm 'Direct' does not exist; those that can", lambda: conv_weight(algorithm="Direct")),
     (TypeError, "algorithm must be a str, got NoneType", lambda: conv(algorithm=None)),
     # out= of the wrong kind.
@@ -329,13 +329,6 @@ def test_an_index_out_of_range_is_found_in_every_plane(dtype):
         indices[(*plane, 63, 63)] = 128 * 128
         with pytest.raises(ValueError, match="got values from 0 to 16384"):
             F.max_pool2d_backward(residual, indices, (4, 8, 128, 128))
-
-
-@pytest.fixture(autouse=True)
-def _threads():
-    before = fastconv.get_num_threads()
-    yield
-    fastconv.set_num_threads(before)
 
 
 HUGE = """

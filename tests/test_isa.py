@@ -6,19 +6,8 @@ import pytest
 
 import fastconv
 from tests import _cases
-from tests._cases import CONVS, run_python, save_expected
+from tests._cases import CONVS, ISA, ISAS, isa_or_skip, run_python, save_expected
 
-# Best first, as in csrc/isa.h.
-ISAS = ("avx512", "avx2", "portable")
-
-NAME = """
-    try:
-        import fastconv
-    except ValueError as error:
-        print(f"ValueError: {error}")
-    else:
-        print(fastconv.isa())
-"""
 CHECK = """
     import importlib.util, sys
     import fastconv
@@ -37,35 +26,26 @@ def expected(tmp_path_factory):
     return path
 
 
-def name_or_skip(isa):
-    """Return what isa() says when this instruction set is asked for."""
-    name = run_python(NAME, FASTCONV_ISA=isa)
-    if name.startswith("ValueError"):
-        assert f"FASTCONV_ISA={isa}: " in name
-        pytest.skip(f"skipped: instruction set {isa}: {name}")
-    return name
-
-
 @pytest.mark.parametrize("threads", ["1", "3"])
 @pytest.mark.parametrize("isa", ISAS)
 def test_fast_equals_reference_exactly_on_integers(isa, threads, expected):
-    assert name_or_skip(isa) == isa
+    assert isa_or_skip(isa) == isa
     environment = {"FASTCONV_ISA": isa, "FASTCONV_NUM_THREADS": threads}
     printed = run_python(CHECK, Path(_cases.__file__), expected, **environment)
     assert printed == f"{isa} {len(CONVS)}"
 
 
 def test_the_default_is_the_best_that_runs():
-    names = [run_python(NAME, FASTCONV_ISA=isa) for isa in ISAS]
+    names = [run_python(ISA, FASTCONV_ISA=isa) for isa in ISAS]
     best = next(name for name in names if name in ISAS)
-    assert run_python(NAME) == best
-    assert run_python(NAME, FASTCONV_ISA="") == best
+    assert run_python(ISA) == best
+    assert run_python(ISA, FASTCONV_ISA="") == best
     assert fastconv.isa() in names
 
 
 @pytest.mark.parametrize("name", ["sse9", "AVX2", "avx2 ", "0"])
 def test_an_unknown_name_is_refused_with_those_that_run(name):
-    message = run_python(NAME, FASTCONV_ISA=name)
+    message = run_python(ISA, FASTCONV_ISA=name)
     assert message.startswith(f"ValueError: FASTCONV_ISA={name}: there is no such instruction set;")
     assert "this CPU runs " in message
     assert "'portable'" in message

@@ -4,11 +4,8 @@ import numpy as np
 import pytest
 
 from fastconv._geometry import conv_geometry
-from fastconv.functional import _direct, _im2col
 from fastconv.reference.conv import conv_nd, conv_nd_input, conv_nd_weight
-from tests._cases import DTYPES, assert_exact, integers
-
-ALGORITHMS = {"direct": _direct, "im2col": _im2col}
+from tests._cases import DTYPES, MODULES, able, assert_exact, integers
 
 # batch, channels, size; kernels, kernel size; stride, padding, dilation, groups.
 CASES = [
@@ -36,9 +33,21 @@ def weight_shape(kernels, channels, groups):
     return (kernels[0], channels // groups, *kernels[1:])
 
 
+def geometry_of(case):
+    shape, kernels, stride, padding, dilation, groups = case
+    weight = weight_shape(kernels, shape[1], groups)
+    return conv_geometry(shape, weight, stride, padding, dilation, groups)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize(
+    ("case", "algorithm"),
+    [
+        pytest.param(case, name, id=f"{case}-{name}")
+        for case in CASES
+        for name in able(geometry_of(case), exact=True)
+    ],
+)
 def test_kernels_equal_the_reference_exactly_on_integers(case, algorithm, dtype):
     # On the axis of depth the kernels have code of their own: its phases, and rows of zeros.
     shape, kernels, stride, padding, dilation, groups = case
@@ -46,11 +55,11 @@ def test_kernels_equal_the_reference_exactly_on_integers(case, algorithm, dtype)
     weight = integers(weight_shape(kernels, shape[1], groups), dtype, 2)
     bias = integers((kernels[0],), dtype, 3)
     options = (stride, padding, dilation, groups)
-    geometry = conv_geometry(x.shape, weight.shape, *options)
+    geometry = geometry_of(case)
     expected = conv_nd(x, weight, bias, *options)
     assert geometry.output_shape == expected.shape
     residual = integers(expected.shape, dtype, 4)
-    module = ALGORITHMS[algorithm]
+    module = MODULES[algorithm]
     y, dx, dweight = np.empty_like(expected), np.empty_like(x), np.empty_like(weight)
     if expected.size:
         module.forward(geometry, x, weight, bias, y)
@@ -61,20 +70,16 @@ def test_kernels_equal_the_reference_exactly_on_integers(case, algorithm, dtype)
     assert_exact(dx, conv_nd_input(x.shape, weight, residual, *options))
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
+LAID = ((2, 3, 4, 5, 6), (5, 2, 3, 2), (2, 1, 2), ((1, 0),) * 3, (1,) * 3, 1)
+
+
+@pytest.mark.parametrize("algorithm", able(geometry_of(LAID), exact=True))
 def test_three_axes_in_any_memory_layout(algorithm):
-    shape, kernels, *options = (
-        (2, 3, 4, 5, 6),
-        (5, 2, 3, 2),
-        (2, 1, 2),
-        ((1, 0),) * 3,
-        (1,) * 3,
-        1,
-    )
+    shape, kernels, *options = LAID
     x, weight = integers(shape, seed=1), integers((kernels[0], shape[1], *kernels[1:]), seed=2)
     expected = conv_nd(x, weight, None, *options)
-    geometry = conv_geometry(x.shape, weight.shape, *options)
-    module = ALGORITHMS[algorithm]
+    geometry = geometry_of(LAID)
+    module = MODULES[algorithm]
     back = (slice(None, None, -1),) * 5
     for values in (np.asfortranarray(x), x[back].copy()[back]):
         for taps in (np.asfortranarray(weight), weight[back].copy()[back]):

@@ -57,11 +57,22 @@ def test_the_wheel_holds_the_package_and_no_tests(built):
     names = zipfile.ZipFile(wheel).namelist()
     assert not [name for name in names if name.startswith(("tests/", "benches/", "docs/"))]
     assert not [name for name in names if name.endswith((".pyx", ".c", ".h"))]
-    for name in ("py.typed", "_kernels.pyi", "functional/conv.py", "reference/conv.py"):
+    for name in ("py.typed", "_gemm.pyi", "functional/conv.py", "reference/conv.py"):
         assert f"fastconv/{name}" in names
     assert [name for name in names if name.startswith("fastconv/training/digits/")]
     compiled = {Path(name).name.split(".")[0] for name in names if name.endswith(".so")}
-    assert compiled == {"_activations", "_kernels", "_pooling", "_threads"}
+    assert compiled == {
+        "_activations",
+        "_direct",
+        "_gemm",
+        "_gemm_weight",
+        "_isa",
+        "_pooling",
+        "_slab",
+        "_threads",
+        "_tile",
+        "_workspace",
+    }
     metadata = next(name for name in names if name.endswith("METADATA"))
     lines = zipfile.ZipFile(wheel).read(metadata).decode().splitlines()
     required = [line for line in lines if line.startswith("Requires-Dist")]
@@ -74,7 +85,7 @@ def test_the_sdist_holds_what_a_build_needs(built):
     _, sdist = built
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    for name in ("setup.py", "LICENSE", "fastconv/_kernels.pyx", "fastconv/csrc/isa.h", "Makefile"):
+    for name in ("setup.py", "LICENSE", "fastconv/_gemm.pyx", "fastconv/csrc/isa.h", "Makefile"):
         assert name in names
 
 

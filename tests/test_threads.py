@@ -1,9 +1,9 @@
-"""Threads: the same bits for every number of them, fork and spawn, denormals, environment."""
+"""Threads: the same bits for every number of them, fork and spawn, environment."""
 
 import os
-import platform
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from math import prod
 
 import numpy as np
 import pytest
@@ -16,10 +16,12 @@ from tests._cases import (
     RESULTS,
     Conv,
     Problem,
+    able,
     convolve,
     layouts,
     normal,
     run_python,
+    served,
 )
 
 # Large enough for several threads: each of many samples or groups, few units that are cut by rows,
@@ -32,16 +34,17 @@ CONVS = [
     Conv(1, 64, 7, 7, 96, 3, 3, 1, 1),
     Conv(1, 300, 4, 4, 200, 1, 1),
     Conv(3, 20, 30, 31, 33, 3, 3, 2, 1),
-    Conv(2, 16, 40, 41, 16, 5, 5, 2, 2, 1, 16),
+    Conv(4, 16, 40, 41, 16, 5, 5, 2, 2, 1, 16),
+    # One pixel a map; more samples than threads, of an odd number of tiles; depthwise: one map's
+    # rows, and with two kernels a map; the kernel of Winograd's 5x5.
+    Conv(9, 200, 1, 1, 300, 1, 1),
+    Conv(13, 8, 7, 7, 24, 3, 3, 1, 1),
+    Conv(1, 3, 150, 151, 3, 3, 3, 1, 1, 1, 3),
+    Conv(3, 20, 33, 31, 40, 3, 3, 1, 1, 1, 20),
+    Conv(2, 10, 27, 26, 17, 5, 5, 1, 2),
 ]
+SERVED = served(CONVS, ours=True)
 THREADS = range(1, 9)
-
-
-@pytest.fixture(autouse=True)
-def _threads():
-    before = fastconv.get_num_threads()
-    yield
-    fastconv.set_num_threads(before)
 
 
 def problem(case, dtype):
@@ -56,29 +59,39 @@ def assert_same_bits(results, expected, what):
         assert result.tobytes() == other.tobytes(), f"{name}, {what}"
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("case", CONVS, ids=str)
-def test_convolution_has_the_same_bits_for_every_number_of_threads(case, dtype):
+def test_the_cases_are_large_enough_for_every_thread(case):
+    # The grain of threads_for in _threads.pyx.
+    multiply_adds = prod(case.geometry.output_shape) * prod(case.weight_shape[1:])
+    assert multiply_adds >= max(THREADS) * 65536
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("case", "algorithm"), SERVED)
+def test_convolution_has_the_same_bits_for_every_number_of_threads(case, algorithm, dtype):
     arrays = problem(case, dtype)
     fastconv.set_num_threads(1)
-    expected = convolve(case, arrays)
+    expected = convolve(case, arrays, algorithm)
     for threads in (*THREADS, 64):
         fastconv.set_num_threads(threads)
-        assert_same_bits(convolve(case, arrays), expected, f"{threads} threads")
+        assert_same_bits(convolve(case, arrays, algorithm), expected, f"{threads} threads")
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("case", [case for case in CONVS if case.n > 1], ids=str)
-def test_a_sample_has_the_same_bits_alone_and_in_a_batch(case, dtype):
+@pytest.mark.parametrize(
+    ("case", "algorithm"), served([case for case in CONVS if case.n > 1], ours=True)
+)
+def test_a_sample_has_the_same_bits_alone_and_in_a_batch(case, algorithm, dtype):
     x, weight, bias, residual, *_ = problem(case, dtype)
+    rest = {"algorithm": algorithm}
     for threads in (1, 3):
         fastconv.set_num_threads(threads)
-        y = F.conv2d(x, weight, bias, *case.options)
-        dx = F.conv2d_input(x.shape, weight, residual, *case.options)
-        for part in (slice(0, 1), slice(1, 3), slice(-1, None)):
+        y = F.conv2d(x, weight, bias, *case.options, **rest)
+        dx = F.conv2d_input(x.shape, weight, residual, *case.options, **rest)
+        for part in (*(slice(i, i + 1) for i in range(case.n)), slice(1, 3)):
             alone = (
-                F.conv2d(x[part], weight, bias, *case.options),
-                F.conv2d_input(x[part].shape, weight, residual[part], *case.options),
+                F.conv2d(x[part], weight, bias, *case.options, **rest),
+                F.conv2d_input(x[part].shape, weight, residual[part], *case.options, **rest),
             )
             assert_same_bits(alone, (y[part], dx[part]), f"samples {part}, {threads} threads")
 
@@ -196,18 +209,38 @@ def test_a_wrong_number_in_the_environment_is_refused(text):
     assert run_python(code, FASTCONV_NUM_THREADS=text) == message
 
 
-DIGEST = """
+# Every algorithm with a geometry or two that it can compute, strided and depthwise.
+CALLS = [
+    (name, case.input_shape, case.weight_shape, *case.options)
+    for case in (CONVS[6], CONVS[11])
+    for name in able(case.geometry, ours=True)
+]
+DIGEST = (
+    f"\n    CALLS = {CALLS}\n"
+    + """
     import hashlib
     import numpy as np
     from fastconv import functional as F
 
-    def digest():
+    def arrays(shape, weight_shape, *options):
         rng = np.random.default_rng(0)
-        x, w = rng.standard_normal((3, 20, 30, 31)), rng.standard_normal((33, 20, 3, 3))
-        y = F.conv2d(x, w, None, 2, 1)
-        results = [y, F.conv2d_input(x.shape, w, y, 2, 1), F.conv2d_weight(x, w.shape, y, 2, 1)]
+        x, w = rng.standard_normal(shape), rng.standard_normal(weight_shape)
+        return x, w, F.conv2d(x, w, None, *options, algorithm="direct")
+
+    def compute(name, x, w, y, *options):
+        return (
+            F.conv2d(x, w, None, *options, algorithm=name),
+            F.conv2d_input(x.shape, w, y, *options, algorithm=name),
+            F.conv2d_weight(x, w.shape, y, *options, algorithm=name),
+        )
+
+    def digest():
+        results = [result for task in TASKS for result in compute(*task)]
         return hashlib.sha256(b"".join(result.tobytes() for result in results)).hexdigest()
+
+    TASKS = [(name, *arrays(*call), *call[2:]) for name, *call in CALLS]
 """
+)
 
 
 def test_fewer_threads_than_asked_for_compute_the_same():
@@ -221,19 +254,19 @@ def test_fewer_threads_than_asked_for_compute_the_same():
 
 def test_python_threads_at_once():
     # Each has a team of OpenMP threads of its own, and nothing that is shared.
-    cases = [CONVS[i] for i in (1, 2, 4, 6)]
-    arrays = [problem(case, np.float32) for case in cases]
-    fastconv.set_num_threads(2)
-    expected = [convolve(*pair) for pair in zip(cases, arrays, strict=True)]
-    pooled = F.max_pool2d(arrays[0].x, 3, 2)
+    cases = served([CONVS[i] for i in (1, 2, 4, 6, 9, 11, 12)], ours=True)
+    tasks = [(case, problem(case, np.float32), name) for case, name in (p.values for p in cases)]
+    fastconv.set_num_threads(1)
+    expected = [convolve(*task) for task in tasks]
+    pooled = F.max_pool2d(tasks[0][1].x, 3, 2)
     start = threading.Barrier(8)
 
     def work(number):
         start.wait(timeout=60)
-        for turn in range(6):
-            which = (number + turn) % len(cases)
-            assert_same_bits(convolve(cases[which], arrays[which]), expected[which], "at once")
-            assert F.max_pool2d(arrays[0].x, 3, 2).tobytes() == pooled.tobytes()
+        for turn in range(2 * len(tasks)):
+            which = (number + turn) % len(tasks)
+            assert_same_bits(convolve(*tasks[which]), expected[which], f"{cases[which].id} at once")
+            assert F.max_pool2d(tasks[0][1].x, 3, 2).tobytes() == pooled.tobytes()
             # Another thread may change the number at any time.
             fastconv.set_num_threads(1 + (number + turn) % 4)
         return True
@@ -248,34 +281,40 @@ FORK = (
     import os, signal, sys, time, warnings
     import fastconv
 
-    fastconv.set_num_threads(4)
-    expected = digest()
-    # From Python 3.12 on a fork in a process with threads warns; that it works is the point here.
-    warnings.simplefilter("ignore", DeprecationWarning)
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            same = digest() == expected
-            fastconv.set_num_threads(3)
-            grandchild = os.fork()
-            if grandchild == 0:
-                os._exit(0 if digest() == expected else 1)
-            below = os.waitpid(grandchild, 0)[1]
-            status = 0 if same and below == 0 and digest() == expected else 2
-        finally:
-            os._exit(status)
-    end = time.monotonic() + 60
-    done, status = 0, None
-    while not done and time.monotonic() < end:
-        done, status = os.waitpid(child, os.WNOHANG)
-        time.sleep(0.01)
-    if not done:
+    def status_of(child):
+        end = time.monotonic() + 60
+        while time.monotonic() < end:
+            done, status = os.waitpid(child, os.WNOHANG)
+            if done:
+                return os.waitstatus_to_exitcode(status)
+            time.sleep(0.002)
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
         sys.exit("the forked child hangs")
-    # The parent keeps its threads.
-    print(os.waitstatus_to_exitcode(status), digest() == expected, fastconv.get_num_threads())
+
+    def forked(work):
+        child = os.fork()
+        if child:
+            return status_of(child)
+        status = 1
+        try:
+            status = 0 if work() else 2
+        finally:
+            os._exit(status)
+
+    def same():
+        return digest() == expected
+
+    def same_below():
+        fastconv.set_num_threads(3)
+        return same() and forked(same) == 0 and same()
+
+    # From Python 3.12 on a fork in a process with threads warns; that it works is the point here.
+    warnings.simplefilter("ignore", DeprecationWarning)
+    fastconv.set_num_threads(4)
+    expected = digest()
+    # The parent keeps its threads, and uses them between the forks.
+    print([(forked(same_below), same(), fastconv.get_num_threads()) for _ in range(5)])
 """
 )
 
@@ -283,25 +322,29 @@ FORK = (
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here, skipped: its children")
 def test_a_forked_child_computes():
     # GCC's OpenMP threads do not survive a fork, and a child that waits for them waits for ever.
-    assert run_python(FORK) == "0 True 4"
+    assert run_python(FORK) == str([(0, True, 4)] * 5)
 
 
-POOLS = """
-    import multiprocessing, sys, warnings
-    import numpy as np
+POOLS = (
+    DIGEST
+    + """
+    import functools, multiprocessing, sys, warnings
     import fastconv
-    from fastconv import functional as F
 
+    # What a process that is spawned can find by name.
+    calls = []
+    for name, x, w, y, *options in TASKS:
+        calls.append(functools.partial(F.conv2d, x, w, None, *options, algorithm=name))
+        calls.append(functools.partial(F.conv2d_input, x.shape, w, y, *options, algorithm=name))
+        calls.append(functools.partial(F.conv2d_weight, x, w.shape, y, *options, algorithm=name))
     fastconv.set_num_threads(4)
-    rng = np.random.default_rng(0)
-    shapes = [(3, 20, 30, 31), (33, 20, 3, 3)]
-    tasks = [tuple(map(rng.standard_normal, shapes)) for _ in range(4)]
-    expected = [F.conv2d(*task).tobytes() for task in tasks]
+    expected = [call().tobytes() for call in calls]
     warnings.simplefilter("ignore", DeprecationWarning)
     with multiprocessing.get_context(sys.argv[1]).Pool(2) as pool:
-        results = pool.starmap_async(F.conv2d, tasks).get(60)
-    print([result.tobytes() for result in results] == expected)
+        results = [pool.apply_async(call) for call in calls]
+        print([result.get(60).tobytes() for result in results] == expected)
 """
+)
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
@@ -311,76 +354,3 @@ def test_a_pool_of_processes_computes(method):
     if method not in multiprocessing.get_all_start_methods():
         pytest.skip(f"processes cannot be started by {method} here")
     assert run_python(POOLS, method) == "True"
-
-
-FLUSHES = platform.machine() in ("x86_64", "AMD64", "aarch64", "arm64")
-
-
-def denormals_work():
-    """Tell whether this thread computes with denormal numbers."""
-    small = np.array([1e-40], np.float32) * np.array([0.5], np.float32)
-    tiny = np.array([1e-310]) * np.array([0.5])
-    return bool(small[0] > 0 and tiny[0] > 0)
-
-
-def compiled_calls(dtype, value):
-    """Return calls of every compiled kernel, over large arrays of one number."""
-    x, weight = np.full((4, 8, 40, 40), value, dtype), np.ones((8, 8, 3, 3), dtype)
-    residual = np.full((4, 8, 38, 38), value, dtype)
-    indices = F.max_pool2d(x, 2, return_indices=True)[1]
-    flat = np.full((400, 400), value, dtype)
-    ones = np.ones_like(x)
-    return {
-        "conv2d": lambda: F.conv2d(x, weight),
-        "conv2d_input": lambda: F.conv2d_input(x.shape, weight, residual),
-        "conv2d_weight": lambda: F.conv2d_weight(ones, weight.shape, residual),
-        "avg_pool2d": lambda: F.avg_pool2d(x, 2, divisor_override=1),
-        "avg_pool2d_backward": lambda: F.avg_pool2d_backward(x[..., :20, :20], x.shape, 2),
-        "max_pool2d_backward": lambda: F.max_pool2d_backward(x[..., :20, :20], indices, x.shape),
-        "linear": lambda: F.linear(flat, np.ones_like(flat)),
-        "tanh_backward": lambda: F.tanh_backward(x, 0 * ones),
-        "sigmoid_backward": lambda: F.sigmoid_backward(x, ones / 2),
-    }
-
-
-@pytest.mark.skipif(not FLUSHES, reason="no flag for denormals here, skipped: flushing them")
-@pytest.mark.parametrize("threads", [1, 4])
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", compiled_calls(np.float32, 0))
-def test_kernels_flush_denormals_on_every_thread(name, dtype, threads):
-    # A decaying net is full of denormals, which cost a CPU ten times the time of other numbers.
-    fastconv.set_num_threads(threads)
-    value = 1e-40 if dtype == np.float32 else 1e-310
-    result = compiled_calls(dtype, value)[name]()
-    assert not result.any()
-    assert denormals_work(), "the caller's setting is not restored"
-
-
-@pytest.mark.parametrize("threads", [1, 4])
-def test_the_setting_is_restored_after_an_error(threads):
-    fastconv.set_num_threads(threads)
-    residual = np.ones((4, 8, 64, 64))
-    with pytest.raises(ValueError, match="indices"):
-        F.max_pool2d_backward(residual, np.full(residual.shape, -1), (4, 8, 128, 128))
-    assert denormals_work()
-    with pytest.raises(MemoryError, match="does not fit in memory"):
-        F.conv2d(np.ones((1, 1, 1, 1)), np.ones((1, 1, 3, 3)), dilation=2**40, padding=2**40)
-    assert denormals_work()
-
-
-@pytest.mark.parametrize("dtype", DTYPES)
-def test_results_of_denormal_inputs_are_small_and_finite(dtype):
-    info = np.finfo(dtype)
-    for value in (info.smallest_subnormal, -info.tiny / 2, info.tiny):
-        for name, call in compiled_calls(dtype, value).items():
-            result = call()
-            assert np.isfinite(result).all(), name
-            # At most 4*38*38 numbers are added up.
-            assert np.abs(result).max() <= 6000 * info.tiny, name
-
-
-@pytest.mark.skipif(not FLUSHES, reason="no flag for denormals here, skipped: flushing them")
-def test_the_sum_of_the_weight_gradients_chunks_flushes_denormals():
-    # The chunks are added behind the parallel loop, where the flag used to be restored already.
-    residual = np.array([1.5e-38, -1.4e-38], np.float32).reshape(2, 1, 1, 1)
-    assert F.conv2d_weight(np.ones((2, 1, 1, 1), np.float32), (1, 1, 1, 1), residual) == 0

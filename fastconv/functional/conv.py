@@ -13,11 +13,16 @@ from fastconv import _check
 from fastconv._check import Array, PaddingLike, PerAxis
 from fastconv._geometry import Ints
 from fastconv._plan import Plan, plan_conv
-from fastconv.functional import _direct, _im2col
+from fastconv.functional import _im2col
+from fastconv.functional._compiled import Compiled, direct, gemm
 
 Gradients: TypeAlias = tuple[Array | None, Array | None, Array | None]
 
-_MODULES: dict[str, ModuleType] = {"direct": _direct, "im2col": _im2col}
+_MODULES: dict[str, Compiled | ModuleType] = {
+    "gemm": gemm,
+    "direct": direct,
+    "im2col": _im2col,
+}
 
 
 def conv2d(
@@ -53,8 +58,9 @@ def conv2d(
         Distance between the taps of a kernel.
     groups : int
         Input and output channels are split into so many groups that do not see each other.
-    algorithm : {"auto", "direct", "im2col"}
-        How to compute it: compiled loops, or columns and `numpy.matmul`.
+    algorithm : {"auto", "gemm", "direct", "im2col"}
+        How to compute it: the engine of vector instructions, plain loops, or columns and
+        `numpy.matmul`. "auto" takes the fastest that is exact on integers.
     out : ndarray, optional
         Where to write the result. Its (H, W) planes are contiguous; the other strides are free.
 
@@ -76,10 +82,11 @@ def conv2d(
     .. math:: z_{nkij} = b_k + \sum_{c,r,s} w_{kcrs}\, a_{n,c,\,i\,stride + r\,dilation - before,\,
               j\,stride + s\,dilation - before}
 
-    The cost is N*K*OH*OW*(C/groups)*R*S multiply-adds. The error of "direct" is at most
+    The cost is N*K*OH*OW*(C/groups)*R*S multiply-adds. The error of "gemm" and "direct" is at most
     (L + 1) eps sum(\|w\| \|a\|) with L = (C/groups)*R*S (N. Higham, "Accuracy and Stability of
-    Numerical Algorithms", 2002, section 3.1); it is exact on integers whose partial sums stay
-    below 2**24 (float32) or 2**53 (float64), and has the same bits for any number of threads.
+    Numerical Algorithms", 2002, section 3.1); they are exact on integers whose partial sums stay
+    below 2**24 (float32) or 2**53 (float64), and have the same bits for any number
+    of threads, and for each sample whatever the batch.
 
     Examples
     --------

@@ -12,7 +12,7 @@ import numpy as np
 
 from fastconv import _check
 from fastconv._check import Array
-from fastconv.functional._direct import multiply
+from fastconv.functional._compiled import gemm
 
 
 def linear(
@@ -60,7 +60,7 @@ def linear(
     if result.ndim != 2 and not result.flags.c_contiguous:
         # Its rows are no matrix with one stride.
         result = np.empty(shape, input.dtype)
-    multiply(weight, _rows(input).T, bias, _rows(result).T)
+    gemm.multiply(weight, _rows(input).T, bias, _rows(result).T)
     return _check.deliver(result, out)
 
 
@@ -117,10 +117,10 @@ def linear_backward(
     grad_input = grad_weight = grad_bias = None
     if for_input:
         grad_input = np.empty(input.shape, input.dtype)
-        multiply(weight.T, residual.T, None, _rows(grad_input).T)
+        gemm.multiply(weight.T, residual.T, None, _rows(grad_input).T)
     if for_weight:
         grad_weight = np.empty(weight.shape, weight.dtype)
-        multiply(residual.T, _rows(input), None, grad_weight)
+        gemm.multiply(residual.T, _rows(input), None, grad_weight)
     if for_bias:
         grad_bias = np.add.reduce(residual, axis=0)
     return grad_input, grad_weight, grad_bias

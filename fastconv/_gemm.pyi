@@ -2,6 +2,3 @@ from collections.abc import Callable, Mapping
 
 # Fused functions: one compiled function for each of the C types "float" and "double".
 correlate: Mapping[str, Callable[..., None]]
-correlate_weight: Mapping[str, Callable[..., None]]
-
-def isa() -> str: ...

@@ -1,0 +1,447 @@
+# cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+# No bounds checks: the callers in fastconv.functional have compared every shape with the geometry,
+# and the loops below run inside borders computed from those shapes.
+"""The engine's weight gradient: the correlation of the input with the residual.
+
+The same product of matrices as in _gemm.pyx, summed over the pixels: C = A B, with a row of A for
+each step (c, t, r, s), a column of B for each output channel, and
+
+    A   the input, never packed: in a slab, or in place, the pixels of a step lie at the positions
+        of the pixels plus the step's shift (_slab.pyx), which is what a row of a tile needs
+    B   the residual, transposed block by block: the output channels of a pixel side by side
+    C   the gradient, transposed: the output channels of a step side by side
+
+A *unit* is a run of pixels, of all samples in one row, whose part of B fits in the second-level
+cache. The units are cut into *chunks* whose number and borders depend on the shapes alone; a task
+adds up one chunk for one panel of output channels, and the chunks' sums are added in order: the
+result has the same bits for each number of threads.
+
+Where the output channels of a group are too few to fill a vector, the vectors lie along the pixels
+instead: both the input and the residual are in slabs of the same width, with zeros in the
+residual's gaps, and every sum of C is a vector whose lanes are added at the end of the chunk.
+
+For kernels of one tap the roles may change: with the input in the lanes and the residual in the
+rows, C is the gradient as it stands in memory.
+"""
+
+from cython cimport floating
+from cython.parallel cimport parallel, prange, threadid
+
+from libc.string cimport memset
+
+from fastconv._slab cimport (
+    Cursor, Run, Slab, Windows, add_run, ceil_div, copy_row, fill_shifts, fill_slab, first_line,
+    line_up, make_slab, make_windows, next_line, slab_planes, transpose)
+from fastconv._threads cimport flush_denormals, restore_denormals, threads_for
+from fastconv._tile cimport (
+    DOT_COLUMNS, DOT_ROWS, MAX_ROWS, MAX_VECTORS, dot_rows, lanes, max_rows, run_dots, run_tile)
+from fastconv._workspace cimport give, take
+
+# Bytes of one step's pixels in a unit: the rows of A in a tile stay in the first-level cache, and
+# no running sum is longer.
+cdef Py_ssize_t UNIT_BYTES = 2048
+# The channels of a slab share the second-level cache with a panel of B.
+cdef Py_ssize_t SLAB_BYTES = 3 << 17
+# Tasks that keep many threads busy, where the sums of so many chunks take no more than so much.
+cdef Py_ssize_t TASKS = 32
+cdef Py_ssize_t PARTIAL_BYTES = 1 << 24
+# Sums along the vectors: at most so many steps, or the sums leave the second-level cache.
+cdef Py_ssize_t DOT_STEPS = 1024
+# Steps and output channels that are transposed at once when the chunks are added.
+cdef enum:
+    BLOCK = 64
+
+
+cdef struct Correlation:
+    Windows windows
+    Py_ssize_t groups, steps, outputs
+    Py_ssize_t b_strides[6]             # of the residual (N, G, K, D, H, W), in elements
+    Py_ssize_t c_strides[6]             # of the gradient (G, K, C, T, R, S)
+    Py_ssize_t lanes, vectors, panels   # of all output channels of a group
+    Py_ssize_t columns, column_blocks
+    Py_ssize_t pixels, blocks, units    # of a unit; units of a column block; all units
+    Py_ssize_t chunks, parts            # a task: a chunk, for a part of the panels
+    Py_ssize_t channels                 # of a slab
+    Slab slab
+    bint dots                           # vectors lie along the pixels
+    Py_ssize_t dot_steps                # of a row of their sums
+    bint in_place                       # the gradient itself takes the sums
+    Py_ssize_t width                    # of a row of the partial sums
+    # The workspace: what all threads share, then one part for each.
+    size_t shifts_at, b_at_at, partial_at, threads_at
+    size_t slab_at, panel_at, rows_at, positions_at, runs_at, dots_at, thread_bytes
+
+
+cdef Correlation make_correlation(const Py_ssize_t* x, const Py_ssize_t* x_strides,
+                                  const Py_ssize_t* dy, const Py_ssize_t* dy_strides,
+                                  const Py_ssize_t* dw, const Py_ssize_t* dw_strides,
+                                  Py_ssize_t itemsize, tuple stride, tuple before,
+                                  tuple dilation, int threads):
+    """Return the plan for arrays of these shapes and strides."""
+    cdef Correlation p
+    cdef Py_ssize_t i, total, size, planes, most = MAX_VECTORS
+    p.windows = make_windows(x, x_strides, dw + 3, dy + 3, itemsize, stride, before, dilation)
+    p.groups, p.outputs, p.steps = dw[0], dw[1], dw[2] * p.windows.taps
+    for i in range(6):
+        p.b_strides[i] = dy_strides[i] // itemsize
+        p.c_strides[i] = dw_strides[i] // itemsize
+    p.lanes = lanes(itemsize)
+    p.dots = 2 * p.outputs <= p.lanes and p.steps <= DOT_STEPS
+    p.dot_steps = ceil_div(p.steps, DOT_COLUMNS) * DOT_COLUMNS
+    p.windows.in_place = p.windows.in_place and not p.dots
+    p.vectors = ceil_div(p.outputs, p.lanes)
+    # The widest tile of a square shape: four vectors where there are registers for six rows.
+    if max_rows(itemsize, MAX_VECTORS) < 4:
+        most = MAX_VECTORS - 1
+    p.panels = ceil_div(p.vectors, most)
+    planes = slab_planes(&p.windows)
+    p.columns = min(p.windows.column.out, max(UNIT_BYTES // itemsize, 1))
+    p.columns = ceil_div(p.windows.column.out, ceil_div(p.windows.column.out, p.columns))
+    p.column_blocks = ceil_div(p.windows.column.out, p.columns)
+    total = p.windows.lines * p.columns
+    p.blocks = ceil_div(total, max(UNIT_BYTES // itemsize, 1))
+    p.pixels = ceil_div(total, p.blocks)
+    p.blocks = ceil_div(total, p.pixels)
+    p.units = p.column_blocks * p.blocks
+    if <double>planes * itemsize * (2.0 + p.windows.row.reach) * (
+            p.columns + <double>p.windows.column.reach) > 1e15:
+        raise MemoryError("the padded input of a few outputs does not fit in memory")
+    p.slab = make_slab(&p.windows, min(ceil_div(p.pixels, p.columns) + 1, p.windows.lines),
+                       p.columns)
+    if p.dots:
+        p.slab.plane += p.lanes
+    p.channels = p.windows.channels
+    if not p.windows.in_place:
+        size = planes * p.slab.plane * itemsize
+        if not p.dots:
+            p.channels = min(max(SLAB_BYTES // size, 1), p.channels)
+        p.channels = ceil_div(p.windows.channels, ceil_div(p.windows.channels, p.channels))
+    p.width = p.vectors * p.lanes
+    size = p.groups * p.steps * p.width * itemsize
+    p.chunks = min(min(ceil_div(TASKS, p.groups * p.panels), PARTIAL_BYTES // size), p.units)
+    p.chunks = max(p.chunks, 1)
+    # Enough tasks for all threads, as even as can be; each part has a slab of its own.
+    p.parts = 1
+    while p.parts < p.panels and (p.chunks * p.groups * p.parts < 8 * threads
+                                  and p.chunks * p.groups * p.parts % threads):
+        p.parts += 1
+    p.in_place = not p.dots and p.chunks == 1 and p.windows.taps == 1 and p.c_strides[1] == 1
+    return p
+
+
+cdef inline Py_ssize_t dot_pixels(const Correlation* p) noexcept nogil:
+    """Return the numbers of an output channel of the residual in a slab."""
+    return ceil_div(p.slab.plane, p.lanes) * p.lanes
+
+
+cdef void size_workspace(Correlation* p, Py_ssize_t itemsize) noexcept nogil:
+    """Lay out the workspace: fill in its offsets."""
+    cdef Py_ssize_t shifts = p.channels * p.windows.taps, slab = 0
+    if not p.windows.in_place:
+        slab = p.channels * slab_planes(&p.windows) * p.slab.plane
+    p.shifts_at = 0
+    p.b_at_at = p.shifts_at + line_up(shifts * sizeof(Py_ssize_t))
+    p.partial_at = p.b_at_at + line_up(MAX_VECTORS * p.pixels * sizeof(Py_ssize_t))
+    p.threads_at = p.partial_at
+    if not p.in_place:
+        p.threads_at += line_up(p.chunks * p.groups * p.steps * p.width * itemsize)
+    p.slab_at = 0
+    p.panel_at = p.slab_at + line_up(slab * itemsize)
+    p.rows_at = p.panel_at
+    if p.dots:
+        p.rows_at += line_up(p.outputs * dot_pixels(p) * itemsize)
+    else:
+        p.rows_at += line_up(p.pixels * MAX_VECTORS * p.lanes * itemsize)
+    p.positions_at = p.rows_at + line_up(BLOCK * BLOCK * itemsize)
+    p.runs_at = p.positions_at + line_up(p.pixels * sizeof(Py_ssize_t))
+    p.dots_at = p.runs_at + line_up(p.pixels * sizeof(Run))
+    p.thread_bytes = p.dots_at
+    if p.dots:
+        p.thread_bytes += line_up(p.outputs * p.dot_steps * p.lanes * itemsize)
+
+
+cdef inline Py_ssize_t first_vector(const Correlation* p, Py_ssize_t panel) noexcept nogil:
+    """Return the first vector of a panel of output channels: panels are as even as can be."""
+    return panel * p.vectors // p.panels
+
+
+cdef void pack_residual(const floating* dy, const Correlation* p, const Run* runs,
+                        Py_ssize_t n_runs, Py_ssize_t outputs, Py_ssize_t width, floating* rows,
+                        floating* panel) noexcept nogil:
+    """Put the output channels of each pixel side by side.
+
+    Past the last channel nothing is written: what a tile adds up there is never read.
+    """
+    cdef Py_ssize_t i, j, r, count
+    cdef const floating* source
+    cdef floating* to
+    for r in range(n_runs):
+        to = panel + runs[r].first * width
+        source = dy + runs[r].at
+        if runs[r].step == 1:
+            transpose(source, p.b_strides[2], outputs, runs[r].count, to, width)
+            continue
+        for j from 0 <= j < runs[r].count by BLOCK:
+            count = min(<Py_ssize_t>BLOCK, runs[r].count - j)
+            for i in range(outputs):
+                copy_row(source + i * p.b_strides[2] + j * runs[r].step, runs[r].step, count,
+                         rows + i * BLOCK)
+            transpose(<const floating*>rows, BLOCK, outputs, count, to + j * width, width)
+
+
+cdef Py_ssize_t list_pixels(const Correlation* p, const Slab* slab, Py_ssize_t columns,
+                            Py_ssize_t pixel, Py_ssize_t end, Py_ssize_t* positions,
+                            Run* runs) noexcept nogil:
+    """Write the position of each pixel, and the runs of the residual; return their number."""
+    cdef Py_ssize_t line = pixel // columns, column = pixel - line * columns
+    cdef Py_ssize_t count = 0, n_runs = 0, number, i
+    cdef Cursor cursor = first_line(&p.windows, slab, p.b_strides, line)
+    end -= pixel
+    while count < end:
+        number = min(columns - column, end - count)
+        n_runs = add_run(runs, n_runs, count, number, cursor.out + column * p.b_strides[5],
+                         p.b_strides[5])
+        for i in range(number):
+            positions[count + i] = cursor.at + column + i
+        count += number
+        column = 0
+        next_line(&p.windows, slab, p.b_strides, &cursor)
+    return n_runs
+
+
+cdef void dot_chunk(const floating* x, const floating* dy, const Correlation* p, Py_ssize_t g,
+                    Py_ssize_t chunk, const Py_ssize_t* shifts, char* own,
+                    floating* partial) noexcept nogil:
+    """Add up one chunk of the units with the vectors along the pixels."""
+    cdef floating* slab_data = <floating*>(own + p.slab_at)
+    cdef floating* residual = <floating*>(own + p.panel_at)
+    cdef floating* dots = <floating*>(own + p.dots_at)
+    cdef Py_ssize_t size = dot_pixels(p), height = dot_rows(sizeof(floating))
+    cdef Py_ssize_t panels = ceil_div(p.outputs, height)
+    cdef Py_ssize_t unit, columns, column, pixel, end, number, at, i, j, k, row, rows, step
+    cdef const floating* a[DOT_ROWS]
+    cdef const floating* b[DOT_COLUMNS]
+    cdef Slab slab = p.slab
+    cdef Cursor cursor
+    cdef floating total
+
+    memset(dots, 0, p.outputs * p.dot_steps * p.lanes * sizeof(floating))
+    # The last vector reads on behind the rows of its plane, where the residual is zero: what
+    # stands there may be old, but must be a number.
+    memset(slab_data, 0, p.windows.channels * slab_planes(&p.windows) * p.slab.plane
+           * sizeof(floating))
+    for unit in range(chunk * p.units // p.chunks, (chunk + 1) * p.units // p.chunks):
+        slab.column = unit // p.blocks * p.columns
+        columns = min(p.columns, p.windows.column.out - slab.column)
+        # The last column block is narrower: it has fewer pixels.
+        pixel = min(unit % p.blocks * p.pixels, p.windows.lines * columns)
+        end = min(pixel + p.pixels, p.windows.lines * columns)
+        if pixel == end:
+            continue
+        slab.line = pixel // columns
+        slab.lines = ceil_div(end, columns) - slab.line
+        fill_slab(x, &p.windows, &slab, 0, p.windows.channels, slab_data)
+        memset(residual, 0, p.outputs * size * sizeof(floating))
+        cursor = first_line(&p.windows, &slab, p.b_strides, slab.line)
+        column = pixel - slab.line * columns
+        at = 0
+        while pixel < end:
+            number = min(columns - column, end - pixel)
+            at = cursor.at + column
+            for k in range(p.outputs):
+                copy_row(dy + k * p.b_strides[2] + cursor.out + column * p.b_strides[5],
+                         p.b_strides[5], number, residual + k * size + at)
+            at += number
+            pixel += number
+            column = 0
+            next_line(&p.windows, &slab, p.b_strides, &cursor)
+        for step from 0 <= step < p.steps by DOT_COLUMNS:
+            for j in range(DOT_COLUMNS):
+                # Past the last step the last one is computed again, and dropped.
+                b[j] = slab_data + shifts[min(step + j, p.steps - 1)]
+            for i in range(panels):
+                row = i * p.outputs // panels
+                rows = (i + 1) * p.outputs // panels - row
+                for j in range(rows):
+                    a[j] = residual + (row + j) * size
+                run_dots(rows, a, b, ceil_div(at, p.lanes),
+                         dots + (row * p.dot_steps + step) * p.lanes, p.dot_steps)
+    for k in range(p.outputs):
+        for step in range(p.steps):
+            total = 0
+            for i in range(p.lanes):
+                total += dots[(k * p.dot_steps + step) * p.lanes + i]
+            partial[step * p.width + k] = total
+
+
+cdef void add_up_chunk(const floating* x, const floating* dy, floating* dw, const Correlation* p,
+                       Py_ssize_t task, char* shared, char* own) noexcept nogil:
+    """Add up one chunk of the units for some panels of output channels."""
+    cdef Py_ssize_t part = task % p.parts
+    cdef Py_ssize_t g = task // p.parts % p.groups
+    cdef Py_ssize_t chunk = task // p.parts // p.groups
+    cdef const Py_ssize_t* shifts = <const Py_ssize_t*>(shared + p.shifts_at)
+    cdef const Py_ssize_t* b_at
+    cdef floating* slab_data = <floating*>(own + p.slab_at)
+    cdef floating* packed = <floating*>(own + p.panel_at)
+    cdef floating* rows_data = <floating*>(own + p.rows_at)
+    cdef Py_ssize_t* positions = <Py_ssize_t*>(own + p.positions_at)
+    cdef Run* runs = <Run*>(own + p.runs_at)
+    cdef Py_ssize_t unit, columns, pixel, end, n_runs, c, channels, steps, panel, panels
+    cdef Py_ssize_t vectors, output, outputs, height, i, j, row, rows
+    cdef Py_ssize_t first = chunk * p.units // p.chunks, c_row = p.width
+    cdef const floating* a[MAX_ROWS]
+    cdef const floating* source
+    cdef floating* sums
+    cdef Slab slab = p.slab
+    cdef Run whole
+
+    whole.first, whole.at, whole.step = 0, 0, 1
+    x += g * p.windows.strides[1]
+    dy += g * p.b_strides[1]
+    if p.in_place:
+        sums = dw + g * p.c_strides[0]
+        c_row = p.c_strides[2]
+    else:
+        sums = <floating*>(shared + p.partial_at) + (chunk * p.groups + g) * p.steps * p.width
+    if p.dots:
+        dot_chunk(x, dy, p, g, chunk, shifts, own, sums)
+        return
+    for unit in range(first, (chunk + 1) * p.units // p.chunks):
+        slab.column = unit // p.blocks * p.columns
+        columns = min(p.columns, p.windows.column.out - slab.column)
+        # The last column block is narrower: it has fewer pixels.
+        pixel = min(unit % p.blocks * p.pixels, p.windows.lines * columns)
+        end = min(pixel + p.pixels, p.windows.lines * columns)
+        slab.line = pixel // columns
+        slab.lines = ceil_div(end, columns) - slab.line
+        n_runs = list_pixels(p, &slab, columns, pixel, end, positions, runs)
+        for c from 0 <= c < p.windows.channels by p.channels:
+            channels = min(p.channels, p.windows.channels - c)
+            steps = channels * p.windows.taps
+            source = x + c * p.windows.strides[2]
+            if not p.windows.in_place:
+                fill_slab(x, &p.windows, &slab, c, channels, slab_data)
+                source = slab_data
+            for panel in range(part * p.panels // p.parts, (part + 1) * p.panels // p.parts):
+                vectors = first_vector(p, panel + 1) - first_vector(p, panel)
+                output = first_vector(p, panel) * p.lanes
+                outputs = min(vectors * p.lanes, p.outputs - output)
+                whole.count = outputs if p.in_place else vectors * p.lanes
+                b_at = <const Py_ssize_t*>(shared + p.b_at_at) + (vectors - 1) * p.pixels
+                pack_residual(dy + output * p.b_strides[2], p, runs, n_runs, outputs,
+                              vectors * p.lanes, rows_data, packed)
+                height = max_rows(sizeof(floating), vectors)
+                panels = ceil_div(steps, height)
+                for i in range(panels):
+                    row = i * steps // panels
+                    rows = (i + 1) * steps // panels - row
+                    for j in range(rows):
+                        a[j] = source + shifts[row + j]
+                    run_tile(rows, vectors, a, positions, packed, b_at, end - pixel,
+                             sums + (c * p.windows.taps + row) * c_row + output, c_row, &whole, 1,
+                             <const floating*>NULL, unit > first)
+
+
+cdef void add_chunks(const floating* partial, const Correlation* p, floating* dw, Py_ssize_t task,
+                     floating* sums) noexcept nogil:
+    """Write the sum of the chunks, in order, into a block of the gradient's steps."""
+    cdef Py_ssize_t blocks = ceil_div(p.steps, BLOCK), size = p.groups * p.steps * p.width
+    cdef Py_ssize_t g = task // blocks, step = task % blocks * BLOCK
+    cdef Py_ssize_t steps = min(p.steps - step, <Py_ssize_t>BLOCK)
+    cdef Py_ssize_t k, outputs, i, j, _, c, tap
+    cdef const floating* source
+    cdef floating* row
+    cdef bint neighbours = (
+        p.c_strides[5] == 1 and p.c_strides[4] == p.windows.column.taps
+        and p.c_strides[3] == p.windows.row.taps * p.windows.column.taps
+        and p.c_strides[2] == p.windows.taps)
+    dw += g * p.c_strides[0]
+    for k from 0 <= k < p.outputs by BLOCK:
+        outputs = min(p.outputs - k, <Py_ssize_t>BLOCK)
+        for i in range(steps):
+            source = partial + (g * p.steps + step + i) * p.width + k
+            row = sums + i * BLOCK
+            for j in range(outputs):
+                row[j] = source[j]
+            for _ in range(1, p.chunks):
+                source += size
+                for j in range(outputs):
+                    row[j] += source[j]
+        if neighbours:
+            transpose(<const floating*>sums, BLOCK, steps, outputs, dw + k * p.c_strides[1] + step,
+                      p.c_strides[1])
+            continue
+        for i in range(steps):
+            c = (step + i) // p.windows.taps
+            tap = (step + i) % p.windows.taps
+            row = (dw + k * p.c_strides[1] + c * p.c_strides[2]
+                   + tap // p.windows.column.taps // p.windows.row.taps * p.c_strides[3]
+                   + tap // p.windows.column.taps % p.windows.row.taps * p.c_strides[4]
+                   + tap % p.windows.column.taps * p.c_strides[5])
+            for j in range(outputs):
+                row[j * p.c_strides[1]] = sums[i * BLOCK + j]
+
+
+def correlate_weight(const floating[:, :, :, :, :, :] x, const floating[:, :, :, :, :, :] dy,
+                     floating[:, :, :, :, :, :] dw, tuple stride, tuple before, tuple dilation):
+    """Write into `dw` the correlation of the input `x` with the residual `dy`.
+
+    dw[g,k,c,tap] = sum over n, p of dy[n,g,k,p] * x[n,g,c, p*stride + tap*dilation - before].
+    Axes: x (N, G, C, D, H, W), dy (N, G, K, OD, OH, OW), dw (G, K, C, T, R, S), with any strides.
+    The residual and the gradient may not be empty.
+    """
+    cdef Correlation p
+    cdef const floating* rows = &x[0, 0, 0, 0, 0, 0]
+    cdef const floating* columns = &dy[0, 0, 0, 0, 0, 0]
+    cdef floating* gradient = &dw[0, 0, 0, 0, 0, 0]
+    cdef Py_ssize_t x_shape[6]
+    cdef Py_ssize_t x_strides[6]
+    cdef Py_ssize_t w_shape[6]
+    cdef Py_ssize_t w_strides[6]
+    cdef Py_ssize_t i, v, tasks, blocks
+    cdef int threads
+    cdef unsigned long saved = 0
+    cdef char* shared
+
+    threads = threads_for(<double>dy.shape[0] * dy.shape[3] * dy.shape[4] * dy.shape[5]
+                          * dw.shape[0] * dw.shape[1] * dw.shape[2] * dw.shape[3] * dw.shape[4]
+                          * dw.shape[5])
+    p = make_correlation(&x.shape[0], &x.strides[0], &dy.shape[0], &dy.strides[0], &dw.shape[0],
+                         &dw.strides[0], sizeof(floating), stride, before, dilation, threads)
+    if (p.windows.taps == 1 and before == (0, 0, 0) and x.shape[2] <= dy.shape[2]
+            and all([(dy.shape[i] - 1) * stride[i - 3] < x.shape[i] for i in range(3, 6)])):
+        # One tap inside the input: the pixels that it sees are a view, and the roles can change.
+        for i in range(6):
+            x_shape[i] = x.shape[i] if i < 3 else dy.shape[i]
+            x_strides[i] = x.strides[i] * (<Py_ssize_t>stride[i - 3] if i > 2 else 1)
+            w_shape[i], w_strides[i] = dw.shape[i], dw.strides[i]
+        w_shape[1], w_shape[2] = w_shape[2], w_shape[1]
+        w_strides[1], w_strides[2] = w_strides[2], w_strides[1]
+        p = make_correlation(&dy.shape[0], &dy.strides[0], x_shape, x_strides, w_shape, w_strides,
+                             sizeof(floating), (1, 1, 1), before, (1, 1, 1), threads)
+        rows, columns = columns, rows
+    size_workspace(&p, sizeof(floating))
+    tasks = p.chunks * p.groups * p.parts
+    blocks = p.groups * ceil_div(p.steps, BLOCK)
+    threads = min(<Py_ssize_t>threads, tasks)
+    shared = <char*>take(p.threads_at + threads * p.thread_bytes)
+    if shared is NULL:
+        raise MemoryError(
+            f"no room for {p.threads_at + threads * p.thread_bytes} bytes of workspace")
+    fill_shifts(&p.windows, &p.slab, p.channels, <Py_ssize_t*>(shared + p.shifts_at))
+    for v in range(MAX_VECTORS):
+        for i in range(p.pixels):
+            (<Py_ssize_t*>(shared + p.b_at_at))[v * p.pixels + i] = i * (v + 1) * p.lanes
+    with nogil, parallel(num_threads=threads):
+        saved = flush_denormals()
+        for i in prange(tasks, schedule="dynamic"):
+            add_up_chunk(rows, columns, gradient, &p, i, shared,
+                         shared + p.threads_at + threadid() * p.thread_bytes)
+        if not p.in_place:
+            for i in prange(blocks, schedule="static"):
+                add_chunks(<const floating*>(shared + p.partial_at), &p, gradient, i,
+                           <floating*>(shared + p.threads_at + threadid() * p.thread_bytes
+                                       + p.rows_at))
+        restore_denormals(saved)
+    give(shared)

@@ -1,0 +1,3 @@
+# What every kernel module needs to find its row in a table of kernels.
+
+cdef int isa_row() noexcept nogil

@@ -1,0 +1,311 @@
+# cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+# The kernels that call this have fixed all borders.
+"""The input of a convolution as the engine reads it: windows, slabs and panels.
+
+The output's rows, of all samples and depths, are *lines*, numbered in order: line = (n * OD + od)
+* OH + oh. What a block of lines and columns needs of the input is copied into a slab, with the
+zeros of the padding in place, and with the rows and columns of a stride separated by phase:
+
+    slab[c, t][row phase][column phase][rows][width]
+
+There, every tap of the kernel is one constant shift from the position of its pixel, for all the
+pixels of the block, whatever the stride, the dilation and the padding:
+
+    x at the window of pixel p, tap (c, t, r, s)  =  slab[position(p) + shift(c, t, r, s)]
+
+The rows of one sample and depth follow each other with those that only the lower taps reach; then
+come those of the next. Where no window needs a zero and the stride of the columns is 1, the same
+holds for the input itself, in place, without a slab.
+"""
+
+from fastconv._isa cimport isa_row
+
+cdef extern from "csrc/copy.h" nogil:
+    ctypedef struct copies_f "fastconv_copies_f":
+        void (*copy_row)(const float* source, Py_ssize_t step, Py_ssize_t count,
+                         float* target) noexcept nogil
+        void (*copy_rows)(const float* source, Py_ssize_t hop, Py_ssize_t step, Py_ssize_t rows,
+                          Py_ssize_t at, Py_ssize_t stride, Py_ssize_t size, Py_ssize_t low,
+                          Py_ssize_t high, Py_ssize_t width, float* target) noexcept nogil
+        void (*pack_columns)(const float* source, const Py_ssize_t* at, Py_ssize_t steps,
+                             const Run* runs, Py_ssize_t n_runs, bint overrun,
+                             Py_ssize_t width, float* panels) noexcept nogil
+        void (*pack_rows)(const float* source, Py_ssize_t row, Py_ssize_t rows,
+                          const Py_ssize_t* at, Py_ssize_t steps, Py_ssize_t height,
+                          float* panel) noexcept nogil
+        void (*transpose)(const float* source, Py_ssize_t source_row, Py_ssize_t rows,
+                          Py_ssize_t columns, float* target,
+                          Py_ssize_t target_row) noexcept nogil
+    ctypedef struct copies_d "fastconv_copies_d":
+        void (*copy_row)(const double* source, Py_ssize_t step, Py_ssize_t count,
+                         double* target) noexcept nogil
+        void (*copy_rows)(const double* source, Py_ssize_t hop, Py_ssize_t step, Py_ssize_t rows,
+                          Py_ssize_t at, Py_ssize_t stride, Py_ssize_t size, Py_ssize_t low,
+                          Py_ssize_t high, Py_ssize_t width, double* target) noexcept nogil
+        void (*pack_columns)(const double* source, const Py_ssize_t* at, Py_ssize_t steps,
+                             const Run* runs, Py_ssize_t n_runs, bint overrun,
+                             Py_ssize_t width, double* panels) noexcept nogil
+        void (*pack_rows)(const double* source, Py_ssize_t row, Py_ssize_t rows,
+                          const Py_ssize_t* at, Py_ssize_t steps, Py_ssize_t height,
+                          double* panel) noexcept nogil
+        void (*transpose)(const double* source, Py_ssize_t source_row, Py_ssize_t rows,
+                          Py_ssize_t columns, double* target,
+                          Py_ssize_t target_row) noexcept nogil
+    const copies_f** table_f "fastconv_copy_table_f"
+    const copies_d** table_d "fastconv_copy_table_d"
+
+cdef const copies_f* copies_float = table_f[isa_row()]
+cdef const copies_d* copies_double = table_d[isa_row()]
+
+
+cdef void pack_columns(const floating* source, const Py_ssize_t* at, Py_ssize_t steps,
+                       const Run* runs, Py_ssize_t n_runs, bint overrun, Py_ssize_t width,
+                       floating* panels) noexcept nogil:
+    """Write for each step, `width` apart, the runs of source + at[step] to their places."""
+    if floating is float:
+        copies_float.pack_columns(source, at, steps, runs, n_runs, overrun, width, panels)
+    else:
+        copies_double.pack_columns(source, at, steps, runs, n_runs, overrun, width, panels)
+
+
+cdef void pack_rows(const floating* source, Py_ssize_t row, Py_ssize_t rows,
+                    const Py_ssize_t* at, Py_ssize_t steps, Py_ssize_t height,
+                    floating* panel) noexcept nogil:
+    """Write for each step, `height` apart, the numbers source[at[step] + i * row]; i < rows."""
+    if floating is float:
+        copies_float.pack_rows(source, row, rows, at, steps, height, panel)
+    else:
+        copies_double.pack_rows(source, row, rows, at, steps, height, panel)
+
+
+cdef void transpose(const floating* source, Py_ssize_t source_row, Py_ssize_t rows,
+                    Py_ssize_t columns, floating* target, Py_ssize_t target_row) noexcept nogil:
+    """Write target[j * target_row + i] = source[i * source_row + j]; i < rows, j < columns."""
+    if floating is float:
+        copies_float.transpose(source, source_row, rows, columns, target, target_row)
+    else:
+        copies_double.transpose(source, source_row, rows, columns, target, target_row)
+
+
+cdef void copy_row(const floating* source, Py_ssize_t step, Py_ssize_t count,
+                   floating* target) noexcept nogil:
+    """Write target[j] = source[j * step] for j < count."""
+    if floating is float:
+        copies_float.copy_row(source, step, count, target)
+    else:
+        copies_double.copy_row(source, step, count, target)
+
+
+cdef inline void copy_rows(const floating* source, Py_ssize_t hop, Py_ssize_t step,
+                           Py_ssize_t rows, Py_ssize_t at, Py_ssize_t stride, Py_ssize_t size,
+                           Py_ssize_t low, Py_ssize_t high, Py_ssize_t width,
+                           floating* target) noexcept nogil:
+    """Copy rows `hop` apart into columns low to high of a slab; what is outside gets zeros.
+
+    `at` is the first row's place in an axis of `size` rows, `stride` the distance of the rows.
+    """
+    if floating is float:
+        copies_float.copy_rows(source, hop, step, rows, at, stride, size, low, high, width,
+                               target)
+    else:
+        copies_double.copy_rows(source, hop, step, rows, at, stride, size, low, high, width,
+                                target)
+
+
+cdef Axis make_axis(Py_ssize_t size, Py_ssize_t out, Py_ssize_t taps, Py_ssize_t stride,
+                    Py_ssize_t before, Py_ssize_t dilation) noexcept nogil:
+    cdef Axis axis
+    cdef Py_ssize_t tap = 1
+    axis.size = size
+    axis.out = out
+    axis.taps = taps
+    axis.stride = stride
+    axis.before = before
+    axis.dilation = dilation
+    # The phases (tap * dilation) % stride repeat once one comes back to zero.
+    while tap < taps and (tap * dilation) % stride:
+        tap += 1
+    axis.phases = tap
+    axis.reach = (taps - 1) * dilation // stride
+    return axis
+
+
+cdef bint inside(const Axis* axis) noexcept nogil:
+    """Tell whether every window lies in the input."""
+    return (axis.before <= 0
+            and (axis.out - 1) * axis.stride + (axis.taps - 1) * axis.dilation - axis.before
+            < axis.size)
+
+
+cdef Windows make_windows(const Py_ssize_t* shape, const Py_ssize_t* strides,
+                          const Py_ssize_t* kernel, const Py_ssize_t* out, Py_ssize_t itemsize,
+                          tuple stride, tuple before, tuple dilation):
+    """Return the windows of a kernel (T, R, S) in an input (N, G, C, D, H, W)."""
+    cdef Windows windows
+    cdef Py_ssize_t i
+    windows.depth = make_axis(shape[3], out[0], kernel[0], stride[0], before[0], dilation[0])
+    windows.row = make_axis(shape[4], out[1], kernel[1], stride[1], before[1], dilation[1])
+    windows.column = make_axis(shape[5], out[2], kernel[2], stride[2], before[2], dilation[2])
+    for i in range(6):
+        windows.strides[i] = strides[i] // itemsize
+    windows.channels = shape[2]
+    windows.taps = kernel[0] * kernel[1] * kernel[2]
+    windows.lines = shape[0] * out[0] * out[1]
+    windows.in_place = (windows.column.stride == 1 and windows.strides[5] == 1
+                        and inside(&windows.depth) and inside(&windows.row)
+                        and inside(&windows.column))
+    return windows
+
+
+cdef Py_ssize_t slab_planes(const Windows* windows) noexcept nogil:
+    """Return the number of planes of one channel."""
+    return windows.depth.taps * windows.row.phases * windows.column.phases
+
+
+cdef Slab make_slab(const Windows* windows, Py_ssize_t lines, Py_ssize_t columns) noexcept nogil:
+    """Return a slab that is wide enough for any so many neighbouring lines and columns."""
+    cdef Slab slab
+    # Lines of one sample and depth share the rows below the last of them; the worst block begins
+    # with a last line.
+    cdef Py_ssize_t pieces = min((lines - 2 + windows.row.out) // windows.row.out + 1,
+                                 windows.lines // windows.row.out)
+    slab.line = slab.column = 0
+    slab.lines = lines
+    slab.width = columns + windows.column.reach
+    slab.plane = (lines + min(pieces, lines) * windows.row.reach) * slab.width
+    return slab
+
+
+cdef Cursor first_line(const Windows* windows, const Slab* slab, const Py_ssize_t* strides,
+                       Py_ssize_t line) noexcept nogil:
+    """Return the cursor of a line, for an output (N, G, K, D, H, W) of these strides."""
+    cdef Cursor cursor
+    cdef Py_ssize_t above = line // windows.row.out, n = above // windows.depth.out
+    cursor.oh = line - above * windows.row.out
+    cursor.od = above - n * windows.depth.out
+    cursor.out = (n * strides[0] + cursor.od * strides[3] + cursor.oh * strides[4]
+                  + slab.column * strides[5])
+    if windows.in_place:
+        cursor.at = (n * windows.strides[0]
+                     + (cursor.od * windows.depth.stride - windows.depth.before)
+                     * windows.strides[3]
+                     + (cursor.oh * windows.row.stride - windows.row.before) * windows.strides[4]
+                     + slab.column - windows.column.before)
+    else:
+        cursor.at = (line - slab.line
+                     + (above - slab.line // windows.row.out) * windows.row.reach) * slab.width
+    return cursor
+
+
+cdef void next_line(const Windows* windows, const Slab* slab, const Py_ssize_t* strides,
+                    Cursor* cursor) noexcept nogil:
+    """Move to the next line: no division, as this is done for each row of each block."""
+    cursor.oh += 1
+    cursor.out += strides[4]
+    if windows.in_place:
+        cursor.at += windows.row.stride * windows.strides[4]
+    else:
+        cursor.at += slab.width
+    if cursor.oh < windows.row.out:
+        return
+    cursor.oh = 0
+    cursor.od += 1
+    cursor.out += strides[3] - windows.row.out * strides[4]
+    if windows.in_place:
+        cursor.at += (windows.depth.stride * windows.strides[3]
+                      - windows.row.out * windows.row.stride * windows.strides[4])
+    else:
+        cursor.at += windows.row.reach * slab.width
+    if cursor.od < windows.depth.out:
+        return
+    cursor.od = 0
+    cursor.out += strides[0] - windows.depth.out * strides[3]
+    if windows.in_place:
+        cursor.at += (windows.strides[0]
+                      - windows.depth.out * windows.depth.stride * windows.strides[3])
+
+
+cdef Py_ssize_t add_run(Run* runs, Py_ssize_t count, Py_ssize_t first, Py_ssize_t number,
+                        Py_ssize_t at, Py_ssize_t step) noexcept nogil:
+    """Append a run, or make the last one longer where it goes on; return the new count."""
+    cdef Run* last = runs + count - 1
+    if (count and last.first + last.count == first
+            and last.at + last.count * step == at):
+        last.count += number
+        return count
+    last += 1
+    last.first, last.count, last.at, last.step = first, number, at, step
+    return count + 1
+
+
+cdef void fill_shifts(const Windows* windows, const Slab* slab, Py_ssize_t channels,
+                      Py_ssize_t* shifts) noexcept nogil:
+    """Write the shift of each step (c, t, r, s)."""
+    cdef Py_ssize_t c, t, r, s, step = 0
+    cdef Py_ssize_t phases = windows.row.phases * windows.column.phases
+    for c in range(channels):
+        for t in range(windows.depth.taps):
+            for r in range(windows.row.taps):
+                for s in range(windows.column.taps):
+                    if windows.in_place:
+                        shifts[step] = (c * windows.strides[2]
+                                        + t * windows.depth.dilation * windows.strides[3]
+                                        + r * windows.row.dilation * windows.strides[4]
+                                        + s * windows.column.dilation)
+                    else:
+                        shifts[step] = (
+                            ((c * windows.depth.taps + t) * phases
+                             + (r % windows.row.phases) * windows.column.phases
+                             + s % windows.column.phases) * slab.plane
+                            + r * windows.row.dilation // windows.row.stride * slab.width
+                            + s * windows.column.dilation // windows.column.stride)
+                    step += 1
+
+
+cdef void fill_slab(const floating* x, const Windows* windows, const Slab* slab,
+                    Py_ssize_t channel, Py_ssize_t channels, floating* to) noexcept nogil:
+    """Copy what the slab's lines need of some channels; `x` is the first of the group."""
+    cdef Py_ssize_t c, t, r, s, n, od, oh, ind, inh, line, rows, first, low, high
+    cdef Py_ssize_t end = slab.line + slab.lines, width = slab.width
+    cdef Py_ssize_t hop = windows.row.stride * windows.strides[4]
+    cdef Py_ssize_t step = windows.column.stride * windows.strides[5]
+    cdef const Axis* column = &windows.column
+    cdef const floating* source
+    cdef floating* row
+    cdef floating* plane
+    cdef bint holds
+    for s in range(column.phases):
+        # Every column.stride-th column from `first` on; those from `low` to `high` are inside.
+        first = (slab.column * column.stride + (s * column.dilation) % column.stride
+                 - column.before)
+        low = min(ceil_div(-first, column.stride), width) if first < 0 else 0
+        high = min(ceil_div(column.size - first, column.stride), width) if (
+            column.size > first) else 0
+        high = max(high, low)
+        first = (first + low * column.stride) * windows.strides[5]
+        line = slab.line
+        row = to + s * slab.plane
+        while line < end:
+            # A piece: the lines of one sample and depth.
+            oh = line % windows.row.out
+            od = line // windows.row.out % windows.depth.out
+            n = line // windows.row.out // windows.depth.out
+            rows = min(windows.row.out - oh, end - line)
+            line += rows
+            rows += windows.row.reach
+            plane = row
+            for c in range(channel, channel + channels):
+                for t in range(windows.depth.taps):
+                    ind = (od * windows.depth.stride + t * windows.depth.dilation
+                           - windows.depth.before)
+                    holds = 0 <= ind < windows.depth.size
+                    for r in range(windows.row.phases):
+                        inh = (oh * windows.row.stride
+                               + (r * windows.row.dilation) % windows.row.stride
+                               - windows.row.before)
+                        source = (x + n * windows.strides[0] + c * windows.strides[2]
+                                  + ind * windows.strides[3] + inh * windows.strides[4] + first)
+                        copy_rows(source, hop, step, rows, inh if holds else windows.row.size,
+                                  windows.row.stride, windows.row.size, low, high, width, plane)
+                        plane += column.phases * slab.plane
+            row += rows * width

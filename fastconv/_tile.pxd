@@ -1,0 +1,22 @@
+# The micro-kernel of the engine, for the modules that walk over tiles.
+
+from cython cimport floating
+
+from fastconv._slab cimport Run
+
+cdef extern from "csrc/tile.h" nogil:
+    enum:
+        MAX_ROWS "FASTCONV_ROWS"
+        MAX_VECTORS "FASTCONV_VECTORS"
+        DOT_ROWS "FASTCONV_DOT_ROWS"
+        DOT_COLUMNS "FASTCONV_DOT_COLUMNS"
+
+cdef Py_ssize_t lanes(Py_ssize_t itemsize) noexcept nogil
+cdef Py_ssize_t max_rows(Py_ssize_t itemsize, Py_ssize_t vectors) noexcept nogil
+cdef void run_tile(Py_ssize_t rows, Py_ssize_t vectors, const floating** a,
+                   const Py_ssize_t* a_at, const floating* b, const Py_ssize_t* b_at,
+                   Py_ssize_t steps, floating* c, Py_ssize_t c_row, const Run* runs,
+                   Py_ssize_t n_runs, const floating* bias, bint accumulate) noexcept nogil
+cdef Py_ssize_t dot_rows(Py_ssize_t itemsize) noexcept nogil
+cdef void run_dots(Py_ssize_t rows, const floating** a, const floating** b, Py_ssize_t vectors,
+                   floating* sums, Py_ssize_t row) noexcept nogil

@@ -1,0 +1,39 @@
+"""The kernels' workspace: memory that is kept from one call to the next."""
+
+cdef extern from "csrc/workspace.h" nogil:
+    void* fastconv_take(size_t size) noexcept
+    void fastconv_give(void* block) noexcept
+    size_t fastconv_release() noexcept
+
+
+cdef void* take(size_t size) noexcept nogil:
+    """Return a block of at least `size` bytes, or NULL."""
+    return fastconv_take(size)
+
+
+cdef void give(void* block) noexcept nogil:
+    """Keep a block for the next call, or free it where there are enough."""
+    fastconv_give(block)
+
+
+def release_workspace():
+    """Free the memory that the kernels keep for their next call.
+
+    A call takes a block of workspace, which does not grow with the batch, and leaves it for the
+    next call; calls at the same time each have their own. At most 16 blocks of at most 64 MiB are
+    kept. What `fastconv.explain` says of a call is the size of its block.
+
+    Returns
+    -------
+    int
+        The bytes that were freed; the next call takes its memory anew.
+
+    Examples
+    --------
+    >>> import fastconv
+    >>> fastconv.release_workspace() >= 0
+    True
+    >>> fastconv.release_workspace()
+    0
+    """
+    return fastconv_release()

@@ -1,0 +1,122 @@
+/* The loops that copy: rows into slabs, slabs into panels, and transposition.
+ *
+ * Expects what regions.h defines. */
+
+#include "vector.h"
+
+/* Zeros beside a row: mostly one or two, for which the compiler would call memset. */
+static inline __attribute__((always_inline)) void ISA(TYPED(clear))(SCALAR *target,
+                                                                    ptrdiff_t count)
+{
+    for (ptrdiff_t j = 0; j < count; j++) {
+        target[j] = 0;
+        __asm__ volatile("" ::: "memory");
+    }
+}
+
+static void ISA(TYPED(copy_row))(const SCALAR *source, ptrdiff_t step, ptrdiff_t count,
+                                 SCALAR *target)
+{
+    ISA(TYPED(copy))(source, step, count, target);
+}
+
+/* Rows `hop` apart, into columns low .. high of rows of `width`, with zeros beside them. Row i is
+ * the one at `at` + i * stride of `size`; outside, it is zeros. */
+static void ISA(TYPED(copy_rows))(const SCALAR *source, ptrdiff_t hop, ptrdiff_t step,
+                                  ptrdiff_t rows, ptrdiff_t at, ptrdiff_t stride, ptrdiff_t size,
+                                  ptrdiff_t low, ptrdiff_t high, ptrdiff_t width, SCALAR *target)
+{
+    for (ptrdiff_t i = 0; i < rows; i++, at += stride, source += hop, target += width) {
+        const int holds = at >= 0 && at < size;
+        const ptrdiff_t from = holds ? low : 0, to = holds ? high : 0;
+
+        ISA(TYPED(clear))(target, from);
+        ISA(TYPED(copy))(source, step, to - from, target + from);
+        ISA(TYPED(clear))(target + to, width - to);
+    }
+}
+
+/* Panels of columns: for each step, the runs of source + at[l], each to its place.
+ *
+ * Steps are `width` apart and written in order, so that a run may write on behind itself: what
+ * stands there comes later, and a panel has room for one more vector at its end. Reading on behind
+ * a run is allowed where `overrun` says so. All panels of a step are written before the next step:
+ * a row of the source is then read from end to end, which the hardware foresees. */
+static void ISA(TYPED(pack_columns))(const SCALAR *source, const ptrdiff_t *at, ptrdiff_t steps,
+                                     const fastconv_run *runs, ptrdiff_t n_runs, int overrun,
+                                     ptrdiff_t width, SCALAR *panels)
+{
+    for (ptrdiff_t l = 0; l < steps; l++, panels += width) {
+        const SCALAR *row = source + at[l];
+        for (ptrdiff_t i = 0; i < n_runs; i++) {
+            const SCALAR *from = row + runs[i].at;
+            SCALAR *to = panels + runs[i].first;
+            ptrdiff_t count = runs[i].count;
+            if (overrun)
+                for (; count > 0; count -= LANES, from += LANES, to += LANES)
+                    *(VECTOR *)to = *(const VECTOR *)from;
+            else
+                ISA(TYPED(copy))(from, 1, count, to);
+        }
+    }
+}
+
+/* A panel of rows: for each step, the numbers of the rows side by side, `height` apart. */
+static void ISA(TYPED(pack_rows))(const SCALAR *source, ptrdiff_t row, ptrdiff_t rows,
+                                  const ptrdiff_t *at, ptrdiff_t steps, ptrdiff_t height,
+                                  SCALAR *panel)
+{
+    if (row == 1) {
+        for (ptrdiff_t l = 0; l < steps; l++, panel += height)
+            ISA(TYPED(copy))(source + at[l], 1, rows, panel);
+        return;
+    }
+    for (ptrdiff_t l = 0; l < steps; l++, panel += height)
+        for (ptrdiff_t i = 0; i < rows; i++)
+            panel[i] = source[at[l] + i * row];
+}
+
+/* target[j * target_row + i] = source[i * source_row + j] for i < rows, j < columns.
+ *
+ * Whole blocks go through the registers: a shuffle of rows i and i + LANES/2 for all i, done
+ * log2(LANES) times, is a transposition. */
+static void ISA(TYPED(transpose))(const SCALAR *source, ptrdiff_t source_row, ptrdiff_t rows,
+                                  ptrdiff_t columns, SCALAR *target, ptrdiff_t target_row)
+{
+    const ptrdiff_t whole_rows = rows - rows % LANES, whole_columns = columns - columns % LANES;
+
+    for (ptrdiff_t j = 0; j < whole_columns; j += LANES)
+        for (ptrdiff_t i = 0; i < whole_rows; i += LANES) {
+            VECTOR block[LANES], shuffled[LANES];
+#pragma GCC unroll 16
+            for (ptrdiff_t q = 0; q < LANES; q++)
+                block[q] = *(const VECTOR *)(source + (i + q) * source_row + j);
+#pragma GCC unroll 4
+            for (ptrdiff_t round = 1; round < LANES; round *= 2) {
+#pragma GCC unroll 8
+                for (ptrdiff_t q = 0; q < LANES / 2; q++) {
+                    shuffled[2 * q] = ZIP_LOW(block[q], block[q + LANES / 2]);
+                    shuffled[2 * q + 1] = ZIP_HIGH(block[q], block[q + LANES / 2]);
+                }
+#pragma GCC unroll 16
+                for (ptrdiff_t q = 0; q < LANES; q++)
+                    block[q] = shuffled[q];
+            }
+#pragma GCC unroll 16
+            for (ptrdiff_t q = 0; q < LANES; q++)
+                *(VECTOR *)(target + (j + q) * target_row + i) = block[q];
+        }
+    for (ptrdiff_t j = 0; j < columns; j++)
+        for (ptrdiff_t i = j < whole_columns ? whole_rows : 0; i < rows; i++)
+            target[j * target_row + i] = source[i * source_row + j];
+}
+
+static const TYPED(fastconv_copies) ISA(TYPED(copies)) = {
+    .copy_row = ISA(TYPED(copy_row)),
+    .copy_rows = ISA(TYPED(copy_rows)),
+    .pack_columns = ISA(TYPED(pack_columns)),
+    .pack_rows = ISA(TYPED(pack_rows)),
+    .transpose = ISA(TYPED(transpose)),
+};
+
+#include "vector_end.h"

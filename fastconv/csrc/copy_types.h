@@ -1,0 +1,15 @@
+/* The types of copy.h, for one scalar type. */
+
+typedef struct {
+    void (*copy_row)(const SCALAR *source, ptrdiff_t step, ptrdiff_t count, SCALAR *target);
+    void (*copy_rows)(const SCALAR *source, ptrdiff_t hop, ptrdiff_t step, ptrdiff_t rows,
+                      ptrdiff_t at, ptrdiff_t stride, ptrdiff_t size, ptrdiff_t low,
+                      ptrdiff_t high, ptrdiff_t width, SCALAR *target);
+    void (*pack_columns)(const SCALAR *source, const ptrdiff_t *at, ptrdiff_t steps,
+                         const fastconv_run *runs, ptrdiff_t n_runs, int overrun,
+                         ptrdiff_t width, SCALAR *panels);
+    void (*pack_rows)(const SCALAR *source, ptrdiff_t row, ptrdiff_t rows, const ptrdiff_t *at,
+                      ptrdiff_t steps, ptrdiff_t height, SCALAR *panel);
+    void (*transpose)(const SCALAR *source, ptrdiff_t source_row, ptrdiff_t rows,
+                      ptrdiff_t columns, SCALAR *target, ptrdiff_t target_row);
+} TYPED(fastconv_copies);

@@ -1,0 +1,158 @@
+"""The algorithms with compiled kernels, which are called with views of the arrays.
+
+The kernels have three spatial axes and an axis of groups; fewer axes are axes of size 1 in front.
+The input gradient is a correlation, too: of the residual with the turned kernels, phase by phase
+where the stride is more than 1.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import product
+from math import prod
+from types import EllipsisType
+from typing import TypeAlias
+
+from fastconv import _direct, _gemm, _gemm_weight
+from fastconv._check import C_TYPES, Array
+from fastconv._geometry import ConvGeometry, Ints, input_gradient_phases, three_axes
+
+Kernel: TypeAlias = Mapping[str, Callable[..., None]]
+
+
+@lru_cache(maxsize=4096)
+def _steps(geometry: ConvGeometry) -> tuple[Ints, Ints, Ints]:
+    """Return stride, padding before, and dilation for three axes."""
+    befores = tuple(before for before, _ in geometry.padding)
+    return (
+        three_axes(geometry.stride, 1),
+        three_axes(befores, 0),
+        three_axes(geometry.dilation, 1),
+    )
+
+
+def _split(maps: Array, groups: int) -> Array:
+    """View (N, C, *spatial) as (N, G, C/G, D, H, W)."""
+    n, channels, *spatial = maps.shape
+    return maps.reshape(n, groups, channels // groups, *three_axes(tuple(spatial), 1))
+
+
+def _split_weight(weight: Array, groups: int) -> Array:
+    """View (K, C/G, *kernel) as (G, K/G, C/G, T, R, S)."""
+    outputs, inputs, *kernel = weight.shape
+    return weight.reshape(groups, outputs // groups, inputs, *three_axes(tuple(kernel), 1))
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A phase of the input on all axes: its positions, its taps, and their correlation."""
+
+    positions: tuple[EllipsisType | slice, ...]
+    taps: tuple[EllipsisType | slice, ...]
+    before: Ints
+    dilation: Ints
+
+
+@lru_cache(maxsize=4096)
+def _parts(geometry: ConvGeometry) -> tuple[tuple[_Part, ...], bool]:
+    """Return the phases of the input, and whether they cover it."""
+    size, kernel = three_axes(geometry.in_size, 1), three_axes(geometry.kernel, 1)
+    axes = list(map(input_gradient_phases, size, kernel, *_steps(geometry)))
+    parts = tuple(
+        _Part(
+            (..., *(phase.positions for phase in phases)),
+            (..., *(_slice(phase.taps) for phase in phases)),
+            tuple(phase.before for phase in phases),
+            tuple(phase.dilation for phase in phases),
+        )
+        for phases in product(*axes)
+    )
+    return parts, prod(sum(phase.count for phase in phases) for phases in axes) == prod(size)
+
+
+def _slice(taps: Ints) -> slice:
+    """Return the slice that selects the falling, evenly spaced `taps`."""
+    step = taps[1] - taps[0] if len(taps) > 1 else -1
+    end = taps[-1] + step
+    return slice(taps[0], end if end >= 0 else None, step)
+
+
+class Compiled:
+    """The three convolutions, and the matrix product, on two kernels, each for two C types."""
+
+    def __init__(self, correlate: Kernel, correlate_weight: Kernel):
+        # Looking the dtype's kernel up by name saves Cython's search through the arguments, 1 us.
+        self._correlate = {dtype: correlate[name] for dtype, name in C_TYPES.items()}
+        self._correlate_weight = {dtype: correlate_weight[name] for dtype, name in C_TYPES.items()}
+
+    def forward(
+        self, geometry: ConvGeometry, input: Array, weight: Array, bias: Array | None, output: Array
+    ) -> None:
+        """Write the convolution into `output`."""
+        groups = geometry.groups
+        self._correlate[input.dtype](
+            _split(input, groups),
+            _split_weight(weight, groups),
+            None if bias is None else bias.reshape(groups, -1),
+            _split(output, groups),
+            *_steps(geometry),
+        )
+
+    def input_gradient(
+        self, geometry: ConvGeometry, grad_output: Array, weight: Array, grad_input: Array
+    ) -> None:
+        """Write the gradient with respect to the input into `grad_input`."""
+        groups = geometry.groups
+        correlate = self._correlate[grad_output.dtype]
+        residual = _split(grad_output, groups)
+        # The kernels' roles turn round: (G, C/G, K/G, T, R, S).
+        turned = _split_weight(weight, groups).swapaxes(1, 2)
+        target = _split(grad_input, groups)
+        parts, cover = _parts(geometry)
+        if not cover:
+            target[...] = 0
+        for part in parts:
+            correlate(
+                residual,
+                turned[part.taps],
+                None,
+                target[part.positions],
+                (1, 1, 1),
+                part.before,
+                part.dilation,
+            )
+
+    def weight_gradient(
+        self, geometry: ConvGeometry, input: Array, grad_output: Array, grad_weight: Array
+    ) -> None:
+        """Write the gradient with respect to the weights into `grad_weight`."""
+        groups = geometry.groups
+        self._correlate_weight[input.dtype](
+            _split(input, groups),
+            _split(grad_output, groups),
+            _split_weight(grad_weight, groups),
+            *_steps(geometry),
+        )
+
+    def multiply(self, weight: Array, columns: Array, bias: Array | None, output: Array) -> None:
+        """Write the matrix product weight @ columns, plus a bias for each row, into `output`.
+
+        It is a convolution with kernels of one tap, the columns being the pixels of one row.
+        """
+        if not columns.size:
+            # No sample: nothing to write, or (where samples are summed over) a sum of nothing.
+            output[...] = 0
+            return
+        self._correlate[weight.dtype](
+            columns[None, None, :, None, None],
+            weight[None, :, :, None, None, None],
+            None if bias is None else bias[None],
+            output[None, None, :, None, None],
+            (1, 1, 1),
+            (0, 0, 0),
+            (1, 1, 1),
+        )
+
+
+direct = Compiled(_direct.correlate, _direct.correlate_weight)
+gemm = Compiled(_gemm.correlate, _gemm_weight.correlate_weight)
