@@ -1,6 +1,7 @@
-# make demo    train on real digits and compare the fast code with the reference
-# make test    lint, types, doctests and all tests
-# Both make an environment in .venv first; nothing outside this folder changes.
+# make demo        train on real digits and compare the fast code with the reference
+# make test        lint, types, doctests and all tests
+# make sanitize    the kernels' tests with gcc's address and undefined-behaviour sanitizers
+# All make an environment in .venv first; nothing outside this folder changes.
 
 PYTHON ?= python3
 VENV := .venv
@@ -8,7 +9,15 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SOURCES := setup.py pyproject.toml $(wildcard fastconv/*.pyx fastconv/*.pxd fastconv/csrc/*.h)
 
-.PHONY: demo test env lint clean
+SANITIZE := build/sanitize
+SANITIZERS := -fsanitize=address,undefined
+SANITIZED := random guards conv kernels_nd isa threads denormals pooling unfold linear activations \
+  hostile
+# The test of huge sizes limits the process's memory, of which the sanitizer's map takes terabytes;
+# torch is not ours to convict.
+UNSANITIZED := not near_the_end_of_the_integers and not torch
+
+.PHONY: demo test sanitize env lint clean
 
 demo: $(STAMP)
 	$(BIN)/fastconv info
@@ -17,6 +26,23 @@ demo: $(STAMP)
 
 test: $(STAMP) lint
 	$(BIN)/python -m pytest
+
+# A copy of the tree, so that the build in place stays as it is. Python itself is not instrumented:
+# the sanitizers' libraries must be there before it, and what it never frees is not a leak of ours.
+sanitize: $(STAMP)
+	mkdir -p $(SANITIZE)
+	tar -cf - --exclude='*.so' --exclude=__pycache__ \
+	  setup.py pyproject.toml README.md LICENSE fastconv tests | tar -xf - -C $(SANITIZE)
+	cd $(SANITIZE) && CC=gcc CFLAGS="$(SANITIZERS) -fno-omit-frame-pointer -g" \
+	  LDFLAGS="$(SANITIZERS)" $(abspath $(BIN))/python setup.py -q build_ext --inplace
+	cd $(SANITIZE) && for threads in 1 2; do \
+	  LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
+	  ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1:handle_segv=0:abort_on_error=1 \
+	  UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1:abort_on_error=1 \
+	  FASTCONV_NUM_THREADS=$$threads FASTCONV_RANDOM=300 \
+	  $(abspath $(BIN))/python -m pytest -q -s -p no:cacheprovider -k "$(UNSANITIZED)" \
+	    $(SANITIZED:%=tests/test_%.py) || exit 1; \
+	done
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -1,0 +1,95 @@
+"""Memory does not grow with the number of calls, of shapes, or of threads that come and go."""
+
+import mmap
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import fastconv
+from fastconv import _plan
+from tests._cases import Conv, Problem, able, directions, run_tests_code
+
+ALGORITHMS = [row.name for row in _plan.ALGORITHMS]
+
+# More geometries than any cache of plans holds (4096), so that those are full when it begins.
+WARM = 6_000
+# Three calls for each.
+CASES = 5_000
+# Room for the allocator's odd pieces: a leak of 150 bytes a call is more.
+ALLOWED = 2 << 20
+
+pytestmark = pytest.mark.skipif(
+    not Path("/proc/self/statm").exists(), reason="no /proc here, skipped: growth of memory"
+)
+
+
+def resident():
+    """Return how many bytes of this process are in memory."""
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * mmap.PAGESIZE
+
+
+def tiny_cases(algorithm):
+    """Return tiny convolutions that an algorithm can compute, nearly all different."""
+    rng = np.random.default_rng(0)
+    highest = (3, 14, 14, 4, 4, 4, 3, 4, 4, 5, 3)
+    cases = []
+    for n, h, w, r, s, c, stride, above, right, k, kind in rng.integers(1, highest, (60_000, 11)):
+        # Many are depthwise, or have the kernel that fast algorithms want.
+        r, s = (3, 3) if kind == 1 else (r, s)
+        groups, k = (4 * c, 4 * c) if n + k < 4 else (1, k)
+        sizes = map(int, (n, 4 * c, h + 2, w + 2, k, r, s, stride))
+        case = Conv(*sizes, ((int(above), 0), (0, int(right))), 1, int(groups))
+        if algorithm in able(case.geometry):
+            cases.append(case)
+        if len(cases) == WARM + CASES:
+            break
+    return cases
+
+
+def call(case, algorithm):
+    """Compute the three directions of one case."""
+    shapes = case.input_shape, case.weight_shape, (case.k,), case.geometry.output_shape
+    arrays = Problem(*(np.ones(shape, np.float32) for shape in shapes), *[None] * 4)
+    for function in directions(case, arrays, algorithm).values():
+        function()
+
+
+def growth_of_calls(algorithm):
+    """Return by how many bytes the process grows over calls of ever new shapes."""
+    cases = tiny_cases(algorithm)
+    assert len(cases) == WARM + CASES
+    for case in cases[:WARM]:
+        call(case, algorithm)
+    before = resident()
+    for case in cases[WARM:]:
+        call(case, algorithm)
+    return resident() - before
+
+
+def growth_of_threads(algorithm):
+    """Return by how many bytes the process grows over threads that compute once and end."""
+    cases = [Conv(2, 16, 30, 31, 16, 3, 3, 1, 1), Conv(2, 16, 30, 31, 16, 3, 3, 2, 1, 1, 16)]
+    cases = [case for case in cases if algorithm in able(case.geometry)]
+
+    def work(number):
+        fastconv.set_num_threads(1 + number % 2)
+        thread = threading.Thread(target=call, args=(cases[number % len(cases)], algorithm))
+        thread.start()
+        thread.join()
+
+    for number in range(50):
+        work(number)
+    before = resident()
+    for number in range(300):
+        work(number)
+    return resident() - before
+
+
+@pytest.mark.parametrize("growth", ["growth_of_calls", "growth_of_threads"])
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_memory_does_not_grow(algorithm, growth):
+    grown = int(run_tests_code("test_memory", f"{growth}({algorithm!r})"))
+    assert grown <= ALLOWED, f"{grown} bytes"
