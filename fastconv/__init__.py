@@ -13,6 +13,8 @@ training
     Optimizers, data sets, the training loop, checkpoints.
 reference
     The same operations as slow, readable definitions that import NumPy alone.
+benchmark
+    Convolutions measured beside a rival, over the layers of well-known networks.
 """
 
 from importlib import import_module
@@ -22,10 +24,11 @@ from fastconv._isa import isa
 from fastconv._threads import get_num_threads, openmp, set_num_threads
 from fastconv._workspace import release_workspace
 
-_ROOMS = ("functional", "layers", "models", "reference", "training")
+_ROOMS = ("benchmark", "functional", "layers", "models", "reference", "training")
 
 __all__ = [
     "__version__",
+    "benchmark",
     "functional",
     "get_num_threads",
     "isa",

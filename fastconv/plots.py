@@ -1,4 +1,4 @@
-"""Pictures of a training run as PNG files: its curves, and the kernels that it learned.
+"""Pictures as PNG files: a training run's curves and kernels, and the bars of a benchmark.
 
 They need matplotlib. No global state of it is touched, no window is opened.
 """
@@ -15,11 +15,18 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from fastconv.benchmark.results import Results, Row
     from fastconv.training.history import EpochRecord
 
 # Blue and vermilion of Okabe and Ito's palette: distinct with every kind of colour blindness.
 _TRAIN = {"color": "#0072B2", "linestyle": "--", "marker": "o", "label": "training"}
 _TEST = {"color": "#D55E00", "linestyle": "-", "marker": "s", "label": "test"}
+# The same palette's three colours that differ most in lightness too.
+_DIRECTIONS = {
+    "forward": ("forward", "#0072B2"),
+    "input": ("input gradient", "#D55E00"),
+    "weight": ("weight gradient", "#F0E442"),
+}
 _PER_ROW = 8
 _MOST_ROWS = 24
 
@@ -128,6 +135,107 @@ def kernels_picture(
     bar = figure.colorbar(image, cax=axes.inset_axes((1.03, 0, 0.035, 1)))
     bar.set_label("weight")
     _save(figure, path)
+
+
+def benchmark_bars(results: "Results", path: str | os.PathLike[str]) -> None:
+    """Draw a group of bars for each layer, one for each direction.
+
+    They show the ratio to the rival, on a logarithmic scale that begins at 1, so that twice as
+    fast and half as fast are equally long; where there was no rival, GFLOP/s and the peak.
+
+    Parameters
+    ----------
+    results : Results
+        What `fastconv.benchmark.run` returned, for one batch, dtype and number of threads.
+    path : path-like
+        The PNG file; it is replaced when the picture is complete.
+
+    Raises
+    ------
+    ValueError
+        If there is no row to draw, or they are of several batches, dtypes, threads or rivals.
+    ImportError
+        If matplotlib is not installed.
+    OSError
+        If the file cannot be written.
+    """
+    rows = results.rows
+    if not rows:
+        raise ValueError("results: no rows, expected at least one")
+    settings = {(row.batch, row.dtype, row.threads, row.rival) for row in rows}
+    if len(settings) > 1:
+        raise ValueError(
+            f"results: {len(settings)} different (batch, dtype, threads, rival), expected one"
+        )
+    batch, dtype, threads, rival = settings.pop()
+    layers = list(dict.fromkeys((row.table, row.layer, row.shape) for row in rows))
+    directions = [name for name in _DIRECTIONS if any(row.direction == name for row in rows)]
+    figure = _figure(9, 1.9 + len(layers) * (0.12 + 0.2 * len(directions)))
+    axes: Axes = figure.subplots()
+    height = 0.8 / len(directions)
+    for index, direction in enumerate(directions):
+        chosen = [row for row in rows if row.direction == direction]
+        places = [
+            layers.index((row.table, row.layer, row.shape))
+            + (index - (len(directions) - 1) / 2) * height
+            for row in chosen
+        ]
+        _draw_bars(axes, chosen, places, 0.92 * height, direction)
+    if rival is None:
+        axes.set_xlabel("GFLOP/s")
+        axes.margins(x=0.07)
+        peak = results.peak(dtype, threads)
+        if peak:
+            axes.axvline(peak, color="0.2", linestyle="--", linewidth=1, label="measured peak")
+    else:
+        _ratio_axis(axes, [row.ratio or 1.0 for row in rows], rival)
+    axes.set_yticks(
+        range(len(layers)), [f"{table} {shape}" for table, _, shape in layers], fontsize=9
+    )
+    axes.set_ylim(len(layers) - 0.5, -0.5)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(axis="x", color="0.9")
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    count = f"{threads} thread{'s' if threads > 1 else ''}"
+    figure.suptitle(
+        f"Convolutions, {dtype}, batch {batch}, {count}: {results.machine.cpu}", fontsize=11
+    )
+    figure.legend(loc="outside lower center", ncols=4, frameon=False)
+    _save(figure, path)
+
+
+def _draw_bars(
+    axes: "Axes", rows: list["Row"], places: list[float], height: float, direction: str
+) -> None:
+    label, color = _DIRECTIONS[direction]
+    ratios = [row.ratio for row in rows if row.ratio is not None]
+    values = ratios or [row.gflops for row in rows]
+    start = 1 if ratios else 0
+    widths = [value - start for value in values]
+    bars = axes.barh(
+        places, widths, height, start, color=color, edgecolor="0.25", linewidth=0.5, label=label
+    )
+    texts = [f"{value:.2f}" if ratios else f"{value:.3g}" for value in values]
+    axes.bar_label(bars, texts, padding=3, fontsize=8)
+
+
+def _ratio_axis(axes: "Axes", ratios: list[float], rival: str) -> None:
+    """Give the bars a logarithmic scale about 1, with plain numbers and room for their labels."""
+    from matplotlib.ticker import FixedLocator, NullLocator
+
+    low, high = min(1 / 1.3, *ratios), max(1.3, *ratios)
+    room = (high / low) ** 0.07
+    low, high = low / room, high * room
+    axes.set_xscale("log")
+    axes.set_xlim(low, high)
+    ticks = [m * 10.0**e for e in range(-4, 5) for m in (1, 2, 5)] + [0.7, 1.5]
+    shown = sorted(tick for tick in ticks if low <= tick <= high)
+    axes.xaxis.set_major_locator(FixedLocator(shown))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xticklabels([f"{tick:g}" for tick in shown])
+    axes.axvline(1, color="0.2", linewidth=1)
+    axes.set_xlabel(f"{rival}'s time / fastconv's: right of 1 fastconv is faster")
 
 
 def _mosaic(weight: np.ndarray[Any, np.dtype[Any]]) -> tuple[Any, list[int], list[int]]:

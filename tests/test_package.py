@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import fastconv
+from fastconv.benchmark import TABLES
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -59,6 +60,8 @@ def test_the_wheel_holds_the_package_and_no_tests(built):
     assert not [name for name in names if name.endswith((".pyx", ".c", ".h"))]
     for name in ("py.typed", "_gemm.pyi", "functional/conv.py", "reference/conv.py"):
         assert f"fastconv/{name}" in names
+    for table in TABLES:
+        assert f"fastconv/benchmark/shapes/{table}.csv" in names
     assert [name for name in names if name.startswith("fastconv/training/digits/")]
     compiled = {Path(name).name.split(".")[0] for name in names if name.endswith(".so")}
     assert compiled == {
@@ -85,6 +88,8 @@ def test_the_sdist_holds_what_a_build_needs(built):
     _, sdist = built
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
+    for table in TABLES:
+        assert f"fastconv/benchmark/shapes/{table}.csv" in names
     for name in ("setup.py", "LICENSE", "fastconv/_gemm.pyx", "fastconv/csrc/isa.h", "Makefile"):
         assert name in names
 

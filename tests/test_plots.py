@@ -2,11 +2,13 @@
 
 import os
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from fastconv import plots
+from fastconv.benchmark import Machine, Peak, Results, Row, Side
 from fastconv.training import EpochRecord
 
 pytest.importorskip("matplotlib")
@@ -19,6 +21,16 @@ def history(epochs):
         EpochRecord(n + 1, 0.1, 2 * 0.8**n, 1 - 0.5 * 0.8**n, 2.1 * 0.8**n, 0.9 - 0.4 * 0.8**n, 1.0)
         for n in range(epochs)
     ]
+
+
+def measured(ratios, rival="torch"):
+    """Rows whose ratio is that of the table {(layer, direction): ratio}, at 1 GFLOP/s."""
+    rows = tuple(
+        Row("lenet5", layer, "5x5 1-6@28", direction, 8, "float32", 2, "auto", 10**6,
+            Side(1e-3, 1e-3, 0.0), rival, Side(1e-3 * ratio, 1e-3 * ratio, 0.0) if rival else None)
+        for (layer, direction), ratio in ratios.items()
+    )  # fmt: skip
+    return Results(Machine(), (Peak("float32", 2, 3.0),), rows)
 
 
 def pixels(path):
@@ -109,6 +121,51 @@ def test_other_weights_are_refused(tmp_path, weight):
         plots.kernels_picture(weight, tmp_path / "kernels.png")
 
 
+RATIOS = {("a", "forward"): 4.0, ("a", "weight"): 1.0, ("b", "forward"): 0.25, ("b", "weight"): 9.0}
+
+
+def test_a_bar_for_each_layer_and_direction(tmp_path, figures):
+    plots.benchmark_bars(measured(RATIOS), tmp_path / "bars.png")
+    assert (tmp_path / "bars.png").read_bytes().startswith(PNG)
+    (axes,) = figures[0].axes
+    forward, weight = axes.containers
+    assert [container.get_label() for container in (forward, weight)] == [
+        "forward", "weight gradient"
+    ]  # fmt: skip
+    for bars, values in ((forward, (4, 0.25)), (weight, (1, 9))):
+        assert [bar.get_x() for bar in bars] == [1, 1]
+        np.testing.assert_allclose([1 + bar.get_width() for bar in bars], values)
+    assert [text.get_text() for text in axes.texts] == ["4.00", "0.25", "1.00", "9.00"]
+    assert axes.get_xscale() == "log"
+    low, high = axes.get_xlim()
+    assert low < 0.25 < 9 < high
+    # Layers from the top, the bars of a layer beside each other and apart from the next one's.
+    tops = [bar.get_y() for pair in zip(forward, weight, strict=True) for bar in pair]
+    assert tops == sorted(tops)
+    assert axes.yaxis_inverted()
+    assert len(axes.get_yticklabels()) == 2
+
+
+def test_without_a_rival_the_bars_are_gflops_up_to_the_peak(tmp_path, figures):
+    plots.benchmark_bars(measured(RATIOS, rival=None), tmp_path / "bars.png")
+    (axes,) = figures[0].axes
+    widths = [bar.get_width() for bars in axes.containers for bar in bars]
+    np.testing.assert_allclose(widths, 1)
+    assert axes.get_xlabel() == "GFLOP/s"
+    assert [line.get_xdata()[0] for line in axes.get_lines()] == [3]
+    assert axes.get_xlim()[1] > 3
+
+
+def test_bars_are_of_one_setting(tmp_path):
+    with pytest.raises(ValueError, match="no rows"):
+        plots.benchmark_bars(measured({}), tmp_path / "bars.png")
+    mixed = measured(RATIOS)
+    mixed = replace(mixed, rows=(*mixed.rows, replace(mixed.rows[0], batch=1)))
+    with pytest.raises(ValueError, match="2 different"):
+        plots.benchmark_bars(mixed, tmp_path / "bars.png")
+    assert os.listdir(tmp_path) == []
+
+
 def test_the_same_picture_has_the_same_bytes(tmp_path):
     for name in ("a.png", "b.png"):
         plots.training_curves(history(3), tmp_path / name)
@@ -128,6 +185,7 @@ def test_without_matplotlib_the_sentence_says_what_to_install(tmp_path, monkeypa
         lambda: plots.check_available(),
         lambda: plots.training_curves(history(1), tmp_path / "a.png"),
         lambda: plots.kernels_picture(np.ones((1, 1, 2, 2)), tmp_path / "a.png"),
+        lambda: plots.benchmark_bars(measured(RATIOS), tmp_path / "a.png"),
     ):
         with pytest.raises(ImportError, match=r"pip install 'fastconv\[cli\]'"):
             call()

@@ -1,4 +1,4 @@
-"""The command line: ``fastconv train``, ``fastconv check``, ``fastconv info``."""
+"""The command line: ``fastconv train``, ``check``, ``bench``, ``info``."""
 
 import sys
 from collections.abc import Sequence
@@ -17,8 +17,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0 when all went well, 1 when ``check`` found a difference, 2 after an error, 130 after
-        Ctrl-C.
+        0 when all went well, 1 when ``check`` or ``bench`` found a difference or a loss of speed,
+        2 after an error, 130 after Ctrl-C.
     """
     try:
         import click

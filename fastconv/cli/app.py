@@ -2,6 +2,7 @@
 
 import click
 
+from fastconv.cli.bench import bench
 from fastconv.cli.check import check
 from fastconv.cli.info import info
 from fastconv.cli.train import train
@@ -19,5 +20,5 @@ def app(context: click.Context) -> None:
         raise click.UsageError("no command given; see fastconv --help")
 
 
-for command in (train, check, info):
+for command in (train, check, bench, info):
     app.add_command(command)

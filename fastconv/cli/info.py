@@ -2,12 +2,12 @@
 
 import platform
 import sys
-from pathlib import Path
 
 import click
 import numpy as np
 
 import fastconv
+from fastconv.benchmark.machine import cpu_model
 
 
 @click.command(short_help="Show versions, CPU, instruction set and threads.")
@@ -25,16 +25,3 @@ def info() -> None:
     }
     for name, value in rows.items():
         click.echo(f"{name:<16} {value}")
-
-
-def cpu_model(cpuinfo: str = "/proc/cpuinfo") -> str:
-    """Return the name of the processor, as the system tells it."""
-    try:
-        text = Path(cpuinfo).read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        text = ""
-    for line in text.splitlines():
-        key, _, value = line.partition(":")
-        if key.strip() == "model name" and value.strip():
-            return value.strip()
-    return platform.processor() or platform.machine() or "unknown"
