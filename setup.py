@@ -59,10 +59,14 @@ class BuildKernels(build_ext):
 HEADERS = sorted(glob("fastconv/csrc/*.h"))
 MODULES = [
     "_activations",
+    "_depthwise",
     "_direct",
     "_gemm",
     "_gemm_weight",
     "_isa",
+    "_losses",
+    "_memory",
+    "_optimizers",
     "_pooling",
     "_slab",
     "_threads",

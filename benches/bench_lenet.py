@@ -1,10 +1,11 @@
 """LeNet-5 against the same network in torch: its convolutions, a training step, whole epochs.
 
-    python benches/bench_lenet.py [--threads 2] [--data DIRECTORY [--epochs 5]]
+    python benches/bench_lenet.py [--threads 2] [--parts] [--data DIRECTORY [--epochs 5]]
 
 The two networks begin with the same weights and see the same batches; results are compared before
 anything is timed. Both sides are timed in interleaved blocks with a pause between, because the
-thread pools of the two libraries spin against each other. DIRECTORY holds IDX files (MNIST,
+thread pools of the two libraries spin against each other. --parts times each layer, the loss and
+the optimizer by themselves. DIRECTORY holds IDX files (MNIST,
 Fashion-MNIST); without it there are no epochs.
 """
 
@@ -151,6 +152,67 @@ def bench_step(x, y):
     )
 
 
+def layer_pairs(net, twin, x):
+    """Yield for each layer its name, and forward and forward with backward of both rivals."""
+    for number, (layer, other) in enumerate(zip(net, twin, strict=True)):
+        theirs = torch.from_numpy(x).requires_grad_(number > 0)
+        output = layer.forward(x)
+        residual = np.random.default_rng(1).standard_normal(output.shape).astype(output.dtype)
+        their_residual = torch.from_numpy(residual)
+        inputs = [theirs] * (number > 0) + list(other.parameters())
+
+        def both(layer=layer, x=x, residual=residual, input_grad=number > 0):
+            layer.zero_grad()
+            layer.forward(x)
+            layer.backward(residual, input_grad=input_grad)
+
+        def their_both(other=other, x=theirs, residual=their_residual, inputs=inputs):
+            torch.autograd.grad(other(x), inputs, residual)
+
+        yield (
+            f"{number} {type(layer).__name__}",
+            (lambda layer=layer, x=x: layer.forward(x), lambda other=other, x=theirs: other(x)),
+            (both, their_both),
+        )
+        x = output
+
+
+def bench_parts(x, y):
+    """Time what a step consists of; a backward pass is what it adds to the forward pass."""
+    (net, loss, optimizer), (twin, other_loss, other_optimizer) = rivals()
+    tx, ty = torch.from_numpy(x), torch.from_numpy(y)
+    our_step(net, loss, optimizer, x, y)
+    torch_step(twin, other_loss, other_optimizer, tx, ty)
+    scores = net(x)
+    their_scores = torch.from_numpy(scores).requires_grad_()
+
+    def losses():
+        loss(scores, y)
+        return loss.backward()
+
+    def their_losses():
+        return torch.autograd.grad(other_loss(their_scores, ty), their_scores)
+
+    rest = {
+        "loss, both ways": (losses, their_losses),
+        "optimizer": (optimizer.step, other_optimizer.step),
+    }
+    sums = np.zeros(2)
+    print(f"{'part of a step, us':22} fastconv  torch")
+    for name, forward, both in layer_pairs(net, twin, x):
+        first = 1e6 * np.array(list(map(min, interleaved(*forward, rounds=5))))
+        second = 1e6 * np.array(list(map(min, interleaved(*both, rounds=5)))) - first
+        for way, (mine, other) in (("forward", first), ("backward", second)):
+            print(f"{name + ' ' + way:22} {mine:8.0f} {other:6.0f}")
+        if not name.endswith(("Conv2d", "Linear")):
+            sums += first + second
+    for name, pair in rest.items():
+        mine, other = (1e6 * min(seconds) for seconds in interleaved(*pair, rounds=5))
+        print(f"{name:22} {mine:8.0f} {other:6.0f}")
+        sums += mine, other
+    print(f"{'all but products':22} {sums[0]:8.0f} {sums[1]:6.0f}, ratio {sums[1] / sums[0]:.2f}")
+
+
 def bench_overhead():
     """Time a step that computes next to nothing, with all layers and parameters of LeNet-5."""
     rng = np.random.default_rng(0)
@@ -233,6 +295,7 @@ def bench_epochs(directory, epochs):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--threads", type=int, default=fastconv.get_num_threads())
+    parser.add_argument("--parts", action="store_true", help="time each part of a step")
     parser.add_argument("--data", help="directory of IDX files")
     parser.add_argument("--epochs", type=int, default=5)
     arguments = parser.parse_args()
@@ -243,6 +306,9 @@ def main():
     x = rng.standard_normal((BATCH, 1, 28, 28)).astype(np.float32)
     y = rng.integers(0, 10, BATCH)
     verify(x, y)
+    if arguments.parts:
+        bench_parts(x, y)
+        return
     bench_convolutions(BATCH)
     bench_convolutions(1)
     bench_overhead()

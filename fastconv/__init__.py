@@ -27,8 +27,10 @@ from fastconv._workspace import release_workspace
 _ROOMS = ("benchmark", "functional", "layers", "models", "reference", "training")
 
 __all__ = [
+    "Explanation",
     "__version__",
     "benchmark",
+    "explain",
     "functional",
     "get_num_threads",
     "isa",
@@ -45,6 +47,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name in _ROOMS:
         return import_module(f"fastconv.{name}")
+    if name in ("Explanation", "explain"):
+        return getattr(import_module("fastconv.functional._explain"), name)
     if name == "__version__":
         from importlib.metadata import PackageNotFoundError, version
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastconv._geometry import MAX_EXTENT, PADDING_WORDS, Ints, Padding, Pairs, axis_name
+from fastconv._memory import empty
 
 Array: TypeAlias = NDArray[np.floating[Any]]
 PerAxis: TypeAlias = int | Ints
@@ -21,7 +22,7 @@ FLOAT32 = np.dtype(np.float32)
 FLOAT64 = np.dtype(np.float64)
 INT64 = np.dtype(np.int64)
 # The names of the compiled functions' variants.
-C_TYPES = {FLOAT32: "float", FLOAT64: "double"}
+C_TYPES: dict[np.dtype[Any], str] = {FLOAT32: "float", FLOAT64: "double"}
 
 MAX_INT = MAX_EXTENT
 
@@ -287,7 +288,7 @@ def output(out: object, shape: Ints, dtype: np.dtype[Any], *inputs: NDArray[Any]
     """
     if out is None:
         try:
-            return np.empty(shape, dtype)
+            return empty(shape, dtype)
         except ValueError:
             raise ValueError(f"a result of shape {shape} is larger than any array") from None
     plain = _writeable(out, shape, dtype)
@@ -299,7 +300,7 @@ def output(out: object, shape: Ints, dtype: np.dtype[Any], *inputs: NDArray[Any]
             )
         expected *= plain.shape[axis]
     if any(np.may_share_memory(plain, value) for value in inputs):
-        return np.empty(shape, dtype)
+        return empty(shape, dtype)
     return plain
 
 
@@ -315,9 +316,7 @@ def elementwise(out: object, like: Array) -> Array:
     ValueError
         If it has another shape or dtype, cannot be written to, or is not native and aligned.
     """
-    return (
-        np.empty(like.shape, like.dtype) if out is None else _writeable(out, like.shape, like.dtype)
-    )
+    return empty(like.shape, like.dtype) if out is None else _writeable(out, like.shape, like.dtype)
 
 
 def _writeable(out: object, shape: Ints, dtype: np.dtype[Any]) -> Array:

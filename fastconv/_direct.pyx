@@ -107,11 +107,12 @@ cdef void correlate_kernel(const floating[:, :, :, :, :, :] x,
 
 def correlate(const floating[:, :, :, :, :, :] x, const floating[:, :, :, :, :, :] w,
               const floating[:, :] bias, floating[:, :, :, :, :, :] y,
-              tuple stride, tuple before, tuple dilation):
+              tuple stride, tuple before, tuple dilation, bint dry=False):
     """Write into `y` the cross-correlation of `x` with `w`, plus `bias` (G, K) unless it is None.
 
     y[n,g,k,p] = bias[g,k] + sum over c, tap of w[g,k,c,tap] * x[n,g,c, p*stride + tap*dilation
-    - before], added in this order.
+    - before], added in this order. Returns the bytes of workspace, none; a dry call does nothing
+    else.
     """
     cdef Py_ssize_t[3] strides = stride
     cdef Py_ssize_t[3] befores = before
@@ -121,6 +122,8 @@ def correlate(const floating[:, :, :, :, :, :] x, const floating[:, :, :, :, :, 
     cdef int threads = threads_for(
         <double>maps * w.shape[2] * w.shape[3] * w.shape[4] * w.shape[5] * y.shape[3] * y.shape[4]
         * y.shape[5])
+    if dry:
+        return 0
     with nogil, parallel(num_threads=threads):
         saved = flush_denormals()
         for i in prange(maps, schedule="dynamic"):
@@ -128,13 +131,16 @@ def correlate(const floating[:, :, :, :, :, :] x, const floating[:, :, :, :, :, 
                           i // y.shape[2] // y.shape[1], i // y.shape[2] % y.shape[1],
                           i % y.shape[2])
         restore_denormals(saved)
+    return 0
 
 
 def correlate_weight(const floating[:, :, :, :, :, :] x, const floating[:, :, :, :, :, :] dy,
-                     floating[:, :, :, :, :, :] dw, tuple stride, tuple before, tuple dilation):
+                     floating[:, :, :, :, :, :] dw, tuple stride, tuple before, tuple dilation,
+                     bint dry=False):
     """Write into `dw` the correlation of the input `x` with the residual `dy`.
 
     dw[g,k,c,tap] = sum over n, p of dy[n,g,k,p] * x[n,g,c, p*stride + tap*dilation - before].
+    Returns the bytes of workspace, none; a dry call does nothing else.
     """
     cdef Py_ssize_t[3] strides = stride
     cdef Py_ssize_t[3] befores = before
@@ -144,9 +150,12 @@ def correlate_weight(const floating[:, :, :, :, :, :] x, const floating[:, :, :,
     cdef int threads = threads_for(
         <double>kernels * dw.shape[2] * dw.shape[3] * dw.shape[4] * dw.shape[5] * dy.shape[0]
         * dy.shape[3] * dy.shape[4] * dy.shape[5])
+    if dry:
+        return 0
     with nogil, parallel(num_threads=threads):
         saved = flush_denormals()
         for i in prange(kernels, schedule="dynamic"):
             correlate_kernel(x, dy, dw, strides, befores, dilations, i // dw.shape[1],
                              i % dw.shape[1])
         restore_denormals(saved)
+    return 0

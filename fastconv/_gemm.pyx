@@ -416,15 +416,17 @@ cdef Product make_product(const Py_ssize_t* x, const Py_ssize_t* x_strides, cons
 
 def correlate(const floating[:, :, :, :, :, :] x, const floating[:, :, :, :, :, :] w,
               const floating[:, :] bias, floating[:, :, :, :, :, :] y,
-              tuple stride, tuple before, tuple dilation):
+              tuple stride, tuple before, tuple dilation, bint dry=False):
     """Write into `y` the cross-correlation of `x` with `w`, plus `bias` (G, K) unless it is None.
 
     y[n,g,k,p] = bias[g,k] + sum over c, tap of w[g,k,c,tap] * x[n,g,c, p*stride + tap*dilation
     - before]. Axes: x (N, G, C, D, H, W), w (G, K, C, T, R, S), y (N, G, K, OD, OH, OW), with any
-    strides. The output and the weights may not be empty.
+    strides. The output and the weights may not be empty. Returns the bytes of workspace; a dry
+    call does nothing else.
     """
     cdef Product p
     cdef Py_ssize_t i, j, tasks, step
+    cdef size_t size
     cdef int threads
     cdef bint has_bias = bias is not None
     cdef unsigned long saved = 0
@@ -438,10 +440,12 @@ def correlate(const floating[:, :, :, :, :, :] x, const floating[:, :, :, :, :, 
     tasks = p.groups * p.column_blocks * p.blocks * p.parts
     if threads > tasks:
         threads = tasks
-    shared = <char*>take(p.threads_at + threads * p.thread_bytes)
+    size = p.threads_at + threads * p.thread_bytes
+    if dry:
+        return size
+    shared = <char*>take(size)
     if shared is NULL:
-        raise MemoryError(
-            f"no room for {p.threads_at + threads * p.thread_bytes} bytes of workspace")
+        raise MemoryError(f"no room for {size} bytes of workspace")
     fill_shifts(&p.windows, &p.slab, p.channels, <Py_ssize_t*>(shared + p.shifts_at))
     fill_a_steps(&p, p.packs_a, <Py_ssize_t*>(shared + p.a_at_at))
     if p.packs_a:
@@ -467,3 +471,4 @@ def correlate(const floating[:, :, :, :, :, :] x, const floating[:, :, :, :, :, 
                            shared + p.threads_at + threadid() * p.thread_bytes)
         restore_denormals(saved)
     give(shared)
+    return size

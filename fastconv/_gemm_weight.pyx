@@ -384,12 +384,14 @@ cdef void add_chunks(const floating* partial, const Correlation* p, floating* dw
 
 
 def correlate_weight(const floating[:, :, :, :, :, :] x, const floating[:, :, :, :, :, :] dy,
-                     floating[:, :, :, :, :, :] dw, tuple stride, tuple before, tuple dilation):
+                     floating[:, :, :, :, :, :] dw, tuple stride, tuple before, tuple dilation,
+                     bint dry=False):
     """Write into `dw` the correlation of the input `x` with the residual `dy`.
 
     dw[g,k,c,tap] = sum over n, p of dy[n,g,k,p] * x[n,g,c, p*stride + tap*dilation - before].
     Axes: x (N, G, C, D, H, W), dy (N, G, K, OD, OH, OW), dw (G, K, C, T, R, S), with any strides.
-    The residual and the gradient may not be empty.
+    The residual and the gradient may not be empty. Returns the bytes of workspace; a dry call does
+    nothing else.
     """
     cdef Correlation p
     cdef const floating* rows = &x[0, 0, 0, 0, 0, 0]
@@ -401,6 +403,7 @@ def correlate_weight(const floating[:, :, :, :, :, :] x, const floating[:, :, :,
     cdef Py_ssize_t w_strides[6]
     cdef Py_ssize_t i, v, tasks, blocks
     cdef int threads
+    cdef size_t size
     cdef unsigned long saved = 0
     cdef char* shared
 
@@ -425,10 +428,12 @@ def correlate_weight(const floating[:, :, :, :, :, :] x, const floating[:, :, :,
     tasks = p.chunks * p.groups * p.parts
     blocks = p.groups * ceil_div(p.steps, BLOCK)
     threads = min(<Py_ssize_t>threads, tasks)
-    shared = <char*>take(p.threads_at + threads * p.thread_bytes)
+    size = p.threads_at + threads * p.thread_bytes
+    if dry:
+        return size
+    shared = <char*>take(size)
     if shared is NULL:
-        raise MemoryError(
-            f"no room for {p.threads_at + threads * p.thread_bytes} bytes of workspace")
+        raise MemoryError(f"no room for {size} bytes of workspace")
     fill_shifts(&p.windows, &p.slab, p.channels, <Py_ssize_t*>(shared + p.shifts_at))
     for v in range(MAX_VECTORS):
         for i in range(p.pixels):
@@ -445,3 +450,4 @@ def correlate_weight(const floating[:, :, :, :, :, :] x, const floating[:, :, :,
                                        + p.rows_at))
         restore_denormals(saved)
     give(shared)
+    return size

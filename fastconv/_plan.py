@@ -31,7 +31,21 @@ def _serves_all(geometry: ConvGeometry) -> None:
     """Refuse no geometry."""
 
 
+def _needs_one_channel(geometry: ConvGeometry) -> str | None:
+    """Refuse several input channels in a group."""
+    channels = geometry.in_channels // geometry.groups
+    if channels == 1:
+        return None
+    return f"it needs one input channel in each group, here are {channels}"
+
+
 ALGORITHMS = (
+    Algorithm(
+        "depthwise",
+        _needs_one_channel,
+        automatic=True,
+        why="kernels of one channel have too few products for a tile of several outputs",
+    ),
     Algorithm(
         "gemm",
         _serves_all,

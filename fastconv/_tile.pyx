@@ -106,6 +106,12 @@ cdef void run_dots(Py_ssize_t rows, const floating** a, const floating** b, Py_s
         tiles_double.dots[rows - 1](a, b, vectors, sums, row)
 
 
+def tile_shape(Py_ssize_t itemsize, bint weight_gradient):
+    """Return the rows and columns of the engine's tile for numbers of this size."""
+    vectors = 4 if weight_gradient and max_rows(itemsize, MAX_VECTORS) >= 4 else 3
+    return max_rows(itemsize, vectors), vectors * lanes(itemsize)
+
+
 def run_peak(floating one, Py_ssize_t steps, Py_ssize_t repeats, int threads):
     """Compute `repeats` full tiles of `steps` steps on each thread, from first-level cache.
 

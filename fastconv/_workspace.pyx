@@ -1,5 +1,7 @@
 """The kernels' workspace: memory that is kept from one call to the next."""
 
+from fastconv._memory import release, waiting
+
 cdef extern from "csrc/workspace.h" nogil:
     void* fastconv_take(size_t size) noexcept
     void fastconv_give(void* block) noexcept
@@ -17,11 +19,12 @@ cdef void give(void* block) noexcept nogil:
 
 
 def release_workspace():
-    """Free the memory that the kernels keep for their next call.
+    """Free the memory that is kept for the next call.
 
     A call takes a block of workspace, which does not grow with the batch, and leaves it for the
     next call; calls at the same time each have their own. At most 16 blocks of at most 64 MiB are
-    kept. What `fastconv.explain` says of a call is the size of its block.
+    kept; `fastconv.explain` says how large the block of a call is. Beside them, up to 128 MiB of
+    results that no array uses any more wait to become other results.
 
     Returns
     -------
@@ -36,4 +39,6 @@ def release_workspace():
     >>> fastconv.release_workspace()
     0
     """
-    return fastconv_release()
+    bytes_waiting = waiting()
+    release()
+    return bytes_waiting + fastconv_release()

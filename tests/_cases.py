@@ -16,11 +16,11 @@ import fastconv
 from fastconv import _check, _plan, reference
 from fastconv import functional as F
 from fastconv._geometry import conv_geometry
-from fastconv.functional.conv import _MODULES
+from fastconv.functional.conv import MODULES
 
 DTYPES = (np.float32, np.float64)
 # The inner interface of every algorithm, for any number of axes.
-MODULES = _MODULES
+MODULES = MODULES
 
 
 class Conv(NamedTuple):

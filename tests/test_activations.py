@@ -12,6 +12,7 @@ from tests._cases import (
     assert_gradient,
     layouts,
     normal,
+    run_python,
     torch_or_skip,
 )
 
@@ -162,6 +163,43 @@ def test_extremes(dtype):
     logs = np.array([[-big / 2, 0], [-2000, 0], [-np.inf, 0]], dtype)
     assert_exact(F.log_softmax(rows), logs)
     assert_exact(F.softmax(np.full((1, 4), 1e30, dtype)), np.full((1, 4), 0.25, dtype))
+
+
+ERRORS = """
+    import numpy as np
+    from fastconv import functional as F
+
+    for dtype in (np.float32, np.float64):
+        steps = np.concatenate([np.linspace(0, 45, 200_001), np.logspace(-36, 1.9, 200_000)])
+        x = np.concatenate([-steps, steps]).astype(dtype)
+        wide = x.astype(np.longdouble)
+        for name, exact in (("tanh", np.tanh(wide)), ("sigmoid", 1 / (1 + np.exp(-wide)))):
+            y = getattr(F, name)(x)
+            error = np.abs(y - exact) / np.spacing(np.abs(exact).astype(dtype))
+            assert error.max() < 3, (name, dtype, error.max())
+            # A tail of any length goes through the same arithmetic.
+            for size in range(1, 40):
+                assert (getattr(F, name)(x[-size:]) == y[-size:]).all()
+    print("near")
+"""
+
+
+@pytest.mark.parametrize("isa", ["avx512", "avx2", "portable"])
+def test_the_error_is_below_three_units_in_the_last_place(isa):
+    try:
+        assert run_python(ERRORS, FASTCONV_ISA=isa) == "near"
+    except AssertionError as error:
+        if f"FASTCONV_ISA={isa}: this CPU" not in str(error):
+            raise
+        pytest.skip(f"skipped: instruction set {isa}: this CPU cannot run it")
+
+
+@pytest.mark.parametrize("name", ["relu", "sigmoid", "tanh"])
+def test_denormals_are_zero(name):
+    x = np.array([1e-310, -1e-310])
+    expected = 0.5 if name == "sigmoid" else 0.0
+    assert_exact(getattr(F, name)(x), np.full(2, expected))
+    assert np.float64(1e-310) * 2 > 0, "the flag was not put back"
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

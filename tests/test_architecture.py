@@ -21,14 +21,19 @@ LEVELS = {
     "_files": 0,
     "_threads": 0,
     "_isa": 0,
-    "_workspace": 0,
+    "_memory": 0,
+    "_workspace": 1,
+    "_depthwise_plan": 0,
     "_slab": 1,
     "_tile": 1,
     "_gemm": 2,
     "_gemm_weight": 2,
     "_direct": 1,
+    "_depthwise": 2,
     "_pooling": 1,
     "_activations": 1,
+    "_losses": 1,
+    "_optimizers": 1,
     "_check": 1,
     "_plan": 1,
     "": 3,  # fastconv itself, the public face
@@ -50,7 +55,12 @@ EXTRA = {
 KERNELS = {
     "_threads",
     "_isa",
+    "_memory",
     "_workspace",
+    "_depthwise",
+    "_depthwise_plan",
+    "_losses",
+    "_optimizers",
     "_slab",
     "_tile",
     "_gemm",
@@ -141,7 +151,12 @@ def test_the_core_needs_numpy_alone():
 def test_importing_fastconv_imports_no_room():
     code = "import sys, fastconv\nprint(*[m for m in sys.modules if m.startswith('fastconv.')])"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert set(run.stdout.split()) <= {"fastconv._isa", "fastconv._threads", "fastconv._workspace"}
+    assert set(run.stdout.split()) <= {
+        "fastconv._isa",
+        "fastconv._memory",
+        "fastconv._threads",
+        "fastconv._workspace",
+    }
 
 
 @pytest.mark.parametrize("name", functional.__all__)

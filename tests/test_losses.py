@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import fastconv
 from fastconv import functional as F
 from fastconv import reference
 from tests._cases import (
@@ -202,3 +203,33 @@ def test_agrees_with_torch(name, shape, reduction, dtype):
     gradient = backward(x, target, reduction=reduction, grad_output=weight)
     bound = (x.size + 8) * eps * 4 * (4 + np.abs(x).max()) * np.abs(weight).max()
     np.testing.assert_allclose(gradient, theirs.grad.numpy(), rtol=0, atol=bound)
+
+
+@pytest.mark.parametrize("shape", [(5, 7), (300, 1000), (2, 5, 33, 35)])
+def test_cross_entropy_gives_the_same_bits_on_any_threads(shape):
+    x = normal(shape, np.float32)
+    target = np.random.default_rng(1).integers(0, shape[1], (shape[0], *shape[2:]))
+    before = fastconv.get_num_threads()
+    found = []
+    try:
+        for threads in (1, 2, 3, 8):
+            fastconv.set_num_threads(threads)
+            losses = F.cross_entropy(x, target, reduction="none")
+            found.append((losses, F.cross_entropy_backward(x, target)))
+    finally:
+        fastconv.set_num_threads(before)
+    for losses, gradient in found:
+        np.testing.assert_array_equal(losses, found[0][0])
+        np.testing.assert_array_equal(gradient, found[0][1])
+
+
+def test_cross_entropy_gradient_in_memory_of_the_scores():
+    scores, target = normal((6, 9), np.float32), np.arange(6)
+    expected = F.cross_entropy_backward(scores, target)
+    for shift in (0, 3):
+        memory = np.zeros(scores.size + shift, np.float32)
+        x = memory[: scores.size].reshape(scores.shape)
+        x[...] = scores
+        out = memory[shift : shift + scores.size].reshape(scores.shape)
+        assert F.cross_entropy_backward(x, target, out=out) is out
+        np.testing.assert_array_equal(out, expected)

@@ -66,10 +66,14 @@ def test_the_wheel_holds_the_package_and_no_tests(built):
     compiled = {Path(name).name.split(".")[0] for name in names if name.endswith(".so")}
     assert compiled == {
         "_activations",
+        "_depthwise",
         "_direct",
         "_gemm",
         "_gemm_weight",
         "_isa",
+        "_losses",
+        "_memory",
+        "_optimizers",
         "_pooling",
         "_slab",
         "_threads",

@@ -5,6 +5,7 @@ from itertools import product
 import numpy as np
 import pytest
 
+import fastconv
 from fastconv import functional as F
 from fastconv import reference
 from tests._cases import (
@@ -52,6 +53,11 @@ CASES = [
     # Wide planes, so that most windows take the short way.
     ((3, 200), (2, 3), (1, 2), (1, 1), 1, True),
     ((33, 65), 3, 2, 1, 1, False),
+    # One window with a stride beyond the input, and windows that the padding cuts, all of them.
+    ((5, 6), (2, 3), (9, 11), 0, 1, False),
+    ((4, 3), (3, 4), (1, 2), (0, 2), 1, False),
+    ((4, 3), (2, 7), (2, 2), (1, 3), 1, True),
+    ((5, 5), (1, 3), 1, (0, 1), 3, False),
 ]
 ids = [str(case).replace(" ", "") for case in CASES]
 MEANS = list(product([True, False], [None, 3]))
@@ -130,6 +136,33 @@ def test_mean_pooling_by_a_power_of_two_is_exact(case, dtype):
         F.avg_pool2d_backward(residual, x.shape, *options, dilation=dilation),
         reference.avg_pool2d_backward(residual, x.shape, *options, dilation=dilation),
     )
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_many_lines_and_threads_give_the_same_bits(dtype):
+    # More lines than a task has, in several tasks, and planes that are not behind each other.
+    before = fastconv.get_num_threads()
+    x = normal((5, 7, 34, 46), dtype)[:, ::2]
+    results = []
+    try:
+        for threads in (1, 2, 3, 8):
+            fastconv.set_num_threads(threads)
+            found = []
+            for kernel, stride, padding in ((2, 2, 0), (3, 2, 1), (3, 1, 1), (5, 3, 2), (2, 3, 1)):
+                y = F.avg_pool2d(x, kernel, stride, padding)
+                found += [y, F.avg_pool2d_backward(y, x.shape, kernel, stride, padding)]
+                maxima, places = F.max_pool2d(x, kernel, stride, padding, return_indices=True)
+                assert_exact(F.max_pool2d(x, kernel, stride, padding), maxima)
+                expected = reference.max_pool2d(x, kernel, stride, padding, return_indices=True)
+                assert_exact(maxima, expected[0])
+                assert_exact(places, expected[1])
+                found += [maxima, places, F.max_pool2d_backward(y, places, x.shape)]
+            results.append(found)
+    finally:
+        fastconv.set_num_threads(before)
+    for found in results[1:]:
+        for first, other in zip(results[0], found, strict=True):
+            assert_exact(other, first)
 
 
 def test_the_first_maximum_wins_a_tie():

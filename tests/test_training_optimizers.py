@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+import fastconv
 from fastconv.layers import Parameter
 from fastconv.training import SGD, Adam
 from tests._cases import torch_or_skip
@@ -251,3 +252,51 @@ def test_the_rules_hold_for_a_gradient_of_any_layout():
     param.add_grad(np.arange(12.0).reshape(3, 4).T)
     SGD([param], 1.0, momentum=0.5).step()
     np.testing.assert_array_equal(param.data, 1 - np.arange(12.0).reshape(3, 4).T)
+
+
+@pytest.mark.parametrize("kind", [SGD, Adam])
+def test_parameters_and_gradients_of_any_layout(kind):
+    rng = np.random.default_rng(3)
+    values, gradient = rng.standard_normal((2, 3, 4, 5))
+    plain, strange = Parameter(values.copy()), Parameter(values.T.copy().T)
+    base = np.zeros((3, 8, 5))[:, ::2]
+    base[...] = values
+    spaced = Parameter(base)
+    settings = {"momentum": 0.9} if kind is SGD else {}
+    for param in (plain, strange, spaced):
+        optimizer = kind([param], lr=0.1, **settings)
+        for _ in range(3):
+            param.zero_grad()
+            param.add_grad(gradient if param is plain else gradient[::-1].copy()[::-1])
+            optimizer.step()
+    np.testing.assert_array_equal(strange.data, plain.data)
+    assert spaced.data is base
+    np.testing.assert_array_equal(base, plain.data)
+
+
+@pytest.mark.parametrize("kind", [SGD, Adam])
+def test_a_gradient_of_another_size_is_refused(kind):
+    param = Parameter(np.zeros((3, 4)))
+    param.grad = np.zeros(11)
+    with pytest.raises(ValueError, match="a parameter has 12 values, its gradient or state 11"):
+        kind([param], lr=0.1).step()
+
+
+@pytest.mark.parametrize("kind", [SGD, Adam])
+def test_large_parameters_are_the_same_on_any_threads(kind):
+    values, gradient = np.random.default_rng(4).standard_normal((2, 200_001)).astype(np.float32)
+    before = fastconv.get_num_threads()
+    found = []
+    try:
+        for threads in (1, 2, 5):
+            fastconv.set_num_threads(threads)
+            param = Parameter(values.copy())
+            param.grad = gradient
+            optimizer = kind([param], lr=0.1, weight_decay=0.01)
+            optimizer.step()
+            optimizer.step()
+            found.append(param.data)
+    finally:
+        fastconv.set_num_threads(before)
+    for data in found:
+        np.testing.assert_array_equal(data, found[0])

@@ -1,9 +1,9 @@
 /* The instruction sets: all of the dispatch.
  *
  * One row of the table for each, best first. A family of kernels is written once, in a file that
- * regions.h includes for every row; FASTCONV_TABLE lists what the file made for each row, in this
- * order. A new instruction set is a region in regions.h, a row here and a name in
- * FASTCONV_TABLE. */
+ * regions.h includes for every row; FASTCONV_TABLE and FASTCONV_EACH_ISA list what the file made
+ * for each row, in this order. A new instruction set is a region in regions.h, a row here and a
+ * name in those two. */
 #ifndef FASTCONV_ISA_H
 #define FASTCONV_ISA_H
 
@@ -16,10 +16,12 @@
 #define FASTCONV_X86 1
 /* Before any region: inside one, the header would declare its intrinsics for that set alone. */
 #include <immintrin.h>
+#define FASTCONV_EACH_ISA(ROW) ROW(avx512) ROW(avx2) ROW(portable)
 #define FASTCONV_TABLE(name) \
     {&fastconv_avx512_##name, &fastconv_avx2_##name, &fastconv_portable_##name}
 #else
 #define FASTCONV_X86 0
+#define FASTCONV_EACH_ISA(ROW) ROW(portable)
 #define FASTCONV_TABLE(name) {&fastconv_portable_##name}
 #endif
 

@@ -5,7 +5,7 @@ The input gradient is a correlation, too: of the residual with the turned kernel
 where the stride is more than 1.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
@@ -17,11 +17,11 @@ from fastconv import _direct, _gemm, _gemm_weight
 from fastconv._check import C_TYPES, Array
 from fastconv._geometry import ConvGeometry, Ints, input_gradient_phases, three_axes
 
-Kernel: TypeAlias = Mapping[str, Callable[..., None]]
+Kernel: TypeAlias = Mapping[str, Callable[..., int]]
 
 
 @lru_cache(maxsize=4096)
-def _steps(geometry: ConvGeometry) -> tuple[Ints, Ints, Ints]:
+def moves(geometry: ConvGeometry) -> tuple[Ints, Ints, Ints]:
     """Return stride, padding before, and dilation for three axes."""
     befores = tuple(before for before, _ in geometry.padding)
     return (
@@ -31,13 +31,13 @@ def _steps(geometry: ConvGeometry) -> tuple[Ints, Ints, Ints]:
     )
 
 
-def _split(maps: Array, groups: int) -> Array:
+def split(maps: Array, groups: int) -> Array:
     """View (N, C, *spatial) as (N, G, C/G, D, H, W)."""
     n, channels, *spatial = maps.shape
     return maps.reshape(n, groups, channels // groups, *three_axes(tuple(spatial), 1))
 
 
-def _split_weight(weight: Array, groups: int) -> Array:
+def split_weight(weight: Array, groups: int) -> Array:
     """View (K, C/G, *kernel) as (G, K/G, C/G, T, R, S)."""
     outputs, inputs, *kernel = weight.shape
     return weight.reshape(groups, outputs // groups, inputs, *three_axes(tuple(kernel), 1))
@@ -57,7 +57,7 @@ class _Part:
 def _parts(geometry: ConvGeometry) -> tuple[tuple[_Part, ...], bool]:
     """Return the phases of the input, and whether they cover it."""
     size, kernel = three_axes(geometry.in_size, 1), three_axes(geometry.kernel, 1)
-    axes = list(map(input_gradient_phases, size, kernel, *_steps(geometry)))
+    axes = list(map(input_gradient_phases, size, kernel, *moves(geometry)))
     parts = tuple(
         _Part(
             (..., *(phase.positions for phase in phases)),
@@ -77,6 +77,57 @@ def _slice(taps: Ints) -> slice:
     return slice(taps[0], end if end >= 0 else None, step)
 
 
+Call: TypeAlias = tuple[Array | tuple[int, ...] | None, ...]
+
+
+def _forward_call(
+    geometry: ConvGeometry, input: Array, weight: Array, bias: Array | None, output: Array
+) -> Call:
+    """Return what `correlate` is called with."""
+    groups = geometry.groups
+    return (
+        split(input, groups),
+        split_weight(weight, groups),
+        None if bias is None else bias.reshape(groups, -1),
+        split(output, groups),
+        *moves(geometry),
+    )
+
+
+def _gradient_calls(
+    geometry: ConvGeometry, grad_output: Array, weight: Array, grad_input: Array
+) -> Iterator[Call]:
+    """Yield what `correlate` is called with, for each phase of the input."""
+    groups = geometry.groups
+    residual = split(grad_output, groups)
+    # The kernels' roles turn round: (G, C/G, K/G, T, R, S).
+    turned = split_weight(weight, groups).swapaxes(1, 2)
+    target = split(grad_input, groups)
+    for part in _parts(geometry)[0]:
+        yield (
+            residual,
+            turned[part.taps],
+            None,
+            target[part.positions],
+            (1, 1, 1),
+            part.before,
+            part.dilation,
+        )
+
+
+def _weight_call(
+    geometry: ConvGeometry, input: Array, grad_output: Array, grad_weight: Array
+) -> Call:
+    """Return what `correlate_weight` is called with."""
+    groups = geometry.groups
+    return (
+        split(input, groups),
+        split(grad_output, groups),
+        split_weight(grad_weight, groups),
+        *moves(geometry),
+    )
+
+
 class Compiled:
     """The three convolutions, and the matrix product, on two kernels, each for two C types."""
 
@@ -89,50 +140,38 @@ class Compiled:
         self, geometry: ConvGeometry, input: Array, weight: Array, bias: Array | None, output: Array
     ) -> None:
         """Write the convolution into `output`."""
-        groups = geometry.groups
-        self._correlate[input.dtype](
-            _split(input, groups),
-            _split_weight(weight, groups),
-            None if bias is None else bias.reshape(groups, -1),
-            _split(output, groups),
-            *_steps(geometry),
-        )
+        self._correlate[input.dtype](*_forward_call(geometry, input, weight, bias, output))
 
     def input_gradient(
         self, geometry: ConvGeometry, grad_output: Array, weight: Array, grad_input: Array
     ) -> None:
         """Write the gradient with respect to the input into `grad_input`."""
-        groups = geometry.groups
         correlate = self._correlate[grad_output.dtype]
-        residual = _split(grad_output, groups)
-        # The kernels' roles turn round: (G, C/G, K/G, T, R, S).
-        turned = _split_weight(weight, groups).swapaxes(1, 2)
-        target = _split(grad_input, groups)
-        parts, cover = _parts(geometry)
-        if not cover:
-            target[...] = 0
-        for part in parts:
-            correlate(
-                residual,
-                turned[part.taps],
-                None,
-                target[part.positions],
-                (1, 1, 1),
-                part.before,
-                part.dilation,
-            )
+        if not _parts(geometry)[1]:
+            grad_input[...] = 0
+        for call in _gradient_calls(geometry, grad_output, weight, grad_input):
+            correlate(*call)
 
     def weight_gradient(
         self, geometry: ConvGeometry, input: Array, grad_output: Array, grad_weight: Array
     ) -> None:
         """Write the gradient with respect to the weights into `grad_weight`."""
-        groups = geometry.groups
         self._correlate_weight[input.dtype](
-            _split(input, groups),
-            _split(grad_output, groups),
-            _split_weight(grad_weight, groups),
-            *_steps(geometry),
+            *_weight_call(geometry, input, grad_output, grad_weight)
         )
+
+    def workspace(
+        self, operation: str, geometry: ConvGeometry, input: Array, weight: Array, output: Array
+    ) -> int:
+        """Return the bytes of workspace that an operation takes, for arrays of this layout."""
+        if operation == "conv2d_weight":
+            dry = self._correlate_weight[input.dtype]
+            return dry(*_weight_call(geometry, input, output, weight), dry=True)
+        dry = self._correlate[input.dtype]
+        if operation == "conv2d":
+            return dry(*_forward_call(geometry, input, weight, None, output), dry=True)
+        calls = _gradient_calls(geometry, output, weight, input)
+        return max((dry(*call, dry=True) for call in calls), default=0)
 
     def multiply(self, weight: Array, columns: Array, bias: Array | None, output: Array) -> None:
         """Write the matrix product weight @ columns, plus a bias for each row, into `output`.

@@ -134,3 +134,15 @@ def weight_gradient(
         residual = _residual(geometry, grad_output, samples, rows)
         total += (residual @ columns.swapaxes(2, 3)).sum(axis=0)
     grad_weight[...] = total.reshape(grad_weight.shape)
+
+
+def workspace(
+    operation: str, geometry: ConvGeometry, input: Array, weight: Array, output: Array
+) -> int:
+    """Return the bytes of a block's columns, which is most of what an operation takes."""
+    samples, rows = next(_blocks(geometry, input.itemsize))
+    positions: int = (
+        (samples.stop - samples.start) * (rows.stop - rows.start) * prod(geometry.out_size[1:])
+    )
+    columns: int = geometry.in_channels * prod(geometry.kernel) * positions
+    return columns * input.itemsize

@@ -13,12 +13,13 @@ from fastconv import _check
 from fastconv._check import Array, PaddingLike, PerAxis
 from fastconv._geometry import Ints
 from fastconv._plan import Plan, plan_conv
-from fastconv.functional import _im2col
+from fastconv.functional import _depthwise, _im2col
 from fastconv.functional._compiled import Compiled, direct, gemm
 
 Gradients: TypeAlias = tuple[Array | None, Array | None, Array | None]
 
-_MODULES: dict[str, Compiled | ModuleType] = {
+MODULES: dict[str, Compiled | ModuleType] = {
+    "depthwise": _depthwise,
     "gemm": gemm,
     "direct": direct,
     "im2col": _im2col,
@@ -58,9 +59,10 @@ def conv2d(
         Distance between the taps of a kernel.
     groups : int
         Input and output channels are split into so many groups that do not see each other.
-    algorithm : {"auto", "gemm", "direct", "im2col"}
-        How to compute it: the engine of vector instructions, plain loops, or columns and
-        `numpy.matmul`. "auto" takes the fastest that is exact on integers.
+    algorithm : {"auto", "depthwise", "gemm", "direct", "im2col"}
+        How to compute it: loops of vector instructions for one input channel in each group, the
+        engine of vector instructions, plain loops, or columns and `numpy.matmul`. "auto" takes
+        the fastest that is exact on integers.
     out : ndarray, optional
         Where to write the result. Its (H, W) planes are contiguous; the other strides are free.
 
@@ -105,7 +107,7 @@ def conv2d(
     _check.same_dtype("weight", weight, "input", input)
     batched = input.ndim == 4
     maps = input if batched else input[None]
-    plan = _plan(maps.shape, weight.shape, stride, padding, dilation, groups, algorithm)
+    plan = plan_call(maps.shape, weight.shape, stride, padding, dilation, groups, algorithm)
     geometry = plan.geometry
     inputs = [input, weight]
     if bias is not None:
@@ -116,7 +118,7 @@ def conv2d(
     shape = geometry.output_shape if batched else geometry.output_shape[1:]
     result = _check.output(out, shape, input.dtype, *inputs)
     if result.size:
-        _MODULES[plan.algorithm].forward(
+        MODULES[plan.algorithm].forward(
             geometry, maps, weight, bias, result if batched else result[None]
         )
     return _check.deliver(result, out)
@@ -184,7 +186,7 @@ def conv2d_input(
     grad_output = _check.array("grad_output", grad_output)
     _check.same_dtype("grad_output", grad_output, "weight", weight)
     batched = len(size) == 4
-    plan = _plan(
+    plan = plan_call(
         size if batched else (1, *size),
         weight.shape,
         stride,
@@ -196,7 +198,7 @@ def conv2d_input(
     _residual_shape(grad_output, plan, batched)
     result = _check.output(out, size, weight.dtype, weight, grad_output)
     if result.size:
-        _MODULES[plan.algorithm].input_gradient(
+        MODULES[plan.algorithm].input_gradient(
             plan.geometry,
             grad_output if batched else grad_output[None],
             weight,
@@ -270,12 +272,12 @@ def conv2d_weight(
     size = _check.integers("weight_size", weight_size, 4, 1)
     batched = input.ndim == 4
     maps = input if batched else input[None]
-    plan = _plan(maps.shape, size, stride, padding, dilation, groups, algorithm)
+    plan = plan_call(maps.shape, size, stride, padding, dilation, groups, algorithm)
     _residual_shape(grad_output, plan, batched)
     result = _check.output(out, size, input.dtype, input, grad_output)
     if grad_output.size:
         residual = grad_output if batched else grad_output[None]
-        _MODULES[plan.algorithm].weight_gradient(plan.geometry, maps, residual, result)
+        MODULES[plan.algorithm].weight_gradient(plan.geometry, maps, residual, result)
     else:
         result[...] = 0
     return _check.deliver(result, out)
@@ -382,7 +384,7 @@ def _weight(name: str, weight: Array) -> Array:
     return weight
 
 
-def _plan(
+def plan_call(
     input_shape: Ints,
     weight_shape: Ints,
     stride: PerAxis,

@@ -12,6 +12,7 @@ import numpy as np
 
 from fastconv import _check
 from fastconv._check import Array
+from fastconv._memory import empty
 from fastconv.functional._compiled import gemm
 
 
@@ -59,7 +60,7 @@ def linear(
     result = _check.output(out, shape, input.dtype, *inputs)
     if result.ndim != 2 and not result.flags.c_contiguous:
         # Its rows are no matrix with one stride.
-        result = np.empty(shape, input.dtype)
+        result = empty(shape, input.dtype)
     gemm.multiply(weight, _rows(input).T, bias, _rows(result).T)
     return _check.deliver(result, out)
 
@@ -116,10 +117,10 @@ def linear_backward(
     residual = _rows(grad_output)
     grad_input = grad_weight = grad_bias = None
     if for_input:
-        grad_input = np.empty(input.shape, input.dtype)
+        grad_input = empty(input.shape, input.dtype)
         gemm.multiply(weight.T, residual.T, None, _rows(grad_input).T)
     if for_weight:
-        grad_weight = np.empty(weight.shape, weight.dtype)
+        grad_weight = empty(weight.shape, weight.dtype)
         gemm.multiply(residual.T, _rows(input), None, grad_weight)
     if for_bias:
         grad_bias = np.add.reduce(residual, axis=0)

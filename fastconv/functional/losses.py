@@ -4,21 +4,23 @@ Cross-entropy and mean squared error are those of torch; the half squared error 
 back-propagation lectures, J = 1/2 ||d - y||^2.
 """
 
-from math import prod
 from numbers import Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastconv import _check
-from fastconv._check import Array
-from fastconv.functional.activations import log_softmax, softmax
+from fastconv import _check, _losses
+from fastconv._check import C_TYPES, Array
 
 Loss = Any
 """A NumPy scalar of the input's dtype, or with reduction="none" an array."""
 
 _REDUCTIONS = ("mean", "sum", "none")
+_CROSS_ENTROPY = {dtype: _losses.cross_entropy[name] for dtype, name in C_TYPES.items()}
+_CROSS_ENTROPY_BACKWARD = {
+    dtype: _losses.cross_entropy_backward[name] for dtype, name in C_TYPES.items()
+}
 
 
 def cross_entropy(
@@ -57,8 +59,11 @@ def cross_entropy(
     """
     input, target, axis = _classes(input, target)
     check_reduction(reduction)
-    logs = log_softmax(input, axis)
-    losses = np.negative(logs.reshape(-1)[_places(target, input.shape, axis)])
+    losses = np.empty(target.shape, input.dtype)
+    if losses.size:
+        _CROSS_ENTROPY[input.dtype](
+            _rows(input, axis), np.ascontiguousarray(target).reshape(-1), losses.reshape(-1)
+        )
     return _reduce(losses, reduction)
 
 
@@ -100,9 +105,23 @@ def cross_entropy_backward(
     input, target, axis = _classes(input, target)
     scale = _scale(grad_output, reduction, target.size, target.shape, input)
     result = _check.elementwise(out, input)
-    gradient = softmax(input, axis)
-    gradient.reshape(-1)[_places(target, input.shape, axis)] -= 1
-    np.multiply(gradient, np.expand_dims(scale, axis) if scale.ndim else scale, out=result)
+    direct = (
+        result.ndim == axis + 1
+        and result.flags.c_contiguous
+        and not np.may_share_memory(result, input)
+        and not np.may_share_memory(result, scale)
+    )
+    rows = result.reshape(-1, input.shape[axis]) if direct else np.empty_like(_rows(input, axis))
+    if rows.size:
+        _CROSS_ENTROPY_BACKWARD[input.dtype](
+            _rows(input, axis),
+            np.ascontiguousarray(target).reshape(-1),
+            np.ascontiguousarray(scale).reshape(-1),
+            rows,
+        )
+    if not direct:
+        last = np.moveaxis(result, axis, -1)
+        last[...] = rows.reshape(last.shape)
     return result
 
 
@@ -298,13 +317,11 @@ def _classes(input: Array, target: NDArray[np.integer[Any]]) -> tuple[Array, NDA
     return input, classes, axis
 
 
-def _places(target: NDArray[np.intp], shape: tuple[int, ...], axis: int) -> NDArray[np.intp]:
-    """Return the flat places of the right classes in a contiguous array of this shape."""
-    below = prod(shape[axis + 1 :])
-    samples = np.arange(target.size).reshape(target.shape)
-    if below == 1:
-        return samples * shape[axis] + target
-    return (samples // below * shape[axis] + target) * below + samples % below
+def _rows(values: Array, axis: int) -> Array:
+    """Return the values as rows of classes, contiguous."""
+    if values.ndim != axis + 1:
+        values = np.moveaxis(values, axis, -1)
+    return np.ascontiguousarray(values).reshape(-1, values.shape[-1])
 
 
 def check_reduction(reduction: str) -> None:

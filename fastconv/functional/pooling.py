@@ -4,7 +4,7 @@ Windows that overlap (A. Krizhevsky et al., 2012, section 3.4), padding, dilatio
 as in torch. Positions outside the input take no part in a maximum.
 """
 
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from math import prod
 from typing import Any, Literal, overload
 
@@ -21,24 +21,68 @@ from fastconv._geometry import (
     pool_windows,
     three_axes,
 )
+from fastconv._memory import empty
 
 Indices = NDArray[np.int64]
 
 # "full" would let windows lie outside the input.
 POOL_PADDING_WORDS = ("valid", "same", "same_lower")
 
-_plan = lru_cache(maxsize=1024)(pool_geometry)
+_MAX_POOL = {dtype: _pooling.max_pool[name] for dtype, name in C_TYPES.items()}
+_MAX_POOL_BACKWARD = {dtype: _pooling.max_pool_backward[name] for dtype, name in C_TYPES.items()}
+_MEAN_POOL = {dtype: _pooling.mean_pool[name] for dtype, name in C_TYPES.items()}
+_MEAN_POOL_BACKWARD = {dtype: _pooling.mean_pool_backward[name] for dtype, name in C_TYPES.items()}
+
+
+class _Plan:
+    """A geometry with the tables that the kernels want, for depth, row and column."""
+
+    def __init__(self, geometry: PoolGeometry) -> None:
+        self.geometry = geometry
+        self.out_size = geometry.out_size
+        befores = tuple(before for before, _ in geometry.padding)
+        self.steps = (
+            three_axes(geometry.kernel, 1),
+            three_axes(geometry.stride, 1),
+            three_axes(befores, 0),
+            three_axes(geometry.dilation, 1),
+        )
+
+    @cached_property
+    def windows(self) -> tuple[Indices, ...]:
+        """Each window's first position inside the input, how many there are, and its cells."""
+        tables = [
+            np.array([(w.first, w.inside, w.counted) for w in windows], INT64)
+            for windows in pool_windows(self.geometry)
+        ]
+        one = np.array([(0, 1, 1)], INT64)
+        return (one,) * (3 - len(tables)) + tuple(tables)
+
+    @cached_property
+    def readers(self) -> tuple[Indices, ...]:
+        """Which windows hold each input position of depth and row.
+
+        A line holds their number, whether they are those of the position before, and they.
+        """
+        found = []
+        sizes = three_axes(self.geometry.in_size, 1)
+        for axis in range(2):
+            dilation = self.steps[3][axis]
+            readers: list[list[int]] = [[] for _ in range(sizes[axis])]
+            for window, (first, inside, _) in enumerate(self.windows[axis].tolist()):
+                for position in range(first, first + inside * dilation, dilation):
+                    readers[position].append(window)
+            lines = np.zeros((len(readers), 2 + max(map(len, readers))), INT64)
+            for at, windows in enumerate(readers):
+                same = at > 0 and windows == readers[at - 1]
+                lines[at, : 2 + len(windows)] = len(windows), same, *windows
+            found.append(lines)
+        return tuple(found)
 
 
 @lru_cache(maxsize=256)
-def _tables(geometry: PoolGeometry) -> tuple[Indices, ...]:
-    """Return the windows of depth, row and column as the kernels want them."""
-    tables = [
-        np.array([(w.first, w.inside, w.counted) for w in windows], INT64)
-        for windows in pool_windows(geometry)
-    ]
-    one = np.array([(0, 1, 1)], INT64)
-    return (one,) * (3 - len(tables)) + tuple(tables)
+def _plan(*arguments: Any) -> _Plan:
+    return _Plan(pool_geometry(*arguments))
 
 
 def _planes(maps: NDArray[Any]) -> NDArray[Any]:
@@ -46,15 +90,15 @@ def _planes(maps: NDArray[Any]) -> NDArray[Any]:
     return maps[:, :, None] if maps.ndim == 4 else maps[None, :, None]
 
 
-def _geometry(
+def _planned(
     in_size: Ints,
     kernel_size: PerAxis,
     stride: PerAxis | None,
     padding: PaddingLike,
     dilation: PerAxis,
     ceil_mode: bool,
-) -> PoolGeometry:
-    """Normalise the arguments and look the geometry up."""
+) -> _Plan:
+    """Normalise the arguments and look the plan up."""
     kernel = _check.integers("kernel_size", kernel_size, 2, 1)
     form: Padding = _check.padding("padding", padding, 2, POOL_PADDING_WORDS)
     return _plan(
@@ -162,18 +206,17 @@ def max_pool2d(
             [12, 14]]])
     """
     input = _input(input)
-    geometry = _geometry(input.shape[-2:], kernel_size, stride, padding, dilation, ceil_mode)
-    tables = _tables(geometry)
-    shape = input.shape[:-2] + geometry.out_size
+    plan = _planned(input.shape[-2:], kernel_size, stride, padding, dilation, ceil_mode)
+    shape = input.shape[:-2] + plan.out_size
     result = _check.output(out, shape, input.dtype, input)
-    indices = np.empty(shape, INT64) if return_indices else None
+    indices = empty(shape, INT64) if return_indices else None
     if result.size:
-        _pooling.max_pool[C_TYPES[input.dtype]](
+        _MAX_POOL[input.dtype](
             _planes(input),
             _planes(result),
             None if indices is None else _planes(indices),
-            tables,
-            three_axes(geometry.dilation, 1),
+            plan.windows,
+            plan.steps,
         )
     output = _check.deliver(result, out)
     return output if indices is None else (output, indices)
@@ -232,7 +275,7 @@ def max_pool2d_backward(
     n = size[0] if len(size) == 4 else 1
     flat = (n, size[-3], -1)
     if result.size or grad_output.size:
-        inside = _pooling.max_pool_backward[C_TYPES[grad_output.dtype]](
+        inside = _MAX_POOL_BACKWARD[grad_output.dtype](
             np.ascontiguousarray(grad_output).reshape(flat),
             np.ascontiguousarray(indices).reshape(flat),
             result.reshape(n, size[-3], prod(size[-2:])),
@@ -293,16 +336,15 @@ def avg_pool2d(
             [5.5 , 3.  ]]])
     """
     input = _input(input)
-    geometry = _geometry(input.shape[-2:], kernel_size, stride, padding, dilation, ceil_mode)
+    plan = _planned(input.shape[-2:], kernel_size, stride, padding, dilation, ceil_mode)
     cells = _divisor(divisor_override)
-    tables = _tables(geometry)
-    result = _check.output(out, input.shape[:-2] + geometry.out_size, input.dtype, input)
+    result = _check.output(out, input.shape[:-2] + plan.out_size, input.dtype, input)
     if result.size:
-        _pooling.mean_pool[C_TYPES[input.dtype]](
+        _MEAN_POOL[input.dtype](
             _planes(input),
             _planes(result),
-            tables,
-            three_axes(geometry.dilation, 1),
+            plan.windows,
+            plan.steps,
             cells,
             bool(count_include_pad),
         )
@@ -357,22 +399,22 @@ def avg_pool2d_backward(
     """
     grad_output = _check.array("grad_output", grad_output)
     size = _check.size("input_size", input_size, 2)
-    geometry = _geometry(size[-2:], kernel_size, stride, padding, dilation, ceil_mode)
+    plan = _planned(size[-2:], kernel_size, stride, padding, dilation, ceil_mode)
     cells = _divisor(divisor_override)
     _check.same_shape(
         "grad_output",
         grad_output,
-        size[:-2] + geometry.out_size,
+        size[:-2] + plan.out_size,
         "(N, C, OH, OW)" if len(size) == 4 else "(C, OH, OW)",
     )
-    tables = _tables(geometry)
     result = _check.output(out, size, grad_output.dtype, grad_output)
     if result.size:
-        _pooling.mean_pool_backward[C_TYPES[grad_output.dtype]](
+        _MEAN_POOL_BACKWARD[grad_output.dtype](
             _planes(grad_output),
             _planes(result),
-            tables,
-            three_axes(geometry.dilation, 1),
+            plan.windows,
+            plan.readers,
+            plan.steps,
             cells,
             bool(count_include_pad),
         )

@@ -1,20 +1,22 @@
 """Rules that turn gradients into new parameter values: SGD and Adam, as torch.optim defines them.
 
-A step works in place with preallocated scratch arrays, so that it allocates nothing and costs a
-handful of ufunc calls per parameter. Numbers such as the learning rate enter the ufuncs as
-zero-dimensional arrays of the parameters' dtype, which NumPy handles about twice as fast as Python
-floats.
+A step is one call of a compiled loop for each parameter, which reads and writes every array once.
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
+from fastconv import _optimizers
+from fastconv._check import C_TYPES
 from fastconv.layers import Parameter
 
 Array = np.ndarray[Any, np.dtype[Any]]
+
+_SGD = {dtype: _optimizers.sgd[name] for dtype, name in C_TYPES.items()}
+_ADAM = {dtype: _optimizers.adam[name] for dtype, name in C_TYPES.items()}
 
 
 class Optimizer:
@@ -56,20 +58,8 @@ class Optimizer:
         if len({id(param) for param in self.params}) != len(self.params):
             raise ValueError("params: the same Parameter is listed twice")
         self.lr = _number("lr", lr)
-        # One piece of scratch memory per dtype serves all parameters in turn and stays in cache.
-        self._scratch = self._scratch_views()
         self._buffers: list[tuple[Array, ...] | None] = [None] * len(self.params)
         self._steps = [0] * len(self.params)
-
-    def _scratch_views(self) -> list[Array]:
-        sizes: dict[np.dtype[Any], int] = {}
-        for param in self.params:
-            sizes[param.data.dtype] = max(sizes.get(param.data.dtype, 0), param.data.size)
-        pools = {dtype: np.empty(size, dtype) for dtype, size in sizes.items()}
-        return [
-            pools[param.data.dtype][: param.data.size].reshape(param.data.shape)
-            for param in self.params
-        ]
 
     def step(self) -> None:
         """Update every parameter that has a gradient; one whose ``grad`` is None stays as it is."""
@@ -228,47 +218,24 @@ class SGD(Optimizer):
                 f"nesterov: needs momentum > 0 and dampening = 0, "
                 f"got momentum={momentum} and dampening={dampening}"
             )
-        self._look_ahead = self._scratch_views() if self.nesterov else self._scratch
 
     def step(self) -> None:
         """Update every parameter that has a gradient; one whose ``grad`` is None stays as it is."""
-        values = (self.lr, self.momentum, 1.0 - self.dampening, self.weight_decay)
-        scalars = _scalars(self._scratch, values)
-        dampened, nesterov = self.dampening != 0, self.nesterov
-        decays, moves = self.weight_decay != 0, self.momentum != 0
+        moves = self.momentum != 0
+        ready = _Ready()
         for index, param in enumerate(self.params):
-            grad = param.grad
-            if grad is None:
+            if param.grad is None:
                 continue
-            data, scratch = param.data, self._scratch[index]
-            lr, momentum, fresh, decay = scalars[data.dtype]
-            if decays:
-                np.multiply(data, decay, scratch)
-                grad = np.add(scratch, grad, scratch)
+            buffers = self._buffers[index]
+            begin, direction = buffers is None, None
             if moves:
-                buffers = self._buffers[index]
                 if buffers is None:
-                    buffer = np.array(grad, order="C")
-                    self._buffers[index] = (buffer,)
-                else:
-                    buffer = buffers[0]
-                    np.multiply(buffer, momentum, buffer)
-                    np.add(buffer, np.multiply(grad, fresh, scratch) if dampened else grad, buffer)
-                if nesterov:
-                    ahead = self._look_ahead[index]
-                    np.multiply(buffer, momentum, ahead)
-                    grad = np.add(ahead, grad, ahead)
-                else:
-                    grad = buffer
+                    self._buffers[index] = buffers = (np.empty_like(param.data, order="C"),)
+                direction = buffers[0].ravel()
             self._steps[index] += 1
-            np.multiply(grad, lr, scratch)
-            np.subtract(data, scratch, data)
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over a state; see `Optimizer.load_state_dict`."""
-        super().load_state_dict(state)
-        if self.nesterov and self._look_ahead is self._scratch:
-            self._look_ahead = self._scratch_views()
+            ready.add(param, direction, begin)
+        numbers = (self.lr, self.momentum, 1.0 - self.dampening, self.weight_decay, self.nesterov)
+        ready.step(_SGD, *numbers)
 
 
 class Adam(Optimizer):
@@ -336,51 +303,46 @@ class Adam(Optimizer):
         )
         self.eps = _number("eps", eps)
         self.weight_decay = _number("weight_decay", weight_decay)
-        self._root = self._scratch_views()
 
     def step(self) -> None:
         """Update every parameter that has a gradient; one whose ``grad`` is None stays as it is."""
-        values = (1.0 - self.beta1, self.beta2, 1.0 - self.beta2, self.eps, self.weight_decay)
-        scalars = _scalars(self._scratch, values)
-        decays = self.weight_decay != 0
+        ready = _Ready()
         for index, param in enumerate(self.params):
-            grad = param.grad
-            if grad is None:
+            if param.grad is None:
                 continue
-            data, scratch, root = param.data, self._scratch[index], self._root[index]
-            fresh1, keep2, fresh2, eps, decay = scalars[data.dtype]
-            if decays:
-                np.multiply(data, decay, root)
-                grad = np.add(root, grad, root)
             buffers = self._buffers[index]
             if buffers is None:
-                buffers = (np.zeros(data.shape, data.dtype), np.zeros(data.shape, data.dtype))
+                shape, dtype = param.data.shape, param.data.dtype
+                buffers = (np.zeros(shape, dtype), np.zeros(shape, dtype))
                 self._buffers[index] = buffers
-            mean, square = buffers
             step = self._steps[index] = self._steps[index] + 1
-            np.subtract(grad, mean, scratch)
-            np.multiply(scratch, fresh1, scratch)
-            np.add(mean, scratch, mean)
-            np.multiply(grad, grad, scratch)
-            np.multiply(scratch, fresh2, scratch)
-            np.multiply(square, keep2, square)
-            np.add(square, scratch, square)
-            np.sqrt(square, root)
-            np.multiply(root, 1.0 / math.sqrt(1.0 - self.beta2**step), root)
-            np.add(root, eps, root)
-            np.divide(mean, root, scratch)
-            np.multiply(scratch, self.lr / (1.0 - self.beta1**step), scratch)
-            np.subtract(data, scratch, data)
+            mean, square = buffers
+            rate = self.lr / (1.0 - self.beta1**step)
+            correction = 1.0 / math.sqrt(1.0 - self.beta2**step)
+            ready.add(param, mean.ravel(), square.ravel(), rate, correction)
+        numbers = (1.0 - self.beta1, self.beta2, 1.0 - self.beta2, self.eps, self.weight_decay)
+        ready.step(_ADAM, *numbers)
 
 
-def _scalars(
-    arrays: list[Array], values: tuple[float, ...]
-) -> dict[np.dtype[Any], tuple[Array, ...]]:
-    """Return ``values`` as zero-dimensional arrays, one tuple per dtype among ``arrays``."""
-    return {
-        dtype: tuple([np.array(value, dtype) for value in values])
-        for dtype in {array.dtype for array in arrays}
-    }
+class _Ready:
+    """Parameters of one step, as the compiled loops take them: flat, each dtype by itself."""
+
+    def __init__(self) -> None:
+        self.lists: dict[np.dtype[Any], list[tuple[Any, ...]]] = {}
+        self.copies: list[tuple[Array, Array]] = []
+
+    def add(self, param: Parameter, *rest: Any) -> None:
+        assert param.grad is not None
+        data, flat = param.data, param.data.ravel()
+        if not data.flags.c_contiguous:
+            self.copies.append((data, flat))
+        self.lists.setdefault(data.dtype, []).append((flat, param.grad.ravel(), *rest))
+
+    def step(self, kernels: Mapping[np.dtype[Any], Callable[..., None]], *numbers: float) -> None:
+        for dtype, parameters in self.lists.items():
+            kernels[dtype](parameters, *numbers)
+        for data, flat in self.copies:
+            data[...] = flat.reshape(data.shape)
 
 
 def _number(name: str, value: object, *, below: float = math.inf) -> float:

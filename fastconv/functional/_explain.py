@@ -1,0 +1,178 @@
+"""What a convolution would do: which algorithm, and why."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from fastconv import _check
+from fastconv._check import Array, PaddingLike, PerAxis
+from fastconv._geometry import ConvGeometry
+from fastconv._isa import isa
+from fastconv._plan import ALGORITHMS
+from fastconv._tile import tile_shape
+from fastconv.functional import conv
+
+OPERATIONS = ("conv2d", "conv2d_input", "conv2d_weight")
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """How a convolution is computed; str() gives it as a table.
+
+    Attributes
+    ----------
+    operation : str
+        "conv2d", "conv2d_input" or "conv2d_weight".
+    algorithm : str
+        The one that computes it.
+    isa : str
+        The instruction set of the kernels.
+    tile : tuple of int, or None
+        Rows and columns of the register tile, for "gemm".
+    workspace_bytes : int
+        Memory of one call beside its result, with the present number of threads.
+    flops : int
+        Floating-point operations of the formula: two for each product.
+    error_bound : float
+        For each element of the result, the error is at most this times the sum of the products'
+        absolute values.
+    reason : str
+        Why this algorithm.
+    refused : dict of str
+        The other algorithms, each with the reason why not.
+
+    Examples
+    --------
+    >>> import fastconv
+    >>> fastconv.explain("conv2d", (1, 3, 9, 9), (8, 3, 3, 3), algorithm="direct").workspace_bytes
+    0
+    """
+
+    operation: str
+    algorithm: str
+    isa: str
+    tile: tuple[int, int] | None
+    workspace_bytes: int
+    flops: int
+    error_bound: float
+    reason: str
+    refused: dict[str, str]
+
+    def __str__(self) -> str:
+        tile = "-" if self.tile is None else f"{self.tile[0]} x {self.tile[1]}"
+        lines = [
+            ("operation", self.operation),
+            ("algorithm", f"{self.algorithm}: {self.reason}"),
+            ("isa", self.isa),
+            ("tile", tile),
+            ("workspace", f"{self.workspace_bytes:,} bytes"),
+            ("flops", f"{self.flops:,}"),
+            ("error", f"at most {self.error_bound:.1e} * sum |x||w|"),
+            *((f"not {name}", reason) for name, reason in self.refused.items()),
+        ]
+        width = max(len(name) for name, _ in lines)
+        return "\n".join(f"{name:{width}}  {text}" for name, text in lines)
+
+
+def explain(
+    operation: str,
+    input_shape: Sequence[int],
+    weight_shape: Sequence[int],
+    *,
+    dtype: DTypeLike = np.float32,
+    stride: PerAxis = 1,
+    padding: PaddingLike = 0,
+    dilation: PerAxis = 1,
+    groups: int = 1,
+    algorithm: str = "auto",
+) -> Explanation:
+    """Say how a convolution of these shapes is computed, and why; nothing is computed.
+
+    Parameters
+    ----------
+    operation : {"conv2d", "conv2d_input", "conv2d_weight"}
+        The convolution, or its gradient with respect to the input or the weights.
+    input_shape : tuple of int, (N, C, H, W) or (C, H, W)
+        Shape of the input.
+    weight_shape : tuple of int, (K, C/groups, R, S)
+        Shape of the weights.
+    dtype : dtype
+        float32 or float64.
+    stride, padding, dilation, groups, algorithm
+        As in `fastconv.functional.conv2d`.
+
+    Returns
+    -------
+    Explanation
+        The algorithm, its reason, workspace, cost and error bound, and why no other.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As the operation itself; also if there is no such operation.
+
+    Examples
+    --------
+    >>> import fastconv
+    >>> found = fastconv.explain("conv2d", (8, 64, 56, 56), (64, 64, 3, 3), padding=1)
+    >>> found.algorithm, found.flops
+    ('gemm', 1849688064)
+    >>> found.refused["depthwise"]
+    'it needs one input channel in each group, here are 64'
+    """
+    if operation not in OPERATIONS:
+        known = ", ".join(map(repr, OPERATIONS))
+        raise ValueError(f"operation must be one of {known}, got {operation!r}")
+    kind = np.dtype(dtype)
+    if kind not in _check.C_TYPES:
+        raise TypeError(f"dtype must be float32 or float64, got {kind}")
+    size = _check.size("input_size", tuple(input_shape), 2)
+    weights = _check.integers("weight_shape", tuple(weight_shape), 4, 1)
+    maps = size if len(size) == 4 else (1, *size)
+    plan = conv.plan_call(maps, weights, stride, padding, dilation, groups, algorithm)
+    geometry = plan.geometry
+    reason, refused = "asked for", {}
+    for row in ALGORITHMS:
+        if row.name != plan.algorithm:
+            able = f"{plan.algorithm} comes before it" if row.automatic else row.why
+            able = able if algorithm == "auto" else "another was asked for"
+            refused[row.name] = row.refuses(geometry) or able
+        elif algorithm == "auto":
+            reason = row.why
+    layouts = (_layout(shape, kind) for shape in (maps, weights, geometry.output_shape))
+    empty = not geometry.batch
+    return Explanation(
+        operation,
+        plan.algorithm,
+        isa(),
+        tile_shape(kind.itemsize, operation == "conv2d_weight")
+        if plan.algorithm == "gemm"
+        else None,
+        0 if empty else conv.MODULES[plan.algorithm].workspace(operation, geometry, *layouts),
+        2 * prod(geometry.output_shape) * prod(geometry.weight_shape[1:]),
+        (_terms(operation, geometry) + 1) * float(np.finfo(kind).eps),
+        reason,
+        refused,
+    )
+
+
+def _layout(shape: Sequence[int], dtype: np.dtype[Any]) -> Array:
+    """Return an array of this shape that has strides but no memory: not to be read or written."""
+    strides = [dtype.itemsize]
+    for length in reversed(shape[1:]):
+        strides.insert(0, strides[0] * length)
+    place: Array = np.empty(1, dtype)
+    return np.lib.stride_tricks.as_strided(place, shape, strides)
+
+
+def _terms(operation: str, geometry: ConvGeometry) -> int:
+    """Return how many products are added up in one element of the result."""
+    if operation == "conv2d":
+        return prod(geometry.weight_shape[1:])
+    if operation == "conv2d_input":
+        return geometry.out_channels // geometry.groups * prod(geometry.kernel)
+    return geometry.batch * prod(geometry.out_size)
