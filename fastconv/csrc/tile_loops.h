@@ -58,10 +58,6 @@ ISA(TYPED(tile))(const int rows, const int vectors, const SCALAR *const *a, cons
     for (ptrdiff_t l = 0; l < steps; l++) {
         const VECTOR *row = (const VECTOR *)(b + b_at[l]);
         const ptrdiff_t at = a_at[l];
-        /* A packed panel streams from the second-level cache; elsewhere this costs nothing. */
-#pragma GCC unroll 4
-        for (int j = 0; j < vectors; j++)
-            __builtin_prefetch(row + 8 * vectors + j);
 #pragma GCC unroll 16
         for (int i = 0; i < rows; i++) {
             const SCALAR factor = a[i][at];
