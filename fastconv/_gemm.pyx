@@ -107,11 +107,11 @@ cdef void choose_packing(Product* p) noexcept nogil:
 
     Cycles for one step of a tile's pixels: with 8 rows of A a tile computes 12. In a slab, so many
     of them are lost as there are gaps between the rows, and about an eighth more, as its vectors
-    lie across cache lines. Packing copies run after run, each 6.
+    lie across cache lines. Packing copies run after run, each 3.
     """
     cdef double computes = 1.5 * p.rows, columns = p.columns
     cdef Py_ssize_t gap = p.windows.column.reach
-    p.packs_b = computes * (gap / columns + 0.125) > 6 * (p.width / columns + 1)
+    p.packs_b = computes * (gap / columns + 0.125) > 3 * (p.width / columns + 1)
     if p.windows.in_place:
         # Without gaps, packing is the only copy. With them, a slab must first be made.
         p.packs_b = p.packs_b or gap == 0

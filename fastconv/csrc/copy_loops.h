@@ -46,18 +46,25 @@ static void ISA(TYPED(pack_columns))(const SCALAR *source, const ptrdiff_t *at, 
                                      const fastconv_run *runs, ptrdiff_t n_runs, int overrun,
                                      ptrdiff_t width, SCALAR *panels)
 {
+    ptrdiff_t longest = 0;
+
+    for (ptrdiff_t i = 0; i < n_runs; i++)
+        longest = runs[i].count > longest ? runs[i].count : longest;
     for (ptrdiff_t l = 0; l < steps; l++, panels += width) {
         const SCALAR *row = source + at[l];
-        for (ptrdiff_t i = 0; i < n_runs; i++) {
-            const SCALAR *from = row + runs[i].at;
-            SCALAR *to = panels + runs[i].first;
-            ptrdiff_t count = runs[i].count;
-            if (overrun)
-                for (; count > 0; count -= LANES, from += LANES, to += LANES)
-                    *(VECTOR *)to = *(const VECTOR *)from;
-            else
-                ISA(TYPED(copy))(from, 1, count, to);
-        }
+        if (!overrun)
+            for (ptrdiff_t i = 0; i < n_runs; i++)
+                ISA(TYPED(copy))(row + runs[i].at, 1, runs[i].count, panels + runs[i].first);
+        else if (longest <= LANES)
+            /* One vector for each run: the rows of small maps. */
+#pragma GCC unroll 4
+            for (ptrdiff_t i = 0; i < n_runs; i++)
+                *(VECTOR *)(panels + runs[i].first) = *(const VECTOR *)(row + runs[i].at);
+        else
+            for (ptrdiff_t i = 0; i < n_runs; i++)
+                for (ptrdiff_t j = 0; j < runs[i].count; j += LANES)
+                    *(VECTOR *)(panels + runs[i].first + j) =
+                        *(const VECTOR *)(row + runs[i].at + j);
     }
 }
 
