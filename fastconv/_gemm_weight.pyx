@@ -79,7 +79,7 @@ cdef Correlation make_correlation(const Py_ssize_t* x, const Py_ssize_t* x_strid
                                   tuple dilation, int threads):
     """Return the plan for arrays of these shapes and strides."""
     cdef Correlation p
-    cdef Py_ssize_t i, total, size, planes, most = MAX_VECTORS
+    cdef Py_ssize_t i, total, size, planes, last, most = MAX_VECTORS
     p.windows = make_windows(x, x_strides, dw + 3, dy + 3, itemsize, stride, before, dilation)
     p.groups, p.outputs, p.steps = dw[0], dw[1], dw[2] * p.windows.taps
     for i in range(6):
@@ -106,8 +106,9 @@ cdef Correlation make_correlation(const Py_ssize_t* x, const Py_ssize_t* x_strid
     if <double>planes * itemsize * (2.0 + p.windows.row.reach) * (
             p.columns + <double>p.windows.column.reach) > 1e15:
         raise MemoryError("the padded input of a few outputs does not fit in memory")
-    p.slab = make_slab(&p.windows, min(ceil_div(p.pixels, p.columns) + 1, p.windows.lines),
-                       p.columns)
+    # The last column block may be narrower: there, the pixels of a unit lie in more lines.
+    last = p.windows.column.out - (p.column_blocks - 1) * p.columns
+    p.slab = make_slab(&p.windows, min(ceil_div(p.pixels, last) + 1, p.windows.lines), p.columns)
     if p.dots:
         p.slab.plane += p.lanes
     p.channels = p.windows.channels

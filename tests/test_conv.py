@@ -270,6 +270,19 @@ def test_gradients_are_the_numerical_ones(case, algorithm):
     assert_gradient(lambda bias: conv(x, weight, bias), dbias, bias, residual, linear=True)
 
 
+@pytest.mark.parametrize("outputs", [2, 9])
+def test_a_narrow_last_block_of_columns(outputs):
+    # 43861 columns of float64 are 171 blocks of 256 and one of 85: in it, a unit of the weight
+    # gradient meets three rows, where the slab once had room for two.
+    x = np.resize(np.arange(-3.0, 4.0), (3, 2, 1, 43863))
+    residual = np.resize(np.arange(-2.0, 3.0), (3, outputs, 1, 43861))
+    fast, slow = (
+        F.conv2d_weight(x, (outputs, 2, 1, 3), residual, algorithm=algorithm)
+        for algorithm in ("gemm", "direct")
+    )
+    assert_exact(fast, slow)
+
+
 @pytest.mark.parametrize("case", [PLAIN, Conv(2, 3, 17, 33, 7, 3, 3, 2, 1)], ids=str)
 def test_backward_gives_the_bits_of_the_single_functions(case):
     arrays = floats(case, np.float32)
