@@ -118,13 +118,23 @@ cdef void choose_packing(Product* p) noexcept nogil:
         p.windows.in_place = p.packs_b
 
 
+cdef Py_ssize_t fit_columns(const Product* p, Py_ssize_t itemsize,
+                            Py_ssize_t channels) noexcept nogil:
+    """Return how many columns to take at once, so that a slab of one line is small enough."""
+    cdef Py_ssize_t bytes_column = (slab_planes(&p.windows) * itemsize * channels
+                                    * (1 + p.windows.row.reach))
+    cdef Py_ssize_t columns = max(SLAB_BYTES // bytes_column - p.windows.column.reach, 2 * p.width)
+    columns = min(columns, p.windows.column.out)
+    return ceil_div(p.windows.column.out, ceil_div(p.windows.column.out, columns))
+
+
 cdef int size_blocks(Product* p, Py_ssize_t itemsize, int threads) noexcept nogil:
     """Choose the blocks of channels and pixels, and the tasks.
 
     Returns -1 where the slab of one row of the output would not fit in memory at all.
     """
     cdef Py_ssize_t planes = slab_planes(&p.windows), out = p.windows.column.out
-    cdef Py_ssize_t line_bytes, pixels, total, blocks, units, parts, best_blocks, best_parts
+    cdef Py_ssize_t pixels, total, blocks, units, parts, best_blocks, best_parts
     cdef Py_ssize_t vectors, lines
     cdef double cost, best
     p.channels = max(ROW_BYTES // itemsize // p.windows.taps, 1)
@@ -136,13 +146,13 @@ cdef int size_blocks(Product* p, Py_ssize_t itemsize, int threads) noexcept nogi
     p.columns = out
     choose_packing(p)
     if not p.windows.in_place:
-        line_bytes = planes * itemsize * (1 + p.windows.row.reach)
-        p.columns = max(SLAB_BYTES // (line_bytes * p.channels) - p.windows.column.reach,
-                        2 * p.width)
-        p.columns = min(p.columns, out)
-        p.columns = ceil_div(out, ceil_div(out, p.columns))
+        # The slab that is packed may hold a single channel; panels take whole rows.
+        if p.packs_b:
+            p.columns = fit_columns(p, itemsize, 1)
+            p.packs_b = p.columns == out
+        if not p.packs_b:
+            p.columns = fit_columns(p, itemsize, p.channels)
     p.column_blocks = ceil_div(out, p.columns)
-    p.packs_b = p.packs_b and (p.windows.in_place or p.columns == out)
     # Pixels of a block: what the second-level cache holds.
     if p.packs_b:
         pixels = BLOCK_BYTES // (p.channels * p.windows.taps * itemsize * p.width) * p.width
