@@ -360,10 +360,11 @@ def correlate(const floating[:, :, :, :, :, :] x, const floating[:, :, :, :, :, 
     if dry:
         free_plan(&plan)
         return bytes_taken
-    workspace = <floating*>take(bytes_taken)
-    if workspace is NULL:
+    try:
+        workspace = <floating*>take(bytes_taken)
+    except MemoryError:
         free_plan(&plan)
-        raise MemoryError(f"no room for {bytes_taken} bytes of workspace")
+        raise
     with nogil, parallel(num_threads=threads):
         saved = flush_denormals()
         for i in prange(tasks, schedule="dynamic"):
@@ -512,10 +513,11 @@ def correlate_weight(const floating[:, :, :, :, :, :] x, const floating[:, :, :,
     if dry:
         free_plan(&plan)
         return bytes_taken
-    workspace = <floating*>take(bytes_taken)
-    if workspace is NULL:
+    try:
+        workspace = <floating*>take(bytes_taken)
+    except MemoryError:
         free_plan(&plan)
-        raise MemoryError(f"no room for {bytes_taken} bytes of workspace")
+        raise
     partial = workspace + threads * size
     with nogil, parallel(num_threads=threads):
         saved = flush_denormals()

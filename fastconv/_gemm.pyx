@@ -16,8 +16,8 @@ rapidly instantiating BLAS functionality", 2015), from the outside:
 
 B is never there as a whole (implicit GEMM). A block of it is one of two things:
 
-    a slab (_slab.pyx): a tap is a shift,       packed panels: a row for each step, of MAX_WIDTH
-    pixels lie as in the rows of the input,     numbers, side by side only pixels that count
+    a slab (_slab.pyx): a tap is a shift,       packed panels: a row for each step, of a tile's
+    pixels lie as in the rows of the input,     width, side by side only pixels that count
     the gap between rows is computed and
     dropped                                      <- pixels ->   <- pixels ->
                                              ^  | panel 0   |  | panel 1   |
@@ -43,13 +43,9 @@ from fastconv._slab cimport (
     Cursor, Run, Slab, Windows, add_run, ceil_div, fill_shifts, fill_slab, first_line, line_up,
     make_slab, make_windows, next_line, pack_columns, pack_rows, slab_planes)
 from fastconv._threads cimport flush_denormals, restore_denormals, threads_for
-from fastconv._tile cimport MAX_ROWS, lanes, max_rows, run_tile
+from fastconv._tile cimport MAX_ROWS, VECTORS, lanes, max_rows, run_tile
 from fastconv._workspace cimport give, take
 
-# Vectors of a tile's row. Three of them and eight rows reach the peak on every instruction set
-# with 32 registers, and so do four rows with 16.
-cdef enum:
-    VECTORS = 3
 # Bytes of a row of A in one block of channels: with eight of them in the first-level cache, the
 # longest sums for which B still streams past.
 cdef Py_ssize_t ROW_BYTES = 2304
@@ -187,7 +183,7 @@ cdef int size_blocks(Product* p, Py_ssize_t itemsize, int threads) noexcept nogi
     return 0
 
 
-cdef void size_workspace(Product* p, Py_ssize_t itemsize, int threads) noexcept nogil:
+cdef void size_workspace(Product* p, Py_ssize_t itemsize) noexcept nogil:
     """Lay out the workspace: fill in its offsets."""
     cdef Py_ssize_t lines = min(ceil_div(p.pixels, p.columns) + 1, p.windows.lines)
     cdef Py_ssize_t planes = slab_planes(&p.windows), kc = p.channels * p.windows.taps
@@ -420,7 +416,7 @@ cdef Product make_product(const Py_ssize_t* x, const Py_ssize_t* x_strides, cons
         neighbour *= w[i]
     if size_blocks(&p, itemsize, threads) < 0:
         raise MemoryError("the padded input of a few outputs does not fit in memory")
-    size_workspace(&p, itemsize, threads)
+    size_workspace(&p, itemsize)
     return p
 
 
@@ -454,8 +450,6 @@ def correlate(const floating[:, :, :, :, :, :] x, const floating[:, :, :, :, :, 
     if dry:
         return size
     shared = <char*>take(size)
-    if shared is NULL:
-        raise MemoryError(f"no room for {size} bytes of workspace")
     fill_shifts(&p.windows, &p.slab, p.channels, <Py_ssize_t*>(shared + p.shifts_at))
     fill_a_steps(&p, p.packs_a, <Py_ssize_t*>(shared + p.a_at_at))
     if p.packs_a:

@@ -34,7 +34,8 @@ from fastconv._slab cimport (
     line_up, make_slab, make_windows, next_line, slab_planes, transpose)
 from fastconv._threads cimport flush_denormals, restore_denormals, threads_for
 from fastconv._tile cimport (
-    DOT_COLUMNS, DOT_ROWS, MAX_ROWS, MAX_VECTORS, dot_rows, lanes, max_rows, run_dots, run_tile)
+    DOT_COLUMNS, DOT_ROWS, MAX_ROWS, MAX_VECTORS, dot_rows, lanes, max_rows, output_vectors,
+    run_dots, run_tile)
 from fastconv._workspace cimport give, take
 
 # Bytes of one step's pixels in a unit: the rows of A in a tile stay in the first-level cache, and
@@ -72,6 +73,11 @@ cdef struct Correlation:
     size_t slab_at, panel_at, rows_at, positions_at, runs_at, dots_at, thread_bytes
 
 
+cdef struct Unit:
+    Py_ssize_t columns                  # of its column block
+    Py_ssize_t pixel, end               # in the column block
+
+
 cdef Correlation make_correlation(const Py_ssize_t* x, const Py_ssize_t* x_strides,
                                   const Py_ssize_t* dy, const Py_ssize_t* dy_strides,
                                   const Py_ssize_t* dw, const Py_ssize_t* dw_strides,
@@ -79,7 +85,7 @@ cdef Correlation make_correlation(const Py_ssize_t* x, const Py_ssize_t* x_strid
                                   tuple dilation, int threads):
     """Return the plan for arrays of these shapes and strides."""
     cdef Correlation p
-    cdef Py_ssize_t i, total, size, planes, last, most = MAX_VECTORS
+    cdef Py_ssize_t i, total, size, planes, last
     p.windows = make_windows(x, x_strides, dw + 3, dy + 3, itemsize, stride, before, dilation)
     p.groups, p.outputs, p.steps = dw[0], dw[1], dw[2] * p.windows.taps
     for i in range(6):
@@ -90,10 +96,7 @@ cdef Correlation make_correlation(const Py_ssize_t* x, const Py_ssize_t* x_strid
     p.dot_steps = ceil_div(p.steps, DOT_COLUMNS) * DOT_COLUMNS
     p.windows.in_place = p.windows.in_place and not p.dots
     p.vectors = ceil_div(p.outputs, p.lanes)
-    # The widest tile of a square shape: four vectors where there are registers for six rows.
-    if max_rows(itemsize, MAX_VECTORS) < 4:
-        most = MAX_VECTORS - 1
-    p.panels = ceil_div(p.vectors, most)
+    p.panels = ceil_div(p.vectors, output_vectors(itemsize))
     planes = slab_planes(&p.windows)
     p.columns = min(p.windows.column.out, max(UNIT_BYTES // itemsize, 1))
     p.columns = ceil_div(p.windows.column.out, ceil_div(p.windows.column.out, p.columns))
@@ -190,16 +193,27 @@ cdef void pack_residual(const floating* dy, const Correlation* p, const Run* run
             transpose(<const floating*>rows, BLOCK, outputs, count, to + j * width, width)
 
 
-cdef Py_ssize_t list_pixels(const Correlation* p, const Slab* slab, Py_ssize_t columns,
-                            Py_ssize_t pixel, Py_ssize_t end, Py_ssize_t* positions,
-                            Run* runs) noexcept nogil:
+cdef Unit find_unit(const Correlation* p, Py_ssize_t number, Slab* slab) noexcept nogil:
+    """Return the unit of this number, and move the slab to it."""
+    cdef Unit unit
+    slab.column = number // p.blocks * p.columns
+    unit.columns = min(p.columns, p.windows.column.out - slab.column)
+    # The last column block is narrower: it has fewer pixels.
+    unit.pixel = min(number % p.blocks * p.pixels, p.windows.lines * unit.columns)
+    unit.end = min(unit.pixel + p.pixels, p.windows.lines * unit.columns)
+    slab.line = unit.pixel // unit.columns
+    slab.lines = ceil_div(unit.end, unit.columns) - slab.line
+    return unit
+
+
+cdef Py_ssize_t list_pixels(const Correlation* p, const Slab* slab, const Unit* unit,
+                            Py_ssize_t* positions, Run* runs) noexcept nogil:
     """Write the position of each pixel, and the runs of the residual; return their number."""
-    cdef Py_ssize_t line = pixel // columns, column = pixel - line * columns
-    cdef Py_ssize_t count = 0, n_runs = 0, number, i
-    cdef Cursor cursor = first_line(&p.windows, slab, p.b_strides, line)
-    end -= pixel
+    cdef Py_ssize_t column = unit.pixel - slab.line * unit.columns
+    cdef Py_ssize_t count = 0, n_runs = 0, number, i, end = unit.end - unit.pixel
+    cdef Cursor cursor = first_line(&p.windows, slab, p.b_strides, slab.line)
     while count < end:
-        number = min(columns - column, end - count)
+        number = min(unit.columns - column, end - count)
         n_runs = add_run(runs, n_runs, count, number, cursor.out + column * p.b_strides[5],
                          p.b_strides[5])
         for i in range(number):
@@ -219,10 +233,11 @@ cdef void dot_chunk(const floating* x, const floating* dy, const Correlation* p,
     cdef floating* dots = <floating*>(own + p.dots_at)
     cdef Py_ssize_t size = dot_pixels(p), height = dot_rows(sizeof(floating))
     cdef Py_ssize_t panels = ceil_div(p.outputs, height)
-    cdef Py_ssize_t unit, columns, column, pixel, end, number, at, i, j, k, row, rows, step
+    cdef Py_ssize_t number, columns, column, pixel, end, count, at, i, j, k, row, rows, step
     cdef const floating* a[DOT_ROWS]
     cdef const floating* b[DOT_COLUMNS]
     cdef Slab slab = p.slab
+    cdef Unit unit
     cdef Cursor cursor
     cdef floating total
 
@@ -231,29 +246,24 @@ cdef void dot_chunk(const floating* x, const floating* dy, const Correlation* p,
     # stands there may be old, but must be a number.
     memset(slab_data, 0, p.windows.channels * slab_planes(&p.windows) * p.slab.plane
            * sizeof(floating))
-    for unit in range(chunk * p.units // p.chunks, (chunk + 1) * p.units // p.chunks):
-        slab.column = unit // p.blocks * p.columns
-        columns = min(p.columns, p.windows.column.out - slab.column)
-        # The last column block is narrower: it has fewer pixels.
-        pixel = min(unit % p.blocks * p.pixels, p.windows.lines * columns)
-        end = min(pixel + p.pixels, p.windows.lines * columns)
+    for number in range(chunk * p.units // p.chunks, (chunk + 1) * p.units // p.chunks):
+        unit = find_unit(p, number, &slab)
+        columns, pixel, end = unit.columns, unit.pixel, unit.end
         if pixel == end:
             continue
-        slab.line = pixel // columns
-        slab.lines = ceil_div(end, columns) - slab.line
         fill_slab(x, &p.windows, &slab, 0, p.windows.channels, slab_data)
         memset(residual, 0, p.outputs * size * sizeof(floating))
         cursor = first_line(&p.windows, &slab, p.b_strides, slab.line)
         column = pixel - slab.line * columns
         at = 0
         while pixel < end:
-            number = min(columns - column, end - pixel)
+            count = min(columns - column, end - pixel)
             at = cursor.at + column
             for k in range(p.outputs):
                 copy_row(dy + k * p.b_strides[2] + cursor.out + column * p.b_strides[5],
-                         p.b_strides[5], number, residual + k * size + at)
-            at += number
-            pixel += number
+                         p.b_strides[5], count, residual + k * size + at)
+            at += count
+            pixel += count
             column = 0
             next_line(&p.windows, &slab, p.b_strides, &cursor)
         for step from 0 <= step < p.steps by DOT_COLUMNS:
@@ -288,13 +298,14 @@ cdef void add_up_chunk(const floating* x, const floating* dy, floating* dw, cons
     cdef floating* rows_data = <floating*>(own + p.rows_at)
     cdef Py_ssize_t* positions = <Py_ssize_t*>(own + p.positions_at)
     cdef Run* runs = <Run*>(own + p.runs_at)
-    cdef Py_ssize_t unit, columns, pixel, end, n_runs, c, channels, steps, panel, panels
+    cdef Py_ssize_t number, n_runs, c, channels, steps, panel, panels
     cdef Py_ssize_t vectors, output, outputs, height, i, j, row, rows
     cdef Py_ssize_t first = chunk * p.units // p.chunks, c_row = p.width
     cdef const floating* a[MAX_ROWS]
     cdef const floating* source
     cdef floating* sums
     cdef Slab slab = p.slab
+    cdef Unit unit
     cdef Run whole
 
     whole.first, whole.at, whole.step = 0, 0, 1
@@ -308,15 +319,9 @@ cdef void add_up_chunk(const floating* x, const floating* dy, floating* dw, cons
     if p.dots:
         dot_chunk(x, dy, p, g, chunk, shifts, own, sums)
         return
-    for unit in range(first, (chunk + 1) * p.units // p.chunks):
-        slab.column = unit // p.blocks * p.columns
-        columns = min(p.columns, p.windows.column.out - slab.column)
-        # The last column block is narrower: it has fewer pixels.
-        pixel = min(unit % p.blocks * p.pixels, p.windows.lines * columns)
-        end = min(pixel + p.pixels, p.windows.lines * columns)
-        slab.line = pixel // columns
-        slab.lines = ceil_div(end, columns) - slab.line
-        n_runs = list_pixels(p, &slab, columns, pixel, end, positions, runs)
+    for number in range(first, (chunk + 1) * p.units // p.chunks):
+        unit = find_unit(p, number, &slab)
+        n_runs = list_pixels(p, &slab, &unit, positions, runs)
         for c from 0 <= c < p.windows.channels by p.channels:
             channels = min(p.channels, p.windows.channels - c)
             steps = channels * p.windows.taps
@@ -339,9 +344,9 @@ cdef void add_up_chunk(const floating* x, const floating* dy, floating* dw, cons
                     rows = (i + 1) * steps // panels - row
                     for j in range(rows):
                         a[j] = source + shifts[row + j]
-                    run_tile(rows, vectors, a, positions, packed, b_at, end - pixel,
+                    run_tile(rows, vectors, a, positions, packed, b_at, unit.end - unit.pixel,
                              sums + (c * p.windows.taps + row) * c_row + output, c_row, &whole, 1,
-                             <const floating*>NULL, unit > first)
+                             <const floating*>NULL, number > first)
 
 
 cdef void add_chunks(const floating* partial, const Correlation* p, floating* dw, Py_ssize_t task,
@@ -433,8 +438,6 @@ def correlate_weight(const floating[:, :, :, :, :, :] x, const floating[:, :, :,
     if dry:
         return size
     shared = <char*>take(size)
-    if shared is NULL:
-        raise MemoryError(f"no room for {size} bytes of workspace")
     fill_shifts(&p.windows, &p.slab, p.channels, <Py_ssize_t*>(shared + p.shifts_at))
     for v in range(MAX_VECTORS):
         for i in range(p.pixels):

@@ -72,6 +72,14 @@ cdef Py_ssize_t max_rows(Py_ssize_t itemsize, Py_ssize_t vectors) noexcept nogil
     return tiles_double.max_rows[vectors - 1]
 
 
+cdef Py_ssize_t output_vectors(Py_ssize_t itemsize) noexcept nogil:
+    """Return the most vectors of a tile's row where they are output channels.
+
+    The tile should be nearly square: the widest needs registers for as many rows as vectors.
+    """
+    return MAX_VECTORS if max_rows(itemsize, MAX_VECTORS) >= MAX_VECTORS else MAX_VECTORS - 1
+
+
 cdef void run_tile(Py_ssize_t rows, Py_ssize_t vectors, const floating** a,
                    const Py_ssize_t* a_at, const floating* b, const Py_ssize_t* b_at,
                    Py_ssize_t steps, floating* c, Py_ssize_t c_row, const Run* runs,
@@ -108,7 +116,7 @@ cdef void run_dots(Py_ssize_t rows, const floating** a, const floating** b, Py_s
 
 def tile_shape(Py_ssize_t itemsize, bint weight_gradient):
     """Return the rows and columns of the engine's tile for numbers of this size."""
-    vectors = 4 if weight_gradient and max_rows(itemsize, MAX_VECTORS) >= 4 else 3
+    vectors = output_vectors(itemsize) if weight_gradient else VECTORS
     return max_rows(itemsize, vectors), vectors * lanes(itemsize)
 
 
@@ -118,8 +126,8 @@ def run_peak(floating one, Py_ssize_t steps, Py_ssize_t repeats, int threads):
     All operands hold the number `one`, which also fixes the type. The benchmarks time it: no
     convolution of this type can be faster. Returns the floating-point operations done.
     """
-    cdef Py_ssize_t vectors = 3, rows = max_rows(sizeof(floating), 3)
-    cdef Py_ssize_t width = vectors * lanes(sizeof(floating)), i, _
+    cdef Py_ssize_t rows = max_rows(sizeof(floating), VECTORS)
+    cdef Py_ssize_t width = VECTORS * lanes(sizeof(floating)), i, _
     cdef unsigned long saved
     cdef Run run
     cdef const floating* a[MAX_ROWS]
@@ -143,7 +151,7 @@ def run_peak(floating one, Py_ssize_t steps, Py_ssize_t repeats, int threads):
         saved = flush_denormals()
         for i in prange(threads, schedule="static"):
             for _ in range(repeats):
-                run_tile(rows, vectors, a, at, data + rows * steps, at + steps, steps,
+                run_tile(rows, VECTORS, a, at, data + rows * steps, at + steps, steps,
                          sums + i * rows * width, width, &run, 1, <const floating*>NULL, False)
         restore_denormals(saved)
     free(at)

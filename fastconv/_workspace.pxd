@@ -1,4 +1,4 @@
 # Memory for one call of a kernel; whoever takes a block gives it back.
 
-cdef void* take(size_t size) noexcept nogil
+cdef void* take(size_t size) except NULL
 cdef void give(void* block) noexcept nogil

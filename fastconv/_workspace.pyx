@@ -8,9 +8,12 @@ cdef extern from "csrc/workspace.h" nogil:
     size_t fastconv_release() noexcept
 
 
-cdef void* take(size_t size) noexcept nogil:
-    """Return a block of at least `size` bytes, or NULL."""
-    return fastconv_take(size)
+cdef void* take(size_t size) except NULL:
+    """Return a block of at least `size` bytes, or raise MemoryError."""
+    cdef void* block = fastconv_take(size)
+    if block is NULL:
+        raise MemoryError(f"no room for {size} bytes of workspace")
+    return block
 
 
 cdef void give(void* block) noexcept nogil:

@@ -53,12 +53,12 @@ typedef struct {
 #define FASTCONV_EACH "depthwise_rows.h"
 #include "regions.h"
 
-#define FASTCONV_ROW(isa)                                                                        \
+#define FASTCONV_ROW(isa, _)                                                                     \
     {fastconv_##isa##_vector_bytes_f, fastconv_##isa##_correlate_f, fastconv_##isa##_accumulate_f, \
      fastconv_##isa##_copy_f,       fastconv_##isa##_split_f,     fastconv_##isa##_merge_f,      \
      fastconv_##isa##_correlate_d,  fastconv_##isa##_accumulate_d, fastconv_##isa##_copy_d,      \
      fastconv_##isa##_split_d,      fastconv_##isa##_merge_d},
-static const fastconv_depthwise_row fastconv_depthwise[] = {FASTCONV_EACH_ISA(FASTCONV_ROW)};
+static const fastconv_depthwise_row fastconv_depthwise[] = {FASTCONV_EACH_ISA(FASTCONV_ROW, _)};
 #undef FASTCONV_ROW
 
 #endif

@@ -27,7 +27,7 @@ typedef struct {
 #define FASTCONV_EACH "elementwise_loops.h"
 #include "regions.h"
 
-#define FASTCONV_ROW(isa)                                                                          \
+#define FASTCONV_ROW(isa, _)                                                                       \
     {fastconv_##isa##_relu_f,          fastconv_##isa##_tanh_f,                                    \
      fastconv_##isa##_sigmoid_f,       fastconv_##isa##_relu_backward_f,                           \
      fastconv_##isa##_tanh_backward_f, fastconv_##isa##_sigmoid_backward_f,                        \
@@ -35,7 +35,7 @@ typedef struct {
      fastconv_##isa##_tanh_d,          fastconv_##isa##_sigmoid_d,                                 \
      fastconv_##isa##_relu_backward_d, fastconv_##isa##_tanh_backward_d,                           \
      fastconv_##isa##_sigmoid_backward_d, fastconv_##isa##_exp_below_d},
-static const fastconv_elementwise_row fastconv_elementwise[] = {FASTCONV_EACH_ISA(FASTCONV_ROW)};
+static const fastconv_elementwise_row fastconv_elementwise[] = {FASTCONV_EACH_ISA(FASTCONV_ROW, _)};
 #undef FASTCONV_ROW
 
 #endif

@@ -1,9 +1,8 @@
 /* The instruction sets: all of the dispatch.
  *
  * One row of the table for each, best first. A family of kernels is written once, in a file that
- * regions.h includes for every row; FASTCONV_TABLE and FASTCONV_EACH_ISA list what the file made
- * for each row, in this order. A new instruction set is a region in regions.h, a row here and a
- * name in those two. */
+ * regions.h includes for every row; FASTCONV_TABLE collects what the file made. A new instruction
+ * set is a region in regions.h, and here a name in FASTCONV_EACH_ISA and a test. */
 #ifndef FASTCONV_ISA_H
 #define FASTCONV_ISA_H
 
@@ -16,14 +15,15 @@
 #define FASTCONV_X86 1
 /* Before any region: inside one, the header would declare its intrinsics for that set alone. */
 #include <immintrin.h>
-#define FASTCONV_EACH_ISA(ROW) ROW(avx512) ROW(avx2) ROW(portable)
-#define FASTCONV_TABLE(name) \
-    {&fastconv_avx512_##name, &fastconv_avx2_##name, &fastconv_portable_##name}
+#define FASTCONV_EACH_ISA(ROW, name) ROW(avx512, name) ROW(avx2, name) ROW(portable, name)
 #else
 #define FASTCONV_X86 0
-#define FASTCONV_EACH_ISA(ROW) ROW(portable)
-#define FASTCONV_TABLE(name) {&fastconv_portable_##name}
+#define FASTCONV_EACH_ISA(ROW, name) ROW(portable, name)
 #endif
+
+/* The table of what a family calls `name`. */
+#define FASTCONV_ADDRESS(isa, name) &fastconv_##isa##_##name,
+#define FASTCONV_TABLE(name) {FASTCONV_EACH_ISA(FASTCONV_ADDRESS, name)}
 
 typedef struct {
     const char *name;
@@ -46,13 +46,9 @@ static inline int fastconv_avx512_runs(void)
 }
 #endif
 
+#define FASTCONV_ISA_ROW(isa, runs) {#isa, fastconv_##isa##_##runs},
 static const fastconv_isa fastconv_isas[] __attribute__((unused)) = {
-#if FASTCONV_X86
-    {"avx512", fastconv_avx512_runs},
-    {"avx2", fastconv_avx2_runs},
-#endif
-    {"portable", fastconv_portable_runs},
-};
+    FASTCONV_EACH_ISA(FASTCONV_ISA_ROW, runs)};
 
 enum { FASTCONV_ISAS = sizeof(fastconv_isas) / sizeof(fastconv_isas[0]) };
 

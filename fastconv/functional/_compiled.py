@@ -11,7 +11,7 @@ from functools import lru_cache
 from itertools import product
 from math import prod
 from types import EllipsisType
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from fastconv import _direct, _gemm, _gemm_weight
 from fastconv._check import C_TYPES, Array
@@ -77,55 +77,16 @@ def _slice(taps: Ints) -> slice:
     return slice(taps[0], end if end >= 0 else None, step)
 
 
-Call: TypeAlias = tuple[Array | tuple[int, ...] | None, ...]
+Axes: TypeAlias = tuple[Any, Any, Any]
+Call: TypeAlias = tuple[Any, ...]
 
 
-def _forward_call(
-    geometry: ConvGeometry, input: Array, weight: Array, bias: Array | None, output: Array
-) -> Call:
-    """Return what `correlate` is called with."""
+def _views(
+    geometry: ConvGeometry, input: Array, weight: Array, output: Array
+) -> tuple[Array, Array, Array]:
+    """View the arrays of a convolution as the kernels want them."""
     groups = geometry.groups
-    return (
-        split(input, groups),
-        split_weight(weight, groups),
-        None if bias is None else bias.reshape(groups, -1),
-        split(output, groups),
-        *moves(geometry),
-    )
-
-
-def _gradient_calls(
-    geometry: ConvGeometry, grad_output: Array, weight: Array, grad_input: Array
-) -> Iterator[Call]:
-    """Yield what `correlate` is called with, for each phase of the input."""
-    groups = geometry.groups
-    residual = split(grad_output, groups)
-    # The kernels' roles turn round: (G, C/G, K/G, T, R, S).
-    turned = split_weight(weight, groups).swapaxes(1, 2)
-    target = split(grad_input, groups)
-    for part in _parts(geometry)[0]:
-        yield (
-            residual,
-            turned[part.taps],
-            None,
-            target[part.positions],
-            (1, 1, 1),
-            part.before,
-            part.dilation,
-        )
-
-
-def _weight_call(
-    geometry: ConvGeometry, input: Array, grad_output: Array, grad_weight: Array
-) -> Call:
-    """Return what `correlate_weight` is called with."""
-    groups = geometry.groups
-    return (
-        split(input, groups),
-        split(grad_output, groups),
-        split_weight(grad_weight, groups),
-        *moves(geometry),
-    )
+    return split(input, groups), split_weight(weight, groups), split(output, groups)
 
 
 class Compiled:
@@ -136,42 +97,71 @@ class Compiled:
         self._correlate = {dtype: correlate[name] for dtype, name in C_TYPES.items()}
         self._correlate_weight = {dtype: correlate_weight[name] for dtype, name in C_TYPES.items()}
 
+    def axes(self, geometry: ConvGeometry) -> Axes:
+        """Return what the kernels are told of the axes: stride, padding before, and dilation."""
+        return moves(geometry)
+
+    def covers(self, geometry: ConvGeometry) -> bool:
+        """Tell whether the calls of the input gradient write all of it."""
+        return _parts(geometry)[1]
+
+    def gradient_calls(
+        self, geometry: ConvGeometry, residual: Array, turned: Array, target: Array
+    ) -> Iterator[Call]:
+        """Yield what `correlate` is called with for the input gradient, phase by phase.
+
+        The kernels' roles turn round: `turned` is (G, C/G, K/G, T, R, S).
+        """
+        for part in _parts(geometry)[0]:
+            yield (
+                residual,
+                turned[part.taps],
+                None,
+                target[part.positions],
+                (1, 1, 1),
+                part.before,
+                part.dilation,
+            )
+
     def forward(
         self, geometry: ConvGeometry, input: Array, weight: Array, bias: Array | None, output: Array
     ) -> None:
         """Write the convolution into `output`."""
-        self._correlate[input.dtype](*_forward_call(geometry, input, weight, bias, output))
+        maps, kernels, results = _views(geometry, input, weight, output)
+        shift = None if bias is None else bias.reshape(geometry.groups, -1)
+        self._correlate[input.dtype](maps, kernels, shift, results, *self.axes(geometry))
 
     def input_gradient(
         self, geometry: ConvGeometry, grad_output: Array, weight: Array, grad_input: Array
     ) -> None:
         """Write the gradient with respect to the input into `grad_input`."""
+        maps, kernels, results = _views(geometry, grad_input, weight, grad_output)
+        if not self.covers(geometry):
+            maps[...] = 0
         correlate = self._correlate[grad_output.dtype]
-        if not _parts(geometry)[1]:
-            grad_input[...] = 0
-        for call in _gradient_calls(geometry, grad_output, weight, grad_input):
+        for call in self.gradient_calls(geometry, results, kernels.swapaxes(1, 2), maps):
             correlate(*call)
 
     def weight_gradient(
         self, geometry: ConvGeometry, input: Array, grad_output: Array, grad_weight: Array
     ) -> None:
         """Write the gradient with respect to the weights into `grad_weight`."""
-        self._correlate_weight[input.dtype](
-            *_weight_call(geometry, input, grad_output, grad_weight)
-        )
+        maps, kernels, results = _views(geometry, input, grad_weight, grad_output)
+        self._correlate_weight[input.dtype](maps, results, kernels, *self.axes(geometry))
 
     def workspace(
         self, operation: str, geometry: ConvGeometry, input: Array, weight: Array, output: Array
     ) -> int:
         """Return the bytes of workspace that an operation takes, for arrays of this layout."""
-        if operation == "conv2d_weight":
-            dry = self._correlate_weight[input.dtype]
-            return dry(*_weight_call(geometry, input, output, weight), dry=True)
-        dry = self._correlate[input.dtype]
+        maps, kernels, results = _views(geometry, input, weight, output)
+        correlate = self._correlate[input.dtype]
         if operation == "conv2d":
-            return dry(*_forward_call(geometry, input, weight, None, output), dry=True)
-        calls = _gradient_calls(geometry, output, weight, input)
-        return max((dry(*call, dry=True) for call in calls), default=0)
+            return correlate(maps, kernels, None, results, *self.axes(geometry), dry=True)
+        if operation == "conv2d_weight":
+            correlate = self._correlate_weight[input.dtype]
+            return correlate(maps, results, kernels, *self.axes(geometry), dry=True)
+        calls = self.gradient_calls(geometry, results, kernels.swapaxes(1, 2), maps)
+        return max((correlate(*call, dry=True) for call in calls), default=0)
 
     def multiply(self, weight: Array, columns: Array, bias: Array | None, output: Array) -> None:
         """Write the matrix product weight @ columns, plus a bias for each row, into `output`.

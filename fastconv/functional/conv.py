@@ -13,13 +13,14 @@ from fastconv import _check
 from fastconv._check import Array, PaddingLike, PerAxis
 from fastconv._geometry import Ints
 from fastconv._plan import Plan, plan_conv
-from fastconv.functional import _depthwise, _im2col
+from fastconv.functional import _im2col
 from fastconv.functional._compiled import Compiled, direct, gemm
+from fastconv.functional._depthwise import depthwise
 
 Gradients: TypeAlias = tuple[Array | None, Array | None, Array | None]
 
 MODULES: dict[str, Compiled | ModuleType] = {
-    "depthwise": _depthwise,
+    "depthwise": depthwise,
     "gemm": gemm,
     "direct": direct,
     "im2col": _im2col,
