@@ -33,7 +33,7 @@ sanitize: $(STAMP)
 	mkdir -p $(SANITIZE)
 	tar -cf - --exclude='*.so' --exclude=__pycache__ \
 	  setup.py pyproject.toml README.md LICENSE fastconv tests | tar -xf - -C $(SANITIZE)
-	cd $(SANITIZE) && CC=gcc CFLAGS="$(SANITIZERS) -fno-omit-frame-pointer -g" \
+	cd $(SANITIZE) && CC=gcc CFLAGS="$(SANITIZERS) -O1 -fno-omit-frame-pointer -g" \
 	  LDFLAGS="$(SANITIZERS)" $(abspath $(BIN))/python setup.py -q build_ext --inplace
 	cd $(SANITIZE) && for threads in 1 2; do \
 	  LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \

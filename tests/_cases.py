@@ -475,7 +475,7 @@ def run_python(code, *arguments, **environment):
         env={**variables, "PYTHONPATH": path, **environment},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=280,
     )
     assert done.returncode == 0, f"exit {done.returncode}: ...{done.stderr[-4000:]}"
     return done.stdout.strip()

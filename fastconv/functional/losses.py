@@ -307,7 +307,7 @@ def _classes(input: Array, target: NDArray[np.integer[Any]]) -> tuple[Array, NDA
         "target", target, input.shape[:axis] + input.shape[axis + 1 :], "input.shape without C"
     )
     count = input.shape[axis]
-    classes = target.astype(np.intp, copy=False)
+    classes = target.astype(np.intp, copy=not target.flags.aligned)
     # Seen as unsigned, a negative number is a huge one: one pass finds both.
     if classes.size and np.ascontiguousarray(classes).view(np.uintp).max() >= count:
         raise ValueError(
