@@ -83,7 +83,7 @@ def same_dtype(name: str, value: Array, other_name: str, other: Array) -> None:
     TypeError
         If the dtypes differ.
     """
-    if value.dtype != other.dtype:
+    if value.dtype is not other.dtype and value.dtype != other.dtype:
         raise TypeError(
             f"{name} must have the dtype of {other_name}, {other.dtype}, got {value.dtype}"
         )
@@ -162,12 +162,8 @@ def integers(name: str, value: object, axes: int, minimum: int) -> Ints:
         If there are too many or too few, or one is less than `minimum`.
     """
     # A tuple that is right already, as a layer hands it over in each step.
-    if type(value) is tuple and len(value) == axes:
-        for entry in value:
-            if type(entry) is not int or not minimum <= entry <= MAX_INT:
-                break
-        else:
-            return value
+    if type(value) is tuple and len(value) == axes and _are_lengths(value, minimum):
+        return value
     if isinstance(value, tuple | list):
         if len(value) not in (1, axes):
             raise ValueError(
@@ -215,6 +211,16 @@ def padding(name: str, value: object, axes: int, words: tuple[str, ...] = PADDIN
     return pairs if len(pairs) == axes else pairs * axes
 
 
+def _are_lengths(value: tuple[object, ...], minimum: int = 0) -> bool:
+    """Tell whether all entries are plain integers that an array's axis could have."""
+    for entry in value:
+        if type(entry) is not int:
+            return False
+        if not minimum <= entry <= MAX_INT:
+            return False
+    return True
+
+
 def _are_pairs(value: tuple[object, ...]) -> bool:
     """Tell whether a padding is right already, as a layer hands it over in each step."""
     for entry in value:
@@ -238,6 +244,9 @@ def size(name: str, value: object, axes: int) -> Ints:
     ValueError
         If it has the wrong length or a negative entry.
     """
+    # A shape that is right already, as an array has it.
+    if type(value) is tuple and axes + 1 <= len(value) <= axes + 2 and _are_lengths(value):
+        return value
     if not isinstance(value, tuple | list):
         raise TypeError(f"{name} must be a tuple of integers, got {_described(value)}")
     if len(value) not in (axes + 1, axes + 2):
@@ -334,11 +343,10 @@ def _writeable(out: object, shape: Ints, dtype: np.dtype[Any]) -> Array:
 
 def deliver(result: Array, out: object) -> Array:
     """Return `out` with the result in it, or the result where there is no `out`."""
-    if out is None:
+    if out is None or result is out:
         return result
     assert isinstance(out, np.ndarray)
-    if not np.may_share_memory(result, out):
-        out[...] = result
+    out[...] = result
     return out
 
 

@@ -164,7 +164,9 @@ def transposed_size(
     return tuple(sizes)
 
 
-@dataclass(frozen=True, slots=True)
+# Compared and hashed as an object: a plan keeps one for all its calls, and what is known of it is
+# found faster than ten fields could be compared.
+@dataclass(frozen=True, slots=True, eq=False)
 class ConvGeometry:
     """All the sizes of one convolution; `padding` holds (before, after) pairs."""
 

@@ -22,6 +22,7 @@ LEVELS = {
     "_threads": 0,
     "_isa": 0,
     "_memory": 0,
+    "_cache": 0,
     "_workspace": 1,
     "_depthwise_plan": 0,
     "_slab": 1,
@@ -31,6 +32,8 @@ LEVELS = {
     "_direct": 1,
     "_depthwise": 2,
     "_pooling": 1,
+    "_sums": 1,
+    "_halving": 1,
     "_activations": 1,
     "_losses": 1,
     "_optimizers": 1,
@@ -56,6 +59,7 @@ KERNELS = {
     "_threads",
     "_isa",
     "_memory",
+    "_cache",
     "_workspace",
     "_depthwise",
     "_depthwise_plan",
@@ -67,6 +71,8 @@ KERNELS = {
     "_gemm_weight",
     "_direct",
     "_pooling",
+    "_sums",
+    "_halving",
     "_activations",
 }
 

@@ -10,12 +10,17 @@ from fastconv import functional as F
 from fastconv import reference
 from tests._cases import (
     DTYPES,
+    ISAS,
     LAYOUTS,
     assert_exact,
     assert_gradient,
+    assert_guards_untouched,
+    guarded,
     integers,
+    isa_or_skip,
     layouts,
     normal,
+    run_tests_code,
     torch_or_skip,
 )
 
@@ -217,6 +222,54 @@ def test_memory_layouts(layout):
     assert_exact(F.max_pool2d_backward(residual, layouts(places)[layout], x.shape), gradient)
     gradient = F.avg_pool2d_backward(residual, x.shape, *OPTIONS)
     assert_exact(F.avg_pool2d_backward(layouts(residual)[layout], x.shape, *OPTIONS), gradient)
+
+
+# Even and odd, narrower than a vector, one tall map or not, strips of one row and of many.
+HALVED = ((2, 3, 28, 28), (3, 10, 10), (1, 2, 5, 7), (2, 1, 2, 2), (1, 1, 3, 4100), (4, 16, 10, 9))
+
+
+def check_halves():
+    """Whole windows of two by two have a kernel of their own; a divisor leads to the other."""
+    for shape in HALVED:
+        for dtype in DTYPES:
+            x = normal(shape, dtype)
+            output = F.avg_pool2d(x, 2)
+            assert_same_bits(output, F.avg_pool2d(x, 2, divisor_override=4))
+            gradient = F.avg_pool2d_backward(output, shape, 2)
+            general = F.avg_pool2d_backward(output, shape, 2, divisor_override=4)
+            assert_same_bits(gradient, general)
+            for threads in (2, 5):
+                fastconv.set_num_threads(threads)
+                assert_same_bits(F.avg_pool2d(x, 2), output)
+                assert_same_bits(F.avg_pool2d_backward(output, shape, 2), gradient)
+            for strange in layouts(x).values():
+                assert_same_bits(F.avg_pool2d(strange, 2), output)
+            for strange in layouts(output).values():
+                assert_same_bits(F.avg_pool2d_backward(strange, shape, 2), gradient)
+
+
+def assert_same_bits(actual, expected):
+    assert actual.dtype == expected.dtype
+    assert actual.shape == expected.shape
+    # The gradient of the general loops may have the other zero.
+    assert (actual + 0).tobytes() == (expected + 0).tobytes()
+
+
+@pytest.mark.parametrize("isa", ISAS)
+def test_halves_have_the_bits_of_the_general_loops(isa):
+    isa_or_skip(isa)
+    run_tests_code("test_pooling", "check_halves()", FASTCONV_ISA=isa)
+
+
+def test_halves_into_a_slice_of_channels():
+    x = normal((2, 3, 6, 8), np.float32)
+    whole = np.full((2, 5, 3, 4), 7, np.float32)
+    F.avg_pool2d(x, 2, out=whole[:, 1:4])
+    assert_exact(whole[:, 1:4].copy(), F.avg_pool2d(x, 2))
+    assert (whole[:, ::4] == 7).all()
+    inside, memory = guarded(x.shape, np.float32)
+    F.avg_pool2d_backward(whole[:, 1:4].copy(), x.shape, 2, out=inside)
+    assert_guards_untouched(inside, memory, "gradient")
 
 
 def test_broadcast_inputs():

@@ -31,18 +31,6 @@ def moves(geometry: ConvGeometry) -> tuple[Ints, Ints, Ints]:
     )
 
 
-def split(maps: Array, groups: int) -> Array:
-    """View (N, C, *spatial) as (N, G, C/G, D, H, W)."""
-    n, channels, *spatial = maps.shape
-    return maps.reshape(n, groups, channels // groups, *three_axes(tuple(spatial), 1))
-
-
-def split_weight(weight: Array, groups: int) -> Array:
-    """View (K, C/G, *kernel) as (G, K/G, C/G, T, R, S)."""
-    outputs, inputs, *kernel = weight.shape
-    return weight.reshape(groups, outputs // groups, inputs, *three_axes(tuple(kernel), 1))
-
-
 @dataclass(frozen=True, slots=True)
 class _Part:
     """A phase of the input on all axes: its positions, its taps, and their correlation."""
@@ -60,7 +48,7 @@ def _parts(geometry: ConvGeometry) -> tuple[tuple[_Part, ...], bool]:
     axes = list(map(input_gradient_phases, size, kernel, *moves(geometry)))
     parts = tuple(
         _Part(
-            (..., *(phase.positions for phase in phases)),
+            _index([phase.positions for phase in phases]),
             (..., *(_slice(phase.taps) for phase in phases)),
             tuple(phase.before for phase in phases),
             tuple(phase.dilation for phase in phases),
@@ -68,6 +56,11 @@ def _parts(geometry: ConvGeometry) -> tuple[tuple[_Part, ...], bool]:
         for phases in product(*axes)
     )
     return parts, prod(sum(phase.count for phase in phases) for phases in axes) == prod(size)
+
+
+def _index(positions: list[slice]) -> tuple[EllipsisType | slice, ...]:
+    """Return the index of these positions; all of them have the fastest."""
+    return (...,) if positions == [slice(0, None, 1)] * 3 else (..., *positions)
 
 
 def _slice(taps: Ints) -> slice:
@@ -81,12 +74,36 @@ Axes: TypeAlias = tuple[Any, Any, Any]
 Call: TypeAlias = tuple[Any, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Shapes:
+    """The shapes in which the kernels see the arrays."""
+
+    input: Ints  # (N, G, C/G, D, H, W)
+    weight: Ints  # (G, K/G, C/G, T, R, S)
+    output: Ints  # (N, G, K/G, OD, OH, OW)
+
+
+@lru_cache(maxsize=4096)
+def _shapes(geometry: ConvGeometry) -> _Shapes:
+    batch, groups = geometry.batch, geometry.groups
+    inputs, outputs = geometry.in_channels // groups, geometry.out_channels // groups
+    return _Shapes(
+        (batch, groups, inputs, *three_axes(geometry.in_size, 1)),
+        (groups, outputs, inputs, *three_axes(geometry.kernel, 1)),
+        (batch, groups, outputs, *three_axes(geometry.out_size, 1)),
+    )
+
+
 def _views(
     geometry: ConvGeometry, input: Array, weight: Array, output: Array
 ) -> tuple[Array, Array, Array]:
     """View the arrays of a convolution as the kernels want them."""
-    groups = geometry.groups
-    return split(input, groups), split_weight(weight, groups), split(output, groups)
+    shapes = _shapes(geometry)
+    return (
+        input.reshape(shapes.input),
+        weight.reshape(shapes.weight),
+        output.reshape(shapes.output),
+    )
 
 
 class Compiled:
@@ -168,7 +185,7 @@ class Compiled:
 
         It is a convolution with kernels of one tap, the columns being the pixels of one row.
         """
-        if not columns.size:
+        if not (weight.size and columns.size):
             # No sample: nothing to write, or (where samples are summed over) a sum of nothing.
             output[...] = 0
             return

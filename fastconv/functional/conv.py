@@ -4,14 +4,14 @@ The formulas are those of back-propagation in a convolutional layer (Y. LeCun et
 based learning applied to document recognition", 1998), written out in `fastconv.reference.conv`.
 """
 
+from dataclasses import dataclass
 from types import ModuleType
 from typing import TypeAlias
 
-import numpy as np
-
-from fastconv import _check
-from fastconv._check import Array, PaddingLike, PerAxis
-from fastconv._geometry import Ints
+from fastconv import _check, _sums
+from fastconv._cache import Cache
+from fastconv._check import C_TYPES, Array, PaddingLike, PerAxis
+from fastconv._geometry import ConvGeometry, Ints
 from fastconv._plan import Plan, plan_conv
 from fastconv.functional import _im2col
 from fastconv.functional._compiled import Compiled, direct, gemm
@@ -25,6 +25,8 @@ MODULES: dict[str, Compiled | ModuleType] = {
     "direct": direct,
     "im2col": _im2col,
 }
+
+_SUM_MAPS = {dtype: _sums.sum_maps[name] for dtype, name in C_TYPES.items()}
 
 
 def conv2d(
@@ -103,25 +105,19 @@ def conv2d(
     (1, 1, 2, 2)
     """
     input = _check.array("input", input)
-    weight = _weight("weight", weight)
+    weight = _weight(weight)
     _check.rank("input", input, 2)
     _check.same_dtype("weight", weight, "input", input)
-    batched = input.ndim == 4
-    maps = input if batched else input[None]
-    plan = plan_call(maps.shape, weight.shape, stride, padding, dilation, groups, algorithm)
-    geometry = plan.geometry
+    call = _prepared(input.shape, weight.shape, stride, padding, dilation, groups, algorithm)
     inputs = [input, weight]
     if bias is not None:
         bias = _check.array("bias", bias)
         _check.same_dtype("bias", bias, "input", input)
-        _check.same_shape("bias", bias, (geometry.out_channels,), "(weight.shape[0],)")
+        _check.same_shape("bias", bias, weight.shape[:1], "(weight.shape[0],)")
         inputs.append(bias)
-    shape = geometry.output_shape if batched else geometry.output_shape[1:]
-    result = _check.output(out, shape, input.dtype, *inputs)
+    result = _check.output(out, call.output_shape, input.dtype, *inputs)
     if result.size:
-        MODULES[plan.algorithm].forward(
-            geometry, maps, weight, bias, result if batched else result[None]
-        )
+        call.kernels.forward(call.geometry, _batch(input), weight, bias, _batch(result))
     return _check.deliver(result, out)
 
 
@@ -183,29 +179,12 @@ def conv2d_input(
              [0., 0., 0.]]]])
     """
     size = _check.size("input_size", input_size, 2)
-    weight = _weight("weight", weight)
+    weight = _weight(weight)
     grad_output = _check.array("grad_output", grad_output)
     _check.same_dtype("grad_output", grad_output, "weight", weight)
-    batched = len(size) == 4
-    plan = plan_call(
-        size if batched else (1, *size),
-        weight.shape,
-        stride,
-        padding,
-        dilation,
-        groups,
-        algorithm,
-    )
-    _residual_shape(grad_output, plan, batched)
-    result = _check.output(out, size, weight.dtype, weight, grad_output)
-    if result.size:
-        MODULES[plan.algorithm].input_gradient(
-            plan.geometry,
-            grad_output if batched else grad_output[None],
-            weight,
-            result if batched else result[None],
-        )
-    return _check.deliver(result, out)
+    call = _prepared(size, weight.shape, stride, padding, dilation, groups, algorithm)
+    call.check_residual(grad_output)
+    return _input_gradient(call, size, weight, grad_output, out)
 
 
 def conv2d_weight(
@@ -271,21 +250,13 @@ def conv2d_weight(
     if not isinstance(weight_size, tuple | list) or len(weight_size) != 4:
         raise ValueError(f"weight_size must be (K, C/groups, R, S), got {weight_size!r}")
     size = _check.integers("weight_size", weight_size, 4, 1)
-    batched = input.ndim == 4
-    maps = input if batched else input[None]
-    plan = plan_call(maps.shape, size, stride, padding, dilation, groups, algorithm)
-    _residual_shape(grad_output, plan, batched)
-    result = _check.output(out, size, input.dtype, input, grad_output)
-    if grad_output.size:
-        residual = grad_output if batched else grad_output[None]
-        MODULES[plan.algorithm].weight_gradient(plan.geometry, maps, residual, result)
-    else:
-        result[...] = 0
-    return _check.deliver(result, out)
+    call = _prepared(input.shape, size, stride, padding, dilation, groups, algorithm)
+    call.check_residual(grad_output)
+    return _weight_gradient(call, input, size, grad_output, out)
 
 
 def conv2d_bias(grad_output: Array, *, out: Array | None = None) -> Array:
-    """Return the gradient of a convolution with respect to its bias.
+    r"""Return the gradient of a convolution with respect to its bias.
 
     It is the residual's sum over each map and the batch.
 
@@ -305,6 +276,13 @@ def conv2d_bias(grad_output: Array, *, out: Array | None = None) -> Array:
     TypeError, ValueError
         If `grad_output` is not an array of float32 or float64 of such a shape.
 
+    Notes
+    -----
+    At most 1024 numbers are added in their own precision, in many sums side by side, and the
+    results in double precision: in float32 the error is at most 1024 eps sum(\|grad_output\|),
+    whatever the size. It is exact on integers as `conv2d` is, and has the same bits for any number
+    of threads.
+
     Examples
     --------
     >>> import numpy as np
@@ -314,10 +292,7 @@ def conv2d_bias(grad_output: Array, *, out: Array | None = None) -> Array:
     """
     grad_output = _check.array("grad_output", grad_output)
     _check.rank("grad_output", grad_output, 2)
-    axes = (0, 2, 3) if grad_output.ndim == 4 else (1, 2)
-    result = _check.output(out, (grad_output.shape[-3],), grad_output.dtype, grad_output)
-    np.add.reduce(grad_output, axis=axes, out=result)
-    return _check.deliver(result, out)
+    return _bias_gradient(grad_output, out)
 
 
 def conv2d_backward(
@@ -365,24 +340,95 @@ def conv2d_backward(
     [(1, 1, 3, 3), (1, 1, 2, 2), (1,)]
     """
     input = _check.array("input", input)
-    weight = _weight("weight", weight)
+    weight = _weight(weight)
+    grad_output = _check.array("grad_output", grad_output)
+    _check.rank("input", input, 2)
     _check.same_dtype("weight", weight, "input", input)
+    _check.same_dtype("grad_output", grad_output, "input", input)
     for_input, for_weight, for_bias = _check.output_mask(output_mask)
-    arguments = (stride, padding, dilation, groups)
+    call = _prepared(input.shape, weight.shape, stride, padding, dilation, groups, "auto")
+    call.check_residual(grad_output)
     return (
-        conv2d_input(input.shape, weight, grad_output, *arguments) if for_input else None,
-        conv2d_weight(input, weight.shape, grad_output, *arguments) if for_weight else None,
-        conv2d_bias(grad_output) if for_bias else None,
+        _input_gradient(call, input.shape, weight, grad_output, None) if for_input else None,
+        _weight_gradient(call, input, weight.shape, grad_output, None) if for_weight else None,
+        _bias_gradient(grad_output, None) if for_bias else None,
     )
 
 
-def _weight(name: str, weight: Array) -> Array:
-    weight = _check.array(name, weight)
+def _weight(weight: Array) -> Array:
+    weight = _check.array("weight", weight)
     if weight.ndim != 4:
         raise ValueError(
-            f"{name} must be (K, C/groups, R, S), got {weight.ndim}-D with shape {weight.shape}"
+            f"weight must be (K, C/groups, R, S), got {weight.ndim}-D with shape {weight.shape}"
         )
     return weight
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """What is the same for all calls of these shapes and arguments."""
+
+    geometry: ConvGeometry
+    kernels: Compiled | ModuleType
+    # Without the batch where the input has none.
+    output_shape: Ints
+
+    def check_residual(self, grad_output: Array) -> None:
+        """Refuse a residual that does not have the output's shape."""
+        formula = "(N, K, OH, OW)" if len(self.output_shape) == 4 else "(K, OH, OW)"
+        _check.same_shape("grad_output", grad_output, self.output_shape, formula)
+
+
+def _prepare(
+    input_shape: Ints,
+    weight_shape: Ints,
+    stride: PerAxis,
+    padding: PaddingLike,
+    dilation: PerAxis,
+    groups: int,
+    algorithm: str,
+) -> _Call:
+    batched = len(input_shape) == 4
+    maps_shape = input_shape if batched else (1, *input_shape)
+    plan = plan_call(maps_shape, weight_shape, stride, padding, dilation, groups, algorithm)
+    shape = plan.geometry.output_shape
+    return _Call(plan.geometry, MODULES[plan.algorithm], shape if batched else shape[1:])
+
+
+# The arguments as users write them lead to the call, so that they are normalised once.
+_prepared = Cache(_prepare, 4096)
+
+
+def _batch(maps: Array) -> Array:
+    """View one sample as a batch."""
+    return maps if maps.ndim == 4 else maps[None]
+
+
+def _input_gradient(
+    call: _Call, size: Ints, weight: Array, grad_output: Array, out: Array | None
+) -> Array:
+    result = _check.output(out, size, weight.dtype, weight, grad_output)
+    if result.size:
+        call.kernels.input_gradient(call.geometry, _batch(grad_output), weight, _batch(result))
+    return _check.deliver(result, out)
+
+
+def _weight_gradient(
+    call: _Call, input: Array, size: Ints, grad_output: Array, out: Array | None
+) -> Array:
+    result = _check.output(out, size, input.dtype, input, grad_output)
+    if grad_output.size:
+        call.kernels.weight_gradient(call.geometry, _batch(input), _batch(grad_output), result)
+    else:
+        result[...] = 0
+    return _check.deliver(result, out)
+
+
+def _bias_gradient(grad_output: Array, out: Array | None) -> Array:
+    result = _check.output(out, grad_output.shape[-3:-2], grad_output.dtype, grad_output)
+    if result.size:
+        _SUM_MAPS[grad_output.dtype](_batch(grad_output), result)
+    return _check.deliver(result, out)
 
 
 def plan_call(
@@ -405,14 +451,4 @@ def plan_call(
         _check.integers("dilation", dilation, 2, 1),
         _check.integer("groups", groups, 1),
         algorithm,
-    )
-
-
-def _residual_shape(grad_output: Array, plan: Plan, batched: bool) -> None:
-    shape = plan.geometry.output_shape
-    _check.same_shape(
-        "grad_output",
-        grad_output,
-        shape if batched else shape[1:],
-        "(N, K, OH, OW)" if batched else "(K, OH, OW)",
     )

@@ -118,7 +118,7 @@ def linear_backward(
     grad_input = grad_weight = grad_bias = None
     if for_input:
         grad_input = empty(input.shape, input.dtype)
-        gemm.multiply(weight.T, residual.T, None, _rows(grad_input).T)
+        gemm.multiply(residual, weight, None, _rows(grad_input))
     if for_weight:
         grad_weight = empty(weight.shape, weight.dtype)
         gemm.multiply(residual.T, _rows(input), None, grad_weight)

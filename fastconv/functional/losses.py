@@ -61,9 +61,7 @@ def cross_entropy(
     check_reduction(reduction)
     losses = np.empty(target.shape, input.dtype)
     if losses.size:
-        _CROSS_ENTROPY[input.dtype](
-            _rows(input, axis), np.ascontiguousarray(target).reshape(-1), losses.reshape(-1)
-        )
+        _CROSS_ENTROPY[input.dtype](_rows(input, axis), target.ravel(), losses.reshape(-1))
     return _reduce(losses, reduction)
 
 
@@ -105,18 +103,20 @@ def cross_entropy_backward(
     input, target, axis = _classes(input, target)
     scale = _scale(grad_output, reduction, target.size, target.shape, input)
     result = _check.elementwise(out, input)
-    direct = (
-        result.ndim == axis + 1
-        and result.flags.c_contiguous
-        and not np.may_share_memory(result, input)
-        and not np.may_share_memory(result, scale)
+    direct = result.ndim == axis + 1 and (
+        out is None
+        or (
+            result.flags.c_contiguous
+            and not np.may_share_memory(result, input)
+            and not np.may_share_memory(result, scale)
+        )
     )
     rows = result.reshape(-1, input.shape[axis]) if direct else np.empty_like(_rows(input, axis))
     if rows.size:
         _CROSS_ENTROPY_BACKWARD[input.dtype](
             _rows(input, axis),
-            np.ascontiguousarray(target).reshape(-1),
-            np.ascontiguousarray(scale).reshape(-1),
+            target.ravel(),
+            scale.ravel(),
             rows,
         )
     if not direct:
@@ -321,7 +321,8 @@ def _rows(values: Array, axis: int) -> Array:
     """Return the values as rows of classes, contiguous."""
     if values.ndim != axis + 1:
         values = np.moveaxis(values, axis, -1)
-    return np.ascontiguousarray(values).reshape(-1, values.shape[-1])
+    rows = np.ascontiguousarray(values)
+    return rows if rows.ndim == 2 else rows.reshape(-1, values.shape[-1])
 
 
 def check_reduction(reduction: str) -> None:

@@ -4,14 +4,15 @@ Windows that overlap (A. Krizhevsky et al., 2012, section 3.4), padding, dilatio
 as in torch. Positions outside the input take no part in a maximum.
 """
 
-from functools import cached_property, lru_cache
+from functools import cached_property
 from math import prod
 from typing import Any, Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastconv import _check, _pooling
+from fastconv import _check, _halving, _pooling
+from fastconv._cache import Cache
 from fastconv._check import C_TYPES, INT64, Array, PaddingLike, PerAxis
 from fastconv._geometry import (
     Ints,
@@ -31,6 +32,8 @@ POOL_PADDING_WORDS = ("valid", "same", "same_lower")
 _MAX_POOL = {dtype: _pooling.max_pool[name] for dtype, name in C_TYPES.items()}
 _MAX_POOL_BACKWARD = {dtype: _pooling.max_pool_backward[name] for dtype, name in C_TYPES.items()}
 _MEAN_POOL = {dtype: _pooling.mean_pool[name] for dtype, name in C_TYPES.items()}
+_HALVE = {dtype: _halving.halve[name] for dtype, name in C_TYPES.items()}
+_HALVE_BACKWARD = {dtype: _halving.halve_backward[name] for dtype, name in C_TYPES.items()}
 _MEAN_POOL_BACKWARD = {dtype: _pooling.mean_pool_backward[name] for dtype, name in C_TYPES.items()}
 
 
@@ -46,6 +49,13 @@ class _Plan:
             three_axes(geometry.stride, 1),
             three_axes(befores, 0),
             three_axes(geometry.dilation, 1),
+        )
+        # Whether each window is two by two, whole, and beside the others.
+        self.halves = geometry.kernel == (2, 2) == geometry.stride and all(
+            pad == (0, 0) and dilation == 1 and 2 * out <= size
+            for pad, dilation, out, size in zip(
+                geometry.padding, geometry.dilation, self.out_size, geometry.in_size, strict=True
+            )
         )
 
     @cached_property
@@ -80,28 +90,27 @@ class _Plan:
         return tuple(found)
 
 
-@lru_cache(maxsize=256)
-def _plan(*arguments: Any) -> _Plan:
-    return _Plan(pool_geometry(*arguments))
-
-
 def _planes(maps: NDArray[Any]) -> NDArray[Any]:
     """View (N, C, *spatial) or (C, *spatial) of two axes as (N, C, D, H, W)."""
     return maps[:, :, None] if maps.ndim == 4 else maps[None, :, None]
 
 
-def _planned(
+def _batch(maps: Array) -> Array:
+    """View one sample as a batch."""
+    return maps if maps.ndim == 4 else maps[None]
+
+
+def _plan(
     in_size: Ints,
     kernel_size: PerAxis,
     stride: PerAxis | None,
     padding: PaddingLike,
     dilation: PerAxis,
-    ceil_mode: bool,
+    ceil_mode: int,
 ) -> _Plan:
-    """Normalise the arguments and look the plan up."""
     kernel = _check.integers("kernel_size", kernel_size, 2, 1)
     form: Padding = _check.padding("padding", padding, 2, POOL_PADDING_WORDS)
-    return _plan(
+    geometry = pool_geometry(
         in_size,
         kernel,
         kernel if stride is None else _check.integers("stride", stride, 2, 1),
@@ -109,6 +118,11 @@ def _planned(
         _check.integers("dilation", dilation, 2, 1),
         bool(ceil_mode),
     )
+    return _Plan(geometry)
+
+
+# The arguments as users write them lead to the plan; `ceil_mode` is 0 or 1.
+_planned = Cache(_plan, 256)
 
 
 def _input(input: Array) -> Array:
@@ -206,7 +220,7 @@ def max_pool2d(
             [12, 14]]])
     """
     input = _input(input)
-    plan = _planned(input.shape[-2:], kernel_size, stride, padding, dilation, ceil_mode)
+    plan = _planned(input.shape[-2:], kernel_size, stride, padding, dilation, int(bool(ceil_mode)))
     shape = input.shape[:-2] + plan.out_size
     result = _check.output(out, shape, input.dtype, input)
     indices = empty(shape, INT64) if return_indices else None
@@ -336,10 +350,12 @@ def avg_pool2d(
             [5.5 , 3.  ]]])
     """
     input = _input(input)
-    plan = _planned(input.shape[-2:], kernel_size, stride, padding, dilation, ceil_mode)
+    plan = _planned(input.shape[-2:], kernel_size, stride, padding, dilation, int(bool(ceil_mode)))
     cells = _divisor(divisor_override)
     result = _check.output(out, input.shape[:-2] + plan.out_size, input.dtype, input)
-    if result.size:
+    if result.size and plan.halves and not cells and input.flags.c_contiguous:
+        _HALVE[input.dtype](_batch(input), _batch(result))
+    elif result.size:
         _MEAN_POOL[input.dtype](
             _planes(input),
             _planes(result),
@@ -399,7 +415,7 @@ def avg_pool2d_backward(
     """
     grad_output = _check.array("grad_output", grad_output)
     size = _check.size("input_size", input_size, 2)
-    plan = _planned(size[-2:], kernel_size, stride, padding, dilation, ceil_mode)
+    plan = _planned(size[-2:], kernel_size, stride, padding, dilation, int(bool(ceil_mode)))
     cells = _divisor(divisor_override)
     _check.same_shape(
         "grad_output",
@@ -408,7 +424,9 @@ def avg_pool2d_backward(
         "(N, C, OH, OW)" if len(size) == 4 else "(C, OH, OW)",
     )
     result = _check.output(out, size, grad_output.dtype, grad_output)
-    if result.size:
+    if result.size and plan.halves and not cells and grad_output.flags.c_contiguous:
+        _HALVE_BACKWARD[grad_output.dtype](_batch(grad_output), _batch(result))
+    elif result.size:
         _MEAN_POOL_BACKWARD[grad_output.dtype](
             _planes(grad_output),
             _planes(result),
