@@ -66,6 +66,7 @@ MODULES = [
     "_depthwise",
     "_direct",
     "_gemm",
+    "_gemm_outputs",
     "_gemm_weight",
     "_halving",
     "_isa",

@@ -24,9 +24,10 @@ B is never there as a whole (implicit GEMM). A block of it is one of two things:
       | row of the input |gap| next row |  steps| b b b b b |  | b b b b b |
          ^ pixel   ^ shifted by a tap        v  | b b b b b |  | b b b b b |
 
-Panels waste nothing, slabs need no packing; `choose_packing` weighs the two. Both add the same
-numbers in the same order. A is read in place where its steps are neighbours, else packed once: a
-panel for each tile row, the numbers of one step side by side.
+Panels waste nothing, slabs need no packing; `choose_packing` weighs the two. Where it is better
+still to have the output channels in the lanes, _gemm_outputs.pyx computes. All add the same numbers
+in the same order. A is read in place where its steps are neighbours, else packed once: a panel for
+each tile row, the numbers of one step side by side.
 
 The pixels of all samples lie in one row, cut anywhere, so that small maps fill the tiles too. Runs
 say which columns of a tile go where, whatever rows, samples and strides of the output they meet.
@@ -39,16 +40,15 @@ import os
 from cython cimport floating
 from cython.parallel cimport parallel, prange, threadid
 
+from fastconv._gemm_outputs cimport Swapped, correlate_swapped, plan_swapped, swapped_tasks
 from fastconv._slab cimport (
-    Cursor, Run, Slab, Windows, add_run, ceil_div, fill_shifts, fill_slab, first_line, line_up,
-    make_slab, make_windows, next_line, pack_columns, pack_rows, slab_planes)
+    Cursor, Run, Slab, Windows, add_run, block_channels, ceil_div, fill_offsets, fill_shifts,
+    fill_slab, first_line, line_up, make_slab, make_windows, next_line, pack_columns, pack_rows,
+    slab_planes, split_blocks)
 from fastconv._threads cimport flush_denormals, restore_denormals, threads_for
 from fastconv._tile cimport MAX_ROWS, VECTORS, lanes, max_rows, run_tile
 from fastconv._workspace cimport give, take
 
-# Bytes of a row of A in one block of channels: with eight of them in the first-level cache, the
-# longest sums for which B still streams past.
-cdef Py_ssize_t ROW_BYTES = 2304
 # A block of B: most of the second-level cache of a core, since the weights are read once for each
 # block. It changes no result, so that it may follow the machine.
 cdef Py_ssize_t BLOCK_BYTES = 0
@@ -130,11 +130,8 @@ cdef int size_blocks(Product* p, Py_ssize_t itemsize, int threads) noexcept nogi
     Returns -1 where the slab of one row of the output would not fit in memory at all.
     """
     cdef Py_ssize_t planes = slab_planes(&p.windows), out = p.windows.column.out
-    cdef Py_ssize_t pixels, total, blocks, units, parts, best_blocks, best_parts
-    cdef Py_ssize_t vectors, lines
-    cdef double cost, best
-    p.channels = max(ROW_BYTES // itemsize // p.windows.taps, 1)
-    p.channels = ceil_div(p.windows.channels, ceil_div(p.windows.channels, p.channels))
+    cdef Py_ssize_t pixels, total, blocks, lines
+    p.channels = block_channels(&p.windows, itemsize)
     # Columns: all of them, unless a slab of one line is too large.
     if <double>planes * itemsize * (1.0 + p.windows.row.reach) * (
             p.width + <double>p.windows.column.reach) > 1e15:
@@ -158,24 +155,9 @@ cdef int size_blocks(Product* p, Py_ssize_t itemsize, int threads) noexcept nogi
                                * (p.columns + p.windows.column.reach)) - p.windows.row.reach
         pixels = max(lines, 1) * p.columns
     total = p.windows.lines * p.columns
-    # The cheapest of some numbers of blocks, and of parts of A's rows: the time of the thread
-    # that has most to do, in vectors of pixels, a little more where B is packed once more.
-    best_blocks = best_parts = 1
-    best = 1e300
-    blocks = ceil_div(total, pixels)
-    for _ in range(2 * threads if blocks < 16 * threads else 1):
-        vectors = ceil_div(ceil_div(total, blocks), p.lanes)
-        parts = 1
-        while parts <= min(threads, p.row_panels):
-            units = p.groups * p.column_blocks * blocks * parts
-            cost = (<double>ceil_div(units, threads) * vectors
-                    * ceil_div(p.row_panels, parts) / p.row_panels * (0.96 + 0.04 * parts))
-            if cost < best * 0.999:
-                best, best_blocks, best_parts = cost, blocks, parts
-            parts += 1
-        blocks += 1
-    p.parts = best_parts
-    p.pixels = ceil_div(ceil_div(total, best_blocks), p.lanes) * p.lanes
+    blocks = split_blocks(p.groups * p.column_blocks, total, p.lanes, ceil_div(total, pixels),
+                          p.row_panels, threads, &p.parts)
+    p.pixels = ceil_div(ceil_div(total, blocks), p.lanes) * p.lanes
     if not p.packs_b:
         p.pixels = ceil_div(p.pixels, p.columns) * p.columns
     p.pixels = min(p.pixels, total)
@@ -274,21 +256,6 @@ cdef Py_ssize_t list_panels(const Product* p, const Slab* slab, Py_ssize_t colum
         count += 1
     packed_runs[0] = n_packs
     return count
-
-
-cdef void fill_a_steps(const Product* p, bint packed, Py_ssize_t* at) noexcept nogil:
-    """Write where each step of a block of channels lies in a row of A."""
-    cdef Py_ssize_t c, t, r, s, step = 0
-    for c in range(p.channels):
-        for t in range(p.windows.depth.taps):
-            for r in range(p.windows.row.taps):
-                for s in range(p.windows.column.taps):
-                    if packed:
-                        at[step] = step * p.height
-                    else:
-                        at[step] = (c * p.a_strides[2] + t * p.a_strides[3]
-                                    + r * p.a_strides[4] + s * p.a_strides[5])
-                    step += 1
 
 
 cdef Py_ssize_t pack_a_channels(const Product* p) noexcept nogil:
@@ -393,13 +360,35 @@ cdef void multiply_block(const floating* x, const floating* w, floating* y, cons
                          panels[j].n_outs, bias + row if has_bias and last else NULL, c > 0)
 
 
+cdef double product_cycles(const Product* p) noexcept nogil:
+    """Estimate the cycles of one step of a line of the output."""
+    cdef double rows = <double>p.rows / p.row_panels, columns = p.columns
+    cdef double pixels = <double>p.windows.lines * p.windows.column.out
+    cdef double tile = max(max(1.5 * rows, (rows + 5) / 2), 4.0)
+    # A tile's start and end.
+    tile += (40 + 6 * rows) / (p.channels * p.windows.taps)
+    tile *= p.row_panels * ceil_div(<Py_ssize_t>pixels, p.lanes) * p.lanes / pixels
+    if p.packs_b:
+        tile += 3 * (p.width / columns + 1)
+    else:
+        tile *= 1.125 * (columns + p.windows.column.reach) / columns
+    if p.packs_a:
+        tile += 3 * p.rows / pixels * p.width
+    return tile * p.windows.column.out / p.width
+
+
 cdef Product make_product(const Py_ssize_t* x, const Py_ssize_t* x_strides, const Py_ssize_t* w,
                           const Py_ssize_t* w_strides, const Py_ssize_t* y,
                           const Py_ssize_t* y_strides, Py_ssize_t itemsize, tuple stride,
-                          tuple before, tuple dilation, int threads):
-    """Return the plan for arrays of these shapes and strides."""
+                          tuple before, tuple dilation, int threads, Swapped* swapped,
+                          bint* swaps):
+    """Return the plan for arrays of these shapes and strides.
+
+    Where the roles had better be changed, `swaps` is set and `swapped` is the plan.
+    """
     cdef Product p
     cdef Py_ssize_t i, neighbour = 1
+    cdef double cycles
     p.windows = make_windows(x, x_strides, w + 3, y + 3, itemsize, stride, before, dilation)
     p.groups, p.rows, p.steps = w[0], w[1], w[2] * w[3] * w[4] * w[5]
     p.lanes = lanes(itemsize)
@@ -414,8 +403,10 @@ cdef Product make_product(const Py_ssize_t* x, const Py_ssize_t* x_strides, cons
         if w[i] > 1 and p.a_strides[i] != neighbour:
             p.packs_a = p.groups * p.rows * p.steps * itemsize > SMALL_BYTES
         neighbour *= w[i]
+    cycles = plan_swapped(swapped, &p.windows, w, w_strides, y_strides, itemsize, threads)
     if size_blocks(&p, itemsize, threads) < 0:
         raise MemoryError("the padded input of a few outputs does not fit in memory")
+    swaps[0] = cycles < product_cycles(&p)
     size_workspace(&p, itemsize)
     return p
 
@@ -431,6 +422,8 @@ def correlate(const floating[:, :, :, :, :, :] x, const floating[:, :, :, :, :, 
     call does nothing else.
     """
     cdef Product p
+    cdef Swapped swapped
+    cdef bint swaps = False
     cdef Py_ssize_t i, j, tasks, step
     cdef size_t size
     cdef int threads
@@ -442,7 +435,17 @@ def correlate(const floating[:, :, :, :, :, :] x, const floating[:, :, :, :, :, 
     threads = threads_for(<double>x.shape[0] * w.shape[0] * w.shape[1] * w.shape[2] * w.shape[3]
                           * w.shape[4] * w.shape[5] * y.shape[3] * y.shape[4] * y.shape[5])
     p = make_product(&x.shape[0], &x.strides[0], &w.shape[0], &w.strides[0], &y.shape[0],
-                     &y.strides[0], sizeof(floating), stride, before, dilation, threads)
+                     &y.strides[0], sizeof(floating), stride, before, dilation, threads, &swapped,
+                     &swaps)
+    if swaps:
+        threads = min(<Py_ssize_t>threads, swapped_tasks(&swapped))
+        size = swapped.threads_at + threads * swapped.thread_bytes
+        if not dry:
+            shared = <char*>take(size)
+            correlate_swapped(&x[0, 0, 0, 0, 0, 0], &w[0, 0, 0, 0, 0, 0], bias,
+                              &y[0, 0, 0, 0, 0, 0], &swapped, threads, shared)
+            give(shared)
+        return size
     tasks = p.groups * p.column_blocks * p.blocks * p.parts
     if threads > tasks:
         threads = tasks
@@ -451,10 +454,10 @@ def correlate(const floating[:, :, :, :, :, :] x, const floating[:, :, :, :, :, 
         return size
     shared = <char*>take(size)
     fill_shifts(&p.windows, &p.slab, p.channels, <Py_ssize_t*>(shared + p.shifts_at))
-    fill_a_steps(&p, p.packs_a, <Py_ssize_t*>(shared + p.a_at_at))
-    if p.packs_a:
-        fill_a_steps(&p, False, <Py_ssize_t*>(shared + p.weights_at_at))
+    fill_offsets(&p.windows, p.a_strides, p.channels, <Py_ssize_t*>(shared + p.weights_at_at))
     for step in range(p.channels * p.windows.taps):
+        (<Py_ssize_t*>(shared + p.a_at_at))[step] = (
+            step * p.height if p.packs_a else (<Py_ssize_t*>(shared + p.weights_at_at))[step])
         (<Py_ssize_t*>(shared + p.b_at_at))[step] = (
             step * p.width if p.packs_b else (<Py_ssize_t*>(shared + p.shifts_at))[step])
     if has_bias:

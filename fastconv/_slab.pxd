@@ -73,3 +73,12 @@ cdef void transpose(const floating* source, Py_ssize_t source_row, Py_ssize_t ro
                     Py_ssize_t columns, floating* target, Py_ssize_t target_row) noexcept nogil
 cdef void copy_row(const floating* source, Py_ssize_t step, Py_ssize_t count,
                    floating* target) noexcept nogil
+cdef void store_pixels(const floating* source, Py_ssize_t source_row, Py_ssize_t pixels,
+                       Py_ssize_t channels, const floating* bias, floating* target,
+                       Py_ssize_t target_row, Py_ssize_t step) noexcept nogil
+cdef Py_ssize_t block_channels(const Windows* windows, Py_ssize_t itemsize) noexcept nogil
+cdef void fill_offsets(const Windows* windows, const Py_ssize_t* strides, Py_ssize_t channels,
+                       Py_ssize_t* at) noexcept nogil
+cdef Py_ssize_t split_blocks(Py_ssize_t copies, Py_ssize_t total, Py_ssize_t unit,
+                             Py_ssize_t blocks, Py_ssize_t panels, int threads,
+                             Py_ssize_t* parts) noexcept nogil

@@ -36,6 +36,9 @@ cdef extern from "csrc/copy.h" nogil:
         void (*transpose)(const float* source, Py_ssize_t source_row, Py_ssize_t rows,
                           Py_ssize_t columns, float* target,
                           Py_ssize_t target_row) noexcept nogil
+        void (*store_pixels)(const float* source, Py_ssize_t source_row, Py_ssize_t pixels,
+                             Py_ssize_t channels, const float* bias, float* target,
+                             Py_ssize_t target_row, Py_ssize_t step) noexcept nogil
     ctypedef struct copies_d "fastconv_copies_d":
         void (*copy_row)(const double* source, Py_ssize_t step, Py_ssize_t count,
                          double* target) noexcept nogil
@@ -51,8 +54,15 @@ cdef extern from "csrc/copy.h" nogil:
         void (*transpose)(const double* source, Py_ssize_t source_row, Py_ssize_t rows,
                           Py_ssize_t columns, double* target,
                           Py_ssize_t target_row) noexcept nogil
+        void (*store_pixels)(const double* source, Py_ssize_t source_row, Py_ssize_t pixels,
+                             Py_ssize_t channels, const double* bias, double* target,
+                             Py_ssize_t target_row, Py_ssize_t step) noexcept nogil
     const copies_f** table_f "fastconv_copy_table_f"
     const copies_d** table_d "fastconv_copy_table_d"
+
+# Bytes of a row of A in one block of channels: with eight of them in the first-level cache, the
+# longest sums for which B still streams past.
+cdef Py_ssize_t ROW_BYTES = 2304
 
 cdef const copies_f* copies_float = table_f[isa_row()]
 cdef const copies_d* copies_double = table_d[isa_row()]
@@ -85,6 +95,21 @@ cdef void transpose(const floating* source, Py_ssize_t source_row, Py_ssize_t ro
         copies_float.transpose(source, source_row, rows, columns, target, target_row)
     else:
         copies_double.transpose(source, source_row, rows, columns, target, target_row)
+
+
+cdef void store_pixels(const floating* source, Py_ssize_t source_row, Py_ssize_t pixels,
+                       Py_ssize_t channels, const floating* bias, floating* target,
+                       Py_ssize_t target_row, Py_ssize_t step) noexcept nogil:
+    """Write target[j * target_row + i * step] = source[i * source_row + j] + bias[j].
+
+    For i < pixels, j < channels; `bias` may be NULL. Source and bias hold whole vectors.
+    """
+    if floating is float:
+        copies_float.store_pixels(source, source_row, pixels, channels, bias, target, target_row,
+                                  step)
+    else:
+        copies_double.store_pixels(source, source_row, pixels, channels, bias, target, target_row,
+                                   step)
 
 
 cdef void copy_row(const floating* source, Py_ssize_t step, Py_ssize_t count,
@@ -160,6 +185,12 @@ cdef Windows make_windows(const Py_ssize_t* shape, const Py_ssize_t* strides,
 cdef Py_ssize_t slab_planes(const Windows* windows) noexcept nogil:
     """Return the number of planes of one channel."""
     return windows.depth.taps * windows.row.phases * windows.column.phases
+
+
+cdef Py_ssize_t block_channels(const Windows* windows, Py_ssize_t itemsize) noexcept nogil:
+    """Return the channels whose steps are summed at once: the PC borders of a correlation."""
+    cdef Py_ssize_t channels = max(ROW_BYTES // itemsize // windows.taps, 1)
+    return ceil_div(windows.channels, ceil_div(windows.channels, channels))
 
 
 cdef Slab make_slab(const Windows* windows, Py_ssize_t lines, Py_ssize_t columns) noexcept nogil:
@@ -260,6 +291,44 @@ cdef void fill_shifts(const Windows* windows, const Slab* slab, Py_ssize_t chann
                             + r * windows.row.dilation // windows.row.stride * slab.width
                             + s * windows.column.dilation // windows.column.stride)
                     step += 1
+
+
+cdef void fill_offsets(const Windows* windows, const Py_ssize_t* strides, Py_ssize_t channels,
+                       Py_ssize_t* at) noexcept nogil:
+    """Write where each step of some channels lies in weights (G, K, C, T, R, S)."""
+    cdef Py_ssize_t c, t, r, s, step = 0
+    for c in range(channels):
+        for t in range(windows.depth.taps):
+            for r in range(windows.row.taps):
+                for s in range(windows.column.taps):
+                    at[step] = (c * strides[2] + t * strides[3] + r * strides[4]
+                                + s * strides[5])
+                    step += 1
+
+
+cdef Py_ssize_t split_blocks(Py_ssize_t copies, Py_ssize_t total, Py_ssize_t unit,
+                             Py_ssize_t blocks, Py_ssize_t panels, int threads,
+                             Py_ssize_t* parts) noexcept nogil:
+    """Return how many blocks, at least so many, to cut `total` into, and the parts of each.
+
+    Each of the `copies` of the work is cut so; a part is some of the panels for a block. The
+    cheapest number: the time of the thread that has most to do, in units, a little more where a
+    block is made once more for each part.
+    """
+    cdef Py_ssize_t best_blocks = 1, count, tasks
+    cdef double cost, best = 1e300
+    parts[0] = 1
+    for _ in range(2 * threads if blocks < 16 * threads else 1):
+        count = 1
+        while count <= min(<Py_ssize_t>threads, panels):
+            tasks = copies * blocks * count
+            cost = (<double>ceil_div(tasks, threads) * ceil_div(ceil_div(total, blocks), unit)
+                    * ceil_div(panels, count) / panels * (0.96 + 0.04 * count))
+            if cost < best * 0.999:
+                best, best_blocks, parts[0] = cost, blocks, count
+            count += 1
+        blocks += 1
+    return best_blocks
 
 
 cdef void fill_slab(const floating* x, const Windows* windows, const Slab* slab,

@@ -10,6 +10,7 @@ cdef extern from "csrc/tile.h" nogil:
         MAX_VECTORS "FASTCONV_VECTORS"
         DOT_ROWS "FASTCONV_DOT_ROWS"
         DOT_COLUMNS "FASTCONV_DOT_COLUMNS"
+        MAX_PIXEL_VECTORS "FASTCONV_PIXEL_VECTORS"
 
 # Vectors of a tile's row where they are pixels. Three of them and eight rows reach the peak on
 # every instruction set with 32 registers, and so do four rows with 16.
@@ -26,3 +27,7 @@ cdef Py_ssize_t output_vectors(Py_ssize_t itemsize) noexcept nogil
 cdef Py_ssize_t dot_rows(Py_ssize_t itemsize) noexcept nogil
 cdef void run_dots(Py_ssize_t rows, const floating** a, const floating** b, Py_ssize_t vectors,
                    floating* sums, Py_ssize_t row) noexcept nogil
+cdef Py_ssize_t max_pixels(Py_ssize_t itemsize, Py_ssize_t vectors) noexcept nogil
+cdef void run_pixels(Py_ssize_t pixels, Py_ssize_t vectors, Py_ssize_t span, const floating* x,
+                     const Py_ssize_t* x_at, const floating* w, Py_ssize_t steps,
+                     const floating* start, floating* sums, bint accumulate) noexcept nogil

@@ -39,20 +39,30 @@ cdef extern from "csrc/tile.h" nogil:
                             const target_d* target) noexcept nogil
     ctypedef void (*dot_f)(const float** a, const float** b, Py_ssize_t vectors, float* sums,
                            Py_ssize_t row) noexcept nogil
+    ctypedef void (*pixels_f)(const float* x, const Py_ssize_t* x_at, const float* w,
+                              Py_ssize_t steps, const float* start, float* sums,
+                              bint accumulate) noexcept nogil
     ctypedef struct tiles_f "fastconv_tiles_f":
         int lanes
         int[4] max_rows
         tile_f[4][12] tiles
         int dot_rows
         dot_f[6] dots
+        int[3] max_pixels
+        pixels_f[3][3][14] pixels
     ctypedef void (*dot_d)(const double** a, const double** b, Py_ssize_t vectors, double* sums,
                            Py_ssize_t row) noexcept nogil
+    ctypedef void (*pixels_d)(const double* x, const Py_ssize_t* x_at, const double* w,
+                              Py_ssize_t steps, const double* start, double* sums,
+                              bint accumulate) noexcept nogil
     ctypedef struct tiles_d "fastconv_tiles_d":
         int lanes
         int[4] max_rows
         tile_d[4][12] tiles
         int dot_rows
         dot_d[6] dots
+        int[3] max_pixels
+        pixels_d[3][3][14] pixels
     const tiles_f** table_f "fastconv_tile_table_f"
     const tiles_d** table_d "fastconv_tile_table_d"
 
@@ -112,6 +122,29 @@ cdef void run_dots(Py_ssize_t rows, const floating** a, const floating** b, Py_s
         tiles_float.dots[rows - 1](a, b, vectors, sums, row)
     else:
         tiles_double.dots[rows - 1](a, b, vectors, sums, row)
+
+
+cdef Py_ssize_t max_pixels(Py_ssize_t itemsize, Py_ssize_t vectors) noexcept nogil:
+    """Return the most pixels of a tile whose rows are pixels, so many vectors wide."""
+    if itemsize == 4:
+        return tiles_float.max_pixels[vectors - 1]
+    return tiles_double.max_pixels[vectors - 1]
+
+
+cdef void run_pixels(Py_ssize_t pixels, Py_ssize_t vectors, Py_ssize_t span, const floating* x,
+                     const Py_ssize_t* x_at, const floating* w, Py_ssize_t steps,
+                     const floating* start, floating* sums, bint accumulate) noexcept nogil:
+    """Compute one tile with pixels in the rows and output channels in the lanes.
+
+    `span` steps in a row (1, or for one vector 3 or 5) read neighbours of `x`. The sums go on from
+    `start`, or from zero where it is NULL.
+    """
+    if floating is float:
+        tiles_float.pixels[span // 2][vectors - 1][pixels - 1](x, x_at, w, steps, start, sums,
+                                                               accumulate)
+    else:
+        tiles_double.pixels[span // 2][vectors - 1][pixels - 1](x, x_at, w, steps, start, sums,
+                                                                accumulate)
 
 
 def tile_shape(Py_ssize_t itemsize, bint weight_gradient):

@@ -173,6 +173,19 @@ PICKED = (
     Conv(5, 30, 12, 13, 3, 3, 3, 2, 1),
     Conv(3, 8, 9, 9, 8, 3, 3, 1, 1, 1, 4),
     Conv(2, 300, 6, 6, 70, 3, 2, 2, 1),
+    # Output channels in the lanes: one off one, two and three vectors of 16, 8 or 4 lanes; rows one
+    # off its 14, 8 or 4 pixels, and of two tiles; kernel rows of 3, 4 and 5 taps; in place; blocks
+    # of channels and parts of them; strides, dilation and groups.
+    Conv(2, 6, 14, 14, 16, 5, 5),
+    Conv(3, 5, 6, 15, 17, 3, 3, 1, 1),
+    Conv(2, 16, 9, 13, 15, 3, 3, 2, 1),
+    Conv(1, 34, 5, 29, 33, 3, 5, 1, (1, 2)),
+    Conv(1, 140, 6, 7, 50, 3, 4, 1, (1, 2)),
+    Conv(2, 80, 7, 9, 47, 3, 3, 2, 1),
+    Conv(2, 33, 9, 8, 32, 3, 3, 1, 2, 2),
+    Conv(2, 66, 7, 7, 64, 3, 3, 1, 1, 1, 2),
+    Conv(1, 40, 5, 5, 48, 1, 1),
+    Conv(2, 18, 7, 33, 24, 3, 3, (2, 1), (2, 1), (1, 2), 2),
     # No sample, and no pixel but padding.
     Conv(0, 3, 5, 6, 7, 3, 3, 2, 1),
     Conv(0, 4, 4, 4, 4, 2, 2, 1, 0, 1, 2),

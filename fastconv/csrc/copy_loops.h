@@ -83,10 +83,26 @@ static void ISA(TYPED(pack_rows))(const SCALAR *source, ptrdiff_t row, ptrdiff_t
             panel[i] = source[at[l] + i * row];
 }
 
-/* target[j * target_row + i] = source[i * source_row + j] for i < rows, j < columns.
- *
- * Whole blocks go through the registers: a shuffle of rows i and i + LANES/2 for all i, done
- * log2(LANES) times, is a transposition. */
+/* Transpose a block of as many rows as lanes in the registers: a shuffle of rows i and i + LANES/2
+ * for all i, done log2(LANES) times. */
+static inline __attribute__((always_inline)) void ISA(TYPED(turn))(VECTOR *block)
+{
+    VECTOR shuffled[LANES];
+
+#pragma GCC unroll 4
+    for (ptrdiff_t round = 1; round < LANES; round *= 2) {
+#pragma GCC unroll 8
+        for (ptrdiff_t q = 0; q < LANES / 2; q++) {
+            shuffled[2 * q] = ZIP_LOW(block[q], block[q + LANES / 2]);
+            shuffled[2 * q + 1] = ZIP_HIGH(block[q], block[q + LANES / 2]);
+        }
+#pragma GCC unroll 16
+        for (ptrdiff_t q = 0; q < LANES; q++)
+            block[q] = shuffled[q];
+    }
+}
+
+/* target[j * target_row + i] = source[i * source_row + j] for i < rows, j < columns. */
 static void ISA(TYPED(transpose))(const SCALAR *source, ptrdiff_t source_row, ptrdiff_t rows,
                                   ptrdiff_t columns, SCALAR *target, ptrdiff_t target_row)
 {
@@ -94,21 +110,11 @@ static void ISA(TYPED(transpose))(const SCALAR *source, ptrdiff_t source_row, pt
 
     for (ptrdiff_t j = 0; j < whole_columns; j += LANES)
         for (ptrdiff_t i = 0; i < whole_rows; i += LANES) {
-            VECTOR block[LANES], shuffled[LANES];
+            VECTOR block[LANES];
 #pragma GCC unroll 16
             for (ptrdiff_t q = 0; q < LANES; q++)
                 block[q] = *(const VECTOR *)(source + (i + q) * source_row + j);
-#pragma GCC unroll 4
-            for (ptrdiff_t round = 1; round < LANES; round *= 2) {
-#pragma GCC unroll 8
-                for (ptrdiff_t q = 0; q < LANES / 2; q++) {
-                    shuffled[2 * q] = ZIP_LOW(block[q], block[q + LANES / 2]);
-                    shuffled[2 * q + 1] = ZIP_HIGH(block[q], block[q + LANES / 2]);
-                }
-#pragma GCC unroll 16
-                for (ptrdiff_t q = 0; q < LANES; q++)
-                    block[q] = shuffled[q];
-            }
+            ISA(TYPED(turn))(block);
 #pragma GCC unroll 16
             for (ptrdiff_t q = 0; q < LANES; q++)
                 *(VECTOR *)(target + (j + q) * target_row + i) = block[q];
@@ -118,12 +124,55 @@ static void ISA(TYPED(transpose))(const SCALAR *source, ptrdiff_t source_row, pt
             target[j * target_row + i] = source[i * source_row + j];
 }
 
+/* Let sums leave that have pixels in their rows and output channels in their lanes:
+ *
+ *     target[j * target_row + i * step] = source[i * source_row + j] (+ bias[j])
+ *
+ * for i < pixels, j < channels. The rows of the source and the bias hold whole vectors. The last
+ * block of pixels is moved back, and partly comes again. */
+static void ISA(TYPED(store_pixels))(const SCALAR *source, ptrdiff_t source_row, ptrdiff_t pixels,
+                                     ptrdiff_t channels, const SCALAR *bias, SCALAR *target,
+                                     ptrdiff_t target_row, ptrdiff_t step)
+{
+    const ptrdiff_t number = pixels < LANES ? pixels : LANES;
+    SCALAR rows[LANES][LANES];
+
+    for (ptrdiff_t j = 0; j < channels; j += LANES)
+        for (ptrdiff_t i = 0; i < pixels; i += LANES) {
+            const ptrdiff_t first = i + number > pixels ? pixels - number : i;
+            const SCALAR *from = source + first * source_row + j;
+            SCALAR *to = target + j * target_row + first * step;
+            VECTOR block[LANES];
+#pragma GCC unroll 16
+            for (ptrdiff_t q = 0; q < LANES; q++) {
+                block[q] = *(const VECTOR *)(from + (q < number ? q : 0) * source_row);
+                if (bias)
+                    block[q] += *(const VECTOR *)(bias + j);
+            }
+            ISA(TYPED(turn))(block);
+            if (number == LANES && step == 1) {
+#pragma GCC unroll 16
+                for (ptrdiff_t q = 0; q < LANES; q++)
+                    if (j + q < channels)
+                        *(VECTOR *)(to + q * target_row) = block[q];
+                continue;
+            }
+#pragma GCC unroll 16
+            for (ptrdiff_t q = 0; q < LANES; q++)
+                *(VECTOR *)rows[q] = block[q];
+            for (ptrdiff_t q = 0; q < LANES && j + q < channels; q++)
+                for (ptrdiff_t p = 0; p < number; p++)
+                    to[q * target_row + p * step] = rows[q][p];
+        }
+}
+
 static const TYPED(fastconv_copies) ISA(TYPED(copies)) = {
     .copy_row = ISA(TYPED(copy_row)),
     .copy_rows = ISA(TYPED(copy_rows)),
     .pack_columns = ISA(TYPED(pack_columns)),
     .pack_rows = ISA(TYPED(pack_rows)),
     .transpose = ISA(TYPED(transpose)),
+    .store_pixels = ISA(TYPED(store_pixels)),
 };
 
 #include "vector_end.h"

@@ -11,6 +11,11 @@
 /* And the sums along the vectors: at most so many rows, always so many columns. */
 #define FASTCONV_DOT_ROWS 6
 #define FASTCONV_DOT_COLUMNS 4
+/* A tile of pixels has at most so many, of so many vectors of output channels; it may take 1, 3 or
+ * 5 steps at once. */
+#define FASTCONV_PIXELS 14
+#define FASTCONV_PIXEL_VECTORS 3
+#define FASTCONV_SPANS 3
 
 #define FASTCONV_EACH "tile_types.h"
 #include "scalars.h"

@@ -112,6 +112,89 @@ TILE(1, 2) TILE(2, 2) TILE(3, 2) TILE(4, 2) TILE(5, 2) TILE(6, 2) TILE(1, 3) TIL
 TILE(3, 3) TILE(4, 3) TILE(1, 4) TILE(2, 4)
 #endif
 
+/* The tile with the roles changed: output channels in the lanes, pixels in the rows.
+ *
+ *     sums[i][j] (+)= start[i][j] + sum over l < steps of x[x_at[l] + i] * w[l][j]
+ *
+ * for i < pixels and j < vectors * LANES; no start is zeros. The pixels are neighbours, so that one
+ * address serves all of them, and the weights are packed: w, start and sums have rows of
+ * vectors * LANES.
+ *
+ * A tile of one vector has a load for each multiplication, twice as many as the processor can do.
+ * Where `span` steps in a row read neighbours, too (the taps of a row of the kernel), each number
+ * that is loaded serves all of them. The order of the additions stays that of the steps. */
+static inline __attribute__((always_inline)) void
+ISA(TYPED(pixels))(const int pixels, const int vectors, const int span, const SCALAR *x,
+                   const ptrdiff_t *x_at, const SCALAR *w, ptrdiff_t steps,
+                   const SCALAR *start, SCALAR *sums, int accumulate)
+{
+    VECTOR t[FASTCONV_PIXELS][FASTCONV_PIXEL_VECTORS];
+
+    if (start)
+#pragma GCC unroll 16
+        for (int i = 0; i < pixels; i++)
+#pragma GCC unroll 4
+            for (int j = 0; j < vectors; j++)
+                t[i][j] = *(const VECTOR *)(start + (i * vectors + j) * LANES);
+    else
+#pragma GCC unroll 16
+        for (int i = 0; i < pixels; i++)
+#pragma GCC unroll 4
+            for (int j = 0; j < vectors; j++)
+                t[i][j] = (VECTOR){0};
+    for (ptrdiff_t l = 0; l < steps; l += span, w += span * vectors * LANES) {
+        const SCALAR *from = x + x_at[l];
+        const VECTOR *row = (const VECTOR *)w;
+        /* An address without an index, which would make two operations of each multiplication. */
+        __asm__("" : "+r"(from));
+#pragma GCC unroll 32
+        for (int q = 0; q < pixels + span - 1; q++) {
+            const SCALAR factor = from[q];
+#pragma GCC unroll 8
+            for (int s = 0; s < span; s++)
+                if (q >= s && q - s < pixels)
+#pragma GCC unroll 4
+                    for (int j = 0; j < vectors; j++)
+                        t[q - s][j] += factor * row[s * vectors + j];
+        }
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < pixels; i++)
+#pragma GCC unroll 4
+        for (int j = 0; j < vectors; j++) {
+            VECTOR *c = (VECTOR *)(sums + (i * vectors + j) * LANES);
+            *c = accumulate ? *c + t[i][j] : t[i][j];
+        }
+}
+
+#define PIXELS(COUNT, VECTORS, SPAN)                                                               \
+    static __attribute__((noinline)) void ISA(TYPED(pixels_##COUNT##x##VECTORS##s##SPAN))(         \
+        const SCALAR *x, const ptrdiff_t *x_at, const SCALAR *w, ptrdiff_t steps,                  \
+        const SCALAR *start, SCALAR *sums, int accumulate)                                         \
+    {                                                                                              \
+        ISA(TYPED(pixels))(COUNT, VECTORS, SPAN, x, x_at, w, steps, start, sums, accumulate);      \
+    }
+/* For each number of pixels, up to the tallest tile. */
+#define EACH_OF_4(X, V, S) X(1, V, S) X(2, V, S) X(3, V, S) X(4, V, S)
+#define EACH_OF_6(X, V, S) EACH_OF_4(X, V, S) X(5, V, S) X(6, V, S)
+#define EACH_OF_8(X, V, S) EACH_OF_6(X, V, S) X(7, V, S) X(8, V, S)
+#define EACH_OF_10(X, V, S) EACH_OF_8(X, V, S) X(9, V, S) X(10, V, S)
+#define EACH_OF_14(X, V, S) EACH_OF_10(X, V, S) X(11, V, S) X(12, V, S) X(13, V, S) X(14, V, S)
+#if REGISTERS == 32
+#define EACH_PIXELS_1 EACH_OF_14
+#define EACH_PIXELS_2 EACH_OF_14
+#define EACH_PIXELS_3 EACH_OF_8
+#else
+#define EACH_PIXELS_1 EACH_OF_10
+#define EACH_PIXELS_2 EACH_OF_6
+#define EACH_PIXELS_3 EACH_OF_4
+#endif
+EACH_PIXELS_1(PIXELS, 1, 1)
+EACH_PIXELS_1(PIXELS, 1, 3)
+EACH_PIXELS_1(PIXELS, 1, 5)
+EACH_PIXELS_2(PIXELS, 2, 1)
+EACH_PIXELS_3(PIXELS, 3, 1)
+
 /* Sums of products along the vectors, for outputs that are too few to fill them:
  *
  *     sums[(i * row + j) * LANES + lane] += sum over p of a[i][p] * b[j][p]
@@ -158,6 +241,7 @@ DOT(3) DOT(4) DOT(5) DOT(6)
 #endif
 
 #define SIZE(ROWS, VECTORS) ISA(TYPED(tile_##ROWS##x##VECTORS))
+#define PIXEL_SIZE(COUNT, VECTORS, SPAN) ISA(TYPED(pixels_##COUNT##x##VECTORS##s##SPAN)),
 static const TYPED(fastconv_tiles) ISA(TYPED(tiles)) = {
     .lanes = LANES,
 #if REGISTERS == 32
@@ -188,9 +272,31 @@ static const TYPED(fastconv_tiles) ISA(TYPED(tiles)) = {
             {SIZE(1, 4), SIZE(2, 4)},
         },
 #endif
+#if REGISTERS == 32
+    .max_pixels = {14, 14, 8},
+#else
+    .max_pixels = {10, 6, 4},
+#endif
+    .pixels =
+        {
+            {{EACH_PIXELS_1(PIXEL_SIZE, 1, 1)}, {EACH_PIXELS_2(PIXEL_SIZE, 2, 1)},
+             {EACH_PIXELS_3(PIXEL_SIZE, 3, 1)}},
+            {{EACH_PIXELS_1(PIXEL_SIZE, 1, 3)}},
+            {{EACH_PIXELS_1(PIXEL_SIZE, 1, 5)}},
+        },
 };
 
 #undef TILE
 #undef SIZE
+#undef PIXELS
+#undef PIXEL_SIZE
+#undef EACH_OF_4
+#undef EACH_OF_6
+#undef EACH_OF_8
+#undef EACH_OF_10
+#undef EACH_OF_14
+#undef EACH_PIXELS_1
+#undef EACH_PIXELS_2
+#undef EACH_PIXELS_3
 #undef DOT
 #include "vector_end.h"

@@ -17,10 +17,16 @@ typedef void (*TYPED(fastconv_tile))(const SCALAR *const *a, const ptrdiff_t *a_
 typedef void (*TYPED(fastconv_dot))(const SCALAR *const *a, const SCALAR *const *b,
                                     ptrdiff_t vectors, SCALAR *sums, ptrdiff_t row);
 
+typedef void (*TYPED(fastconv_pixels))(const SCALAR *x, const ptrdiff_t *x_at, const SCALAR *w,
+                                       ptrdiff_t steps, const SCALAR *start, SCALAR *sums,
+                                       int accumulate);
+
 typedef struct {
     int lanes;                      /* numbers in a vector */
     int max_rows[FASTCONV_VECTORS]; /* rows of the tallest tile of 1, 2, ... vectors */
     TYPED(fastconv_tile) tiles[FASTCONV_VECTORS][FASTCONV_ROWS];
     int dot_rows;
     TYPED(fastconv_dot) dots[FASTCONV_DOT_ROWS];
+    int max_pixels[FASTCONV_PIXEL_VECTORS]; /* of a tile of 1, 2, ... vectors */
+    TYPED(fastconv_pixels) pixels[FASTCONV_SPANS][FASTCONV_PIXEL_VECTORS][FASTCONV_PIXELS];
 } TYPED(fastconv_tiles);

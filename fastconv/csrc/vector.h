@@ -10,12 +10,14 @@ typedef SCALAR VECTOR __attribute__((vector_size(VECTOR_BYTES), aligned(SCALAR_B
 #if LANES == 16
 #define EVEN(a, b) \
     __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30)
+#define EVEN_HALF(a) __builtin_shufflevector(a, a, 0, 2, 4, 6, 8, 10, 12, 14)
 #define ZIP_LOW(a, b) \
     __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23)
 #define ZIP_HIGH(a, b) \
     __builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31)
 #elif LANES == 8
 #define EVEN(a, b) __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14)
+#define EVEN_HALF(a) __builtin_shufflevector(a, a, 0, 2, 4, 6)
 #define ZIP_LOW(a, b) __builtin_shufflevector(a, b, 0, 8, 1, 9, 2, 10, 3, 11)
 #define ZIP_HIGH(a, b) __builtin_shufflevector(a, b, 4, 12, 5, 13, 6, 14, 7, 15)
 #elif LANES == 4
@@ -59,6 +61,15 @@ ISA(TYPED(copy))(const SCALAR *source, ptrdiff_t step, ptrdiff_t count, SCALAR *
         for (; j + LANES < count; j += LANES)
             *(VECTOR *)(target + j) = EVEN(*(const VECTOR *)(source + 2 * j),
                                            *(const VECTOR *)(source + 2 * j + LANES));
+#ifdef EVEN_HALF
+    if (step == 2 && count > LANES / 2)
+        /* What is left, half a vector at once; the last half is moved back. */
+        for (ptrdiff_t left = count - 1 - j; left > 0; left -= LANES / 2) {
+            j = left < LANES / 2 ? count - 1 - LANES / 2 : j;
+            *(HALF *)(target + j) = EVEN_HALF(*(const VECTOR *)(source + 2 * j));
+            j += LANES / 2;
+        }
+#endif
     if (step == 4)
         for (; j + LANES < count; j += LANES) {
             const VECTOR *from = (const VECTOR *)(source + 4 * j);

@@ -2,6 +2,7 @@
 
 #undef HALF
 #undef EVEN
+#undef EVEN_HALF
 #undef ZIP_LOW
 #undef ZIP_HIGH
 #undef LANES
