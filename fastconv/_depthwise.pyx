@@ -23,6 +23,12 @@ The inner loops (csrc/depthwise_rows.h) run along the rows of a unit. Where the 
 far apart as the kernel's taps, which is so for stride 1, several rows of the output and the taps of
 a kernel column share each vector that is loaded.
 
+A plane whose rows fit in one vector is less work than the calls that lead to it. There the unit is
+a *block* of planes of one sample, which take each step together (csrc/depthwise_planes.h): all are
+copied into slabs, then all are computed, then all are written. The slabs are as narrow as the
+padding allows, and have the rows of a stride separated by phase, too. `has_small_planes` says which
+plans these are; with rows of two vectors, blocks were slower.
+
 An axis of a correlation is said in numbers, `axis`: the stride at which the input is read, the step
 between the outputs of one phase, the taps' dilation, the number of phases, and for each phase
 
@@ -38,61 +44,13 @@ from cython cimport floating
 from cython.parallel cimport parallel, prange, threadid
 from libc.string cimport memset
 
-from fastconv._depthwise_plan cimport Axis, Border, Part, Phase, Plan, Unit
+from fastconv._depthwise_kernels cimport Border, Maps, Part, Row, table, view_maps
+from fastconv._depthwise_plan cimport Axis, Phase, Plan, Unit
 from fastconv._depthwise_plan cimport divide_up, find_phase, find_unit, free_plan, make_plan
-from fastconv._depthwise_plan cimport next_unit
+from fastconv._depthwise_plan cimport next_unit, whole_lines
 from fastconv._isa cimport isa_row
 from fastconv._threads cimport flush_denormals, restore_denormals, threads_for
 from fastconv._workspace cimport give, take
-
-cdef extern from "csrc/depthwise.h" nogil:
-    ctypedef void (*correlate_f)(
-        const float* slab, Py_ssize_t in_step, Py_ssize_t rows, Py_ssize_t width,
-        const Py_ssize_t* shifts, Py_ssize_t columns, Py_ssize_t taps, const float* weights,
-        float bias, float* out, Py_ssize_t out_step) noexcept nogil
-    ctypedef void (*correlate_d)(
-        const double* slab, Py_ssize_t in_step, Py_ssize_t rows, Py_ssize_t width,
-        const Py_ssize_t* shifts, Py_ssize_t columns, Py_ssize_t taps, const double* weights,
-        double bias, double* out, Py_ssize_t out_step) noexcept nogil
-    ctypedef void (*accumulate_f)(
-        const float* slab, Py_ssize_t in_step, Py_ssize_t rows, Py_ssize_t vectors,
-        const Py_ssize_t* shifts, Py_ssize_t columns, Py_ssize_t taps, const float* dy,
-        Py_ssize_t dy_step, float* sums) noexcept nogil
-    ctypedef void (*accumulate_d)(
-        const double* slab, Py_ssize_t in_step, Py_ssize_t rows, Py_ssize_t vectors,
-        const Py_ssize_t* shifts, Py_ssize_t columns, Py_ssize_t taps, const double* dy,
-        Py_ssize_t dy_step, double* sums) noexcept nogil
-    ctypedef void (*copy_f)(
-        float* to, Py_ssize_t to_step, const float* source, Py_ssize_t source_step, Py_ssize_t rows,
-        Py_ssize_t n) noexcept nogil
-    ctypedef void (*split_f)(
-        float* even, float* odd, Py_ssize_t to_step, const float* source,
-        Py_ssize_t source_step, Py_ssize_t rows, Py_ssize_t n, bint first, bint last) noexcept nogil
-    ctypedef void (*merge_f)(
-        float* to, Py_ssize_t to_step, const float* even, const float* odd,
-        Py_ssize_t source_step, Py_ssize_t rows, Py_ssize_t n) noexcept nogil
-    ctypedef void (*copy_d)(
-        double* to, Py_ssize_t to_step, const double* source, Py_ssize_t source_step,
-        Py_ssize_t rows, Py_ssize_t n) noexcept nogil
-    ctypedef void (*split_d)(
-        double* even, double* odd, Py_ssize_t to_step, const double* source,
-        Py_ssize_t source_step, Py_ssize_t rows, Py_ssize_t n, bint first, bint last) noexcept nogil
-    ctypedef void (*merge_d)(
-        double* to, Py_ssize_t to_step, const double* even, const double* odd,
-        Py_ssize_t source_step, Py_ssize_t rows, Py_ssize_t n) noexcept nogil
-    ctypedef struct Row "fastconv_depthwise_row":
-        int vector_bytes
-        correlate_f correlate_f
-        correlate_d correlate_d
-        accumulate_f accumulate_f
-        accumulate_d accumulate_d
-        copy_f copy_f
-        copy_d copy_d
-        split_f split_f
-        split_d split_d
-        merge_f merge_f
-        merge_d merge_d
-    const Row[] table "fastconv_depthwise"
 
 # The sums of a task of the weight gradient, likewise.
 cdef Py_ssize_t SUMS_BYTES = 8192
@@ -100,7 +58,6 @@ cdef Py_ssize_t SUMS_BYTES = 8192
 cdef Py_ssize_t TASKS = 8
 # Partial sums of the weight gradient: this many groups times chunks give every thread its part.
 cdef Py_ssize_t MIN_SUMS = 64
-cdef Py_ssize_t CACHE_LINE = 64
 
 cdef Row kernels = table[isa_row()]
 
@@ -302,33 +259,71 @@ cdef void correlate_unit(const floating[:, :, :, :, :, :] x, const floating[:, :
                 step * plan.column.out, buffer)
 
 
+cdef inline void gather_weights(const floating[:, :, :, :, :, :] w, const Plan* plan,
+                                Py_ssize_t group, Py_ssize_t step,
+                                floating* weights) noexcept nogil:
+    """Copy the kernels of a group, in the order of the plan's taps, `step` apart."""
+    cdef Py_ssize_t k, i
+    cdef const char* kernel
+    for k in range(plan.out_channels):
+        kernel = <const char*>&w[group, k, 0, 0, 0, 0]
+        for i in range(plan.taps):
+            weights[k * step + i] = (<const floating*>(kernel + plan.tap_at[i]))[0]
+
+
+cdef void correlate_blocks(const floating[:, :, :, :, :, :] x,
+                           const floating[:, :, :, :, :, :] w, const floating[:, :] bias,
+                           floating[:, :, :, :, :, :] y, const Plan* plan, Py_ssize_t begin,
+                           Py_ssize_t end, floating* workspace) noexcept nogil:
+    """Compute blocks of small planes, counted over the groups and then the samples."""
+    cdef Py_ssize_t step = plan.taps + 1, kernels_size = plan.out_channels * step
+    cdef Py_ssize_t unit, n, g, k, first, planes = 0, gathered = -1
+    cdef Maps inputs = view_maps(x), outputs = view_maps(y)
+    cdef floating* slab = workspace
+    cdef floating* buffers = slab + plan.block * plan.planes.slab_plane
+    cdef floating* weights = buffers + plan.block * plan.planes.buffer_plane
+    cdef floating* stage = weights + plan.block * kernels_size
+    cdef const char* source
+    cdef char* target
+    memset(slab, 0, plan.block * plan.planes.slab_plane * sizeof(floating))
+    for unit in range(begin, end):
+        first = unit // plan.batch * plan.block
+        n = unit % plan.batch
+        if first != gathered:
+            gathered = first
+            planes = min(plan.block, plan.groups - first)
+            for g in range(planes):
+                gather_weights(w, plan, first + g, step, weights + g * kernels_size)
+                for k in range(plan.out_channels):
+                    weights[g * kernels_size + k * step + plan.taps] = (
+                        bias[first + g, k] if bias is not None else 0)
+        source = <const char*>&x[n, first, 0, 0, 0, 0]
+        target = <char*>&y[n, first, 0, 0, 0, 0]
+        if floating is float:
+            kernels.correlate_planes_f(&plan.planes, &inputs, source, &outputs, target, planes,
+                                       weights, slab, buffers, stage)
+        else:
+            kernels.correlate_planes_d(&plan.planes, &inputs, source, &outputs, target, planes,
+                                       weights, slab, buffers, stage)
+
+
 cdef void correlate_units(const floating[:, :, :, :, :, :] x,
                           const floating[:, :, :, :, :, :] w, const floating[:, :] bias,
                           floating[:, :, :, :, :, :] y, const Plan* plan, Py_ssize_t begin,
                           Py_ssize_t end, floating* workspace) noexcept nogil:
     """Compute the units of one task."""
-    cdef Py_ssize_t _, k, i, group = -1
+    cdef Py_ssize_t _, group = -1
     cdef floating* slab = workspace
     cdef floating* buffer = slab + plan.slab_size
     cdef floating* weights = buffer + plan.buffer_size
-    cdef const char* kernel
     cdef Unit unit = find_unit(plan, begin)
     memset(slab, 0, plan.slab_size * sizeof(floating))
     for _ in range(begin, end):
         if unit.g != group:
             group = unit.g
-            for k in range(plan.out_channels):
-                kernel = <const char*>&w[group, k, 0, 0, 0, 0]
-                for i in range(plan.taps):
-                    weights[k * plan.taps + i] = (<const floating*>(kernel + plan.tap_at[i]))[0]
+            gather_weights(w, plan, group, plan.taps, weights)
         correlate_unit(x, bias, y, plan, &unit, weights, not plan.steady, slab, buffer)
         next_unit(plan, &unit)
-
-
-cdef inline Py_ssize_t whole_lines(Py_ssize_t size, Py_ssize_t itemsize) noexcept nogil:
-    """Round up to cache lines, so that no two threads write into one."""
-    cdef Py_ssize_t line = CACHE_LINE // itemsize
-    return divide_up(size, line) * line
 
 
 def correlate(const floating[:, :, :, :, :, :] x, const floating[:, :, :, :, :, :] w,
@@ -353,9 +348,14 @@ def correlate(const floating[:, :, :, :, :, :] x, const floating[:, :, :, :, :, 
     units = plan.batch * plan.groups * plan.depth.out * plan.row_blocks * plan.column_blocks
     threads = threads_for(<double>units * plan.out_channels * plan.rows * plan.columns
                           * plan.taps)
+    size = plan.slab_size + plan.buffer_size + plan.out_channels * plan.taps
+    if plan.block:
+        units = plan.batch * divide_up(plan.groups, plan.block)
+        size = (plan.block * (plan.planes.slab_plane + plan.planes.buffer_plane
+                              + plan.out_channels * (plan.taps + 1))
+                + plan.row.size * plan.column.size)
+    size = whole_lines(size, sizeof(floating))
     tasks = min(units, threads * TASKS)
-    size = whole_lines(plan.slab_size + plan.buffer_size + plan.out_channels * plan.taps,
-                       sizeof(floating))
     bytes_taken = threads * size * sizeof(floating)
     if dry:
         free_plan(&plan)
@@ -368,8 +368,12 @@ def correlate(const floating[:, :, :, :, :, :] x, const floating[:, :, :, :, :, 
     with nogil, parallel(num_threads=threads):
         saved = flush_denormals()
         for i in prange(tasks, schedule="dynamic"):
-            correlate_units(x, w, bias, y, &plan, i * units // tasks, (i + 1) * units // tasks,
-                            workspace + threadid() * size)
+            if plan.block:
+                correlate_blocks(x, w, bias, y, &plan, i * units // tasks,
+                                 (i + 1) * units // tasks, workspace + threadid() * size)
+            else:
+                correlate_units(x, w, bias, y, &plan, i * units // tasks,
+                                (i + 1) * units // tasks, workspace + threadid() * size)
         restore_denormals(saved)
     give(workspace)
     free_plan(&plan)
@@ -429,31 +433,69 @@ cdef void accumulate_unit(const floating[:, :, :, :, :, :] x,
         sums += plan.taps * plan.lanes
 
 
-cdef void accumulate_groups(const floating[:, :, :, :, :, :] x,
-                            const floating[:, :, :, :, :, :] dy, const Plan* plan,
-                            Py_ssize_t first_group, Py_ssize_t last_group, Py_ssize_t first,
-                            Py_ssize_t last, floating* workspace,
-                            floating* partial) noexcept nogil:
-    """Write the sums (G, K, taps) of some groups over some samples."""
+cdef void accumulate_units(const floating[:, :, :, :, :, :] x,
+                           const floating[:, :, :, :, :, :] dy, const Plan* plan,
+                           Py_ssize_t first_group, Py_ssize_t last_group, Py_ssize_t first,
+                           Py_ssize_t last, floating* slab, floating* sums) noexcept nogil:
+    """Add what some groups and samples give to the sums, unit by unit."""
     cdef Py_ssize_t units = plan.depth.out * plan.row_blocks * plan.column_blocks
-    cdef Py_ssize_t width = plan.out_channels * plan.taps
-    cdef Py_ssize_t n, g, i, j, _
-    cdef floating* slab = workspace
+    cdef Py_ssize_t step = plan.out_channels * plan.taps * plan.lanes
+    cdef Py_ssize_t n, g, _
     cdef floating* buffer = slab + plan.slab_size
-    cdef floating* sums = buffer + plan.buffer_size
-    cdef floating total
     cdef Unit unit
-    memset(slab, 0, plan.slab_size * sizeof(floating))
-    memset(sums, 0, (last_group - first_group) * width * plan.lanes * sizeof(floating))
     for n in range(first, last):
         unit = find_unit(plan, (n * plan.groups + first_group) * units)
         for g in range(last_group - first_group):
             for _ in range(units):
                 accumulate_unit(x, dy, plan, &unit, not plan.steady, slab, buffer,
-                                sums + g * width * plan.lanes)
+                                sums + g * step)
                 next_unit(plan, &unit)
+
+
+cdef void accumulate_block(const floating[:, :, :, :, :, :] x,
+                           const floating[:, :, :, :, :, :] dy, const Plan* plan,
+                           Py_ssize_t first_group, Py_ssize_t last_group, Py_ssize_t first,
+                           Py_ssize_t last, floating* slab, floating* sums,
+                           floating* stage) noexcept nogil:
+    """Add what a block of small planes gives to the sums, sample by sample."""
+    cdef Maps inputs = view_maps(x), residuals = view_maps(dy)
+    cdef Py_ssize_t n, planes = last_group - first_group
+    cdef floating* buffers = slab + plan.block * plan.planes.slab_plane
+    cdef const char* source
+    cdef const char* residual
+    for n in range(first, last):
+        source = <const char*>&x[n, first_group, 0, 0, 0, 0]
+        residual = <const char*>&dy[n, first_group, 0, 0, 0, 0]
+        if floating is float:
+            kernels.accumulate_planes_f(&plan.planes, &inputs, source, &residuals, residual,
+                                        planes, sums, slab, buffers, stage)
+        else:
+            kernels.accumulate_planes_d(&plan.planes, &inputs, source, &residuals, residual,
+                                        planes, sums, slab, buffers, stage)
+
+
+cdef void accumulate_groups(const floating[:, :, :, :, :, :] x,
+                            const floating[:, :, :, :, :, :] dy, const Plan* plan,
+                            Py_ssize_t first_group, Py_ssize_t last_group, Py_ssize_t first,
+                            Py_ssize_t last, Py_ssize_t size, floating* workspace,
+                            floating* partial) noexcept nogil:
+    """Write the sums (G, K, taps) of some groups over some samples.
+
+    The workspace begins with `size` numbers of slabs and buffers.
+    """
+    cdef Py_ssize_t width = plan.out_channels * plan.taps
+    cdef Py_ssize_t numbers = (last_group - first_group) * width
+    cdef Py_ssize_t i, j
+    cdef floating* sums = workspace + size
+    cdef floating total
+    memset(workspace, 0, (size + numbers * plan.lanes) * sizeof(floating))
+    if plan.block:
+        accumulate_block(x, dy, plan, first_group, last_group, first, last, workspace, sums,
+                         sums + plan.block * width * plan.lanes)
+    else:
+        accumulate_units(x, dy, plan, first_group, last_group, first, last, workspace, sums)
     partial += first_group * width
-    for i in range((last_group - first_group) * width):
+    for i in range(numbers):
         total = 0
         for j in range(plan.lanes):
             total += sums[i * plan.lanes + j]
@@ -489,7 +531,7 @@ def correlate_weight(const floating[:, :, :, :, :, :] x, const floating[:, :, :,
     empty. Returns the bytes of workspace; a dry call does nothing else.
     """
     cdef Plan plan
-    cdef Py_ssize_t i, blocks, chunks, width, block, chunk, size, total
+    cdef Py_ssize_t i, blocks, chunks, width, block, chunk, slabs, stage, size, total
     cdef int threads
     cdef unsigned long saved = 0
     cdef size_t bytes_taken
@@ -505,9 +547,14 @@ def correlate_weight(const floating[:, :, :, :, :, :] x, const floating[:, :, :,
     # Groups of one task: as many as their sums let the cache hold, and the threads need.
     block = max(SUMS_BYTES // (width * kernels.vector_bytes), 1)
     block = max(min(block, plan.groups * chunks // (threads * TASKS)), 1)
+    slabs = plan.slab_size + plan.buffer_size
+    stage = 0
+    if plan.block:
+        block = plan.block = min(block, plan.block)
+        slabs = block * (plan.planes.slab_plane + plan.planes.buffer_plane)
+        stage = max(plan.row.size * plan.column.size, plan.row.out * plan.column.out)
     blocks = divide_up(plan.groups, block)
-    size = whole_lines(plan.slab_size + plan.buffer_size + block * width * plan.lanes,
-                       sizeof(floating))
+    size = whole_lines(slabs + block * width * plan.lanes + stage, sizeof(floating))
     total = chunks * plan.groups * width
     bytes_taken = (threads * size + total) * sizeof(floating)
     if dry:
@@ -525,7 +572,7 @@ def correlate_weight(const floating[:, :, :, :, :, :] x, const floating[:, :, :,
             chunk = i // blocks
             accumulate_groups(
                 x, dy, &plan, i % blocks * block, min((i % blocks + 1) * block, plan.groups),
-                chunk * plan.batch // chunks, (chunk + 1) * plan.batch // chunks,
+                chunk * plan.batch // chunks, (chunk + 1) * plan.batch // chunks, slabs,
                 workspace + threadid() * size, partial + chunk * plan.groups * width)
         restore_denormals(saved)
     with nogil:

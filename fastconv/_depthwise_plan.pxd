@@ -4,14 +4,14 @@
 
 from libc.stdlib cimport free, malloc
 
-cdef extern from "csrc/depthwise.h" nogil:
-    Py_ssize_t shared_taps "fastconv_shared_taps"(Py_ssize_t taps) noexcept
+from fastconv._depthwise_kernels cimport Border, Part, Planes, shared_taps
 
 cdef enum:
     # A slab of this many bytes leaves room in the first-level cache (32 KB) for what is written.
     SLAB_BYTES = 20480
     # Rows of a slab are never cut shorter than this many bytes.
     ROW_BYTES = 4096
+    CACHE_LINE = 64
 
 
 cdef struct Phase:
@@ -30,20 +30,6 @@ cdef struct Axis:
     const Phase* phase
 
 
-# The correlation of one phase on each axis: its taps, column by column.
-cdef struct Part:
-    Py_ssize_t columns      # of `shared` taps each
-    Py_ssize_t shared
-    const Py_ssize_t* shifts
-    Py_ssize_t first_tap    # in the plan's list of taps
-
-
-# What a row of the slab holds of the input: from column `first`, `stride` apart, the places from
-# `low` to `high`; the others are padding.
-cdef struct Border:
-    Py_ssize_t first, low, high
-
-
 cdef struct Plan:
     Axis depth
     Axis row
@@ -55,11 +41,15 @@ cdef struct Plan:
     Py_ssize_t rows, columns                # outputs of a unit, of one phase
     Py_ssize_t row_blocks, column_blocks    # units of one sample, group and depth
     Py_ssize_t slab_rows, slab_width, slab_row, slab_plane, slab_size
+    Py_ssize_t slab_split                   # from one phase of the columns to the next
+    Py_ssize_t row_splits, slab_phase       # phases of the rows, from one to the next
     Py_ssize_t vectors                      # of a unit's row
     Py_ssize_t buffer_width, buffer_size    # rows of a unit that go to the output in pieces
     Py_ssize_t taps                         # of all parts
     Py_ssize_t column_reach                 # from a row's last output to what it reads last
     bint steady                             # all units have their padding in the same places
+    Py_ssize_t block                        # small planes of a unit; 0: the others
+    Planes planes
     Border* borders                         # by column block and phase of the slab
     Part* parts                             # by phase of depth, row and column
     Py_ssize_t* shifts
@@ -100,6 +90,12 @@ cdef inline Py_ssize_t divide_up(Py_ssize_t a, Py_ssize_t b) noexcept nogil:
     return (a + b - 1) // b
 
 
+cdef inline Py_ssize_t whole_lines(Py_ssize_t size, Py_ssize_t itemsize) noexcept nogil:
+    """Round up to cache lines, so that no two threads write into one."""
+    cdef Py_ssize_t line = CACHE_LINE // itemsize
+    return divide_up(size, line) * line
+
+
 cdef inline Py_ssize_t find_phase(const Axis* axis, Py_ssize_t first) noexcept nogil:
     """Return the phase whose outputs begin at `first`, or -1."""
     cdef Py_ssize_t i
@@ -132,6 +128,9 @@ cdef inline int size_units(Plan* plan, Py_ssize_t itemsize) noexcept nogil:
     plan.column_blocks = divide_up(plan.column.count, plan.columns)
     plan.slab_width = (plan.columns + reach + plan.lanes - 1) // plan.lanes * plan.lanes
     plan.slab_row = plan.splits * plan.slab_width
+    plan.slab_split = plan.slab_width
+    plan.row_splits = 1
+    plan.slab_phase = 0
     # Rows that no tap reads are left out.
     plan.pitch = min(plan.row.stride, plan.row.reach + 1)
     row_bytes = planes * plan.slab_row * itemsize
@@ -167,9 +166,57 @@ cdef inline void fill_borders(Plan* plan) noexcept nogil:
             border += 1
 
 
+cdef inline bint has_small_planes(const Plan* plan) noexcept nogil:
+    """Tell whether the loops for small planes serve this plan."""
+    cdef const Axis* depth = &plan.depth
+    return (plan.in_channels == 1 and depth.size == depth.out == depth.taps == depth.phases == 1
+            and depth.before == 0 and plan.row_blocks == 1 and plan.column_blocks == 1
+            and plan.columns <= plan.lanes
+            and plan.splits == plan.column.stride <= 2 and plan.pitch == plan.row.stride
+            and (plan.row.dilation == 1 or plan.row.taps == 1 or plan.row.stride > 1)
+            and plan.row.phases == plan.row.step <= 2
+            and plan.column.phases == plan.column.step <= 2)
+
+
+cdef inline void place_planes(Plan* plan, Py_ssize_t itemsize) noexcept nogil:
+    """Lay small planes out: several in one slab, with one row's zeros before the next row."""
+    cdef Planes* planes = &plan.planes
+    cdef const Border* border
+    cdef Py_ssize_t width = plan.columns + plan.column_reach, shared = width
+    cdef Py_ssize_t i, end
+    for i in range(plan.splits):
+        border = plan.borders + i
+        shared = min(shared, min(border.low, width - border.high))
+    planes.rows, planes.columns = plan.rows, plan.columns
+    planes.out_rows, planes.out_columns = plan.row.out, plan.column.out
+    planes.read_first = max(-plan.row.before, 0)
+    end = min(plan.row.size, plan.slab_rows - plan.row.before)
+    planes.read_rows = max(end - planes.read_first, 0)
+    planes.top = planes.read_first + plan.row.before
+    planes.row_splits = plan.row_splits = plan.row.stride
+    planes.splits = plan.splits
+    planes.slab_row = plan.slab_row = width - shared
+    planes.slab_split = plan.slab_split = (divide_up(plan.slab_rows, plan.row_splits)
+                                           * plan.slab_row)
+    planes.slab_phase = plan.slab_phase = plan.splits * plan.slab_split
+    # The last tile of rows and the last vector read on behind them.
+    planes.slab_plane = (plan.row_splits * plan.slab_phase + 3 * plan.slab_row + plan.lanes
+                         + plan.column_reach)
+    planes.row_step, planes.column_step = plan.row.step, plan.column.step
+    for i in range(plan.row.step):
+        planes.row_first[i] = plan.row.phase[i].first
+    planes.odd_first = plan.column.phase[0].first == 1
+    planes.buffer_part = (plan.rows + 3) * max(plan.slab_row, plan.lanes) + plan.lanes
+    planes.buffer_plane = plan.row.step * plan.column.step * planes.buffer_part
+    planes.out_channels = plan.out_channels
+    planes.borders, planes.parts = plan.borders, plan.parts
+    plan.block = SLAB_BYTES // ((planes.slab_plane + planes.buffer_plane) * itemsize)
+    plan.block = max(min(plan.block, plan.groups), 1)
+
+
 cdef inline void fill_parts(Plan* plan, const Py_ssize_t* w_strides) noexcept nogil:
     """Write for each part where its taps lie in the slab, and where in the kernel."""
-    cdef Py_ssize_t a, b, d, c, t, r, s, i, q, at, step = 0, tap = 0
+    cdef Py_ssize_t a, b, d, c, t, r, s, i, q, u, at, step = 0, tap = 0
     cdef const Phase* depth
     cdef const Phase* row
     cdef const Phase* column
@@ -192,12 +239,13 @@ cdef inline void fill_parts(Plan* plan, const Py_ssize_t* w_strides) noexcept no
                         for s in range(column.taps):
                             at = plan.column.before - column.before + s * plan.column.dilation
                             at = (at // plan.column.stride
-                                  + s % plan.splits * plan.slab_width
-                                  + (c * plan.depth.taps + t) * plan.slab_plane
-                                  + (plan.row.before - row.before) * plan.slab_row)
+                                  + s % plan.splits * plan.slab_split
+                                  + (c * plan.depth.taps + t) * plan.slab_plane)
                             for r in range(row.taps // part.shared):
-                                plan.shifts[step] = (at + r * part.shared * plan.row.dilation
-                                                     * plan.slab_row)
+                                u = (plan.row.before - row.before
+                                     + r * part.shared * plan.row.dilation)
+                                plan.shifts[step] = (at + u % plan.row_splits * plan.slab_phase
+                                                     + u // plan.row_splits * plan.slab_row)
                                 step += 1
                                 for i in range(part.shared):
                                     q = row.tap_first + (r * part.shared + i) * row.tap_step
@@ -209,7 +257,7 @@ cdef inline void fill_parts(Plan* plan, const Py_ssize_t* w_strides) noexcept no
                                     tap += 1
                 part += 1
     # Taps that reach no output are in no phase.
-    plan.taps = tap
+    plan.taps = plan.planes.taps = tap
 
 
 cdef inline int make_plan(Plan* plan, const Py_ssize_t* x, const Py_ssize_t* w,
@@ -237,6 +285,9 @@ cdef inline int make_plan(Plan* plan, const Py_ssize_t* x, const Py_ssize_t* w,
         free_plan(plan)
         raise MemoryError("no room for the tables of a convolution's taps")
     fill_borders(plan)
+    plan.block = 0
+    if has_small_planes(plan):
+        place_planes(plan, itemsize)
     fill_parts(plan, w_strides)
     return 0
 

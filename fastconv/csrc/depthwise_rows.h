@@ -244,8 +244,8 @@ static void NAME(accumulate)(const SCALAR *slab, ptrdiff_t in_step, ptrdiff_t ro
 }
 
 /* Copy rows of n numbers in vectors of which the last is moved back. */
-static void NAME(copy)(SCALAR *to, ptrdiff_t to_step, const SCALAR *from, ptrdiff_t from_step,
-                       ptrdiff_t rows, ptrdiff_t n)
+static void NAME(copy_rows)(SCALAR *to, ptrdiff_t to_step, const SCALAR *from,
+                            ptrdiff_t from_step, ptrdiff_t rows, ptrdiff_t n)
 {
     typedef SCALAR half __attribute__((vector_size(VECTOR_BYTES / 2), aligned(sizeof(SCALAR))));
     const ptrdiff_t lanes = NAME(LANES), few = sizeof(NAME(few)) / sizeof(SCALAR);
@@ -330,10 +330,13 @@ static void NAME(merge)(SCALAR *restrict to, ptrdiff_t to_step, const SCALAR *re
     }
 }
 
-#undef INLINE
-#undef KEEP
 #undef EVEN
 #undef ODD
 #undef LOWER
 #undef UPPER
+
+#include "depthwise_planes.h"
+
+#undef INLINE
+#undef KEEP
 #undef NAME
