@@ -78,6 +78,9 @@ MODULES = [
     "_sums",
     "_threads",
     "_tile",
+    "_winograd",
+    "_winograd_tiles",
+    "_winograd_weight",
     "_workspace",
 ]
 

@@ -82,6 +82,9 @@ def test_the_wheel_holds_the_package_and_no_tests(built):
         "_sums",
         "_threads",
         "_tile",
+        "_winograd",
+        "_winograd_tiles",
+        "_winograd_weight",
         "_workspace",
     }
     metadata = next(name for name in names if name.endswith("METADATA"))

@@ -83,26 +83,9 @@ static void ISA(TYPED(pack_rows))(const SCALAR *source, ptrdiff_t row, ptrdiff_t
             panel[i] = source[at[l] + i * row];
 }
 
-/* Transpose a block of as many rows as lanes in the registers: a shuffle of rows i and i + LANES/2
- * for all i, done log2(LANES) times. */
-static inline __attribute__((always_inline)) void ISA(TYPED(turn))(VECTOR *block)
-{
-    VECTOR shuffled[LANES];
-
-#pragma GCC unroll 4
-    for (ptrdiff_t round = 1; round < LANES; round *= 2) {
-#pragma GCC unroll 8
-        for (ptrdiff_t q = 0; q < LANES / 2; q++) {
-            shuffled[2 * q] = ZIP_LOW(block[q], block[q + LANES / 2]);
-            shuffled[2 * q + 1] = ZIP_HIGH(block[q], block[q + LANES / 2]);
-        }
-#pragma GCC unroll 16
-        for (ptrdiff_t q = 0; q < LANES; q++)
-            block[q] = shuffled[q];
-    }
-}
-
-/* target[j * target_row + i] = source[i * source_row + j] for i < rows, j < columns. */
+/* target[j * target_row + i] = source[i * source_row + j] for i < rows, j < columns.
+ *
+ * Whole blocks go through the registers. */
 static void ISA(TYPED(transpose))(const SCALAR *source, ptrdiff_t source_row, ptrdiff_t rows,
                                   ptrdiff_t columns, SCALAR *target, ptrdiff_t target_row)
 {

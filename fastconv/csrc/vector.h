@@ -1,5 +1,5 @@
-/* LANES and VECTOR, the vector of one instruction set and scalar type; its shuffles; and copying
- * a row. */
+/* LANES and VECTOR, the vector of one instruction set and scalar type; its shuffles; transposing a
+ * block, and copying a row. */
 
 #define LANES (VECTOR_BYTES / SCALAR_BYTES)
 /* Aligned as its elements are: operands lie anywhere. */
@@ -32,6 +32,25 @@ typedef SCALAR VECTOR __attribute__((vector_size(VECTOR_BYTES), aligned(SCALAR_B
 
 #define HALF ISA(TYPED(half))
 typedef SCALAR HALF __attribute__((vector_size(VECTOR_BYTES / 2), aligned(SCALAR_BYTES)));
+
+/* Transpose a block of LANES vectors in place: a shuffle of vectors i and i + LANES/2 for all i,
+ * done log2(LANES) times. */
+static inline __attribute__((always_inline)) void ISA(TYPED(turn))(VECTOR block[LANES])
+{
+    VECTOR shuffled[LANES];
+
+#pragma GCC unroll 4
+    for (ptrdiff_t round = 1; round < LANES; round *= 2) {
+#pragma GCC unroll 8
+        for (ptrdiff_t q = 0; q < LANES / 2; q++) {
+            shuffled[2 * q] = ZIP_LOW(block[q], block[q + LANES / 2]);
+            shuffled[2 * q + 1] = ZIP_HIGH(block[q], block[q + LANES / 2]);
+        }
+#pragma GCC unroll 16
+        for (ptrdiff_t q = 0; q < LANES; q++)
+            block[q] = shuffled[q];
+    }
+}
 
 /* target[j] = source[j * step] for j < count. */
 static inline __attribute__((always_inline)) void

@@ -1,0 +1,368 @@
+# cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+# No bounds checks: the callers in fastconv.functional have compared every shape with the geometry.
+"""Winograd's convolution F(4x4, 3x3): 36 products for 16 outputs instead of 144.
+
+    V = B^T d B      of every tile d of the input (_winograd_tiles.pyx)
+    U = G g G^T      of every kernel g
+    M[point] = V[point] U[point]      tiles x channels times channels x output channels
+    Y = A^T M A + bias
+
+The products run on the engine's micro-kernel: tiles are the rows of A, broadcast, and a strip of
+output channels, at most two vectors, is B. A chunk of tiles is multiplied with a strip for all
+points, and transformed back while its M is in the second-level cache. Long sums are cut into
+blocks of channels, whose U fits there, too; the borders depend on the number of channels alone.
+
+What is kept between chunks depends on the size of U:
+
+    small     U is there as a whole, for all threads; a thread takes a chunk and transforms its
+              tiles, which stay in its cache for all the strips.
+    large     V is there for many chunks at once, for all threads; a thread takes a strip,
+              transforms its kernels block by block into its cache, and uses them at once for a
+              chunk. Ready U would have four times the bytes of the weights.
+
+The steps of each output are the same in either way, whatever the chunks, threads and batch.
+"""
+
+from cython cimport floating
+from cython.parallel cimport parallel, prange, threadid
+
+from fastconv._slab cimport Run, ceil_div, line_up
+from fastconv._threads cimport flush_denormals, restore_denormals, threads_for
+from fastconv._tile cimport MAX_ROWS, lanes, max_rows, run_tile
+from fastconv._winograd_tiles cimport (
+    POINTS, STAGE_BYTES, TILE_POINTS, TILE_STEP, Tiles, make_tiles, point_step, transform_kernels,
+    transform_tiles, write_outputs)
+from fastconv._workspace cimport give, take
+
+# The most vectors of output channels in a strip.
+cdef enum:
+    STRIP = 2
+
+# Bytes of one tile's numbers in a block of channels, for one point.
+cdef Py_ssize_t ROW_BYTES = 256
+# U is kept as a whole where it has at most so many bytes: it may stream from the third-level cache.
+cdef Py_ssize_t KEPT_BYTES = 3 << 20
+# The most tiles of a chunk: with U in the cache, and where kernels are transformed for each.
+cdef Py_ssize_t FEW_TILES = 28
+cdef Py_ssize_t MANY_TILES = 64
+# V of the chunks that are there at once.
+cdef Py_ssize_t V_BYTES = 10 << 20
+# Vectors of channels in one task that transforms tiles for all threads.
+cdef Py_ssize_t V_VECTORS = 4
+
+
+cdef struct Product:
+    Tiles inputs, outputs
+    Py_ssize_t groups, rows, channels           # of the weights: G, K, C
+    Py_ssize_t w_strides[6]                     # of the weights (G, K, C, 1, 3, 3), in elements
+    Py_ssize_t x_group, y_group                 # distance of two groups
+    Py_ssize_t lanes
+    Py_ssize_t width, strips                    # numbers of a strip; strips of K
+    Py_ssize_t depth                            # channels of a block
+    Py_ssize_t tiles, chunk, chunks             # in all, of a chunk; chunks
+    Py_ssize_t held                             # chunks whose V is there at once
+    bint keeps_u
+    # Distances between tiles in V, and between points.
+    Py_ssize_t v_tile, v_point, u_point, m_point
+    # The workspace: what is shared, then one part for each thread.
+    size_t a_at_at, b_at_at, bias_at, u_at, v_at, threads_at
+    size_t stage_at, own_at, m_at, thread_bytes
+    char* u                                     # where U is kept: there, or prepared
+
+
+cdef void fit_chunks(Product* p, int threads) noexcept nogil:
+    """Cut the tiles into chunks: whole maps or rows of tiles where they fit."""
+    cdef Py_ssize_t most = FEW_TILES if p.keeps_u else MANY_TILES, unit, units, chunk, tasks
+    # Transforming the kernels takes as long as so many tiles of their products.
+    cdef Py_ssize_t extra = 1 if p.keeps_u else 7
+    cdef double cost, best = 1e300
+    unit = p.inputs.rows * p.inputs.columns
+    if unit > most:
+        unit = p.inputs.columns
+    if unit > most:
+        unit = 1
+    units = p.tiles // unit
+    # The shortest time of the thread that has most to do.
+    chunk = min(most // unit, units)
+    while chunk >= 1:
+        tasks = ceil_div(units, chunk) * (p.groups if p.keeps_u else p.strips)
+        cost = <double>ceil_div(tasks, threads) * (chunk * unit + extra)
+        if cost < best * 0.98:
+            best, p.chunk = cost, chunk * unit
+        chunk -= 1
+    p.chunks = ceil_div(p.tiles, p.chunk)
+
+
+cdef void size_weights(Product* p, const Py_ssize_t* w, const Py_ssize_t* w_strides,
+                       Py_ssize_t itemsize) noexcept nogil:
+    """Choose the blocks of weights (G, K, C, 1, 3, 3), whatever the maps."""
+    cdef Py_ssize_t i
+    p.groups, p.rows, p.channels = w[0], w[1], w[2]
+    for i in range(6):
+        p.w_strides[i] = w_strides[i] // itemsize
+    p.lanes = lanes(itemsize)
+    p.width = STRIP * p.lanes
+    p.strips = ceil_div(p.rows, p.width)
+    p.depth = ceil_div(p.channels, ceil_div(p.channels * itemsize, ROW_BYTES))
+    p.u_point = point_step(p.channels * p.width, itemsize)
+    p.keeps_u = p.strips * TILE_POINTS * p.u_point * itemsize <= KEPT_BYTES
+    if not p.keeps_u:
+        p.u_point = point_step(p.depth * p.width, itemsize)
+
+
+cdef inline Py_ssize_t kept_numbers(const Product* p) noexcept nogil:
+    """Return the size of U where it is kept."""
+    return p.groups * p.strips * TILE_POINTS * p.u_point if p.keeps_u else 0
+
+
+cdef void size_blocks(Product* p, Py_ssize_t itemsize, bint prepared, int threads) noexcept nogil:
+    """Choose the blocks of tiles, and lay out the workspace."""
+    cdef Py_ssize_t channels = ceil_div(p.channels, p.lanes) * p.lanes
+    p.v_tile = point_step(channels, itemsize)
+    fit_chunks(p, threads)
+    p.held = 1
+    if not p.keeps_u:
+        p.held = max(V_BYTES // (TILE_POINTS * p.chunk * p.v_tile * itemsize), 1)
+        p.held = ceil_div(p.chunks, ceil_div(p.chunks, p.held))
+    p.v_point = point_step(p.held * p.chunk * p.v_tile, itemsize)
+    p.m_point = point_step(p.chunk * p.width, itemsize)
+    p.a_at_at = 0
+    p.b_at_at = p.a_at_at + line_up(p.depth * sizeof(Py_ssize_t))
+    p.bias_at = p.b_at_at + line_up(p.depth * sizeof(Py_ssize_t))
+    p.u_at = p.bias_at + line_up(p.groups * p.strips * p.width * itemsize)
+    p.v_at = p.u_at
+    p.threads_at = p.v_at
+    p.stage_at = 0
+    p.own_at = STAGE_BYTES
+    # Either U or V is shared, and the other is each thread's own.
+    if p.keeps_u:
+        p.threads_at += 0 if prepared else kept_numbers(p) * itemsize
+        p.m_at = p.own_at + TILE_POINTS * p.v_point * itemsize
+    else:
+        p.threads_at += TILE_POINTS * p.v_point * itemsize
+        p.m_at = p.own_at + TILE_POINTS * p.u_point * itemsize
+    p.thread_bytes = p.m_at + TILE_POINTS * p.m_point * itemsize
+
+
+cdef inline Py_ssize_t first_vector(const Product* p, Py_ssize_t strip) noexcept nogil:
+    """Return the first vector of output channels of a strip: strips are as even as can be."""
+    return strip * ceil_div(p.rows, p.lanes) // p.strips
+
+
+cdef void fill_u(const floating* w, const Product* p, Py_ssize_t g, Py_ssize_t strip,
+                 Py_ssize_t first, Py_ssize_t channels, floating* u) noexcept nogil:
+    """Transform the kernels of a strip and of some channels from `first` on."""
+    cdef Py_ssize_t i, row
+    w += g * p.w_strides[0] + first * p.w_strides[2]
+    for i in range(first_vector(p, strip), first_vector(p, strip + 1)):
+        row = i * p.lanes
+        transform_kernels(w + row * p.w_strides[1], p.w_strides, min(p.rows - row, p.lanes),
+                          channels, u, p.width, p.u_point)
+        u += p.lanes
+
+
+cdef void keep_u(const floating* w, const Product* p, Py_ssize_t task) noexcept nogil:
+    """Transform the kernels of one group's strip and a block of channels for all threads."""
+    cdef Py_ssize_t blocks = ceil_div(p.channels, p.depth), first = task % blocks * p.depth
+    cdef floating* u = <floating*>p.u
+    task = task // blocks
+    fill_u(w, p, task // p.strips, task % p.strips, first, min(p.depth, p.channels - first),
+           u + task * TILE_POINTS * p.u_point + first * p.width)
+
+
+cdef inline Py_ssize_t kept_tasks(const Product* p) noexcept nogil:
+    """Return how many calls of keep_u make U."""
+    return p.groups * p.strips * ceil_div(p.channels, p.depth)
+
+
+cdef void multiply(const Product* p, const char* shared, const floating* v, Py_ssize_t count,
+                   const floating* u, Py_ssize_t vectors, Py_ssize_t first, Py_ssize_t steps,
+                   floating* m) noexcept nogil:
+    """Multiply `count` tiles with a strip, for a block of channels and all points.
+
+    `v` and `u` are those of the first channel of the block, the block's place `first` says whether
+    the products are added to what is there.
+    """
+    cdef const Py_ssize_t* a_at = <const Py_ssize_t*>(shared + p.a_at_at)
+    cdef const Py_ssize_t* b_at = <const Py_ssize_t*>(shared + p.b_at_at)
+    cdef Py_ssize_t panels = ceil_div(count, max_rows(sizeof(floating), vectors))
+    cdef Py_ssize_t i, j, row, rows, _
+    cdef const floating* a[MAX_ROWS]
+    cdef Run run
+    run.first, run.count, run.at, run.step = 0, vectors * p.lanes, 0, 1
+    for _ in range(TILE_POINTS):
+        for i in range(panels):
+            row = i * count // panels
+            rows = (i + 1) * count // panels - row
+            for j in range(rows):
+                a[j] = v + (row + j) * p.v_tile
+            run_tile(rows, vectors, a, a_at, u, b_at, steps, m + row * p.width, p.width, &run, 1,
+                     <const floating*>NULL, first > 0)
+        v += p.v_point
+        u += p.u_point
+        m += p.m_point
+
+
+cdef void finish(const Product* p, const char* shared, Py_ssize_t g, Py_ssize_t strip,
+                 Py_ssize_t tile, Py_ssize_t count, const floating* m, floating* stage,
+                 floating* y) noexcept nogil:
+    """Transform the products of a strip back, and write them into the output."""
+    cdef const floating* bias = <const floating*>(shared + p.bias_at)
+    cdef Py_ssize_t i, row
+    bias += g * p.strips * p.width
+    y += g * p.y_group
+    for i in range(first_vector(p, strip), first_vector(p, strip + 1)):
+        row = i * p.lanes
+        write_outputs(m, &p.outputs, tile, count, p.width, p.m_point, min(p.rows - row, p.lanes),
+                      bias + row, stage, y + row * p.outputs.channel_step)
+        m += p.lanes
+
+
+cdef void compute_chunk(const floating* x, floating* y, const Product* p, Py_ssize_t task,
+                        const char* shared, char* own) noexcept nogil:
+    """Compute a task where U is kept: a chunk of tiles, all strips."""
+    cdef Py_ssize_t g = task // p.chunks, tile = task % p.chunks * p.chunk
+    cdef Py_ssize_t count = min(p.chunk, p.tiles - tile), strip, c, steps
+    cdef const floating* u = <const floating*>p.u
+    cdef floating* stage = <floating*>(own + p.stage_at)
+    cdef floating* v = <floating*>(own + p.own_at)
+    cdef floating* m = <floating*>(own + p.m_at)
+    u += g * p.strips * TILE_POINTS * p.u_point
+    transform_tiles(x + g * p.x_group, &p.inputs, tile, count, p.channels, stage, v, p.v_tile,
+                    p.v_point)
+    for strip in range(p.strips):
+        for c from 0 <= c < p.channels by p.depth:
+            steps = min(p.depth, p.channels - c)
+            multiply(p, shared, <const floating*>v + c, count, u + c * p.width,
+                     first_vector(p, strip + 1) - first_vector(p, strip), c, steps, m)
+        finish(p, shared, g, strip, tile, count, <const floating*>m, stage, y)
+        u += TILE_POINTS * p.u_point
+
+
+cdef void fill_v(const floating* x, const Product* p, Py_ssize_t g, Py_ssize_t chunk,
+                 Py_ssize_t task, char* shared, char* own) noexcept nogil:
+    """Transform some channels of one of the chunks that are held together from `chunk` on."""
+    cdef Py_ssize_t blocks = ceil_div(p.channels, V_VECTORS * p.lanes)
+    cdef Py_ssize_t at = task // blocks * p.chunk, c = task % blocks * V_VECTORS * p.lanes
+    cdef Py_ssize_t tile = chunk * p.chunk + at
+    cdef floating* v = <floating*>(shared + p.v_at)
+    transform_tiles(x + g * p.x_group + c * p.inputs.channel_step, &p.inputs, tile,
+                    min(p.chunk, p.tiles - tile), min(V_VECTORS * p.lanes, p.channels - c),
+                    <floating*>(own + p.stage_at), v + at * p.v_tile + c, p.v_tile, p.v_point)
+
+
+cdef void compute_strip(const floating* w, floating* y, const Product* p, Py_ssize_t g,
+                        Py_ssize_t chunk, Py_ssize_t chunks, Py_ssize_t task, char* shared,
+                        char* own) noexcept nogil:
+    """Compute a task where V is held: a strip, for one of `chunks` chunks from `chunk` on."""
+    cdef Py_ssize_t strip = task // chunks, at = task % chunks * p.chunk
+    cdef Py_ssize_t tile = chunk * p.chunk + at, count = min(p.chunk, p.tiles - tile), c, steps
+    cdef const floating* v = <const floating*>(shared + p.v_at)
+    cdef floating* stage = <floating*>(own + p.stage_at)
+    cdef floating* u = <floating*>(own + p.own_at)
+    cdef floating* m = <floating*>(own + p.m_at)
+    for c from 0 <= c < p.channels by p.depth:
+        steps = min(p.depth, p.channels - c)
+        fill_u(w, p, g, strip, c, steps, u)
+        multiply(p, shared, v + at * p.v_tile + c, count, <const floating*>u,
+                 first_vector(p, strip + 1) - first_vector(p, strip), c, steps, m)
+    finish(p, shared, g, strip, tile, count, <const floating*>m, stage, y)
+
+
+cdef Product make_product(const Py_ssize_t* x, const Py_ssize_t* x_strides, const Py_ssize_t* w,
+                          const Py_ssize_t* w_strides, const Py_ssize_t* y,
+                          const Py_ssize_t* y_strides, Py_ssize_t itemsize, tuple before,
+                          bint prepared, int threads):
+    """Return the plan for arrays of these shapes and strides."""
+    cdef Product p
+    p.inputs = make_tiles(x, x_strides, itemsize, POINTS, y[4], y[5], before[1], before[2])
+    p.outputs = make_tiles(y, y_strides, itemsize, TILE_STEP, y[4], y[5], 0, 0)
+    p.tiles = x[0] * p.inputs.rows * p.inputs.columns
+    size_weights(&p, w, w_strides, itemsize)
+    p.x_group, p.y_group = x_strides[1] // itemsize, y_strides[1] // itemsize
+    size_blocks(&p, itemsize, prepared, threads)
+    return p
+
+
+def prepare(const floating[:, :, :, :, :, :] w, floating[::1] u=None):
+    """Write U of weights (G, K, C, 1, 3, 3) into `u`, unless that is None; return its size.
+
+    Where kernels are transformed only when they are used, it has no number.
+    """
+    cdef Product p
+    cdef Py_ssize_t i
+    cdef int threads = threads_for(100.0 * w.shape[0] * w.shape[1] * w.shape[2])
+    cdef unsigned long saved = 0
+    size_weights(&p, &w.shape[0], &w.strides[0], sizeof(floating))
+    if u is not None:
+        p.u = <char*>&u[0]
+        with nogil, parallel(num_threads=threads):
+            saved = flush_denormals()
+            for i in prange(kept_tasks(&p), schedule="static"):
+                keep_u(&w[0, 0, 0, 0, 0, 0], &p, i)
+            restore_denormals(saved)
+    return kept_numbers(&p)
+
+
+def correlate(const floating[:, :, :, :, :, :] x, const floating[:, :, :, :, :, :] w,
+              const floating[:, :] bias, floating[:, :, :, :, :, :] y,
+              tuple stride, tuple before, tuple dilation, bint dry=False,
+              const floating[::1] prepared=None):
+    """Write into `y` the cross-correlation of `x` with `w`, plus `bias` (G, K) unless it is None.
+
+    As `_gemm.correlate`, for kernels of 3 x 3 taps with stride and dilation 1, and one row of
+    depth: x (N, G, C, 1, H, W), w (G, K, C, 1, 3, 3), y (N, G, K, 1, OH, OW). `prepared` is what
+    `prepare` made of the weights.
+    """
+    cdef Product p
+    cdef Py_ssize_t i, j, g, chunk, chunks, tasks
+    cdef size_t size
+    cdef int threads
+    cdef bint has_bias = bias is not None, ready = prepared is not None
+    cdef unsigned long saved = 0
+    cdef char* shared
+    cdef floating* numbers
+
+    threads = threads_for(4.0 * x.shape[0] * w.shape[0] * w.shape[1] * w.shape[2] * y.shape[4]
+                          * y.shape[5])
+    p = make_product(&x.shape[0], &x.strides[0], &w.shape[0], &w.strides[0], &y.shape[0],
+                     &y.strides[0], sizeof(floating), before, ready, threads)
+    tasks = p.groups * p.chunks if p.keeps_u else p.strips * p.held
+    if threads > tasks:
+        threads = tasks
+    size = p.threads_at + threads * p.thread_bytes
+    if dry:
+        return size
+    shared = <char*>take(size)
+    p.u = shared + p.u_at if not ready else <char*>&prepared[0]
+    for i in range(p.depth):
+        (<Py_ssize_t*>(shared + p.a_at_at))[i] = i
+        (<Py_ssize_t*>(shared + p.b_at_at))[i] = i * p.width
+    numbers = <floating*>(shared + p.bias_at)
+    for g in range(p.groups):
+        for j in range(p.strips * p.width):
+            numbers[g * p.strips * p.width + j] = bias[g, j] if has_bias and j < p.rows else 0
+    with nogil, parallel(num_threads=threads):
+        saved = flush_denormals()
+        if p.keeps_u:
+            if not ready:
+                for i in prange(kept_tasks(&p), schedule="static"):
+                    keep_u(&w[0, 0, 0, 0, 0, 0], &p, i)
+            for i in prange(tasks, schedule="dynamic"):
+                compute_chunk(&x[0, 0, 0, 0, 0, 0], &y[0, 0, 0, 0, 0, 0], &p, i, shared,
+                              shared + p.threads_at + threadid() * p.thread_bytes)
+        else:
+            for g in range(p.groups):
+                for chunk from 0 <= chunk < p.chunks by p.held:
+                    chunks = min(p.held, p.chunks - chunk)
+                    for i in prange(chunks * ceil_div(p.channels, V_VECTORS * p.lanes),
+                                    schedule="dynamic"):
+                        fill_v(&x[0, 0, 0, 0, 0, 0], &p, g, chunk, i, shared,
+                               shared + p.threads_at + threadid() * p.thread_bytes)
+                    for i in prange(p.strips * chunks, schedule="dynamic"):
+                        compute_strip(&w[0, 0, 0, 0, 0, 0], &y[0, 0, 0, 0, 0, 0], &p, g, chunk,
+                                      chunks, i, shared,
+                                      shared + p.threads_at + threadid() * p.thread_bytes)
+        restore_denormals(saved)
+    give(shared)
+    return size

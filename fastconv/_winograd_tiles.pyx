@@ -1,0 +1,265 @@
+# cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+# The kernels that call this have fixed all borders.
+"""Maps cut into tiles for Winograd's convolution, and their transforms.
+
+A map of outputs is cut into squares of 4 x 4. The tile of such a square is what it sees of the
+input, 6 x 6 pixels, 4 apart; or, for the gradient of the weights, its 4 x 4 residuals. The tiles
+of all samples lie in one row, numbered in order: tile = (n * rows + row) * columns + column.
+
+A vector holds one pixel of as many channels: a piece of the maps is transposed into a stage,
+
+    stage[row][column][channel]             with zeros where there is padding
+
+where a tile is a square of vectors, wherever it lies and however narrow the map is. Transformed
+tiles, V = B^T d B or Z = A dY A^T (csrc/winograd_points.h), are stored by point,
+
+    v[point][tile][channel]                 point = 6 * row + column, of 36
+
+so that there is a product of matrices for each point, which may contract either over the channels
+or over the tiles. Channels are filled up with zeros to whole vectors.
+"""
+
+from libc.string cimport memset
+
+from fastconv._isa cimport isa_row
+from fastconv._slab cimport ceil_div
+from fastconv._workspace cimport give, take
+
+cdef extern from "csrc/winograd.h" nogil:
+    ctypedef struct winograd_f "fastconv_winograd_f":
+        int lanes
+        void (*stage)(const float* source, Py_ssize_t channel_step, Py_ssize_t channels,
+                      Py_ssize_t row_step, Py_ssize_t column_step, Py_ssize_t rows,
+                      Py_ssize_t columns, float* target, Py_ssize_t pitch) noexcept nogil
+        void (*input_tiles)(const float* stage, Py_ssize_t pitch, Py_ssize_t rows,
+                            Py_ssize_t columns, float* v, Py_ssize_t tile_step,
+                            Py_ssize_t point_step) noexcept nogil
+        void (*residual_tiles)(const float* stage, Py_ssize_t pitch, Py_ssize_t rows,
+                               Py_ssize_t columns, float* v, Py_ssize_t tile_step,
+                               Py_ssize_t point_step) noexcept nogil
+        void (*output_tiles)(const float* m, Py_ssize_t tile_step, Py_ssize_t point_step,
+                             const float* bias, float* stage, Py_ssize_t rows,
+                             Py_ssize_t columns, Py_ssize_t height,
+                             Py_ssize_t width) noexcept nogil
+        void (*unstage)(const float* stage, Py_ssize_t rows, Py_ssize_t columns,
+                        float* target, Py_ssize_t channel_step, Py_ssize_t channels,
+                        Py_ssize_t row_step, Py_ssize_t column_step) noexcept nogil
+        void (*kernels)(const float* w, Py_ssize_t output_step, Py_ssize_t outputs,
+                        Py_ssize_t w_channel_step, Py_ssize_t channels,
+                        Py_ssize_t row_step, Py_ssize_t column_step, float* u,
+                        Py_ssize_t channel_step, Py_ssize_t point_step) noexcept nogil
+        void (*kernel_gradients)(const float* m, Py_ssize_t point_step, float* dw,
+                                 Py_ssize_t channel_step, Py_ssize_t channels,
+                                 Py_ssize_t row_step, Py_ssize_t column_step) noexcept nogil
+    ctypedef struct winograd_d "fastconv_winograd_d":
+        int lanes
+        void (*stage)(const double* source, Py_ssize_t channel_step, Py_ssize_t channels,
+                      Py_ssize_t row_step, Py_ssize_t column_step, Py_ssize_t rows,
+                      Py_ssize_t columns, double* target, Py_ssize_t pitch) noexcept nogil
+        void (*input_tiles)(const double* stage, Py_ssize_t pitch, Py_ssize_t rows,
+                            Py_ssize_t columns, double* v, Py_ssize_t tile_step,
+                            Py_ssize_t point_step) noexcept nogil
+        void (*residual_tiles)(const double* stage, Py_ssize_t pitch, Py_ssize_t rows,
+                               Py_ssize_t columns, double* v, Py_ssize_t tile_step,
+                               Py_ssize_t point_step) noexcept nogil
+        void (*output_tiles)(const double* m, Py_ssize_t tile_step, Py_ssize_t point_step,
+                             const double* bias, double* stage, Py_ssize_t rows,
+                             Py_ssize_t columns, Py_ssize_t height,
+                             Py_ssize_t width) noexcept nogil
+        void (*unstage)(const double* stage, Py_ssize_t rows, Py_ssize_t columns,
+                        double* target, Py_ssize_t channel_step, Py_ssize_t channels,
+                        Py_ssize_t row_step, Py_ssize_t column_step) noexcept nogil
+        void (*kernels)(const double* w, Py_ssize_t output_step, Py_ssize_t outputs,
+                        Py_ssize_t w_channel_step, Py_ssize_t channels,
+                        Py_ssize_t row_step, Py_ssize_t column_step, double* u,
+                        Py_ssize_t channel_step, Py_ssize_t point_step) noexcept nogil
+        void (*kernel_gradients)(const double* m, Py_ssize_t point_step, double* dw,
+                                 Py_ssize_t channel_step, Py_ssize_t channels,
+                                 Py_ssize_t row_step, Py_ssize_t column_step) noexcept nogil
+    const winograd_f** table_f "fastconv_winograd_table_f"
+    const winograd_d** table_d "fastconv_winograd_table_d"
+
+cdef const winograd_f* loops_float = table_f[isa_row()]
+cdef const winograd_d* loops_double = table_d[isa_row()]
+
+
+cdef Tiles make_tiles(const Py_ssize_t* shape, const Py_ssize_t* strides, Py_ssize_t itemsize,
+                      Py_ssize_t size, Py_ssize_t out_rows, Py_ssize_t out_columns,
+                      Py_ssize_t row_before, Py_ssize_t column_before) noexcept nogil:
+    """Return the tiles of maps (N, G, C, 1, H, W), for so many rows and columns of the output."""
+    cdef Tiles tiles
+    tiles.size = size
+    tiles.rows, tiles.columns = ceil_div(out_rows, TILE_STEP), ceil_div(out_columns, TILE_STEP)
+    tiles.height, tiles.width = shape[4], shape[5]
+    tiles.row_before, tiles.column_before = row_before, column_before
+    tiles.sample_step, tiles.channel_step = strides[0] // itemsize, strides[2] // itemsize
+    tiles.row_step, tiles.column_step = strides[4] // itemsize, strides[5] // itemsize
+    return tiles
+
+
+cdef Piece find_piece(const Tiles* tiles, Py_ssize_t itemsize, Py_ssize_t first,
+                      Py_ssize_t count) noexcept nogil:
+    """Return the largest piece that begins with the tile `first`, of at most `count` tiles.
+
+    It is one row of tiles or a part of it, or several whole rows, and fits on a stage.
+    """
+    cdef Piece piece
+    cdef Py_ssize_t row = first // tiles.columns, extra = tiles.size - TILE_STEP
+    cdef Py_ssize_t lanes = loops_float.lanes if itemsize == 4 else loops_double.lanes
+    cdef Py_ssize_t pixels = STAGE_BYTES // (lanes * itemsize)
+    piece.column = first - row * tiles.columns
+    piece.sample = row // tiles.rows
+    piece.row = row - piece.sample * tiles.rows
+    piece.columns = min(tiles.columns - piece.column, count,
+                        (pixels // tiles.size - extra) // TILE_STEP)
+    piece.rows = 1
+    if piece.columns == tiles.columns:
+        piece.rows = min(tiles.rows - piece.row, count // tiles.columns,
+                         (pixels // (TILE_STEP * piece.columns + extra) - extra) // TILE_STEP)
+    return piece
+
+
+cdef Py_ssize_t point_step(Py_ssize_t numbers, Py_ssize_t itemsize) noexcept nogil:
+    """Return a distance between the numbers of two points, which are at least `numbers`.
+
+    An odd number of cache lines: the 36 lines that a tile writes at once then fall into different
+    sets of the first-level cache.
+    """
+    cdef Py_ssize_t line = 64 // itemsize
+    return (ceil_div(numbers, line) | 1) * line
+
+
+cdef inline void stage_piece(const floating* x, const Tiles* tiles, const Piece* piece,
+                             Py_ssize_t pitch, Py_ssize_t channels, bint clear,
+                             floating* stage) noexcept nogil:
+    """Write the pixels of a piece's tiles, of at most a vector of channels."""
+    cdef Py_ssize_t lanes = loops_float.lanes if floating is float else loops_double.lanes
+    cdef Py_ssize_t row = TILE_STEP * piece.row - tiles.row_before
+    cdef Py_ssize_t column = TILE_STEP * piece.column - tiles.column_before
+    cdef Py_ssize_t rows = TILE_STEP * (piece.rows - 1) + tiles.size
+    cdef Py_ssize_t top = max(-row, 0), left = max(-column, 0)
+    cdef Py_ssize_t bottom = min(tiles.height - row, rows)
+    cdef Py_ssize_t right = min(tiles.width - column, pitch)
+    if clear and (top > 0 or left > 0 or bottom < rows or right < pitch):
+        memset(stage, 0, rows * pitch * lanes * sizeof(floating))
+    if top >= bottom or left >= right:
+        return
+    x += (piece.sample * tiles.sample_step + (row + top) * tiles.row_step
+          + (column + left) * tiles.column_step)
+    stage += (top * pitch + left) * lanes
+    if floating is float:
+        loops_float.stage(x, tiles.channel_step, channels, tiles.row_step, tiles.column_step,
+                          bottom - top, right - left, stage, pitch)
+    else:
+        loops_double.stage(x, tiles.channel_step, channels, tiles.row_step, tiles.column_step,
+                           bottom - top, right - left, stage, pitch)
+
+
+cdef void transform_tiles(const floating* x, const Tiles* tiles, Py_ssize_t first,
+                          Py_ssize_t count, Py_ssize_t channels, floating* stage, floating* v,
+                          Py_ssize_t tile_step, Py_ssize_t point_step) noexcept nogil:
+    """Transform `count` tiles from `first` on, of some channels; `x` is the first of them.
+
+    Writes v[point * point_step + tile * tile_step + channel], up to a whole number of vectors of
+    channels. `stage` has room for STAGE_BYTES.
+    """
+    cdef Py_ssize_t lanes = loops_float.lanes if floating is float else loops_double.lanes
+    cdef Py_ssize_t end = first + count, pitch, c
+    cdef Piece piece
+    while first < end:
+        piece = find_piece(tiles, sizeof(floating), first, end - first)
+        pitch = TILE_STEP * (piece.columns - 1) + tiles.size
+        for c from 0 <= c < channels by lanes:
+            stage_piece(x + c * tiles.channel_step, tiles, &piece, pitch,
+                        min(channels - c, lanes), c == 0, stage)
+            if floating is float:
+                if tiles.size == POINTS:
+                    loops_float.input_tiles(stage, pitch, piece.rows, piece.columns, v + c,
+                                            tile_step, point_step)
+                else:
+                    loops_float.residual_tiles(stage, pitch, piece.rows, piece.columns, v + c,
+                                               tile_step, point_step)
+            elif tiles.size == POINTS:
+                loops_double.input_tiles(stage, pitch, piece.rows, piece.columns, v + c,
+                                         tile_step, point_step)
+            else:
+                loops_double.residual_tiles(stage, pitch, piece.rows, piece.columns, v + c,
+                                            tile_step, point_step)
+        v += piece.rows * piece.columns * tile_step
+        first += piece.rows * piece.columns
+
+
+cdef void write_outputs(const floating* m, const Tiles* tiles, Py_ssize_t first,
+                        Py_ssize_t count, Py_ssize_t tile_step, Py_ssize_t point_step,
+                        Py_ssize_t channels, const floating* bias, floating* stage,
+                        floating* y) noexcept nogil:
+    """Transform the products of `count` tiles back, and write them with `bias` into the output.
+
+    `tiles` are those of the output, of size TILE_STEP; `y` is the first of at most a vector of
+    channels, for which `m` and `bias` have a whole vector.
+    """
+    cdef Py_ssize_t end = first + count, height, width
+    cdef Piece piece
+    cdef floating* to
+    while first < end:
+        piece = find_piece(tiles, sizeof(floating), first, end - first)
+        height = min(TILE_STEP * piece.rows, tiles.height - TILE_STEP * piece.row)
+        width = min(TILE_STEP * piece.columns, tiles.width - TILE_STEP * piece.column)
+        to = y + (piece.sample * tiles.sample_step
+                  + TILE_STEP * piece.row * tiles.row_step
+                  + TILE_STEP * piece.column * tiles.column_step)
+        if floating is float:
+            loops_float.output_tiles(m, tile_step, point_step, bias, stage, piece.rows,
+                                     piece.columns, height, width)
+            loops_float.unstage(stage, height, width, to, tiles.channel_step, channels,
+                                tiles.row_step, tiles.column_step)
+        else:
+            loops_double.output_tiles(m, tile_step, point_step, bias, stage, piece.rows,
+                                      piece.columns, height, width)
+            loops_double.unstage(stage, height, width, to, tiles.channel_step, channels,
+                                 tiles.row_step, tiles.column_step)
+        m += piece.rows * piece.columns * tile_step
+        first += piece.rows * piece.columns
+
+
+cdef void transform_kernels(const floating* w, const Py_ssize_t* strides, Py_ssize_t outputs,
+                            Py_ssize_t channels, floating* u, Py_ssize_t channel_step,
+                            Py_ssize_t point_step) noexcept nogil:
+    """Write G g G^T of some kernels to u[point * point_step + channel * channel_step + output].
+
+    `w` is the first of at most a vector of output channels and of the input channels, in weights
+    (G, K, C, 1, 3, 3) of these strides, in elements.
+    """
+    if floating is float:
+        loops_float.kernels(w, strides[1], outputs, strides[2], channels, strides[4], strides[5],
+                            u, channel_step, point_step)
+    else:
+        loops_double.kernels(w, strides[1], outputs, strides[2], channels, strides[4], strides[5],
+                             u, channel_step, point_step)
+
+
+cdef void write_kernel_gradients(const floating* m, Py_ssize_t point_step, Py_ssize_t channels,
+                                 floating* dw, const Py_ssize_t* strides) noexcept nogil:
+    """Write G^T dU G for at most a vector of input channels, from m[point * point_step + channel].
+
+    `dw` is the first of the channels, in gradients (G, K, C, 1, 3, 3) of these strides, in
+    elements.
+    """
+    if floating is float:
+        loops_float.kernel_gradients(m, point_step, dw, strides[2], channels, strides[4],
+                                     strides[5])
+    else:
+        loops_double.kernel_gradients(m, point_step, dw, strides[2], channels, strides[4],
+                                      strides[5])
+
+
+def transformed(const floating[:, :, :, :, :, :] maps, Py_ssize_t size, tuple out, tuple before,
+                floating[:, :, :] v):
+    """Write the transformed tiles of the first group of `maps` into `v` (36, tiles, channels)."""
+    cdef Tiles tiles = make_tiles(&maps.shape[0], &maps.strides[0], sizeof(floating), size,
+                                  out[0], out[1], before[0], before[1])
+    cdef floating* stage = <floating*>take(STAGE_BYTES)
+    transform_tiles(&maps[0, 0, 0, 0, 0, 0], &tiles, 0, maps.shape[0] * tiles.rows * tiles.columns,
+                    maps.shape[2], stage, &v[0, 0, 0], v.strides[1] // sizeof(floating),
+                    v.strides[0] // sizeof(floating))
+    give(stage)

@@ -1,0 +1,306 @@
+# cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+# No bounds checks: the callers in fastconv.functional have compared every shape with the geometry,
+# and the loops below run inside borders computed from those shapes.
+"""Winograd's algorithm for the gradient of 3 x 3 weights, F(3 x 3, 4 x 4).
+
+The gradient of a kernel is G^T [sum over the tiles of (A dY A^T) * (B^T d B)] G, tile by tile of
+the input d and the residual dY (csrc/winograd_points.h): for each of the 36 points a product of
+matrices that contracts over the tiles of all samples,
+
+    dU[point][k][c] = sum over tiles t of Z[point][t][k] * V[point][t][c]
+
+The tiles are cut into *chunks* whose number and borders depend on the shapes alone. Of a chunk,
+all threads transform the input and the residual into V and Z, which they share; then each computes
+a part of the products, and adds it to what earlier chunks gave. A sum is one sequence of
+roundings, whichever thread computes it: the result has the same bits for each number of threads.
+
+V and Z are cut into *panels* of a few vectors of channels, v[point][panel][tile][channel], so that
+a tile of the engine (_tile.pyx) has the input channels of a panel in its lanes, the output channels
+of one in its rows, and neighbouring memory in its steps, the tiles.
+
+Where there is one chunk of few tiles, on deep layers, dU is larger than all else: each task then
+computes all points of a panel of outputs and one of inputs, and transforms them into the gradient
+before they leave the second-level cache. Otherwise a task is a part of one point's product, which
+reads V and Z once, and the gradient is written in the end.
+
+A NaN or an infinity makes all taps of its channel's kernels NaN or infinite, and no others.
+"""
+
+from cython cimport floating
+from cython.parallel cimport parallel, prange, threadid
+
+from fastconv._slab cimport Run, ceil_div, line_up
+from fastconv._threads cimport flush_denormals, restore_denormals, threads_for
+from fastconv._tile cimport MAX_ROWS, MAX_VECTORS, lanes, max_rows, output_vectors, run_tile
+from fastconv._winograd_tiles cimport (
+    POINTS, STAGE_BYTES, TILE_POINTS, TILE_STEP, Tiles, make_tiles, point_step,
+    transform_tiles, write_kernel_gradients)
+from fastconv._workspace cimport give, take
+
+# V and Z of a chunk stay in the last-level cache, as far as its tiles are enough to make up for
+# reading and writing dU; and no running sum is longer.
+cdef Py_ssize_t CHUNK_BYTES = 6 << 20
+cdef Py_ssize_t LEAST_TILES = 128
+cdef Py_ssize_t MOST_TILES = 512
+# So few tiles are computed and transformed panel by panel.
+cdef Py_ssize_t FEW_TILES = 192
+# The part of the second-level cache that they may take.
+cdef Py_ssize_t PANELS_BYTES = 800 << 10
+# Parts for each thread: transforming inputs and residuals takes different times.
+cdef Py_ssize_t PARTS = 4
+
+
+cdef struct Side:
+    Tiles tiles
+    Py_ssize_t group_step               # of its maps, in elements
+    Py_ssize_t channels                 # of a group
+    Py_ssize_t vectors, panels, panel   # of all channels; vectors of a panel, the last may be less
+    Py_ssize_t point_step               # between the points' V or Z
+    size_t at                           # in the workspace
+
+
+cdef struct Correlation:
+    Side input, residual
+    Py_ssize_t groups, lanes
+    Py_ssize_t tiles, chunks, steps     # steps: the tiles of the longest chunk
+    Py_ssize_t strides[6]               # of the gradient (G, K, C, 1, 3, 3), in elements
+    bint fused                          # the gradient is written panel by panel
+    Py_ssize_t row, point_step          # of dU: between output channels and between points
+    # The workspace: what all threads share, then one part for each.
+    size_t steps_at, sums_at, threads_at
+    size_t stage_at, own_sums_at, thread_bytes
+
+
+cdef inline Py_ssize_t first_vector(const Side* side, Py_ssize_t panel) noexcept nogil:
+    """Return the first vector of a panel, or the number of vectors behind the last."""
+    return min(panel * side.panel, side.vectors)
+
+
+cdef void cut_panels(Side* side, Py_ssize_t most) noexcept nogil:
+    """Cut the vectors into panels of at most so many, as even as can be."""
+    side.panel = ceil_div(side.vectors, ceil_div(side.vectors, most))
+    side.panels = ceil_div(side.vectors, side.panel)
+
+
+cdef inline Py_ssize_t first_tile(const Correlation* p, Py_ssize_t chunk) noexcept nogil:
+    """Return the first tile of a chunk."""
+    return chunk * p.tiles // p.chunks
+
+
+cdef Side make_side(const Py_ssize_t* shape, const Py_ssize_t* strides, Py_ssize_t itemsize,
+                    Tiles tiles) noexcept nogil:
+    """Return a side of the product for maps (N, G, C, 1, H, W)."""
+    cdef Side side
+    side.tiles = tiles
+    side.group_step = strides[1] // itemsize
+    side.channels = shape[2]
+    side.vectors = ceil_div(shape[2], lanes(itemsize))
+    side.point_step = side.at = 0
+    cut_panels(&side, output_vectors(itemsize))
+    return side
+
+
+cdef Correlation make_correlation(const Py_ssize_t* x, const Py_ssize_t* x_strides,
+                                  const Py_ssize_t* dy, const Py_ssize_t* dy_strides,
+                                  const Py_ssize_t* dw_strides, Py_ssize_t itemsize,
+                                  Py_ssize_t row_before, Py_ssize_t column_before,
+                                  int threads) noexcept nogil:
+    """Return the plan for arrays of these shapes and strides."""
+    cdef Correlation p
+    cdef Py_ssize_t i, size, most
+    p.input = make_side(x, x_strides, itemsize, make_tiles(
+        x, x_strides, itemsize, POINTS, dy[4], dy[5], row_before, column_before))
+    p.residual = make_side(dy, dy_strides, itemsize, make_tiles(
+        dy, dy_strides, itemsize, TILE_STEP, dy[4], dy[5], 0, 0))
+    p.groups = dy[1]
+    for i in range(6):
+        p.strides[i] = dw_strides[i] // itemsize
+    p.lanes = lanes(itemsize)
+    p.tiles = dy[0] * p.input.tiles.rows * p.input.tiles.columns
+    size = TILE_POINTS * (p.input.vectors + p.residual.vectors) * p.lanes * itemsize
+    most = min(max(CHUNK_BYTES // size, LEAST_TILES), MOST_TILES)
+    p.chunks = max((p.tiles + most // 2) // most, 1)
+    p.steps = ceil_div(p.tiles, p.chunks)
+    p.fused = (p.chunks == 1 and p.tiles <= FEW_TILES
+               and p.residual.panels * p.input.panels >= 4 * threads)
+    p.row = p.input.vectors * p.lanes
+    size = p.residual.channels
+    if p.fused:
+        p.row = p.input.panel * p.lanes
+        # Lower panels of outputs, where dU, V and Z of two panels then fit in the cache.
+        size = TILE_POINTS * p.row * itemsize
+        most = (PANELS_BYTES - size * p.tiles) // (size * p.lanes
+                                                   + TILE_POINTS * p.tiles * p.lanes * itemsize)
+        if 0 < most < p.residual.panel:
+            cut_panels(&p.residual, most)
+        size = p.residual.panel * p.lanes
+    p.point_step = point_step(size * p.row, itemsize)
+    return p
+
+
+cdef void size_workspace(Correlation* p, Py_ssize_t itemsize) noexcept nogil:
+    """Lay out the workspace: fill in its offsets."""
+    cdef size_t sums = line_up(TILE_POINTS * p.point_step * itemsize)
+    p.input.point_step = point_step(p.steps * p.input.vectors * p.lanes, itemsize)
+    p.residual.point_step = point_step(p.steps * p.residual.vectors * p.lanes, itemsize)
+    p.steps_at = 0
+    p.input.at = p.steps_at + line_up(MAX_VECTORS * p.steps * sizeof(Py_ssize_t))
+    p.residual.at = p.input.at + line_up(TILE_POINTS * p.input.point_step * itemsize)
+    p.sums_at = p.residual.at + line_up(TILE_POINTS * p.residual.point_step * itemsize)
+    p.threads_at = p.sums_at + (0 if p.fused else sums)
+    p.stage_at = 0
+    p.own_sums_at = p.stage_at + line_up(STAGE_BYTES)
+    p.thread_bytes = p.own_sums_at + (sums if p.fused else 0)
+
+
+cdef void transform_part(const floating* maps, const Side* side, const Correlation* p,
+                         Py_ssize_t g, Py_ssize_t chunk, Py_ssize_t task, Py_ssize_t parts,
+                         char* shared, floating* stage) noexcept nogil:
+    """Transform a part of the chunk's tiles for one panel of channels."""
+    cdef Py_ssize_t panel = task // parts, part = task % parts
+    cdef Py_ssize_t first = first_tile(p, chunk), tiles = first_tile(p, chunk + 1) - first
+    cdef Py_ssize_t tile = part * tiles // parts, vector = first_vector(side, panel)
+    cdef Py_ssize_t width = (first_vector(side, panel + 1) - vector) * p.lanes
+    cdef Py_ssize_t channel = vector * p.lanes
+    transform_tiles(maps + g * side.group_step + channel * side.tiles.channel_step, &side.tiles,
+                    first + tile, (part + 1) * tiles // parts - tile,
+                    min(width, side.channels - channel), stage,
+                    <floating*>(shared + side.at) + channel * p.steps + tile * width, width,
+                    side.point_step)
+
+
+cdef void multiply(const Correlation* p, Py_ssize_t tiles, Py_ssize_t point, Py_ssize_t output,
+                   Py_ssize_t input, const char* shared, floating* sums,
+                   bint accumulate) noexcept nogil:
+    """Write the product of a panel of outputs and one of inputs for one point, or add it."""
+    cdef const Py_ssize_t* steps = <const Py_ssize_t*>(shared + p.steps_at)
+    cdef Py_ssize_t k = first_vector(&p.residual, output) * p.lanes
+    cdef Py_ssize_t c = first_vector(&p.input, input) * p.lanes
+    cdef Py_ssize_t z_width = first_vector(&p.residual, output + 1) * p.lanes - k
+    cdef Py_ssize_t vectors = first_vector(&p.input, input + 1) - first_vector(&p.input, input)
+    cdef const floating* z = (<const floating*>(shared + p.residual.at)
+                              + point * p.residual.point_step + k * p.steps)
+    cdef const floating* v = (<const floating*>(shared + p.input.at)
+                              + point * p.input.point_step + c * p.steps)
+    cdef const Py_ssize_t* a_at = steps + (z_width // p.lanes - 1) * p.steps
+    cdef const Py_ssize_t* b_at = steps + (vectors - 1) * p.steps
+    cdef Py_ssize_t outputs = min(z_width, p.residual.channels - k)
+    cdef Py_ssize_t blocks = ceil_div(outputs, max_rows(sizeof(floating), vectors))
+    cdef Py_ssize_t least = outputs // blocks, higher = outputs % blocks, i, j, rows
+    cdef const floating* a[MAX_ROWS]
+    cdef Run whole
+    whole.first, whole.count, whole.at, whole.step = 0, vectors * p.lanes, 0, 1
+    for i in range(blocks):
+        rows = least + (i < higher)
+        for j in range(rows):
+            a[j] = z + j
+        run_tile(rows, vectors, a, a_at, v, b_at, tiles, sums, p.row, &whole, 1,
+                 <const floating*>NULL, accumulate)
+        z += rows
+        sums += rows * p.row
+
+
+cdef void write_kernels(const floating* sums, const Correlation* p, Py_ssize_t k,
+                        Py_ssize_t first, Py_ssize_t end, floating* dw) noexcept nogil:
+    """Write the gradients of one output channel and the vectors `first` to `end` of inputs."""
+    cdef Py_ssize_t c
+    for c from first * p.lanes <= c < min(end * p.lanes, p.input.channels) by p.lanes:
+        write_kernel_gradients(sums + c - first * p.lanes, p.point_step,
+                               min(p.lanes, p.input.channels - c),
+                               dw + k * p.strides[1] + c * p.strides[2], p.strides)
+
+
+cdef void multiply_panels(const Correlation* p, floating* dw, Py_ssize_t task, char* shared,
+                          char* own) noexcept nogil:
+    """Compute the gradients of a panel of outputs and one of inputs, from the only chunk."""
+    cdef Py_ssize_t output = task % p.residual.panels, input = task // p.residual.panels
+    cdef floating* sums = <floating*>(own + p.own_sums_at)
+    cdef Py_ssize_t point, k, first = first_vector(&p.residual, output) * p.lanes
+    for point in range(TILE_POINTS):
+        multiply(p, p.tiles, point, output, input, shared, sums + point * p.point_step, False)
+    for k in range(first, min(first_vector(&p.residual, output + 1) * p.lanes,
+                              p.residual.channels)):
+        write_kernels(<const floating*>sums + (k - first) * p.row, p, k,
+                      first_vector(&p.input, input), first_vector(&p.input, input + 1), dw)
+
+
+cdef void multiply_point(const Correlation* p, Py_ssize_t chunk, Py_ssize_t task,
+                         Py_ssize_t parts, const char* shared, floating* sums) noexcept nogil:
+    """Add a part of one point's product to the sums that all threads share."""
+    cdef Py_ssize_t point = task // parts, part = task % parts
+    cdef Py_ssize_t panels = p.residual.panels * p.input.panels, i, output, input
+    cdef Py_ssize_t tiles = first_tile(p, chunk + 1) - first_tile(p, chunk)
+    sums += point * p.point_step
+    for i in range(part * panels // parts, (part + 1) * panels // parts):
+        output, input = i % p.residual.panels, i // p.residual.panels
+        multiply(p, tiles, point, output, input, shared,
+                 sums + (first_vector(&p.residual, output) * p.row
+                         + first_vector(&p.input, input)) * p.lanes, chunk > 0)
+
+
+def correlate_weight(const floating[:, :, :, :, :, :] x, const floating[:, :, :, :, :, :] dy,
+                     floating[:, :, :, :, :, :] dw, tuple stride, tuple before, tuple dilation,
+                     bint dry=False):
+    """Write into `dw` the correlation of the input `x` with the residual `dy`.
+
+    dw[g,k,c,r,s] = sum over n, i, j of dy[n,g,k,i,j] * x[n,g,c, i + r - before, j + s - before].
+    Axes: x (N, G, C, 1, H, W), dy (N, G, K, 1, OH, OW), dw (G, K, C, 1, 3, 3), with any strides;
+    stride and dilation are 1. The residual and the gradient may not be empty. Returns the bytes of
+    workspace; a dry call does nothing else.
+    """
+    cdef Correlation p
+    cdef const floating* maps = &x[0, 0, 0, 0, 0, 0]
+    cdef const floating* residual = &dy[0, 0, 0, 0, 0, 0]
+    cdef floating* gradient = &dw[0, 0, 0, 0, 0, 0]
+    cdef Py_ssize_t i, v, g = 0, chunk = 0, inputs, residuals, tasks, parts, point_parts
+    cdef int threads
+    cdef size_t size
+    cdef unsigned long saved = 0
+    cdef char* shared
+    cdef char* own = NULL
+
+    threads = threads_for(<double>dy.shape[0] * dy.shape[4] * dy.shape[5] * dw.shape[0]
+                          * dw.shape[1] * dw.shape[2] * 9)
+    p = make_correlation(&x.shape[0], &x.strides[0], &dy.shape[0], &dy.strides[0], &dw.strides[0],
+                         sizeof(floating), before[1], before[2], threads)
+    size_workspace(&p, sizeof(floating))
+    size = p.threads_at + threads * p.thread_bytes
+    if dry:
+        return size
+    parts = min(ceil_div(PARTS * threads, p.input.panels + p.residual.panels), p.steps)
+    inputs, residuals = parts * p.input.panels, parts * p.residual.panels
+    point_parts = min(ceil_div(threads, 4), p.input.panels * p.residual.panels)
+    tasks = TILE_POINTS * point_parts
+    if p.fused:
+        tasks = p.input.panels * p.residual.panels
+    shared = <char*>take(size)
+    for v in range(MAX_VECTORS):
+        for i in range(p.steps):
+            (<Py_ssize_t*>(shared + p.steps_at))[v * p.steps + i] = i * (v + 1) * p.lanes
+    with nogil, parallel(num_threads=threads):
+        saved = flush_denormals()
+        own = shared + p.threads_at + threadid() * p.thread_bytes
+        for g in range(p.groups):
+            for chunk in range(p.chunks):
+                for i in prange(inputs + residuals, schedule="dynamic"):
+                    if i < inputs:
+                        transform_part(maps, &p.input, &p, g, chunk, i, parts, shared,
+                                       <floating*>(own + p.stage_at))
+                    else:
+                        transform_part(residual, &p.residual, &p, g, chunk, i - inputs, parts,
+                                       shared, <floating*>(own + p.stage_at))
+                if p.fused:
+                    for i in prange(tasks, schedule="dynamic"):
+                        multiply_panels(&p, gradient + g * p.strides[0], i, shared, own)
+                else:
+                    # The same points for a thread each time: their sums stay in its cache.
+                    for i in prange(tasks, schedule="static"):
+                        multiply_point(&p, chunk, i, point_parts, shared,
+                                       <floating*>(shared + p.sums_at))
+            if not p.fused:
+                for i in prange(p.residual.channels, schedule="static"):
+                    write_kernels(<const floating*>(shared + p.sums_at) + i * p.row, &p, i, 0,
+                                  p.input.vectors, gradient + g * p.strides[0])
+        restore_denormals(saved)
+    give(shared)
+    return size

@@ -1,0 +1,329 @@
+"""Winograd's convolution: its matrices in exact arithmetic, and the compiled loops against them."""
+
+from fractions import Fraction
+from math import prod
+
+import numpy as np
+import pytest
+
+import fastconv
+from fastconv import _winograd_tiles
+from fastconv import functional as F
+from fastconv._check import C_TYPES
+from fastconv._plan import WINOGRAD_GROWTH
+from tests._cases import (
+    CONVS,
+    DTYPES,
+    ISAS,
+    LAYOUTS,
+    RESULTS,
+    Conv,
+    Problem,
+    able,
+    directions,
+    integers,
+    isa_or_skip,
+    layouts,
+    normal,
+    problem,
+    run_tests_code,
+)
+
+POINTS = [Fraction(0), Fraction(5, 8), Fraction(-5, 8), Fraction(3, 2), Fraction(-3, 2)]
+
+
+def products(numbers):
+    """Return the factors of (x - p), multiplied over the numbers p: of 1, x, x^2, ..."""
+    factors = [Fraction(1)]
+    for p in numbers:
+        shifted, scaled = [Fraction(0), *factors], [*(p * f for f in factors), Fraction(0)]
+        factors = [a - b for a, b in zip(shifted, scaled, strict=True)]
+    return factors
+
+
+def powers(p, count):
+    return [p**i for i in range(count)]
+
+
+def matrices(outputs=4, taps=3):
+    """Return A (n x m), G (n x r) and B^T (n x n) of F(m, r) as fractions, from the points."""
+    size = outputs + taps - 1
+    a, g, b = [], [], []
+    for j, p in enumerate(POINTS):
+        others = POINTS[:j] + POINTS[j + 1 :]
+        norm = prod((p - q for q in others), start=Fraction(1))
+        a.append(powers(p, outputs))
+        g.append([x / norm for x in powers(p, taps)])
+        b.append([*products(others), Fraction(0)])
+    a.append([Fraction(i == outputs - 1) for i in range(outputs)])
+    g.append([Fraction(i == taps - 1) for i in range(taps)])
+    b.append(products(POINTS))
+    assert len(b) == size
+    return tuple(np.array(matrix, object) for matrix in (a, g, b))
+
+
+A, G, BT = matrices()
+
+
+def fractions(shape, seed):
+    return integers(shape, int, seed).astype(object) + Fraction(0)
+
+
+def test_the_matrices_compute_a_correlation_exactly():
+    d, g = fractions((6, 6), 1), fractions((3, 3), 2)
+    y = A.T @ ((G @ g @ G.T) * (BT @ d @ BT.T)) @ A
+    for i, j in np.ndindex(4, 4):
+        assert y[i, j] == (d[i : i + 3, j : j + 3] * g).sum()
+    # And the gradient of the kernel, which is the transposed matrices'.
+    residual = fractions((4, 4), 3)
+    dg = G.T @ ((A @ residual @ A.T) * (BT @ d @ BT.T)) @ G
+    for r, s in np.ndindex(3, 3):
+        assert dg[r, s] == (d[r : r + 4, s : s + 4] * residual).sum()
+
+
+def cut(maps, size, out, before):
+    """Return the tiles of maps (N, C, H, W): (N, rows, columns, C, size, size), with zeros."""
+    rows, columns = -(-out[0] // 4), -(-out[1] // 4)
+    n, c, h, w = maps.shape
+    tiles = np.zeros((n, rows, columns, c, size, size), maps.dtype)
+    for i, j, r, s in np.ndindex(rows, columns, size, size):
+        u, v = 4 * i + r - before[0], 4 * j + s - before[1]
+        if 0 <= u < h and 0 <= v < w:
+            tiles[:, i, j, :, r, s] = maps[:, :, u, v]
+    return tiles
+
+
+@pytest.mark.parametrize("size", [6, 4])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(
+    ("shape", "before"),
+    [
+        ((1, 1, 1, 1), (1, 1)),
+        ((2, 3, 5, 7), (1, 0)),
+        ((3, 17, 7, 7), (2, 3)),
+        ((2, 33, 14, 13), (-1, -2)),
+        ((1, 5, 3, 400), (7, 9)),
+        ((1, 16, 90, 31), (0, 1)),
+    ],
+)
+def test_transformed_tiles(shape, before, dtype, size):
+    # The points are exact in binary, and so are the transforms of small integers.
+    maps = integers(shape, dtype)
+    out = tuple(max(n + 2 * b - 2, 1) for n, b in zip(shape[2:], before, strict=True))
+    tiles = cut(maps.astype(np.float64), size, out, before)
+    matrix = (BT if size == 6 else A).astype(np.float64)
+    expected = np.moveaxis(matrix @ tiles @ matrix.T, 3, 5).reshape(-1, 36, shape[1])
+    room = -(-shape[1] // 16) * 16
+    for values in (maps, np.asfortranarray(maps), maps[:, :, ::-1, ::-1].copy()[:, :, ::-1, ::-1]):
+        v = np.full((36, len(expected), room), 7, dtype)
+        n, c, h, w = shape
+        transformed = _winograd_tiles.transformed[C_TYPES[maps.dtype]]
+        transformed(values.reshape(n, 1, c, 1, h, w), size, out, before, v)
+        np.testing.assert_array_equal(v[..., :c], expected.swapaxes(0, 1))
+        assert np.isin(v[..., c:], (0, 7)).all()
+
+
+def bound(x, weight, shape, before, groups, dtype):
+    """Return a bound of the error of each output, from the same formula on absolute values.
+
+    Each number of Y is a sum of products of an entry of each matrix, x and weight. A product meets
+    at most 5 roundings in each transform of V and U and 4 in that of M, twice, the rounding of the
+    product, and one for each channel and each block of channels; the constants of G have two.
+    """
+    a, g, bt = (np.abs(matrix.astype(np.float64)) for matrix in (A, G, BT))
+    n, k, oh, ow = shape
+    channels = weight.shape[1]
+    roundings = 2 * (5 + 5 + 4 + 2) + 2 + channels + channels // 16
+    v = bt @ cut(np.abs(x), 6, (oh, ow), before) @ bt.T
+    u = (g @ np.abs(weight) @ g.T).reshape(groups, k // groups, channels, 6, 6)
+    v = v.reshape(*v.shape[:3], groups, channels, 6, 6)
+    m = np.einsum("nijgcpq,gkcpq->ngkijpq", v, u, optimize=True)
+    y = np.moveaxis(a.T @ m @ a, 5, 4).reshape(n, k, 4 * v.shape[1], 4 * v.shape[2])
+    return roundings * np.finfo(dtype).eps * y[:, :, :oh, :ow]
+
+
+def turn(weight, groups):
+    """Return the kernels of the input gradient: turned, with the roles of the channels changed."""
+    k, c, *taps = weight.shape
+    grouped = weight.reshape(groups, k // groups, c, *taps).swapaxes(1, 2)
+    return grouped.reshape(groups * c, k // groups, *taps)[..., ::-1, ::-1]
+
+
+def bounds(case, arrays, dtype):
+    """Return the bounds of output and input gradient."""
+    before = [pair[0] for pair in case.geometry.padding]
+    turned = turn(arrays.weight, case.groups)
+    shape = case.geometry.output_shape
+    return (
+        bound(arrays.x, arrays.weight, shape, before, case.groups, dtype)
+        + np.finfo(dtype).eps * np.abs(arrays.bias)[:, None, None] * 2,
+        bound(
+            arrays.residual, turned, case.input_shape, [2 - b for b in before], case.groups, dtype
+        ),
+    )
+
+
+def compute(case, arrays, dtype):
+    """Return output and input gradient."""
+    functions = directions(case, arrays.astype(dtype), "winograd")
+    return [functions[name]() for name in RESULTS[:2]]
+
+
+TABLE = [
+    *(case for case in CONVS if "winograd" in able(case.geometry) and prod(case.input_shape)),
+    # One off the vectors, strips, blocks of channels and rows of tiles; one row; several pieces.
+    Conv(2, 64, 6, 7, 65, 3, 3, 1, 1),
+    Conv(1, 65, 13, 12, 33, 3, 3, 1, 1),
+    Conv(1, 129, 5, 9, 31, 3, 3, 1, "full"),
+    Conv(2, 34, 4, 21, 10, 3, 3, 1, ((0, 3), (5, 1)), 1, 2),
+    Conv(5, 17, 7, 7, 15, 3, 3, 1, 1),
+    Conv(1, 2, 3, 500, 3, 3, 3, 1, 1),
+    Conv(1, 3, 131, 4, 2, 3, 3, 1, ((2, 1), (1, 0))),
+]
+
+
+def check_table():
+    """Compare the table with the reference; return how many cases there are."""
+    for case in TABLE:
+        arrays = problem(case)
+        for dtype in DTYPES:
+            limits = bounds(case, arrays, dtype)
+            for result, expected, limit, what in zip(
+                compute(case, arrays, dtype), (arrays.y, arrays.dx), limits, RESULTS, strict=False
+            ):
+                assert result.dtype == dtype
+                assert (np.abs(result - expected) <= limit).all(), (what, case, dtype)
+    return len(TABLE)
+
+
+@pytest.mark.parametrize("threads", ["1", "3"])
+@pytest.mark.parametrize("isa", ISAS)
+def test_every_case_is_within_the_bound_with_every_instruction_set(isa, threads):
+    isa_or_skip(isa)
+    environment = {"FASTCONV_ISA": isa, "FASTCONV_NUM_THREADS": threads}
+    assert run_tests_code("test_winograd", "check_table()", **environment) == str(len(TABLE))
+
+
+# U is kept, or transformed in blocks: several chunks, strips and blocks of channels; chunks whose
+# V are not there at once; a few deep maps.
+LARGE = [
+    Conv(2, 40, 56, 41, 33, 3, 3, 1, 1),
+    Conv(3, 130, 64, 61, 100, 3, 3, 1, 1),
+    Conv(4, 280, 7, 7, 130, 3, 3, 1, 1, 1, 2),
+]
+
+
+def random_problem(case, dtype=np.float64):
+    """Return standard normal numbers, with weights that keep their scale."""
+    x, bias = normal(case.input_shape, seed=1), normal((case.k,), seed=3)
+    weight = normal(case.weight_shape, seed=2) / np.sqrt(prod(case.weight_shape[1:]))
+    residual = normal(case.geometry.output_shape, seed=4)
+    return Problem(x, weight, bias, residual, *[np.zeros(0)] * 4).astype(dtype)
+
+
+@pytest.mark.parametrize("case", LARGE, ids=str)
+def test_the_error_is_small_and_the_bits_are_those_of_one_thread_and_of_one_sample(case):
+    arrays = random_problem(case)
+    functions = directions(case, arrays, "gemm")
+    expected = [functions[name]() for name in RESULTS[:2]]
+    for dtype, limit in zip(DTYPES, (1e-5, 1e-12), strict=True):
+        fastconv.set_num_threads(1)
+        results = compute(case, arrays, dtype)
+        for result, other in zip(results, expected, strict=True):
+            assert np.abs(result - other).max() <= limit * np.abs(other).max()
+        for threads in (2, 3, 5):
+            fastconv.set_num_threads(threads)
+            for result, other in zip(compute(case, arrays, dtype), results, strict=True):
+                assert result.tobytes() == other.tobytes()
+        alone = case._replace(n=1)
+        first = arrays._replace(x=arrays.x[-1:], residual=arrays.residual[-1:])
+        for result, other in zip(compute(alone, first, dtype), results, strict=True):
+            assert result[0].tobytes() == other[-1].tobytes()
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_memory_layouts_give_the_same_bits(layout):
+    case = Conv(2, 20, 9, 11, 36, 3, 3, 1, 1)
+    arrays = random_problem(case)
+    expected = compute(case, arrays, np.float32)
+    laid = [layouts(array.astype(np.float32)).get(layout, array) for array in arrays[:4]]
+    functions = directions(case, Problem(*laid, *arrays[4:]), "winograd")
+    if layout != "channels last" or laid[2].ndim > 2:
+        for name, other in zip(RESULTS[:2], expected, strict=True):
+            assert functions[name]().tobytes() == other.tobytes()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_out_may_be_a_slice_of_channels(dtype):
+    case = Conv(2, 5, 9, 10, 7, 3, 3, 1, 1)
+    arrays = random_problem(case, dtype)
+    for function in list(directions(case, arrays, "winograd").values())[:2]:
+        expected = function()
+        n, c, h, w = expected.shape
+        room = np.full((n, c + 4, h, w), 0.5, dtype)
+        assert function(room[:, 2:-2]) is not None
+        assert room[:, 2:-2].tobytes() == expected.tobytes()
+        assert (room[:, :2] == 0.5).all()
+        assert (room[:, -2:] == 0.5).all()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("case", [Conv(3, 18, 9, 10, 19, 3, 3, 1, 1), LARGE[2]], ids=str)
+def test_nan_and_infinity_stay_in_their_sample_and_tile(case, value):
+    arrays = random_problem(case, np.float32)
+    place = (1, 1, 2, 5)
+    before = [pair[0] for pair in case.geometry.padding]
+    for what, source, pad in (
+        (RESULTS[0], arrays.x, before),
+        (RESULTS[1], arrays.residual, [2 - b for b in before]),
+    ):
+        usual = directions(case, arrays, "winograd")[what]()
+        broken = source.copy()
+        broken[place] = value
+        field = "x" if what == RESULTS[0] else "residual"
+        result = directions(case, arrays._replace(**{field: broken}), "winograd")[what]()
+        # The outputs of its windows, and those that share a tile with them.
+        near = np.zeros(usual.shape[2:], bool)
+        tiles = near.copy()
+        low = [max(place[2 + i] + pad[i] - 2, 0) for i in (0, 1)]
+        high = [place[2 + i] + pad[i] + 1 for i in (0, 1)]
+        near[low[0] : high[0], low[1] : high[1]] = True
+        first, last = ([n // 4 * 4 for n in low], [-(-n // 4) * 4 for n in high])
+        tiles[first[0] : last[0], first[1] : last[1]] = True
+        group = slice(0, usual.shape[1] // case.groups)
+        assert not np.isfinite(result[1, group][:, near]).any()
+        assert result[1, group][:, ~tiles].tobytes() == usual[1, group][:, ~tiles].tobytes()
+        result[1, group], usual[1, group] = 0, 0
+        assert result.tobytes() == usual.tobytes()
+
+
+def test_nan_in_one_kernel_reaches_its_own_map_only():
+    x, weight = normal((1, 3, 9, 9), np.float32), normal((19, 3, 3, 3), np.float32)
+    clean = F.conv2d(x, weight, algorithm="winograd")
+    weight[17, 1, 1, 1] = np.nan
+    result = F.conv2d(x, weight, algorithm="winograd")
+    assert np.isnan(result[0, 17]).all()
+    assert np.delete(result, 17, 1).tobytes() == np.delete(clean, 17, 1).tobytes()
+
+
+@pytest.mark.parametrize(
+    ("weight_shape", "options", "message"),
+    [
+        ((4, 2, 3, 2), {}, r"a kernel of 3x3, here it is \(3, 2\)"),
+        ((4, 2, 3, 3), {"stride": 2}, r"stride 1, here it is \(2, 2\)"),
+        ((4, 2, 3, 3), {"dilation": (1, 2)}, r"dilation 1, here it is \(1, 2\)"),
+    ],
+)
+def test_what_it_cannot_serve(weight_shape, options, message):
+    x = np.ones((1, 2, 9, 9))
+    with pytest.raises(ValueError, match=message):
+        F.conv2d(x, np.ones(weight_shape), algorithm="winograd", **options)
+
+
+def test_the_plan_knows_how_much_the_matrices_let_errors_grow():
+    a, g, bt = (np.abs(matrix.astype(np.float64)) for matrix in (A, G, BT))
+    forward = (a.T * (g.max(axis=1) * bt.sum(axis=1))).sum(axis=1).max() ** 2
+    weight = (g.T * (a.max(axis=1) * bt.sum(axis=1))).sum(axis=1).max() ** 2
+    for operation, growth in WINOGRAD_GROWTH.items():
+        least = weight if operation == "conv2d_weight" else forward
+        assert least <= growth < 1.001 * least

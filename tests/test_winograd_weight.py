@@ -1,0 +1,214 @@
+"""Winograd's weight gradient against its slow twin, exact in fractions, and its error bound."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+import fastconv
+from fastconv import functional as F
+from fastconv import reference
+from tests._cases import (
+    DTYPES,
+    ISAS,
+    Conv,
+    assert_guards_untouched,
+    integers,
+    isa_or_skip,
+    layouts,
+    normal,
+    run_tests_code,
+)
+
+POINTS = (Fraction(0), Fraction(5, 8), Fraction(-5, 8), Fraction(3, 2), Fraction(-3, 2))
+
+CASES = [
+    # Maps smaller than a tile, of whole tiles, and one off; padding that is no number of tiles.
+    Conv(1, 1, 3, 3, 1, 3, 3),
+    Conv(2, 3, 1, 1, 2, 3, 3, 1, 1),
+    Conv(1, 2, 6, 6, 3, 3, 3),
+    Conv(3, 5, 7, 9, 4, 3, 3, 1, 1),
+    Conv(2, 3, 10, 11, 5, 3, 3, 1, ((0, 3), (5, 1))),
+    Conv(1, 4, 5, 90, 3, 3, 3, 1, "full"),
+    # Channels one off a vector, several panels of them, and groups.
+    Conv(1, 15, 5, 6, 17, 3, 3, 1, 1),
+    Conv(1, 16, 5, 6, 64, 3, 3, 1, 1),
+    Conv(2, 65, 7, 7, 63, 3, 3, 1, 1),
+    Conv(1, 130, 7, 7, 140, 3, 3, 1, 1),
+    Conv(2, 12, 9, 8, 18, 3, 3, 1, 1, 1, 3),
+    # Several chunks of tiles, also where one piece of the stage is not a whole row of tiles.
+    Conv(2, 3, 83, 80, 2, 3, 3, 1, 1),
+    Conv(1, 2, 9, 2100, 3, 3, 3, 1, 1),
+    Conv(3, 2, 3, 2100, 5, 3, 3, 1, 1),
+]
+# Large enough for threads; panel by panel with few threads, point by point with more.
+THREADED = [
+    Conv(1, 130, 7, 7, 140, 3, 3, 1, 1),
+    Conv(2, 20, 83, 80, 33, 3, 3, 1, 1),
+    Conv(2, 24, 30, 31, 36, 3, 3, 1, 1, 1, 3),
+]
+
+
+def product(roots):
+    """Return the factors of the polynomial with these roots, constant first."""
+    factors = [Fraction(1)]
+    for root in roots:
+        factors = [
+            low - root * high for low, high in zip([0, *factors], [*factors, 0], strict=True)
+        ]
+    return factors
+
+
+def matrices():
+    """Return B^T (6 x 6), G (6 x 3) and A (6 x 4) of the points and infinity."""
+    others = [[q for q in POINTS if q != p] for p in POINTS]
+    norms = [np.prod([p - q for q in rest]) for p, rest in zip(POINTS, others, strict=True)]
+    b = [[*product(rest), Fraction(0)] for rest in others] + [product(POINTS)]
+    g = [[p**i / norm for i in range(3)] for p, norm in zip(POINTS, norms, strict=True)]
+    a = [[p**i for i in range(4)] for p in POINTS]
+    zero, one = Fraction(0), Fraction(1)
+    return np.array(b), np.array([*g, [zero, zero, one]]), np.array([*a, [zero] * 3 + [one]])
+
+
+def tiles(maps, before, size, rows, columns):
+    """Return the tiles (N, C, rows, columns, size, size), 4 pixels apart, of padded maps."""
+    wide = np.zeros((*maps.shape[:2], 4 * rows + size, 4 * columns + size), maps.dtype)
+    top, left = before
+    wide[:, :, top : top + maps.shape[2], left : left + maps.shape[3]] = maps
+    windows = np.lib.stride_tricks.sliding_window_view(wide, (size, size), (2, 3))
+    return windows[:, :, : 4 * rows : 4, : 4 * columns : 4]
+
+
+def twin(case, x, residual, b, g, a):
+    """Return the weight gradient: G^T [sum over tiles of (A dY A^T) * (B^T d B)] G."""
+    before = [pair[0] for pair in case.geometry.padding]
+    rows, columns = (-(-size // 4) for size in residual.shape[2:])
+    d, dy = tiles(x, before, 6, rows, columns), tiles(residual, (0, 0), 4, rows, columns)
+    v, z = b @ d @ b.T, a @ dy @ a.T
+    inputs, outputs = case.c // case.groups, case.k // case.groups
+    sums = [
+        np.einsum(
+            "nkijrs,ncijrs->kcrs",
+            z[:, n * outputs : (n + 1) * outputs],
+            v[:, n * inputs : (n + 1) * inputs],
+            optimize=v.dtype != object,
+        )
+        for n in range(case.groups)
+    ]
+    return g.T @ np.concatenate(sums) @ g
+
+
+def arrays(case, dtype, make=normal):
+    return make(case.input_shape, dtype, 1), make(case.geometry.output_shape, dtype, 2)
+
+
+def gradient(case, x, residual, out=None):
+    return F.conv2d_weight(
+        x, case.weight_shape, residual, *case.options, algorithm="winograd", out=out
+    )
+
+
+@pytest.mark.parametrize("case", CASES[:7] + CASES[10:11], ids=str)
+def test_the_twin_is_the_weight_gradient_exactly(case):
+    x, residual = arrays(case, np.float64, integers)
+    fractions = (np.vectorize(Fraction, otypes=[object])(a) for a in (x, residual))
+    found = twin(case, *fractions, *matrices())
+    expected = reference.conv2d_weight(x, case.weight_shape, residual, *case.options)
+    assert (found == expected).all()
+
+
+def assert_within_bound(case, dtype):
+    """Compare the gradient with the reference: each rounding of each path counts once.
+
+    A number meets at most 4 roundings on a side of B, 3 of A, and 5 of G, whose numbers are rounded
+    themselves; and the additions of all tiles.
+    """
+    x, residual = arrays(case, dtype)
+    wide = x.astype(np.float64), residual.astype(np.float64)
+    expected = reference.conv2d_weight(wide[0], case.weight_shape, wide[1], *case.options)
+    tall = case.n * -(-residual.shape[2] // 4) * -(-residual.shape[3] // 4)
+    roundings = 2 * (4 + 3 + 5 + 1) + tall + 1
+    sizes = twin(case, *map(np.abs, wide), *(np.abs(m.astype(np.float64)) for m in matrices()))
+    # The reference's own error in float64, too.
+    terms = residual.size / residual.shape[1]
+    bound = roundings * np.finfo(dtype).eps / 2 * sizes + terms * np.finfo(np.float64).eps * sizes
+    error = np.abs(gradient(case, x, residual) - expected)
+    assert (error <= bound).all(), f"{case}: {(error / bound).max()} of the bound"
+    # The bound knows no luck of signs; this does.
+    limit = 3e-5 if dtype == np.float32 else 1e-12
+    assert error.max() <= limit * np.abs(expected).max(), str(case)
+
+
+def check_cases():
+    """Check every case in both types; return their number."""
+    for case in CASES:
+        for dtype in DTYPES:
+            assert_within_bound(case, dtype)
+    return len(CASES)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_the_error_stays_within_its_bound(case, dtype):
+    assert_within_bound(case, dtype)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+def test_every_instruction_set_stays_within_the_bound(isa):
+    isa_or_skip(isa)
+    printed = run_tests_code("test_winograd_weight", "check_cases()", FASTCONV_ISA=isa)
+    assert int(printed) == len(CASES)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", THREADED, ids=str)
+def test_any_number_of_threads_gives_the_same_bits(case, dtype):
+    x, residual = arrays(case, dtype)
+    fastconv.set_num_threads(1)
+    expected = gradient(case, x, residual)
+    for threads in range(2, 9):
+        fastconv.set_num_threads(threads)
+        assert gradient(case, x, residual).tobytes() == expected.tobytes(), f"{threads} threads"
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", [CASES[7], CASES[9]], ids=str)
+def test_whole_vectors_of_kernels_write_nothing_behind_the_last(case, dtype):
+    # Of 16 kernels side by side, each is written over what the one before it has too much.
+    x, residual = arrays(case, dtype)
+    memory = np.full(np.prod(case.weight_shape) + 134, 0.5, dtype)
+    out = memory[67:-67].reshape(case.weight_shape)
+    assert np.array_equal(gradient(case, x, residual, out), gradient(case, x, residual))
+    assert_guards_untouched(out, memory, case)
+
+
+@pytest.mark.parametrize("case", [CASES[3], CASES[6], CASES[10]], ids=str)
+def test_any_memory_layout_gives_the_same_bits(case):
+    x, residual = arrays(case, np.float32)
+    expected = gradient(case, x, residual)
+    inputs, residuals = layouts(x), layouts(residual)
+    for name in inputs:
+        found = gradient(case, inputs[name], residuals[name])
+        assert found.tobytes() == expected.tobytes(), name
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_what_is_not_finite_stays_with_its_channel(value):
+    # It may reach all 9 taps of a kernel, also those that never meet it: a tile sums its pixels.
+    case = Conv(2, 20, 9, 9, 18, 3, 3, 1, 1, 1, 2)
+    x, residual = arrays(case, np.float32)
+    expected = gradient(case, x, residual)
+    bad = x.copy()
+    bad[1, 13, 4, 4] = value
+    found = gradient(case, bad, residual)
+    hit = np.zeros(case.weight_shape, bool)
+    hit[9:, 3] = True
+    assert np.array_equal(~np.isfinite(found), hit)
+    assert np.array_equal(found[~hit], expected[~hit])
+    bad = residual.copy()
+    bad[0, 4, 8, 8] = value
+    found = gradient(case, x, bad)
+    hit[:] = False
+    hit[4] = True
+    assert np.array_equal(~np.isfinite(found), hit)
+    assert np.array_equal(found[~hit], expected[~hit])
