@@ -30,6 +30,7 @@ __all__ = [
     "Explanation",
     "__version__",
     "benchmark",
+    "exact",
     "explain",
     "functional",
     "get_num_threads",
@@ -49,6 +50,8 @@ def __getattr__(name: str) -> Any:
         return import_module(f"fastconv.{name}")
     if name in ("Explanation", "explain"):
         return getattr(import_module("fastconv.functional._explain"), name)
+    if name == "exact":
+        return import_module("fastconv._plan").exact
     if name == "__version__":
         from importlib.metadata import PackageNotFoundError, version
 

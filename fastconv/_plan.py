@@ -1,34 +1,106 @@
 """Which algorithm computes a convolution: one ordered table, read from the top.
 
-The choice depends on the geometry alone, never on the number of threads, so that the same call
-gives the same bits everywhere.
+The choice depends on the geometry of one sample, the operation and the dtype, never on the batch
+or the number of threads, so that the same call gives the same bits everywhere.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import lru_cache
+from math import inf, log2, prod
 
+import numpy as np
+
+from fastconv._fft_blocks import conv_blocks
 from fastconv._geometry import ConvGeometry, Ints, Padding, conv_geometry
+from fastconv._thresholds import FFT, WINOGRAD
+
+OPERATIONS = ("conv2d", "conv2d_input", "conv2d_weight")
+
+# Rows and columns of the outputs of one Winograd tile, and the products of each channel in it.
+_TILE = 4
+_TILE_PRODUCTS = (_TILE + 2) ** 2
+
+
+def terms(geometry: ConvGeometry, operation: str) -> int:
+    """Return how many products are added up in one element of the result."""
+    if operation == "conv2d":
+        return prod(geometry.weight_shape[1:])
+    if operation == "conv2d_input":
+        return geometry.out_channels // geometry.groups * prod(geometry.kernel)
+    return geometry.batch * prod(geometry.out_size)
+
+
+def _one_rounding_for_each_term(geometry: ConvGeometry, operation: str) -> float:
+    """Return the factor of any order of summation.
+
+    N. Higham, "Accuracy and Stability of Numerical Algorithms", 2002, section 3.1.
+    """
+    return terms(geometry, operation) + 1
+
+
+# The largest sum of absolute values with which a number of a tile can reach a result, through the
+# three matrices on both sides (csrc/winograd_points.h).
+WINOGRAD_GROWTH = {"conv2d": 204.1, "conv2d_input": 204.1, "conv2d_weight": 231.6}
+
+
+def _winograd_error(geometry: ConvGeometry, operation: str) -> float:
+    """Return the factor of at most 5 roundings in each transform, twice, and of the sum.
+
+    The sum is over the channels, in blocks of 16 or more, or over the tiles.
+    """
+    if operation == "conv2d_weight":
+        length = geometry.batch * prod(-(-size // _TILE) for size in geometry.out_size)
+    else:
+        length = terms(geometry, operation) // prod(geometry.kernel)
+    return (34 + length + length // 16) * WINOGRAD_GROWTH[operation]
+
+
+def _fft_error(geometry: ConvGeometry, operation: str) -> float:
+    """Return the factor of three transforms, a product, and the sum over channels or blocks.
+
+    A step of a transform errs by at most 4 u + sqrt(2) (u + eps) < 4 eps of the vector's norm
+    (Higham, section 24.1); an element of the result is at most the norms' product.
+    """
+    blocks = conv_blocks(geometry, operation)
+    steps = log2(max(prod(blocks.lengths), 2))
+    return 12 * steps + 4 + terms(geometry, operation) / prod(geometry.kernel)
 
 
 @dataclass(frozen=True, slots=True)
 class Algorithm:
     """A row of the table.
 
-    `refuses` returns the reason why the algorithm cannot serve a geometry, or None; `automatic`
-    says whether "auto" may pick it, and `why` gives the reason for that. `exact` says whether
-    integers give exactly the integer result while no partial sum needs rounding.
+    `refuses` returns the reason why the algorithm cannot serve a geometry, or None; `wins` tells
+    for a geometry it serves, an operation and a dtype whether "auto" takes it, and `why` gives the
+    reason for that. `exact` says whether integers give exactly the integer result while no partial
+    sum needs rounding. The error of an element of the result is at most
+    `error`, for a geometry and operation, times eps and what `measure` says: the sum of the
+    products' absolute values, or, with `norms`, the products of these norms (1, 2 or infinity) of
+    what moves as the input does and of what moves as the weights do, summed over channels.
     """
 
     name: str
     refuses: Callable[[ConvGeometry], str | None]
-    automatic: bool
+    wins: Callable[[ConvGeometry, str, str], bool]
     why: str
     exact: bool = True
+    error: Callable[[ConvGeometry, str], float] = _one_rounding_for_each_term
+    measure: str = "sum |x||w|"
+    norms: tuple[float, float] | None = None
 
 
 def _serves_all(geometry: ConvGeometry) -> None:
     """Refuse no geometry."""
+
+
+def _always(geometry: ConvGeometry, operation: str, dtype: str) -> bool:
+    return True
+
+
+def _never(geometry: ConvGeometry, operation: str, dtype: str) -> bool:
+    return False
 
 
 def _needs_one_channel(geometry: ConvGeometry) -> str | None:
@@ -39,32 +111,133 @@ def _needs_one_channel(geometry: ConvGeometry) -> str | None:
     return f"it needs one input channel in each group, here are {channels}"
 
 
+def _needs_stride_one(geometry: ConvGeometry) -> str | None:
+    if prod(geometry.stride) == 1:
+        return None
+    return f"it needs stride 1, here it is {geometry.stride}"
+
+
+def _needs_three_by_three(geometry: ConvGeometry) -> str | None:
+    """Refuse all but kernels of 3x3 that move by 1."""
+    if geometry.kernel != (3, 3):
+        return f"it needs a kernel of 3x3, here it is {geometry.kernel}"
+    if geometry.dilation != (1, 1):
+        return f"it needs dilation 1, here it is {geometry.dilation}"
+    return _needs_stride_one(geometry)
+
+
+def products(geometry: ConvGeometry) -> int:
+    """Return the multiply-adds of the formula for one sample."""
+    return geometry.out_channels * prod(geometry.out_size) * prod(geometry.weight_shape[1:])
+
+
+def winograd_gain(geometry: ConvGeometry, operation: str) -> float:
+    """Return how many products Winograd's tiles save for each number that they transform.
+
+    A tile of 4x4 outputs takes 36 products a channel instead of 144 (or fewer, where it hangs over
+    the edge), and one transform for each channel of the input and of the output.
+    """
+    out = geometry.in_size if operation == "conv2d_input" else geometry.out_size
+    tiles = prod(-(-size // _TILE) for size in out)
+    inputs = geometry.in_channels // geometry.groups
+    outputs = geometry.out_channels // geometry.groups
+    saved = prod(geometry.kernel) * prod(geometry.out_size) - _TILE_PRODUCTS * tiles
+    return saved * inputs * outputs / (_TILE_PRODUCTS * tiles * (inputs + outputs))
+
+
+def fft_gain(geometry: ConvGeometry, operation: str) -> float:
+    """Return the products of the formula for each number that the transforms touch."""
+    return products(geometry) / conv_blocks(geometry, operation).cost
+
+
+def _winograd_wins(geometry: ConvGeometry, operation: str, dtype: str) -> bool:
+    return winograd_gain(geometry, operation) > WINOGRAD[operation, dtype]
+
+
+def _fft_wins(geometry: ConvGeometry, operation: str, dtype: str) -> bool:
+    # Two numbers are touched for each kernel and output: this bounds the gain, whatever the blocks.
+    least = 2 * FFT[operation, dtype]
+    return prod(geometry.kernel) > least and 2 * fft_gain(geometry, operation) > least
+
+
 ALGORITHMS = (
+    Algorithm(
+        "fft",
+        _needs_stride_one,
+        _fft_wins,
+        why="a large kernel costs no more than a small one",
+        exact=False,
+        error=_fft_error,
+        measure="sum |x|_2 |w|_2 of channels and blocks",
+        norms=(2, 2),
+    ),
     Algorithm(
         "depthwise",
         _needs_one_channel,
-        automatic=True,
+        _always,
         why="kernels of one channel have too few products for a tile of several outputs",
+    ),
+    Algorithm(
+        "winograd",
+        _needs_three_by_three,
+        _winograd_wins,
+        why="a quarter of the products, and channels enough to pay for its transforms",
+        exact=False,
+        error=_winograd_error,
+        measure="sum max |x| sum |w| of tiles and channels",
+        norms=(inf, 1),
     ),
     Algorithm(
         "gemm",
         _serves_all,
-        automatic=True,
-        why="the fastest of those that serve all; the same bits for every number of threads",
+        _always,
+        why="the fastest of those that serve all and are exact on integers",
     ),
     Algorithm(
         "direct",
         _serves_all,
-        automatic=False,
+        _never,
         why="plain loops, to be read rather than to be fast",
     ),
     Algorithm(
         "im2col",
         _serves_all,
-        automatic=False,
+        _never,
         why="its order of summation is that of the BLAS that NumPy was built with",
     ),
 )
+
+_EXACT: ContextVar[int] = ContextVar("fastconv.exact", default=0)
+
+
+@contextmanager
+def exact() -> Iterator[None]:
+    """Leave only the algorithms that are exact on integers.
+
+    Inside, a convolution of integers gives the integer result while all partial sums stay below
+    2**24 (float32) or 2**53 (float64). It holds for the thread or task that enters it.
+
+    Returns
+    -------
+    context manager
+        For a `with` statement. A convolution inside that asks for another algorithm raises
+        ValueError.
+
+    Examples
+    --------
+    >>> import fastconv
+    >>> shapes = (8, 64, 56, 56), (64, 64, 3, 3)
+    >>> fastconv.explain("conv2d", *shapes).algorithm
+    'winograd'
+    >>> with fastconv.exact():
+    ...     fastconv.explain("conv2d", *shapes).algorithm
+    'gemm'
+    """
+    token = _EXACT.set(1)
+    try:
+        yield
+    finally:
+        _EXACT.reset(token)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +248,15 @@ class Plan:
     algorithm: str
 
 
-@lru_cache(maxsize=4096)
+def only_exact() -> int:
+    """Return 1 inside `exact`, else 0: a plain integer, to be looked up by."""
+    return _EXACT.get()
+
+
 def plan_conv(
+    operation: str,
+    dtype: str,
+    exactly: bool,
     input_shape: Ints,
     weight_shape: Ints,
     stride: Ints,
@@ -85,7 +265,7 @@ def plan_conv(
     groups: int,
     algorithm: str,
 ) -> Plan:
-    """Return the plan of a convolution; the same call is looked up the next time.
+    """Return the plan of an operation on numbers of `dtype`, a name or code of NumPy.
 
     Raises
     ------
@@ -93,10 +273,12 @@ def plan_conv(
         If the sizes do not fit together, or the algorithm does not exist or cannot serve them.
     """
     geometry = conv_geometry(input_shape, weight_shape, stride, padding, dilation, groups)
-    refused = {row.name: row.refuses(geometry) for row in ALGORITHMS}
+    refused = refusals(geometry, exactly)
     able = [row for row in ALGORITHMS if refused[row.name] is None]
     if algorithm == "auto":
-        return Plan(geometry, next(row.name for row in able if row.automatic))
+        name = np.dtype(dtype).name
+        chosen = (row.name for row in able if row.wins(geometry, operation, name))
+        return Plan(geometry, next(chosen))
     if algorithm not in refused:
         reason = "does not exist"
     elif refused[algorithm] is not None:
@@ -105,3 +287,15 @@ def plan_conv(
         return Plan(geometry, algorithm)
     names = ", ".join(repr(row.name) for row in able)
     raise ValueError(f"algorithm {algorithm!r} {reason}; those that can: 'auto', {names}")
+
+
+def refusals(geometry: ConvGeometry, exactly: bool) -> dict[str, str | None]:
+    """Return for each algorithm the reason why it cannot serve a geometry, or None.
+
+    `exactly` leaves only algorithms that are exact on integers.
+    """
+    rounds = "it rounds integers, too, and fastconv.exact() leaves only exact algorithms"
+    return {
+        row.name: row.refuses(geometry) or (rounds if exactly and not row.exact else None)
+        for row in ALGORITHMS
+    }

@@ -80,7 +80,7 @@ def test_an_unbatched_shape_and_an_empty_batch():
     [
         (ValueError, "operation must be one of 'conv2d'", ("conv", *SHAPES), {}),
         (TypeError, "float32 or float64, got int64", ("conv2d", *SHAPES), {"dtype": int}),
-        (ValueError, "algorithm 'fft' does not exist", ("conv2d", *SHAPES), {"algorithm": "fft"}),
+        (ValueError, "algorithm 'fast' does not exist", ("conv2d", *SHAPES), {"algorithm": "fast"}),
         (ValueError, "one input channel", ("conv2d", *SHAPES), {"algorithm": "depthwise"}),
         (ValueError, "input must have", ("conv2d", (1, 7, 9, 9), SHAPES[1]), {}),
     ],

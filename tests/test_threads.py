@@ -42,6 +42,9 @@ CONVS = [
     Conv(1, 3, 150, 151, 3, 3, 3, 1, 1, 1, 3),
     Conv(3, 20, 33, 31, 40, 3, 3, 1, 1, 1, 20),
     Conv(2, 10, 27, 26, 17, 5, 5, 1, 2),
+    # Depthwise: blocks of small planes, the last of a sample not full.
+    Conv(3, 401, 7, 7, 401, 3, 3, 1, 1, 1, 401),
+    Conv(3, 203, 14, 13, 406, 3, 3, 2, 1, 1, 203),
 ]
 SERVED = served(CONVS, ours=True)
 THREADS = range(1, 9)
@@ -97,8 +100,8 @@ def test_a_sample_has_the_same_bits_alone_and_in_a_batch(case, algorithm, dtype)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_convolution_has_the_same_bits_in_every_memory_layout(layout):
-    case = CONVS[1]
+@pytest.mark.parametrize("case", [CONVS[1], CONVS[-1]], ids=str)
+def test_convolution_has_the_same_bits_in_every_memory_layout(case, layout):
     arrays = problem(case, np.float32)
     expected = convolve(case, arrays)
     strange = [layouts(array).get(layout, array) for array in arrays[:4]]

@@ -12,6 +12,9 @@ one half for the roundings of the bias and the result, the other because the ref
 computes float32 cases in float64, rounds itself in float64 ones. It is of the form
 c K eps max|x| max|w|, but sharper, element by element. With n = 0 nothing is rounded, and the
 results must be equal; so they must on small integers, where every sum is exact.
+
+The algorithms that are not exact on integers have bounds of their own, of norms (`fastconv._plan`);
+here they are taken of whole planes, of which blocks and tiles are parts.
 """
 
 import math
@@ -23,6 +26,8 @@ from typing import Any, TypeGuard
 import numpy as np
 
 from fastconv import functional, reference
+from fastconv._geometry import ConvGeometry, conv_geometry
+from fastconv._plan import Algorithm
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Ints = tuple[int, ...]
@@ -122,6 +127,33 @@ def expected(name: str, call: Call, dtype: np.dtype[Any]) -> tuple[Any, Any]:
     return function(*exact, **call.options), function(*sizes, **call.options)
 
 
+def norm_bound(name: str, call: Call, dtype: np.dtype[Any], algorithm: Algorithm) -> Array:
+    """Return what the error of an algorithm with norms may be, one number for each plane."""
+    assert call.shapes is not None
+    assert algorithm.norms is not None
+    geometry = call_geometry(call)
+    # What moves as the input does comes first, but in the gradient with respect to it.
+    norms = algorithm.norms[::-1] if name == "conv2d_input" else algorithm.norms
+    arrays = [array for array in call.arguments if isinstance(array, np.ndarray)][:2]
+    planes = [
+        np.linalg.norm(array.reshape(*array.shape[:2], -1), norm, axis=2)[..., None, None]
+        for array, norm in zip(arrays, norms, strict=True)
+    ]
+    arguments: list[Any] = list(planes)
+    if name != "conv2d":
+        size = call.shapes[name == "conv2d_weight"]
+        arguments.insert(name == "conv2d_weight", (*size[:2], 1, 1))
+    scale: Array = getattr(reference, name)(*arguments, groups=geometry.groups)
+    return algorithm.error(geometry, name) * float(np.finfo(dtype).eps) * scale
+
+
+def call_geometry(call: Call) -> ConvGeometry:
+    """Return the geometry of a convolution."""
+    assert call.shapes is not None
+    options = {"stride": (1, 1), "padding": "valid", "dilation": (1, 1), "groups": 1}
+    return conv_geometry(*call.shapes, **{**options, **call.options})
+
+
 def _is_real(argument: object) -> TypeGuard[Array]:
     return isinstance(argument, np.ndarray) and argument.dtype.kind == "f"
 
@@ -144,6 +176,9 @@ def _conv(source: Source) -> tuple[Array, Array, Array, dict[str, Any]]:
     kernel = (source.pick(1, 4), source.pick(1, 4))
     stride = (source.pick(1, 3), source.pick(1, 3))
     dilation = (source.pick(1, 2), source.pick(1, 2))
+    if source.pick(0, 4) == 0:
+        # What most networks have most of, and an algorithm of its own.
+        kernel, stride, dilation = (3, 3), (1, 1), (1, 1)
     windows = [step * (taps - 1) + 1 for step, taps in zip(dilation, kernel, strict=True)]
     padding: Any = source.choose((*_WORDS, *["pairs"] * len(_WORDS)))
     least = list(windows)

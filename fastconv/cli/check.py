@@ -9,9 +9,18 @@ import click
 import numpy as np
 
 import fastconv
-from fastconv._geometry import conv_geometry
 from fastconv._plan import ALGORITHMS, Algorithm
-from fastconv.cli._cases import SUBJECTS, Call, Source, Subject, expected, fast, slow
+from fastconv.cli._cases import (
+    SUBJECTS,
+    Call,
+    Source,
+    Subject,
+    call_geometry,
+    expected,
+    fast,
+    norm_bound,
+    slow,
+)
 
 _DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 
@@ -90,7 +99,7 @@ def _check(
             call = subject.case(seed, number, integers)
             if not _serves(algorithm, call):
                 continue
-            _compare(tally, subject, call, dtype, algorithm.name if algorithm else None, integers)
+            _compare(tally, subject, call, dtype, algorithm, integers)
             if tally.failure:
                 tally.failure += (
                     f"\n  repeat it: fastconv check --function {subject.name} "
@@ -104,8 +113,7 @@ def _serves(algorithm: Algorithm | None, call: Call) -> bool:
     """Say whether an algorithm can compute a case; every function without a choice can."""
     if algorithm is None or call.shapes is None:
         return True
-    options = {"stride": (1, 1), "padding": "valid", "dilation": (1, 1), "groups": 1}
-    return algorithm.refuses(conv_geometry(*call.shapes, **{**options, **call.options})) is None
+    return algorithm.refuses(call_geometry(call)) is None
 
 
 def _compare(
@@ -113,16 +121,18 @@ def _compare(
     subject: Subject,
     call: Call,
     dtype: np.dtype[Any],
-    algorithm: str | None,
+    algorithm: Algorithm | None,
     integers: bool,
 ) -> None:
     """Compute one case fast and slowly, and enter the difference."""
     tally.cases += 1
-    label = f"{subject.name}({call}), {algorithm or 'the only algorithm'}, {dtype}"
-    exact_case = call.terms == 0 or (integers and not subject.divides)
+    name = algorithm.name if algorithm else None
+    label = f"{subject.name}({call}), {name or 'the only algorithm'}, {dtype}"
+    rounds = algorithm is not None and not algorithm.exact
+    exact_case = call.terms == 0 or (integers and not subject.divides and not rounds)
     wanted, sizes = expected(subject.name, call, dtype)
     try:
-        got = fast(subject.name, call, dtype, algorithm)()
+        got = fast(subject.name, call, dtype, name)()
     except Exception as raised:
         tally.failure = f"{label}\n  raised {type(raised).__name__}: {raised}"
         return
@@ -136,6 +146,8 @@ def _compare(
         bound = np.zeros(part.shape)
         if not exact_case:
             bound += (call.terms + 2) * np.finfo(dtype).eps * size
+        if algorithm is not None and algorithm.norms:
+            bound += norm_bound(subject.name, call, dtype, algorithm)
         # Written so that a NaN counts as a difference.
         if not (error <= bound).all():
             place = np.unravel_index(int(np.argmax(~(error <= bound))), part.shape)

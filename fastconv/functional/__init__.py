@@ -4,6 +4,7 @@ Arrays are (N, C, H, W) or (C, H, W), float32 or float64, with any strides. Each
 returns an array takes `out=`, an array to write into.
 """
 
+from fastconv.functional._prepared import PreparedWeight
 from fastconv.functional.activations import (
     dropout,
     dropout_backward,
@@ -26,6 +27,7 @@ from fastconv.functional.conv import (
     conv2d_bias,
     conv2d_input,
     conv2d_weight,
+    prepare_weight,
 )
 from fastconv.functional.linear import linear, linear_backward
 from fastconv.functional.losses import (
@@ -46,6 +48,7 @@ from fastconv.functional.pooling import (
 from fastconv.functional.unfold import fold, unfold
 
 __all__ = [
+    "PreparedWeight",
     "avg_pool2d",
     "avg_pool2d_backward",
     "conv2d",
@@ -72,6 +75,7 @@ __all__ = [
     "mse_loss_backward",
     "pad",
     "pad_backward",
+    "prepare_weight",
     "relu",
     "relu_backward",
     "sigmoid",

@@ -75,7 +75,7 @@ Call: TypeAlias = tuple[Any, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class _Shapes:
+class Shapes:
     """The shapes in which the kernels see the arrays."""
 
     input: Ints  # (N, G, C/G, D, H, W)
@@ -84,10 +84,11 @@ class _Shapes:
 
 
 @lru_cache(maxsize=4096)
-def _shapes(geometry: ConvGeometry) -> _Shapes:
+def view_shapes(geometry: ConvGeometry) -> Shapes:
+    """Return the shapes in which the kernels see the arrays."""
     batch, groups = geometry.batch, geometry.groups
     inputs, outputs = geometry.in_channels // groups, geometry.out_channels // groups
-    return _Shapes(
+    return Shapes(
         (batch, groups, inputs, *three_axes(geometry.in_size, 1)),
         (groups, outputs, inputs, *three_axes(geometry.kernel, 1)),
         (batch, groups, outputs, *three_axes(geometry.out_size, 1)),
@@ -98,7 +99,7 @@ def _views(
     geometry: ConvGeometry, input: Array, weight: Array, output: Array
 ) -> tuple[Array, Array, Array]:
     """View the arrays of a convolution as the kernels want them."""
-    shapes = _shapes(geometry)
+    shapes = view_shapes(geometry)
     return (
         input.reshape(shapes.input),
         weight.reshape(shapes.weight),
@@ -147,6 +148,25 @@ class Compiled:
         maps, kernels, results = _views(geometry, input, weight, output)
         shift = None if bias is None else bias.reshape(geometry.groups, -1)
         self._correlate[input.dtype](maps, kernels, shift, results, *self.axes(geometry))
+
+    def prepare(self, geometry: ConvGeometry, weight: Array) -> Any:
+        """Return what `forward_prepared` takes besides the weights, or None if nothing helps."""
+        return None
+
+    def forward_prepared(
+        self,
+        geometry: ConvGeometry,
+        input: Array,
+        weight: Array,
+        bias: Array | None,
+        output: Array,
+        data: Any,
+    ) -> None:
+        """Write the convolution into `output`, with what `prepare` made of the weights."""
+        maps, kernels, results = _views(geometry, input, weight, output)
+        shift = None if bias is None else bias.reshape(geometry.groups, -1)
+        correlate = self._correlate[input.dtype]
+        correlate(maps, kernels, shift, results, *self.axes(geometry), prepared=data)
 
     def input_gradient(
         self, geometry: ConvGeometry, grad_output: Array, weight: Array, grad_input: Array

@@ -10,13 +10,10 @@ from numpy.typing import DTypeLike
 
 from fastconv import _check
 from fastconv._check import Array, PaddingLike, PerAxis
-from fastconv._geometry import ConvGeometry
 from fastconv._isa import isa
-from fastconv._plan import ALGORITHMS
+from fastconv._plan import ALGORITHMS, OPERATIONS, only_exact, refusals
 from fastconv._tile import tile_shape
 from fastconv.functional import conv
-
-OPERATIONS = ("conv2d", "conv2d_input", "conv2d_weight")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +35,8 @@ class Explanation:
     flops : int
         Floating-point operations of the formula: two for each product.
     error_bound : float
-        For each element of the result, the error is at most this times the sum of the products'
-        absolute values.
+        The error of each element of the result is at most this times the sum of its products'
+        absolute values; of "winograd" and "fft" times something larger, which str() says.
     reason : str
         Why this algorithm.
     refused : dict of str
@@ -64,6 +61,7 @@ class Explanation:
 
     def __str__(self) -> str:
         tile = "-" if self.tile is None else f"{self.tile[0]} x {self.tile[1]}"
+        measure = next(row.measure for row in ALGORITHMS if row.name == self.algorithm)
         lines = [
             ("operation", self.operation),
             ("algorithm", f"{self.algorithm}: {self.reason}"),
@@ -71,7 +69,7 @@ class Explanation:
             ("tile", tile),
             ("workspace", f"{self.workspace_bytes:,} bytes"),
             ("flops", f"{self.flops:,}"),
-            ("error", f"at most {self.error_bound:.1e} * sum |x||w|"),
+            ("error", f"at most {self.error_bound:.1e} * {measure}"),
             *((f"not {name}", reason) for name, reason in self.refused.items()),
         ]
         width = max(len(name) for name, _ in lines)
@@ -120,7 +118,7 @@ def explain(
     >>> import fastconv
     >>> found = fastconv.explain("conv2d", (8, 64, 56, 56), (64, 64, 3, 3), padding=1)
     >>> found.algorithm, found.flops
-    ('gemm', 1849688064)
+    ('winograd', 1849688064)
     >>> found.refused["depthwise"]
     'it needs one input channel in each group, here are 64'
     """
@@ -133,16 +131,23 @@ def explain(
     size = _check.size("input_size", tuple(input_shape), 2)
     weights = _check.integers("weight_shape", tuple(weight_shape), 4, 1)
     maps = size if len(size) == 4 else (1, *size)
-    plan = conv.plan_call(maps, weights, stride, padding, dilation, groups, algorithm)
+    arguments = (stride, padding, dilation, groups, algorithm)
+    plan = conv.find_call(operation, kind, maps, weights, *arguments).plan
     geometry = plan.geometry
-    reason, refused = "asked for", {}
+    chosen = next(row for row in ALGORITHMS if row.name == plan.algorithm)
+    reasons, refused = refusals(geometry, bool(only_exact())), {}
+    before = True
     for row in ALGORITHMS:
-        if row.name != plan.algorithm:
-            able = f"{plan.algorithm} comes before it" if row.automatic else row.why
-            able = able if algorithm == "auto" else "another was asked for"
-            refused[row.name] = row.refuses(geometry) or able
-        elif algorithm == "auto":
-            reason = row.why
+        before = before and row is not chosen
+        if row is chosen:
+            continue
+        if algorithm != "auto":
+            why = "another was asked for"
+        elif before:
+            why = "it would be slower here"
+        else:
+            why = f"{chosen.name} comes before it"
+        refused[row.name] = reasons[row.name] or why
     layouts = (_layout(shape, kind) for shape in (maps, weights, geometry.output_shape))
     empty = not geometry.batch
     return Explanation(
@@ -154,8 +159,8 @@ def explain(
         else None,
         0 if empty else conv.MODULES[plan.algorithm].workspace(operation, geometry, *layouts),
         2 * prod(geometry.output_shape) * prod(geometry.weight_shape[1:]),
-        (_terms(operation, geometry) + 1) * float(np.finfo(kind).eps),
-        reason,
+        chosen.error(geometry, operation) * float(np.finfo(kind).eps),
+        chosen.why if algorithm == "auto" else "asked for",
         refused,
     )
 
@@ -167,12 +172,3 @@ def _layout(shape: Sequence[int], dtype: np.dtype[Any]) -> Array:
         strides.insert(0, strides[0] * length)
     place: Array = np.empty(1, dtype)
     return np.lib.stride_tricks.as_strided(place, shape, strides)
-
-
-def _terms(operation: str, geometry: ConvGeometry) -> int:
-    """Return how many products are added up in one element of the result."""
-    if operation == "conv2d":
-        return prod(geometry.weight_shape[1:])
-    if operation == "conv2d_input":
-        return geometry.out_channels // geometry.groups * prod(geometry.kernel)
-    return geometry.batch * prod(geometry.out_size)

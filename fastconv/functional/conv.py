@@ -6,21 +6,28 @@ based learning applied to document recognition", 1998), written out in `fastconv
 
 from dataclasses import dataclass
 from types import ModuleType
-from typing import TypeAlias
+from typing import Any, TypeAlias
+
+import numpy as np
 
 from fastconv import _check, _sums
 from fastconv._cache import Cache
 from fastconv._check import C_TYPES, Array, PaddingLike, PerAxis
-from fastconv._geometry import ConvGeometry, Ints
-from fastconv._plan import Plan, plan_conv
+from fastconv._geometry import Ints
+from fastconv._plan import Plan, only_exact, plan_conv
 from fastconv.functional import _im2col
 from fastconv.functional._compiled import Compiled, direct, gemm
 from fastconv.functional._depthwise import depthwise
+from fastconv.functional._fft import fft
+from fastconv.functional._prepared import PreparedWeight
+from fastconv.functional._winograd import winograd
 
 Gradients: TypeAlias = tuple[Array | None, Array | None, Array | None]
 
 MODULES: dict[str, Compiled | ModuleType] = {
+    "fft": fft,
     "depthwise": depthwise,
+    "winograd": winograd,
     "gemm": gemm,
     "direct": direct,
     "im2col": _im2col,
@@ -31,7 +38,7 @@ _SUM_MAPS = {dtype: _sums.sum_maps[name] for dtype, name in C_TYPES.items()}
 
 def conv2d(
     input: Array,
-    weight: Array,
+    weight: Array | PreparedWeight,
     bias: Array | None = None,
     stride: PerAxis = 1,
     padding: PaddingLike = 0,
@@ -47,8 +54,8 @@ def conv2d(
     ----------
     input : ndarray, shape (N, C, H, W) or (C, H, W)
         Maps of float32 or float64; any strides.
-    weight : ndarray, shape (K, C/groups, R, S)
-        Kernels, of the input's dtype.
+    weight : ndarray, shape (K, C/groups, R, S), or PreparedWeight
+        Kernels, of the input's dtype; or what `prepare_weight` made of them.
     bias : ndarray, shape (K,), optional
         Added to each output map.
     stride : int or tuple of int
@@ -62,10 +69,12 @@ def conv2d(
         Distance between the taps of a kernel.
     groups : int
         Input and output channels are split into so many groups that do not see each other.
-    algorithm : {"auto", "depthwise", "gemm", "direct", "im2col"}
-        How to compute it: loops of vector instructions for one input channel in each group, the
-        engine of vector instructions, plain loops, or columns and `numpy.matmul`. "auto" takes
-        the fastest that is exact on integers.
+    algorithm : {"auto", "fft", "depthwise", "winograd", "gemm", "direct", "im2col"}
+        How to compute it: Fourier transforms for large kernels, loops of vector instructions for
+        one input channel in each group, Winograd's tiles with a quarter of the products for 3x3
+        kernels, the engine of vector instructions, plain loops, or columns and `numpy.matmul`.
+        "auto" takes the one that was measured fastest for such shapes; inside `fastconv.exact()`,
+        of those that are exact on integers. `fastconv.explain` says which.
     out : ndarray, optional
         Where to write the result. Its (H, W) planes are contiguous; the other strides are free.
 
@@ -93,6 +102,14 @@ def conv2d(
     below 2**24 (float32) or 2**53 (float64), and have the same bits for any number
     of threads, and for each sample whatever the batch.
 
+    "winograd" is not exact on integers. Its error is at most 204.1 (C/groups + 34) 17/16 eps times
+    the sum over the channels of sum \|w\| times the largest \|a\| of the tile of 6x6 cells that
+    the output lies in; in practice it is 1e-6 to 4e-6 (float32) or 1e-15 to 1e-14 (float64) of the
+    largest output. A NaN or an infinity makes all the outputs of its windows NaN or infinite, and
+    maybe others of the same sample, in tiles of 4x4 outputs that have such a window. "fft" errs by
+    at most (12 log2 n + C/groups + 4) eps times the sum over the channels of the two norms, n the
+    cells of a transform; a NaN reaches all outputs of the blocks that see it.
+
     Examples
     --------
     >>> import numpy as np
@@ -105,10 +122,14 @@ def conv2d(
     (1, 1, 2, 2)
     """
     input = _check.array("input", input)
+    ready = None
+    if isinstance(weight, PreparedWeight):
+        ready, weight = weight, weight.weight
     weight = _weight(weight)
     _check.rank("input", input, 2)
     _check.same_dtype("weight", weight, "input", input)
-    call = _prepared(input.shape, weight.shape, stride, padding, dilation, groups, algorithm)
+    arguments = (stride, padding, dilation, groups, algorithm)
+    call = find_call("conv2d", input.dtype, input.shape, weight.shape, *arguments)
     inputs = [input, weight]
     if bias is not None:
         bias = _check.array("bias", bias)
@@ -116,9 +137,71 @@ def conv2d(
         _check.same_shape("bias", bias, weight.shape[:1], "(weight.shape[0],)")
         inputs.append(bias)
     result = _check.output(out, call.output_shape, input.dtype, *inputs)
+    data = None
+    if ready is not None:
+        ready.check(call.plan)
+        data = ready.data
     if result.size:
-        call.kernels.forward(call.geometry, _batch(input), weight, bias, _batch(result))
+        arrays = (_batch(input), weight, bias, _batch(result))
+        if data is None:
+            call.kernels.forward(call.plan.geometry, *arrays)
+        else:
+            call.kernels.forward_prepared(call.plan.geometry, *arrays, data)
     return _check.deliver(result, out)
+
+
+def prepare_weight(
+    weight: Array,
+    input_size: Ints,
+    stride: PerAxis = 1,
+    padding: PaddingLike = 0,
+    dilation: PerAxis = 1,
+    groups: int = 1,
+    *,
+    algorithm: str = "auto",
+) -> PreparedWeight:
+    """Copy weights and make them ready for many convolutions of one geometry.
+
+    What an algorithm would do with the weights in each call of `conv2d` is done here, once:
+    "winograd" and "fft" transform them.
+
+    Parameters
+    ----------
+    weight : ndarray, shape (K, C/groups, R, S)
+        Kernels of float32 or float64. A later change of them has no effect.
+    input_size : tuple of int, (N, C, H, W) or (C, H, W)
+        Shape of the inputs; the batch may be another in each call.
+    stride, padding, dilation, groups, algorithm
+        As in `conv2d`, which must be given the same.
+
+    Returns
+    -------
+    PreparedWeight
+        To be given to `conv2d` as `weight`; the results have the same bits.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `conv2d`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv import functional as F
+    >>> images, kernels = np.ones((5, 8, 9, 9)), np.ones((8, 8, 3, 3))
+    >>> ready = F.prepare_weight(kernels, images.shape, padding=1)
+    >>> np.array_equal(F.conv2d(images, ready, padding=1), F.conv2d(images, kernels, padding=1))
+    True
+    """
+    weight = _weight(weight)
+    size = (1, *_check.size("input_size", input_size, 2)[-3:])
+    arguments = (size, weight.shape, stride, padding, dilation, groups, algorithm)
+    call = find_call("conv2d", weight.dtype, *arguments)
+    copy = weight.copy()
+    copy.flags.writeable = False
+    kernels = call.kernels
+    data = kernels.prepare(call.plan.geometry, copy) if isinstance(kernels, Compiled) else None
+    return PreparedWeight(copy, call.plan, data)
 
 
 def conv2d_input(
@@ -182,7 +265,8 @@ def conv2d_input(
     weight = _weight(weight)
     grad_output = _check.array("grad_output", grad_output)
     _check.same_dtype("grad_output", grad_output, "weight", weight)
-    call = _prepared(size, weight.shape, stride, padding, dilation, groups, algorithm)
+    arguments = (stride, padding, dilation, groups, algorithm)
+    call = find_call("conv2d_input", weight.dtype, size, weight.shape, *arguments)
     call.check_residual(grad_output)
     return _input_gradient(call, size, weight, grad_output, out)
 
@@ -250,7 +334,8 @@ def conv2d_weight(
     if not isinstance(weight_size, tuple | list) or len(weight_size) != 4:
         raise ValueError(f"weight_size must be (K, C/groups, R, S), got {weight_size!r}")
     size = _check.integers("weight_size", weight_size, 4, 1)
-    call = _prepared(input.shape, size, stride, padding, dilation, groups, algorithm)
+    arguments = (stride, padding, dilation, groups, algorithm)
+    call = find_call("conv2d_weight", input.dtype, input.shape, size, *arguments)
     call.check_residual(grad_output)
     return _weight_gradient(call, input, size, grad_output, out)
 
@@ -346,11 +431,13 @@ def conv2d_backward(
     _check.same_dtype("weight", weight, "input", input)
     _check.same_dtype("grad_output", grad_output, "input", input)
     for_input, for_weight, for_bias = _check.output_mask(output_mask)
-    call = _prepared(input.shape, weight.shape, stride, padding, dilation, groups, "auto")
-    call.check_residual(grad_output)
+    arguments = (input.shape, weight.shape, stride, padding, dilation, groups, "auto")
+    for_x = find_call("conv2d_input", input.dtype, *arguments)
+    for_w = find_call("conv2d_weight", input.dtype, *arguments)
+    for_w.check_residual(grad_output)
     return (
-        _input_gradient(call, input.shape, weight, grad_output, None) if for_input else None,
-        _weight_gradient(call, input, weight.shape, grad_output, None) if for_weight else None,
+        _input_gradient(for_x, input.shape, weight, grad_output, None) if for_input else None,
+        _weight_gradient(for_w, input, weight.shape, grad_output, None) if for_weight else None,
         _bias_gradient(grad_output, None) if for_bias else None,
     )
 
@@ -365,10 +452,10 @@ def _weight(weight: Array) -> Array:
 
 
 @dataclass(frozen=True, slots=True)
-class _Call:
+class Call:
     """What is the same for all calls of these shapes and arguments."""
 
-    geometry: ConvGeometry
+    plan: Plan
     kernels: Compiled | ModuleType
     # Without the batch where the input has none.
     output_shape: Ints
@@ -379,7 +466,10 @@ class _Call:
         _check.same_shape("grad_output", grad_output, self.output_shape, formula)
 
 
-def _prepare(
+def _plan_call(
+    operation: str,
+    dtype: str,
+    exactly: int,
     input_shape: Ints,
     weight_shape: Ints,
     stride: PerAxis,
@@ -387,16 +477,34 @@ def _prepare(
     dilation: PerAxis,
     groups: int,
     algorithm: str,
-) -> _Call:
+) -> Call:
     batched = len(input_shape) == 4
     maps_shape = input_shape if batched else (1, *input_shape)
-    plan = plan_call(maps_shape, weight_shape, stride, padding, dilation, groups, algorithm)
+    if not isinstance(algorithm, str):
+        raise TypeError(f"algorithm must be a str, got {type(algorithm).__name__}")
+    plan = plan_conv(
+        operation,
+        dtype,
+        bool(exactly),
+        maps_shape,
+        weight_shape,
+        _check.integers("stride", stride, 2, 1),
+        _check.padding("padding", padding, 2),
+        _check.integers("dilation", dilation, 2, 1),
+        _check.integer("groups", groups, 1),
+        algorithm,
+    )
     shape = plan.geometry.output_shape
-    return _Call(plan.geometry, MODULES[plan.algorithm], shape if batched else shape[1:])
+    return Call(plan, MODULES[plan.algorithm], shape if batched else shape[1:])
 
 
 # The arguments as users write them lead to the call, so that they are normalised once.
-_prepared = Cache(_prepare, 4096)
+_calls = Cache(_plan_call, 4096)
+
+
+def find_call(operation: str, dtype: np.dtype[Any], *arguments: Any) -> Call:
+    """Return what is known of a call: shapes of input and weight, then the options in order."""
+    return _calls(operation, dtype.char, only_exact(), *arguments)
 
 
 def _batch(maps: Array) -> Array:
@@ -405,20 +513,20 @@ def _batch(maps: Array) -> Array:
 
 
 def _input_gradient(
-    call: _Call, size: Ints, weight: Array, grad_output: Array, out: Array | None
+    call: Call, size: Ints, weight: Array, grad_output: Array, out: Array | None
 ) -> Array:
     result = _check.output(out, size, weight.dtype, weight, grad_output)
     if result.size:
-        call.kernels.input_gradient(call.geometry, _batch(grad_output), weight, _batch(result))
+        call.kernels.input_gradient(call.plan.geometry, _batch(grad_output), weight, _batch(result))
     return _check.deliver(result, out)
 
 
 def _weight_gradient(
-    call: _Call, input: Array, size: Ints, grad_output: Array, out: Array | None
+    call: Call, input: Array, size: Ints, grad_output: Array, out: Array | None
 ) -> Array:
     result = _check.output(out, size, input.dtype, input, grad_output)
     if grad_output.size:
-        call.kernels.weight_gradient(call.geometry, _batch(input), _batch(grad_output), result)
+        call.kernels.weight_gradient(call.plan.geometry, _batch(input), _batch(grad_output), result)
     else:
         result[...] = 0
     return _check.deliver(result, out)
@@ -429,26 +537,3 @@ def _bias_gradient(grad_output: Array, out: Array | None) -> Array:
     if result.size:
         _SUM_MAPS[grad_output.dtype](_batch(grad_output), result)
     return _check.deliver(result, out)
-
-
-def plan_call(
-    input_shape: Ints,
-    weight_shape: Ints,
-    stride: PerAxis,
-    padding: PaddingLike,
-    dilation: PerAxis,
-    groups: int,
-    algorithm: str,
-) -> Plan:
-    """Normalise the arguments and look the plan up."""
-    if not isinstance(algorithm, str):
-        raise TypeError(f"algorithm must be a str, got {type(algorithm).__name__}")
-    return plan_conv(
-        input_shape,
-        weight_shape,
-        _check.integers("stride", stride, 2, 1),
-        _check.padding("padding", padding, 2),
-        _check.integers("dilation", dilation, 2, 1),
-        _check.integer("groups", groups, 1),
-        algorithm,
-    )

@@ -98,6 +98,8 @@ class Layer:
     # Whether backward needs the output as it was, so that no layer behind may write over it.
     _keeps_output = False
     _saved: Any = None
+    # What evaluation made of the parameters, or None where nothing is kept: see `prepare`.
+    _prepared: dict[Any, Any] | None = None
 
     def forward(self, x: Array) -> Array:
         """Return the layer's output.
@@ -207,7 +209,8 @@ class Layer:
         Parameters
         ----------
         mode : bool
-            Evaluation mode also forgets what was saved for backward.
+            Evaluation mode also forgets what was saved for backward, training mode what
+            `prepare` keeps.
 
         Returns
         -------
@@ -216,7 +219,9 @@ class Layer:
         """
         for layer in self.layers():
             layer.training = mode
-            if not mode:
+            if mode:
+                layer._prepared = None
+            else:
                 layer._saved = None
         return self
 
@@ -229,6 +234,36 @@ class Layer:
             This layer.
         """
         return self.train(False)
+
+    def prepare(self) -> Self:
+        """Keep from now on what each forward pass would make of the weights again.
+
+        The first pass for each size of the input keeps it, with a copy of the weights, until
+        `train()` or `load_state_dict`; a change of the weights in another way has no effect.
+
+        Returns
+        -------
+        Layer
+            This layer.
+
+        Raises
+        ------
+        RuntimeError
+            In training mode.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from fastconv import layers
+        >>> layer = layers.Conv2d(64, 64, 3, padding=1, rng=0).eval().prepare()
+        >>> layer(np.zeros((1, 64, 14, 14), np.float32)).shape
+        (1, 64, 14, 14)
+        """
+        if any(layer.training for layer in self.layers()):
+            raise RuntimeError("prepare() is for evaluation mode: call eval() first")
+        for layer in self.layers():
+            layer._prepared = {}
+        return self
 
     def state_dict(self) -> dict[str, Array]:
         """Return the parameters' arrays by name; they share memory with the layer.
@@ -276,6 +311,8 @@ class Layer:
         copies = {key: state[key].astype(data.dtype) for key, data in own.items()}
         for key, data in own.items():
             data[...] = copies[key]
+        for layer in self.layers():
+            layer._prepared = None
 
     def __repr__(self) -> str:
         children = list(self.children())

@@ -9,12 +9,17 @@ from fastconv import _check
 from fastconv import functional as F
 from fastconv._check import Array, PaddingLike, PerAxis, Random
 from fastconv._geometry import Ints, Padding, resolve_padding
+from fastconv._plan import only_exact
+from fastconv.functional import PreparedWeight
 from fastconv.functional.padding import PADDING_MODES as PAD_MODES
 from fastconv.layers.base import Layer, Parameter, add_gradients
 from fastconv.layers.init import weights_and_bias
 
 # torch.nn's name for the mode that torch.nn.functional.pad calls "constant".
 PADDING_MODES = ("zeros", *(mode for mode in PAD_MODES if mode != "constant"))
+
+# The sizes of input for which a layer keeps prepared weights.
+MOST_PREPARED = 4
 
 
 class Conv2d(Layer):
@@ -106,10 +111,21 @@ class Conv2d(Layer):
             _check.rank("input", x, 2)
             padding, pad, size = "valid", self._pad(x.shape[-2:]), x.shape
             x = F.pad(x, pad, self.padding_mode)
-        output = F.conv2d(
-            x, self.weight.data, bias, self.stride, padding, self.dilation, self.groups
-        )
-        return output, (x, padding, pad, size)
+        geometry = (self.stride, padding, self.dilation, self.groups)
+        weight = self.weight.data if self._prepared is None else self._ready(x, geometry)
+        return F.conv2d(x, weight, bias, *geometry), (x, padding, pad, size)
+
+    def _ready(self, x: Array, geometry: tuple[Any, ...]) -> PreparedWeight:
+        """Return the weights prepared for inputs of this size, of which a few are kept."""
+        assert self._prepared is not None
+        key = (_check.array("input", x).shape[-3:], only_exact())
+        ready = self._prepared.get(key)
+        if ready is None:
+            ready = F.prepare_weight(self.weight.data, x.shape, *geometry)
+            if len(self._prepared) >= MOST_PREPARED:
+                self._prepared.clear()
+            self._prepared[key] = ready
+        return ready
 
     def _backward(self, saved: Any, grad_output: Array, input_grad: bool) -> Array | None:
         x, padding, pad, size = saved

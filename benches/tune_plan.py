@@ -1,0 +1,128 @@
+"""From where on Winograd and Fourier transforms win: the thresholds of the plan.
+
+    python benches/tune_plan.py [--time 0.2] [--write]
+
+Times them beside what the plan would take without them, for layers of growing gain (see
+`fastconv._plan`), and finds the threshold that loses the least time on all of them: the sum over
+the layers of log(chosen time / best time). With --write it goes into fastconv/_thresholds.py.
+"""
+
+import argparse
+import datetime
+from itertools import pairwise, product
+from math import log
+from pathlib import Path
+
+import numpy as np
+
+import fastconv
+from fastconv import _plan, _thresholds
+from fastconv._files import replacing
+from fastconv.benchmark.harness import interleaved
+from fastconv.benchmark.machine import cpu_model
+from fastconv.benchmark.rivals import fastconv_call, make_case
+from fastconv.benchmark.tables import Layer
+
+DTYPES = ("float32", "float64")
+# The names of a direction in the benchmark, and of its operation in the plan.
+OPERATIONS = {"forward": "conv2d", "input": "conv2d_input", "weight": "conv2d_weight"}
+GAINS = {"winograd": _plan.winograd_gain, "fft": _plan.fft_gain}
+
+
+def layer(inputs, outputs, size, kernel, groups=1):
+    """Return a layer of stride 1 that keeps the size."""
+    pad, one = (kernel // 2,) * 2, (1, 1)
+    sizes = ((size,) * 2, (kernel,) * 2)
+    return Layer("tune", "", inputs, outputs, *sizes, one, pad, one, groups, 1)
+
+
+def layers(algorithm):
+    """Return layers on both sides of the threshold."""
+    if algorithm == "winograd":
+        pairs = ((2, 8), (3, 64), (4, 4), (8, 8), (8, 32), (16, 16), (16, 64), (32, 32), (64, 64))
+        return [layer(*pair, size, 3) for pair, size in product(pairs, (5, 7, 14, 30, 56))]
+    return [
+        *(layer(1, 1, size, kernel) for size, kernel in product((128, 512), (17, 33, 65, 97))),
+        *(layer(1, 8, size, kernel) for size, kernel in product((96, 200), (17, 33, 65))),
+        *(layer(8, 8, size, kernel) for size, kernel in product((64, 96), (17, 33, 47))),
+        *(layer(8, 8, size, kernel, 8) for size, kernel in product((96, 200), (17, 33, 65))),
+    ]
+
+
+def rival(algorithm, geometry):
+    """Return what would compute it: the first algorithm of the rest that always wins."""
+    rows = (row for row in _plan.ALGORITHMS if row.name not in GAINS)
+    return next(
+        row.name
+        for row in rows
+        if row.refuses(geometry) is None and row.wins(geometry, "conv2d", "float32")
+    )
+
+
+def measure(algorithm, direction, dtype, seconds):
+    """Return (gain, time of the rival / time) of every layer, in growing order."""
+    found = []
+    for each in layers(algorithm):
+        geometry = each.geometry(1)
+        case = make_case(each, direction, 1, np.dtype(dtype))
+        names = (algorithm, rival(algorithm, geometry))
+        times = interleaved([fastconv_call(case, name) for name in names], seconds)
+        ratio = min(times[1]) / min(times[0])
+        found.append((GAINS[algorithm](geometry, OPERATIONS[direction]), ratio))
+        print(f"  {each!s:24} gain {found[-1][0]:8.2f}  {ratio:5.2f} x {names[1]}", flush=True)
+    return sorted(found)
+
+
+def best_threshold(found):
+    """Return the threshold of least regret, between two gains."""
+    gains = [0.0, *(gain for gain, _ in found), 2 * found[-1][0]]
+    borders = [(low + high) / 2 for low, high in pairwise(gains)]
+
+    def regret(border):
+        return sum(
+            max(-log(ratio), 0) if gain > border else max(log(ratio), 0) for gain, ratio in found
+        )
+
+    return float(f"{min(borders, key=regret):.3g}")
+
+
+def source(tables):
+    """Return the text of fastconv/_thresholds.py."""
+    head, _, _ = _thresholds.__doc__.partition("\nWritten by")
+    lines = [
+        f'"""{head}',
+        "Written by `python benches/tune_plan.py --write`; the gains are those of",
+        f"`fastconv._plan`. {cpu_model()}, {fastconv.isa()},",
+        f"{fastconv.get_num_threads()} threads, {datetime.date.today()}.",
+        '"""',
+    ]
+    for algorithm, meaning in (
+        ("winograd", "Products saved for each number transformed."),
+        ("fft", "Products of the formula for each number that the Fourier transforms touch."),
+    ):
+        lines += ["", f"# {meaning}", f"{algorithm.upper()} = {{"]
+        lines += [f'    ("{o}", "{d}"): {t},' for (o, d), t in tables[algorithm].items()]
+        lines += ["}"]
+    return "\n".join(lines) + "\n"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--time", type=float, default=0.2, help="seconds for each layer")
+    parser.add_argument("--algorithm", nargs="+", choices=GAINS, default=list(GAINS))
+    parser.add_argument("--write", action="store_true", help="write fastconv/_thresholds.py")
+    arguments = parser.parse_args()
+    tables = {"winograd": dict(_thresholds.WINOGRAD), "fft": dict(_thresholds.FFT)}
+    for algorithm in arguments.algorithm:
+        for (direction, operation), dtype in product(OPERATIONS.items(), DTYPES):
+            print(f"{algorithm}, {operation}, {dtype}")
+            found = measure(algorithm, direction, dtype, arguments.time)
+            tables[algorithm][operation, dtype] = best_threshold(found)
+            print(f"  threshold {tables[algorithm][operation, dtype]}")
+    if arguments.write:
+        with replacing(Path(_thresholds.__file__)) as file:
+            file.write(source(tables).encode())
+
+
+if __name__ == "__main__":
+    main()

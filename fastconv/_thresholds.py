@@ -1,0 +1,26 @@
+"""From where on an algorithm of fewer products is the fastest: measured, not reasoned.
+
+Written by `python benches/tune_plan.py --write`; the gains are those of
+`fastconv._plan`. Intel(R) Xeon(R) Processor @ 2.50GHz, avx512,
+1 threads, 2026-11-21.
+"""
+
+# Products saved for each number transformed.
+WINOGRAD = {
+    ("conv2d", "float32"): 12.6,
+    ("conv2d_input", "float32"): 12.6,
+    ("conv2d_weight", "float32"): 19.7,
+    ("conv2d", "float64"): 12.6,
+    ("conv2d_input", "float64"): 12.6,
+    ("conv2d_weight", "float64"): 19.7,
+}
+
+# Products of the formula for each number that the Fourier transforms touch.
+FFT = {
+    ("conv2d", "float32"): 30.3,
+    ("conv2d_input", "float32"): 30.3,
+    ("conv2d_weight", "float32"): 27.1,
+    ("conv2d", "float64"): 22.9,
+    ("conv2d_input", "float64"): 16.2,
+    ("conv2d_weight", "float64"): 11.7,
+}

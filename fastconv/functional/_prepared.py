@@ -1,0 +1,59 @@
+"""Weights that were made ready for one geometry, so that no call does it again."""
+
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any
+
+from fastconv._check import Array
+from fastconv._plan import Plan
+
+_FIELDS = ("in_channels", "in_size", "stride", "padding", "dilation", "groups")
+_values = attrgetter(*_FIELDS)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PreparedWeight:
+    """What `prepare_weight` returns; takes the place of `weight` in `conv2d`.
+
+    Attributes
+    ----------
+    weight : ndarray, shape (K, C/groups, R, S)
+        A copy of the weights, read-only.
+    plan : Plan
+        The geometry, of one sample, and the algorithm that they are ready for.
+    data : object
+        What the algorithm makes of them; None where it reads them as they are.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv import functional as F
+    >>> ready = F.prepare_weight(np.ones((64, 64, 3, 3)), (64, 30, 30), padding=1)
+    >>> ready.weight.shape, ready.plan.algorithm
+    ((64, 64, 3, 3), 'winograd')
+    """
+
+    weight: Array
+    plan: Plan
+    data: Any
+
+    def check(self, plan: Plan) -> None:
+        """Refuse another geometry or algorithm; the batch may be any.
+
+        Raises
+        ------
+        ValueError
+            If there is a difference; it names it.
+        """
+        ready, asked = _values(self.plan.geometry), _values(plan.geometry)
+        if ready != asked:
+            differ = (
+                f"{name} {mine}, got {other}"
+                for name, mine, other in zip(_FIELDS, ready, asked, strict=True)
+                if mine != other
+            )
+            raise ValueError(f"weight was prepared for {'; '.join(differ)}")
+        if self.plan.algorithm != plan.algorithm:
+            raise ValueError(
+                f"weight was prepared for algorithm {self.plan.algorithm!r}, got {plan.algorithm!r}"
+            )
