@@ -24,8 +24,9 @@ demo: $(STAMP)
 	$(BIN)/fastconv train --data digits --output demo --overwrite
 	$(BIN)/fastconv check
 
+# Several processes side by side, whose waiting threads must not take the cores from each other.
 test: $(STAMP) lint
-	$(BIN)/python -m pytest
+	OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n auto
 
 # A copy of the tree, so that the build in place stays as it is. Python itself is not instrumented:
 # the sanitizers' libraries must be there before it, and what it never frees is not a leak of ours.

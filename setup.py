@@ -27,6 +27,10 @@ OPENMP_PROBE = "#include <omp.h>\nint main(void) { return omp_get_max_threads() 
 class BuildKernels(build_ext):
     """build_ext that asks the compiler what it can do before it compiles the kernels."""
 
+    def finalize_options(self):
+        super().finalize_options()
+        self.parallel = self.parallel or os.cpu_count()
+
     def build_extensions(self):
         if not self.builds(PROBE, []):
             command = " ".join(getattr(self.compiler, "compiler", ["cc"])[:1])
