@@ -316,7 +316,8 @@ def conv2d_weight(
               a_{n,c,\,i\,stride + r\,dilation - before,\,j\,stride + s\,dilation - before}
 
     The sum over N*OH*OW terms is cut into pieces whose borders depend on the shapes alone, so that
-    it is the same for any number of threads.
+    it is the same for any number of threads. By "winograd", a NaN in a map of the input or the
+    residual reaches all taps of the kernels of its channel; so it may by the other algorithms.
 
     Examples
     --------
