@@ -341,6 +341,11 @@ def _writeable(out: object, shape: Ints, dtype: np.dtype[Any]) -> Array:
     return out
 
 
+def batch(maps: Array) -> Array:
+    """View one sample of two axes as a batch; a batch is returned as it is."""
+    return maps if maps.ndim == 4 else maps[None]
+
+
 def deliver(result: Array, out: object) -> Array:
     """Return `out` with the result in it, or the result where there is no `out`."""
     if out is None or result is out:

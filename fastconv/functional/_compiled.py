@@ -142,31 +142,23 @@ class Compiled:
             )
 
     def forward(
-        self, geometry: ConvGeometry, input: Array, weight: Array, bias: Array | None, output: Array
-    ) -> None:
-        """Write the convolution into `output`."""
-        maps, kernels, results = _views(geometry, input, weight, output)
-        shift = None if bias is None else bias.reshape(geometry.groups, -1)
-        self._correlate[input.dtype](maps, kernels, shift, results, *self.axes(geometry))
-
-    def prepare(self, geometry: ConvGeometry, weight: Array) -> Any:
-        """Return what `forward_prepared` takes besides the weights, or None if nothing helps."""
-        return None
-
-    def forward_prepared(
         self,
         geometry: ConvGeometry,
         input: Array,
         weight: Array,
         bias: Array | None,
         output: Array,
-        data: Any,
+        prepared: Any = None,
     ) -> None:
         """Write the convolution into `output`, with what `prepare` made of the weights."""
         maps, kernels, results = _views(geometry, input, weight, output)
         shift = None if bias is None else bias.reshape(geometry.groups, -1)
-        correlate = self._correlate[input.dtype]
-        correlate(maps, kernels, shift, results, *self.axes(geometry), prepared=data)
+        options = {} if prepared is None else {"prepared": prepared}
+        self._correlate[input.dtype](maps, kernels, shift, results, *self.axes(geometry), **options)
+
+    def prepare(self, geometry: ConvGeometry, weight: Array) -> Any:
+        """Return what `forward` takes besides the weights, or None if nothing helps."""
+        return None
 
     def input_gradient(
         self, geometry: ConvGeometry, grad_output: Array, weight: Array, grad_input: Array

@@ -137,16 +137,13 @@ def conv2d(
         _check.same_shape("bias", bias, weight.shape[:1], "(weight.shape[0],)")
         inputs.append(bias)
     result = _check.output(out, call.output_shape, input.dtype, *inputs)
-    data = None
+    prepared: tuple[Any, ...] = ()
     if ready is not None:
         ready.check(call.plan)
-        data = ready.data
+        prepared = () if ready.data is None else (ready.data,)
     if result.size:
-        arrays = (_batch(input), weight, bias, _batch(result))
-        if data is None:
-            call.kernels.forward(call.plan.geometry, *arrays)
-        else:
-            call.kernels.forward_prepared(call.plan.geometry, *arrays, data)
+        arrays = (_check.batch(input), weight, bias, _check.batch(result))
+        call.kernels.forward(call.plan.geometry, *arrays, *prepared)
     return _check.deliver(result, out)
 
 
@@ -508,17 +505,14 @@ def find_call(operation: str, dtype: np.dtype[Any], *arguments: Any) -> Call:
     return _calls(operation, dtype.char, only_exact(), *arguments)
 
 
-def _batch(maps: Array) -> Array:
-    """View one sample as a batch."""
-    return maps if maps.ndim == 4 else maps[None]
-
-
 def _input_gradient(
     call: Call, size: Ints, weight: Array, grad_output: Array, out: Array | None
 ) -> Array:
     result = _check.output(out, size, weight.dtype, weight, grad_output)
     if result.size:
-        call.kernels.input_gradient(call.plan.geometry, _batch(grad_output), weight, _batch(result))
+        call.kernels.input_gradient(
+            call.plan.geometry, _check.batch(grad_output), weight, _check.batch(result)
+        )
     return _check.deliver(result, out)
 
 
@@ -527,7 +521,9 @@ def _weight_gradient(
 ) -> Array:
     result = _check.output(out, size, input.dtype, input, grad_output)
     if grad_output.size:
-        call.kernels.weight_gradient(call.plan.geometry, _batch(input), _batch(grad_output), result)
+        call.kernels.weight_gradient(
+            call.plan.geometry, _check.batch(input), _check.batch(grad_output), result
+        )
     else:
         result[...] = 0
     return _check.deliver(result, out)
@@ -536,5 +532,5 @@ def _weight_gradient(
 def _bias_gradient(grad_output: Array, out: Array | None) -> Array:
     result = _check.output(out, grad_output.shape[-3:-2], grad_output.dtype, grad_output)
     if result.size:
-        _SUM_MAPS[grad_output.dtype](_batch(grad_output), result)
+        _SUM_MAPS[grad_output.dtype](_check.batch(grad_output), result)
     return _check.deliver(result, out)

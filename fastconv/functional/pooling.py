@@ -95,11 +95,6 @@ def _planes(maps: NDArray[Any]) -> NDArray[Any]:
     return maps[:, :, None] if maps.ndim == 4 else maps[None, :, None]
 
 
-def _batch(maps: Array) -> Array:
-    """View one sample as a batch."""
-    return maps if maps.ndim == 4 else maps[None]
-
-
 def _plan(
     in_size: Ints,
     kernel_size: PerAxis,
@@ -354,7 +349,7 @@ def avg_pool2d(
     cells = _divisor(divisor_override)
     result = _check.output(out, input.shape[:-2] + plan.out_size, input.dtype, input)
     if result.size and plan.halves and not cells and input.flags.c_contiguous:
-        _HALVE[input.dtype](_batch(input), _batch(result))
+        _HALVE[input.dtype](_check.batch(input), _check.batch(result))
     elif result.size:
         _MEAN_POOL[input.dtype](
             _planes(input),
@@ -425,7 +420,7 @@ def avg_pool2d_backward(
     )
     result = _check.output(out, size, grad_output.dtype, grad_output)
     if result.size and plan.halves and not cells and grad_output.flags.c_contiguous:
-        _HALVE_BACKWARD[grad_output.dtype](_batch(grad_output), _batch(result))
+        _HALVE_BACKWARD[grad_output.dtype](_check.batch(grad_output), _check.batch(result))
     elif result.size:
         _MEAN_POOL_BACKWARD[grad_output.dtype](
             _planes(grad_output),
