@@ -2,6 +2,7 @@
 
 import mmap
 import threading
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +16,14 @@ ALGORITHMS = [row.name for row in _plan.ALGORITHMS]
 
 # More geometries than any cache of plans holds (4096), so that those are full when it begins.
 WARM = 6_000
-# Three calls for each.
-CASES = 5_000
-# Room for the allocator's odd pieces: a leak of 150 bytes a call is more.
-ALLOWED = 2 << 20
+# Growth is taken over several spans of work, and their median counts: a leak grows in each of
+# them, while the allocator takes or returns a megabyte in one of them, whichever that is.
+SPANS = 3
+# New geometries in a span, three calls for each, and threads in a span.
+CASES = 1_500
+THREADS = 100
+# A leak of 120 bytes a call or of 5 KB a thread is more.
+ALLOWED = 512 << 10
 
 pytestmark = pytest.mark.skipif(
     not Path("/proc/self/statm").exists(), reason="no /proc here, skipped: growth of memory"
@@ -44,7 +49,7 @@ def tiny_cases(algorithm):
         case = Conv(*sizes, ((int(above), 0), (0, int(right))), 1, int(groups))
         if algorithm in able(case.geometry):
             cases.append(case)
-        if len(cases) == WARM + CASES:
+        if len(cases) == WARM + SPANS * CASES:
             break
     return cases
 
@@ -57,16 +62,27 @@ def call(case, algorithm):
         function()
 
 
+def usual_growth(spans):
+    """Return by how many bytes the process usually grows over one of these spans of work."""
+    sizes = [resident()]
+    for work in spans:
+        work()
+        sizes.append(resident())
+    return int(np.median(np.diff(sizes)))
+
+
 def growth_of_calls(algorithm):
     """Return by how many bytes the process grows over calls of ever new shapes."""
     cases = tiny_cases(algorithm)
-    assert len(cases) == WARM + CASES
-    for case in cases[:WARM]:
-        call(case, algorithm)
-    before = resident()
-    for case in cases[WARM:]:
-        call(case, algorithm)
-    return resident() - before
+    assert len(cases) == WARM + SPANS * CASES
+
+    def work(first, last):
+        for case in cases[first:last]:
+            call(case, algorithm)
+
+    work(0, WARM)
+    firsts = range(WARM, len(cases), CASES)
+    return usual_growth(partial(work, first, first + CASES) for first in firsts)
 
 
 def growth_of_threads(algorithm):
@@ -74,18 +90,15 @@ def growth_of_threads(algorithm):
     cases = [Conv(2, 16, 30, 31, 16, 3, 3, 1, 1), Conv(2, 16, 30, 31, 16, 3, 3, 2, 1, 1, 16)]
     cases = [case for case in cases if algorithm in able(case.geometry)]
 
-    def work(number):
-        fastconv.set_num_threads(1 + number % 2)
-        thread = threading.Thread(target=call, args=(cases[number % len(cases)], algorithm))
-        thread.start()
-        thread.join()
+    def work():
+        for number in range(THREADS):
+            fastconv.set_num_threads(1 + number % 2)
+            thread = threading.Thread(target=call, args=(cases[number % len(cases)], algorithm))
+            thread.start()
+            thread.join()
 
-    for number in range(50):
-        work(number)
-    before = resident()
-    for number in range(300):
-        work(number)
-    return resident() - before
+    work()
+    return usual_growth([work] * SPANS)
 
 
 @pytest.mark.parametrize("growth", ["growth_of_calls", "growth_of_threads"])
