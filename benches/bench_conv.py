@@ -2,17 +2,18 @@
 
     python benches/bench_conv.py --output conv.json [--table resnet50 ...] [--batch 1 8 32]
                                  [--dtype float32 float64] [--threads 1 2] [--time 1.0]
-    python benches/bench_conv.py --markdown conv.json
+    python benches/bench_conv.py --markdown conv.json [--table ...] [--plot conv.png]
 
 The first measures, for some hours if nothing is narrowed down, and saves after each table; the
-second prints what was saved as tables of Markdown. `fastconv bench` is the short version.
+second prints what was saved, narrowed down alike, as tables of Markdown, and draws one batch, dtype
+and number of threads as bars. `fastconv bench` is the short version.
 """
 
 import argparse
 from dataclasses import replace
 
 import fastconv
-from fastconv import benchmark
+from fastconv import benchmark, plots
 from fastconv.benchmark.report import geometric_mean
 
 
@@ -41,6 +42,24 @@ def measure(arguments):
     for text in wrong:
         print(f"WRONG: {text}")
     return 1 if wrong else 0
+
+
+def narrow(results, arguments):
+    """Return the results with those rows alone that were asked for."""
+    asked = {
+        (table, direction, batch, dtype, threads)
+        for table in arguments.table
+        for direction in arguments.direction
+        for batch in arguments.batch
+        for dtype in arguments.dtype
+        for threads in arguments.threads
+    }
+    rows = (
+        row
+        for row in results.rows
+        if (row.table, row.direction, row.batch, row.dtype, row.threads) in asked
+    )
+    return replace(results, rows=tuple(rows))
 
 
 def markdown(results):
@@ -90,10 +109,16 @@ def main():
     parser.add_argument("--time", type=float, default=1.0, help="seconds for each measurement")
     parser.add_argument("--output", help="JSON file")
     parser.add_argument("--markdown", metavar="FILE", help="print a JSON file; measure nothing")
+    parser.add_argument("--plot", metavar="PNG", help="draw the bars of what is printed")
     arguments = parser.parse_args()
     if arguments.markdown:
-        print("\n".join(markdown(benchmark.load_results(arguments.markdown))))
+        results = narrow(benchmark.load_results(arguments.markdown), arguments)
+        print("\n".join(markdown(results)))
+        if arguments.plot:
+            plots.benchmark_bars(results, arguments.plot)
         return 0
+    if arguments.plot:
+        parser.error("--plot: only with --markdown")
     return measure(arguments)
 
 
