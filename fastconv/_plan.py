@@ -45,13 +45,22 @@ def _one_rounding_for_each_term(geometry: ConvGeometry, operation: str) -> float
 WINOGRAD_GROWTH = {"conv2d": 204.1, "conv2d_input": 204.1, "conv2d_weight": 231.6}
 
 
+def _tiles(geometry: ConvGeometry, operation: str) -> int:
+    """Return the Winograd tiles of one sample: those of every phase of a dilated convolution."""
+    out = geometry.in_size if operation == "conv2d_input" else geometry.out_size
+    return prod(
+        min(dilation, size) * -(-size // (dilation * _TILE))
+        for size, dilation in zip(out, geometry.dilation, strict=True)
+    )
+
+
 def _winograd_error(geometry: ConvGeometry, operation: str) -> float:
     """Return the factor of at most 5 roundings in each transform, twice, and of the sum.
 
     The sum is over the channels, in blocks of 16 or more, or over the tiles.
     """
     if operation == "conv2d_weight":
-        length = geometry.batch * prod(-(-size // _TILE) for size in geometry.out_size)
+        length = geometry.batch * _tiles(geometry, operation)
     else:
         length = terms(geometry, operation) // prod(geometry.kernel)
     return (34 + length + length // 16) * WINOGRAD_GROWTH[operation]
@@ -121,8 +130,6 @@ def _needs_three_by_three(geometry: ConvGeometry) -> str | None:
     """Refuse all but kernels of 3x3 that move by 1."""
     if geometry.kernel != (3, 3):
         return f"it needs a kernel of 3x3, here it is {geometry.kernel}"
-    if geometry.dilation != (1, 1):
-        return f"it needs dilation 1, here it is {geometry.dilation}"
     return _needs_stride_one(geometry)
 
 
@@ -137,8 +144,7 @@ def winograd_gain(geometry: ConvGeometry, operation: str) -> float:
     A tile of 4x4 outputs takes 36 products a channel instead of 144 (or fewer, where it hangs over
     the edge), and one transform for each channel of the input and of the output.
     """
-    out = geometry.in_size if operation == "conv2d_input" else geometry.out_size
-    tiles = prod(-(-size // _TILE) for size in out)
+    tiles = _tiles(geometry, operation)
     inputs = geometry.in_channels // geometry.groups
     outputs = geometry.out_channels // geometry.groups
     saved = prod(geometry.kernel) * prod(geometry.out_size) - _TILE_PRODUCTS * tiles

@@ -272,12 +272,14 @@ cdef void compute_strip(const floating* w, floating* y, const Product* p, Py_ssi
 cdef Product make_product(const Py_ssize_t* x, const Py_ssize_t* x_strides, const Py_ssize_t* w,
                           const Py_ssize_t* w_strides, const Py_ssize_t* y,
                           const Py_ssize_t* y_strides, Py_ssize_t itemsize, tuple before,
-                          bint prepared, int threads):
+                          tuple dilation, bint prepared, int threads):
     """Return the plan for arrays of these shapes and strides."""
     cdef Product p
-    p.inputs = make_tiles(x, x_strides, itemsize, POINTS, y[4], y[5], before[1], before[2])
-    p.outputs = make_tiles(y, y_strides, itemsize, TILE_STEP, y[4], y[5], 0, 0)
-    p.tiles = x[0] * p.inputs.rows * p.inputs.columns
+    p.inputs = make_tiles(x, x_strides, itemsize, POINTS, y[4], y[5], before[1], before[2],
+                          dilation[1], dilation[2])
+    p.outputs = make_tiles(y, y_strides, itemsize, TILE_STEP, y[4], y[5], 0, 0, dilation[1],
+                           dilation[2])
+    p.tiles = p.inputs.count
     size_weights(&p, w, w_strides, itemsize)
     p.x_group, p.y_group = x_strides[1] // itemsize, y_strides[1] // itemsize
     size_blocks(&p, itemsize, prepared, threads)
@@ -310,9 +312,9 @@ def correlate(const floating[:, :, :, :, :, :] x, const floating[:, :, :, :, :, 
               const floating[::1] prepared=None):
     """Write into `y` the cross-correlation of `x` with `w`, plus `bias` (G, K) unless it is None.
 
-    As `_gemm.correlate`, for kernels of 3 x 3 taps with stride and dilation 1, and one row of
-    depth: x (N, G, C, 1, H, W), w (G, K, C, 1, 3, 3), y (N, G, K, 1, OH, OW). `prepared` is what
-    `prepare` made of the weights.
+    As `_gemm.correlate`, for kernels of 3 x 3 taps with stride 1, and one row of depth:
+    x (N, G, C, 1, H, W), w (G, K, C, 1, 3, 3), y (N, G, K, 1, OH, OW). `prepared` is what `prepare`
+    made of the weights.
     """
     cdef Product p
     cdef Py_ssize_t i, j, g, chunk, chunks, tasks
@@ -326,7 +328,7 @@ def correlate(const floating[:, :, :, :, :, :] x, const floating[:, :, :, :, :, 
     threads = threads_for(4.0 * x.shape[0] * w.shape[0] * w.shape[1] * w.shape[2] * y.shape[4]
                           * y.shape[5])
     p = make_product(&x.shape[0], &x.strides[0], &w.shape[0], &w.strides[0], &y.shape[0],
-                     &y.strides[0], sizeof(floating), before, ready, threads)
+                     &y.strides[0], sizeof(floating), before, dilation, ready, threads)
     tasks = p.groups * p.chunks if p.keeps_u else p.strips * p.held
     if threads > tasks:
         threads = tasks

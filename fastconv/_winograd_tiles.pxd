@@ -12,21 +12,33 @@ cdef enum:
 cdef enum:
     STAGE_BYTES = 49152
 
+# One of the two axes of maps. Kernels whose taps are `dilation` apart see every `dilation`-th pixel
+# only: a map then has that many phases (or fewer, if it has fewer outputs), each a map of its own.
+cdef struct Axis:
+    Py_ssize_t size, before                     # of a map: its pixels, and the zeros before them
+    Py_ssize_t step                             # between neighbouring pixels, in elements
+    Py_ssize_t dilation, phases
+
+# One phase on an axis: the first pixel's place and the step to the next, in elements; the pixels,
+# and the zeros before them.
+cdef struct Span:
+    Py_ssize_t at, step, size, before
+
 cdef struct Tiles:
     Py_ssize_t size                             # pixels of a tile's side: 6 or 4
-    Py_ssize_t rows, columns                    # of tiles in one map
-    Py_ssize_t height, width                    # of a map
-    Py_ssize_t row_before, column_before        # zeros before a map
-    # Of the maps (N, G, C, D, H, W), in elements: between samples, channels, rows and columns.
-    Py_ssize_t sample_step, channel_step, row_step, column_step
+    Py_ssize_t rows, columns                    # of tiles in one phase of a map
+    Py_ssize_t count                            # of tiles in all
+    Axis down, across
+    Py_ssize_t sample_step, channel_step        # of the maps (N, G, C, D, H, W), in elements
 
 cdef struct Piece:
-    # Neighbouring tiles of one map that make up a rectangle.
-    Py_ssize_t sample, row, column, rows, columns
+    # Neighbouring tiles of one phase of a map that make up a rectangle.
+    Py_ssize_t sample, row_phase, column_phase, row, column, rows, columns
 
 cdef Tiles make_tiles(const Py_ssize_t* shape, const Py_ssize_t* strides, Py_ssize_t itemsize,
                       Py_ssize_t size, Py_ssize_t out_rows, Py_ssize_t out_columns,
-                      Py_ssize_t row_before, Py_ssize_t column_before) noexcept nogil
+                      Py_ssize_t row_before, Py_ssize_t column_before,
+                      Py_ssize_t row_dilation, Py_ssize_t column_dilation) noexcept nogil
 cdef Piece find_piece(const Tiles* tiles, Py_ssize_t itemsize, Py_ssize_t first,
                       Py_ssize_t count) noexcept nogil
 cdef Py_ssize_t point_step(Py_ssize_t numbers, Py_ssize_t itemsize) noexcept nogil

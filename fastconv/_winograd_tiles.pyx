@@ -3,8 +3,10 @@
 """Maps cut into tiles for Winograd's convolution, and their transforms.
 
 A map of outputs is cut into squares of 4 x 4. The tile of such a square is what it sees of the
-input, 6 x 6 pixels, 4 apart; or, for the gradient of the weights, its 4 x 4 residuals. The tiles
-of all samples lie in one row, numbered in order: tile = (n * rows + row) * columns + column.
+input, 6 x 6 pixels, 4 apart; or, for the gradient of the weights, its 4 x 4 residuals. Dilated
+kernels see the phases of a map, which are maps by themselves: every second pixel, say, of every
+second row. The tiles of all samples and phases lie in one row, numbered in order: tile =
+(((n * row_phases + row_phase) * column_phases + column_phase) * rows + row) * columns + column.
 
 A vector holds one pixel of as many channels: a piece of the maps is transposed into a stage,
 
@@ -83,17 +85,42 @@ cdef const winograd_f* loops_float = table_f[isa_row()]
 cdef const winograd_d* loops_double = table_d[isa_row()]
 
 
+cdef inline Axis make_axis(Py_ssize_t size, Py_ssize_t stride, Py_ssize_t itemsize,
+                           Py_ssize_t out, Py_ssize_t before, Py_ssize_t dilation) noexcept nogil:
+    """Return an axis of `size` pixels, `stride` bytes apart, which `out` outputs see."""
+    cdef Axis axis
+    axis.size, axis.before, axis.step = size, before, stride // itemsize
+    axis.dilation, axis.phases = dilation, min(dilation, out)
+    return axis
+
+
+cdef inline Span find_span(const Axis* axis, Py_ssize_t phase) noexcept nogil:
+    """Return what the outputs number `phase`, `phase + dilation`, ... see of an axis."""
+    cdef Span span
+    # Their taps meet the pixels number phase - before, and every dilation-th from there.
+    cdef Py_ssize_t first = (phase - axis.before) % axis.dilation
+    if first < 0:
+        first += axis.dilation
+    span.at, span.step = first * axis.step, axis.dilation * axis.step
+    span.size = ceil_div(axis.size - first, axis.dilation)
+    span.before = (axis.before + first - phase) // axis.dilation
+    return span
+
+
 cdef Tiles make_tiles(const Py_ssize_t* shape, const Py_ssize_t* strides, Py_ssize_t itemsize,
                       Py_ssize_t size, Py_ssize_t out_rows, Py_ssize_t out_columns,
-                      Py_ssize_t row_before, Py_ssize_t column_before) noexcept nogil:
+                      Py_ssize_t row_before, Py_ssize_t column_before,
+                      Py_ssize_t row_dilation, Py_ssize_t column_dilation) noexcept nogil:
     """Return the tiles of maps (N, G, C, 1, H, W), for so many rows and columns of the output."""
     cdef Tiles tiles
     tiles.size = size
-    tiles.rows, tiles.columns = ceil_div(out_rows, TILE_STEP), ceil_div(out_columns, TILE_STEP)
-    tiles.height, tiles.width = shape[4], shape[5]
-    tiles.row_before, tiles.column_before = row_before, column_before
+    tiles.down = make_axis(shape[4], strides[4], itemsize, out_rows, row_before, row_dilation)
+    tiles.across = make_axis(shape[5], strides[5], itemsize, out_columns, column_before,
+                             column_dilation)
+    tiles.rows = ceil_div(ceil_div(out_rows, row_dilation), TILE_STEP)
+    tiles.columns = ceil_div(ceil_div(out_columns, column_dilation), TILE_STEP)
+    tiles.count = shape[0] * tiles.down.phases * tiles.across.phases * tiles.rows * tiles.columns
     tiles.sample_step, tiles.channel_step = strides[0] // itemsize, strides[2] // itemsize
-    tiles.row_step, tiles.column_step = strides[4] // itemsize, strides[5] // itemsize
     return tiles
 
 
@@ -110,6 +137,10 @@ cdef Piece find_piece(const Tiles* tiles, Py_ssize_t itemsize, Py_ssize_t first,
     piece.column = first - row * tiles.columns
     piece.sample = row // tiles.rows
     piece.row = row - piece.sample * tiles.rows
+    row = piece.sample // tiles.across.phases
+    piece.column_phase = piece.sample - row * tiles.across.phases
+    piece.sample = row // tiles.down.phases
+    piece.row_phase = row - piece.sample * tiles.down.phases
     piece.columns = min(tiles.columns - piece.column, count,
                         (pixels // tiles.size - extra) // TILE_STEP)
     piece.rows = 1
@@ -134,25 +165,27 @@ cdef inline void stage_piece(const floating* x, const Tiles* tiles, const Piece*
                              floating* stage) noexcept nogil:
     """Write the pixels of a piece's tiles, of at most a vector of channels."""
     cdef Py_ssize_t lanes = loops_float.lanes if floating is float else loops_double.lanes
-    cdef Py_ssize_t row = TILE_STEP * piece.row - tiles.row_before
-    cdef Py_ssize_t column = TILE_STEP * piece.column - tiles.column_before
+    cdef Span down = find_span(&tiles.down, piece.row_phase)
+    cdef Span across = find_span(&tiles.across, piece.column_phase)
+    cdef Py_ssize_t row = TILE_STEP * piece.row - down.before
+    cdef Py_ssize_t column = TILE_STEP * piece.column - across.before
     cdef Py_ssize_t rows = TILE_STEP * (piece.rows - 1) + tiles.size
     cdef Py_ssize_t top = max(-row, 0), left = max(-column, 0)
-    cdef Py_ssize_t bottom = min(tiles.height - row, rows)
-    cdef Py_ssize_t right = min(tiles.width - column, pitch)
+    cdef Py_ssize_t bottom = min(down.size - row, rows)
+    cdef Py_ssize_t right = min(across.size - column, pitch)
     if clear and (top > 0 or left > 0 or bottom < rows or right < pitch):
         memset(stage, 0, rows * pitch * lanes * sizeof(floating))
     if top >= bottom or left >= right:
         return
-    x += (piece.sample * tiles.sample_step + (row + top) * tiles.row_step
-          + (column + left) * tiles.column_step)
+    x += (piece.sample * tiles.sample_step + down.at + (row + top) * down.step
+          + across.at + (column + left) * across.step)
     stage += (top * pitch + left) * lanes
     if floating is float:
-        loops_float.stage(x, tiles.channel_step, channels, tiles.row_step, tiles.column_step,
-                          bottom - top, right - left, stage, pitch)
+        loops_float.stage(x, tiles.channel_step, channels, down.step, across.step, bottom - top,
+                          right - left, stage, pitch)
     else:
-        loops_double.stage(x, tiles.channel_step, channels, tiles.row_step, tiles.column_step,
-                           bottom - top, right - left, stage, pitch)
+        loops_double.stage(x, tiles.channel_step, channels, down.step, across.step, bottom - top,
+                           right - left, stage, pitch)
 
 
 cdef void transform_tiles(const floating* x, const Tiles* tiles, Py_ssize_t first,
@@ -200,24 +233,30 @@ cdef void write_outputs(const floating* m, const Tiles* tiles, Py_ssize_t first,
     """
     cdef Py_ssize_t end = first + count, height, width
     cdef Piece piece
+    cdef Span down, across
     cdef floating* to
     while first < end:
         piece = find_piece(tiles, sizeof(floating), first, end - first)
-        height = min(TILE_STEP * piece.rows, tiles.height - TILE_STEP * piece.row)
-        width = min(TILE_STEP * piece.columns, tiles.width - TILE_STEP * piece.column)
+        down = find_span(&tiles.down, piece.row_phase)
+        across = find_span(&tiles.across, piece.column_phase)
+        height = min(TILE_STEP * piece.rows, down.size - TILE_STEP * piece.row)
+        width = min(TILE_STEP * piece.columns, across.size - TILE_STEP * piece.column)
         to = y + (piece.sample * tiles.sample_step
-                  + TILE_STEP * piece.row * tiles.row_step
-                  + TILE_STEP * piece.column * tiles.column_step)
-        if floating is float:
+                  + down.at + TILE_STEP * piece.row * down.step
+                  + across.at + TILE_STEP * piece.column * across.step)
+        # The last tiles may lie beyond a phase that has fewer outputs than the first.
+        if height <= 0 or width <= 0:
+            pass
+        elif floating is float:
             loops_float.output_tiles(m, tile_step, point_step, bias, stage, piece.rows,
                                      piece.columns, height, width)
             loops_float.unstage(stage, height, width, to, tiles.channel_step, channels,
-                                tiles.row_step, tiles.column_step)
+                                down.step, across.step)
         else:
             loops_double.output_tiles(m, tile_step, point_step, bias, stage, piece.rows,
                                       piece.columns, height, width)
             loops_double.unstage(stage, height, width, to, tiles.channel_step, channels,
-                                 tiles.row_step, tiles.column_step)
+                                 down.step, across.step)
         m += piece.rows * piece.columns * tile_step
         first += piece.rows * piece.columns
 
@@ -257,9 +296,9 @@ def transformed(const floating[:, :, :, :, :, :] maps, Py_ssize_t size, tuple ou
                 floating[:, :, :] v):
     """Write the transformed tiles of the first group of `maps` into `v` (36, tiles, channels)."""
     cdef Tiles tiles = make_tiles(&maps.shape[0], &maps.strides[0], sizeof(floating), size,
-                                  out[0], out[1], before[0], before[1])
+                                  out[0], out[1], before[0], before[1], 1, 1)
     cdef floating* stage = <floating*>take(STAGE_BYTES)
-    transform_tiles(&maps[0, 0, 0, 0, 0, 0], &tiles, 0, maps.shape[0] * tiles.rows * tiles.columns,
-                    maps.shape[2], stage, &v[0, 0, 0], v.strides[1] // sizeof(floating),
+    transform_tiles(&maps[0, 0, 0, 0, 0, 0], &tiles, 0, tiles.count, maps.shape[2], stage,
+                    &v[0, 0, 0], v.strides[1] // sizeof(floating),
                     v.strides[0] // sizeof(floating))
     give(stage)

@@ -104,19 +104,21 @@ cdef Correlation make_correlation(const Py_ssize_t* x, const Py_ssize_t* x_strid
                                   const Py_ssize_t* dy, const Py_ssize_t* dy_strides,
                                   const Py_ssize_t* dw_strides, Py_ssize_t itemsize,
                                   Py_ssize_t row_before, Py_ssize_t column_before,
+                                  Py_ssize_t row_dilation, Py_ssize_t column_dilation,
                                   int threads) noexcept nogil:
     """Return the plan for arrays of these shapes and strides."""
     cdef Correlation p
     cdef Py_ssize_t i, size, most
     p.input = make_side(x, x_strides, itemsize, make_tiles(
-        x, x_strides, itemsize, POINTS, dy[4], dy[5], row_before, column_before))
+        x, x_strides, itemsize, POINTS, dy[4], dy[5], row_before, column_before, row_dilation,
+        column_dilation))
     p.residual = make_side(dy, dy_strides, itemsize, make_tiles(
-        dy, dy_strides, itemsize, TILE_STEP, dy[4], dy[5], 0, 0))
+        dy, dy_strides, itemsize, TILE_STEP, dy[4], dy[5], 0, 0, row_dilation, column_dilation))
     p.groups = dy[1]
     for i in range(6):
         p.strides[i] = dw_strides[i] // itemsize
     p.lanes = lanes(itemsize)
-    p.tiles = dy[0] * p.input.tiles.rows * p.input.tiles.columns
+    p.tiles = p.input.tiles.count
     size = TILE_POINTS * (p.input.vectors + p.residual.vectors) * p.lanes * itemsize
     most = min(max(CHUNK_BYTES // size, LEAST_TILES), MOST_TILES)
     p.chunks = max((p.tiles + most // 2) // most, 1)
@@ -243,9 +245,10 @@ def correlate_weight(const floating[:, :, :, :, :, :] x, const floating[:, :, :,
                      bint dry=False):
     """Write into `dw` the correlation of the input `x` with the residual `dy`.
 
-    dw[g,k,c,r,s] = sum over n, i, j of dy[n,g,k,i,j] * x[n,g,c, i + r - before, j + s - before].
+    dw[g,k,c,r,s] = sum over n, i, j of dy[n,g,k,i,j]
+                    * x[n,g,c, i + r * dilation - before, j + s * dilation - before].
     Axes: x (N, G, C, 1, H, W), dy (N, G, K, 1, OH, OW), dw (G, K, C, 1, 3, 3), with any strides;
-    stride and dilation are 1. The residual and the gradient may not be empty. Returns the bytes of
+    stride is 1. The residual and the gradient may not be empty. Returns the bytes of
     workspace; a dry call does nothing else.
     """
     cdef Correlation p
@@ -262,7 +265,8 @@ def correlate_weight(const floating[:, :, :, :, :, :] x, const floating[:, :, :,
     threads = threads_for(<double>dy.shape[0] * dy.shape[4] * dy.shape[5] * dw.shape[0]
                           * dw.shape[1] * dw.shape[2] * 9)
     p = make_correlation(&x.shape[0], &x.strides[0], &dy.shape[0], &dy.strides[0], &dw.strides[0],
-                         sizeof(floating), before[1], before[2], threads)
+                         sizeof(floating), before[1], before[2], dilation[1], dilation[2],
+                         threads)
     size_workspace(&p, sizeof(floating))
     size = p.threads_at + threads * p.thread_bytes
     if dry:

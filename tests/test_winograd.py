@@ -170,7 +170,13 @@ def compute(case, arrays, dtype):
 
 
 TABLE = [
-    *(case for case in CONVS if "winograd" in able(case.geometry) and prod(case.input_shape)),
+    *(
+        case
+        for case in CONVS
+        if "winograd" in able(case.geometry)
+        and case.geometry.dilation == (1, 1)
+        and prod(case.input_shape)
+    ),
     # One off the vectors, strips, blocks of channels and rows of tiles; one row; several pieces.
     Conv(2, 64, 6, 7, 65, 3, 3, 1, 1),
     Conv(1, 65, 13, 12, 33, 3, 3, 1, 1),
@@ -239,6 +245,51 @@ def test_the_error_is_small_and_the_bits_are_those_of_one_thread_and_of_one_samp
         first = arrays._replace(x=arrays.x[-1:], residual=arrays.residual[-1:])
         for result, other in zip(compute(alone, first, dtype), results, strict=True):
             assert result[0].tobytes() == other[-1].tobytes()
+
+
+# Phases of several sizes, also of fewer tiles than the first, or of no pixel; more phases than
+# outputs; zeros before that are no number of taps; U kept and not.
+DILATED = [
+    Conv(2, 18, 13, 16, 33, 3, 3, 1, 2, 2),
+    Conv(1, 3, 9, 10, 5, 3, 3, 1, ((0, 5), (7, 1)), (2, 3)),
+    Conv(2, 20, 25, 17, 12, 3, 3, 1, "same", (3, 4), 2),
+    Conv(1, 2, 5, 6, 3, 3, 3, 1, ((4, 3), (0, 1)), (4, 1)),
+    Conv(1, 2, 3, 2, 3, 3, 3, 1, "full", 6),
+    Conv(1, 280, 15, 14, 130, 3, 3, 1, 2, 2),
+]
+
+
+def phases(array, dilation, phase):
+    return array[..., phase[0] :: dilation[0], phase[1] :: dilation[1]]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", DILATED, ids=str)
+def test_each_phase_of_a_dilated_convolution_has_the_bits_of_a_dense_one(case, dtype):
+    arrays = random_problem(case, dtype)
+    y, dx = compute(case, arrays, dtype)
+    dilation, (rows, columns) = case.geometry.dilation, case.geometry.padding
+    wide = np.pad(arrays.x, ((0, 0), (0, 0), rows, columns))
+    for phase in np.ndindex(*map(min, dilation, y.shape[2:])):
+        expected = F.conv2d(
+            phases(wide, dilation, phase),
+            arrays.weight,
+            arrays.bias,
+            groups=case.groups,
+            algorithm="winograd",
+        )
+        assert phases(y, dilation, phase).tobytes() == expected.tobytes(), phase
+    # The input gradient, cropped to the input, from the residual with zeros all round.
+    zeros = [2 * d for d in dilation]
+    wide = np.pad(arrays.residual, ((0, 0), (0, 0), *((zero, zero) for zero in zeros)))
+    wide = wide[:, :, rows[0] :, columns[0] :]
+    for phase in np.ndindex(*map(min, dilation, dx.shape[2:])):
+        found, seen = phases(dx, dilation, phase), phases(wide, dilation, phase)
+        turned = turn(arrays.weight, case.groups)
+        expected = F.conv2d(
+            seen, turned.reshape(-1, *turned.shape[-3:]), groups=case.groups, algorithm="winograd"
+        )[:, :, : found.shape[2], : found.shape[3]]
+        assert found.tobytes() == expected.tobytes(), phase
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -311,7 +362,6 @@ def test_nan_in_one_kernel_reaches_its_own_map_only():
     [
         ((4, 2, 3, 2), {}, r"a kernel of 3x3, here it is \(3, 2\)"),
         ((4, 2, 3, 3), {"stride": 2}, r"stride 1, here it is \(2, 2\)"),
-        ((4, 2, 3, 3), {"dilation": (1, 2)}, r"dilation 1, here it is \(1, 2\)"),
     ],
 )
 def test_what_it_cannot_serve(weight_shape, options, message):

@@ -1,6 +1,7 @@
 """Winograd's weight gradient against its slow twin, exact in fractions, and its error bound."""
 
 from fractions import Fraction
+from math import prod
 
 import numpy as np
 import pytest
@@ -40,6 +41,11 @@ CASES = [
     Conv(2, 3, 83, 80, 2, 3, 3, 1, 1),
     Conv(1, 2, 9, 2100, 3, 3, 3, 1, 1),
     Conv(3, 2, 3, 2100, 5, 3, 3, 1, 1),
+    # Phases of dilated kernels, also of fewer tiles than the first, or without a pixel.
+    Conv(2, 18, 13, 16, 33, 3, 3, 1, 2, 2),
+    Conv(1, 3, 9, 10, 5, 3, 3, 1, ((0, 5), (7, 1)), (2, 3)),
+    Conv(2, 20, 25, 17, 12, 3, 3, 1, "same", (3, 4), 2),
+    Conv(1, 2, 3, 2, 3, 3, 3, 1, "full", 6),
 ]
 # Large enough for threads; panel by panel with few threads, point by point with more.
 THREADED = [
@@ -80,8 +86,26 @@ def tiles(maps, before, size, rows, columns):
 
 
 def twin(case, x, residual, b, g, a):
-    """Return the weight gradient: G^T [sum over tiles of (A dY A^T) * (B^T d B)] G."""
+    """Return the weight gradient: G^T [sum over tiles of (A dY A^T) * (B^T d B)] G.
+
+    A dilated one is the sum of the dense ones of all phases.
+    """
     before = [pair[0] for pair in case.geometry.padding]
+    if case.geometry.dilation != (1, 1):
+        x = np.pad(x, ((0, 0), (0, 0), *case.geometry.padding))
+        dense = case._replace(padding=0, dilation=1)
+        down, across = case.geometry.dilation
+        return sum(
+            twin(
+                dense._replace(h=x[:, :, i::down].shape[2], w=x[:, :, :, j::across].shape[3]),
+                x[:, :, i::down, j::across],
+                residual[:, :, i::down, j::across],
+                b,
+                g,
+                a,
+            )
+            for i, j in np.ndindex(*map(min, (down, across), residual.shape[2:]))
+        )
     rows, columns = (-(-size // 4) for size in residual.shape[2:])
     d, dy = tiles(x, before, 6, rows, columns), tiles(residual, (0, 0), 4, rows, columns)
     v, z = b @ d @ b.T, a @ dy @ a.T
@@ -126,7 +150,10 @@ def assert_within_bound(case, dtype):
     x, residual = arrays(case, dtype)
     wide = x.astype(np.float64), residual.astype(np.float64)
     expected = reference.conv2d_weight(wide[0], case.weight_shape, wide[1], *case.options)
-    tall = case.n * -(-residual.shape[2] // 4) * -(-residual.shape[3] // 4)
+    tall = case.n * prod(
+        min(dilation, size) * -(-size // (4 * dilation))
+        for size, dilation in zip(residual.shape[2:], case.geometry.dilation, strict=True)
+    )
     roundings = 2 * (4 + 3 + 5 + 1) + tall + 1
     sizes = twin(case, *map(np.abs, wide), *(np.abs(m.astype(np.float64)) for m in matrices()))
     # The reference's own error in float64, too.
