@@ -10,8 +10,9 @@ from numpy.typing import DTypeLike
 
 from fastconv import _check
 from fastconv._check import Array, PaddingLike, PerAxis
+from fastconv._geometry import ConvGeometry
 from fastconv._isa import isa
-from fastconv._plan import ALGORITHMS, OPERATIONS, only_exact, refusals
+from fastconv._plan import ALGORITHMS, OPERATIONS, Algorithm, only_exact, refusals
 from fastconv._tile import tile_shape
 from fastconv.functional import conv
 
@@ -135,19 +136,6 @@ def explain(
     plan = conv.find_call(operation, kind, maps, weights, *arguments).plan
     geometry = plan.geometry
     chosen = next(row for row in ALGORITHMS if row.name == plan.algorithm)
-    reasons, refused = refusals(geometry, bool(only_exact())), {}
-    before = True
-    for row in ALGORITHMS:
-        before = before and row is not chosen
-        if row is chosen:
-            continue
-        if algorithm != "auto":
-            why = "another was asked for"
-        elif before:
-            why = "it would be slower here"
-        else:
-            why = f"{chosen.name} comes before it"
-        refused[row.name] = reasons[row.name] or why
     layouts = (_layout(shape, kind) for shape in (maps, weights, geometry.output_shape))
     empty = not geometry.batch
     return Explanation(
@@ -161,8 +149,24 @@ def explain(
         2 * prod(geometry.output_shape) * prod(geometry.weight_shape[1:]),
         chosen.error(geometry, operation) * float(np.finfo(kind).eps),
         chosen.why if algorithm == "auto" else "asked for",
-        refused,
+        _refused(geometry, chosen, algorithm == "auto"),
     )
+
+
+def _refused(geometry: ConvGeometry, chosen: Algorithm, auto: bool) -> dict[str, str]:
+    """Return why each other algorithm was not chosen."""
+    place = ALGORITHMS.index(chosen)
+    reasons = refusals(geometry, bool(only_exact()))
+    refused = {}
+    for row in ALGORITHMS[:place] + ALGORITHMS[place + 1 :]:
+        if not auto:
+            why = "another was asked for"
+        elif row in ALGORITHMS[:place]:
+            why = "it would be slower here"
+        else:
+            why = f"{chosen.name} comes before it"
+        refused[row.name] = reasons[row.name] or why
+    return refused
 
 
 def _layout(shape: Sequence[int], dtype: np.dtype[Any]) -> Array:
