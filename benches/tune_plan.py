@@ -1,6 +1,6 @@
 """From where on Winograd and Fourier transforms win: the thresholds of the plan.
 
-    python benches/tune_plan.py [--time 0.2] [--write]
+    python benches/tune_plan.py [--time 0.2] [--table winograd_5] [--write]
 
 Times them beside what the plan would take without them, for layers of growing gain (see
 `fastconv._plan`), and finds the threshold that loses the least time on all of them: the sum over
@@ -27,6 +27,12 @@ DTYPES = ("float32", "float64")
 # The names of a direction in the benchmark, and of its operation in the plan.
 OPERATIONS = {"forward": "conv2d", "input": "conv2d_input", "weight": "conv2d_weight"}
 GAINS = {"winograd": _plan.winograd_gain, "fft": _plan.fft_gain}
+# The tables of _thresholds.py, and what the numbers mean.
+TABLES = {
+    "winograd_3": "Products saved for each number transformed, 3x3 kernels.",
+    "winograd_5": "Products saved for each number transformed, 5x5 kernels.",
+    "fft": "Products of the formula for each number that the Fourier transforms touch.",
+}
 
 
 def layer(inputs, outputs, size, kernel, groups=1):
@@ -36,11 +42,14 @@ def layer(inputs, outputs, size, kernel, groups=1):
     return Layer("tune", "", inputs, outputs, *sizes, one, pad, one, groups, 1)
 
 
-def layers(algorithm):
+def layers(table):
     """Return layers on both sides of the threshold."""
-    if algorithm == "winograd":
+    if table == "winograd_3":
         pairs = ((2, 8), (3, 64), (4, 4), (8, 8), (8, 32), (16, 16), (16, 64), (32, 32), (64, 64))
         return [layer(*pair, size, 3) for pair, size in product(pairs, (5, 7, 14, 30, 56))]
+    if table == "winograd_5":
+        pairs = ((1, 6), (2, 8), (3, 16), (3, 64), (4, 4), (6, 16), (8, 8), (8, 32), (16, 16))
+        return [layer(*pair, size, 5) for pair, size in product(pairs, (5, 10, 14, 28, 56))]
     return [
         *(layer(1, 1, size, kernel) for size, kernel in product((128, 512), (17, 33, 65, 97))),
         *(layer(1, 8, size, kernel) for size, kernel in product((96, 200), (17, 33, 65))),
@@ -59,10 +68,11 @@ def rival(algorithm, geometry):
     )
 
 
-def measure(algorithm, direction, dtype, seconds):
+def measure(table, direction, dtype, seconds):
     """Return (gain, time of the rival / time) of every layer, in growing order."""
     found = []
-    for each in layers(algorithm):
+    algorithm = table.partition("_")[0]
+    for each in layers(table):
         geometry = each.geometry(1)
         case = make_case(each, direction, 1, np.dtype(dtype))
         names = (algorithm, rival(algorithm, geometry))
@@ -86,6 +96,11 @@ def best_threshold(found):
     return float(f"{min(borders, key=regret):.3g}")
 
 
+def present():
+    """Return the tables as they are."""
+    return {table: dict(getattr(_thresholds, table.upper())) for table in TABLES}
+
+
 def source(tables):
     """Return the text of fastconv/_thresholds.py."""
     head, _, _ = _thresholds.__doc__.partition("\nWritten by")
@@ -96,12 +111,9 @@ def source(tables):
         f"{fastconv.get_num_threads()} threads, {datetime.date.today()}.",
         '"""',
     ]
-    for algorithm, meaning in (
-        ("winograd", "Products saved for each number transformed."),
-        ("fft", "Products of the formula for each number that the Fourier transforms touch."),
-    ):
-        lines += ["", f"# {meaning}", f"{algorithm.upper()} = {{"]
-        lines += [f'    ("{o}", "{d}"): {t},' for (o, d), t in tables[algorithm].items()]
+    for table, meaning in TABLES.items():
+        lines += ["", f"# {meaning}", f"{table.upper()} = {{"]
+        lines += [f'    ("{o}", "{d}"): {t},' for (o, d), t in tables[table].items()]
         lines += ["}"]
     return "\n".join(lines) + "\n"
 
@@ -109,16 +121,16 @@ def source(tables):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--time", type=float, default=0.2, help="seconds for each layer")
-    parser.add_argument("--algorithm", nargs="+", choices=GAINS, default=list(GAINS))
+    parser.add_argument("--table", nargs="+", choices=TABLES, default=list(TABLES))
     parser.add_argument("--write", action="store_true", help="write fastconv/_thresholds.py")
     arguments = parser.parse_args()
-    tables = {"winograd": dict(_thresholds.WINOGRAD), "fft": dict(_thresholds.FFT)}
-    for algorithm in arguments.algorithm:
+    tables = present()
+    for table in arguments.table:
         for (direction, operation), dtype in product(OPERATIONS.items(), DTYPES):
-            print(f"{algorithm}, {operation}, {dtype}")
-            found = measure(algorithm, direction, dtype, arguments.time)
-            tables[algorithm][operation, dtype] = best_threshold(found)
-            print(f"  threshold {tables[algorithm][operation, dtype]}")
+            print(f"{table}, {operation}, {dtype}")
+            found = measure(table, direction, dtype, arguments.time)
+            tables[table][operation, dtype] = best_threshold(found)
+            print(f"  threshold {tables[table][operation, dtype]}")
     if arguments.write:
         with replacing(Path(_thresholds.__file__)) as file:
             file.write(source(tables).encode())

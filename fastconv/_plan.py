@@ -14,13 +14,12 @@ import numpy as np
 
 from fastconv._fft_blocks import conv_blocks
 from fastconv._geometry import ConvGeometry, Ints, Padding, conv_geometry
-from fastconv._thresholds import FFT, WINOGRAD
+from fastconv._thresholds import FFT, WINOGRAD_3, WINOGRAD_5
 
 OPERATIONS = ("conv2d", "conv2d_input", "conv2d_weight")
 
-# Rows and columns of the outputs of one Winograd tile, and the products of each channel in it.
+# Rows and columns of the outputs of one Winograd tile.
 _TILE = 4
-_TILE_PRODUCTS = (_TILE + 2) ** 2
 
 
 def terms(geometry: ConvGeometry, operation: str) -> int:
@@ -40,9 +39,13 @@ def _one_rounding_for_each_term(geometry: ConvGeometry, operation: str) -> float
     return terms(geometry, operation) + 1
 
 
-# The largest sum of absolute values with which a number of a tile can reach a result, through the
-# three matrices on both sides (csrc/winograd_points.h).
-WINOGRAD_GROWTH = {"conv2d": 204.1, "conv2d_input": 204.1, "conv2d_weight": 231.6}
+# The kernels that Winograd's tiles serve, and for each operation the largest sum of absolute values
+# with which a number of a tile can reach a result, through the three matrices on both sides
+# (csrc/winograd_points.h).
+WINOGRAD_GROWTH: dict[Ints, dict[str, float]] = {
+    (3, 3): {"conv2d": 204.1, "conv2d_input": 204.1, "conv2d_weight": 231.6},
+    (5, 5): {"conv2d": 1769.0, "conv2d_input": 1769.0, "conv2d_weight": 1659.0},
+}
 
 
 def _tiles(geometry: ConvGeometry, operation: str) -> int:
@@ -63,7 +66,7 @@ def _winograd_error(geometry: ConvGeometry, operation: str) -> float:
         length = geometry.batch * _tiles(geometry, operation)
     else:
         length = terms(geometry, operation) // prod(geometry.kernel)
-    return (34 + length + length // 16) * WINOGRAD_GROWTH[operation]
+    return (34 + length + length // 16) * WINOGRAD_GROWTH[geometry.kernel][operation]
 
 
 def _fft_error(geometry: ConvGeometry, operation: str) -> float:
@@ -126,10 +129,10 @@ def _needs_stride_one(geometry: ConvGeometry) -> str | None:
     return f"it needs stride 1, here it is {geometry.stride}"
 
 
-def _needs_three_by_three(geometry: ConvGeometry) -> str | None:
-    """Refuse all but kernels of 3x3 that move by 1."""
-    if geometry.kernel != (3, 3):
-        return f"it needs a kernel of 3x3, here it is {geometry.kernel}"
+def _needs_winograd_kernel(geometry: ConvGeometry) -> str | None:
+    """Refuse all but kernels of 3x3 and 5x5 that move by 1."""
+    if geometry.kernel not in WINOGRAD_GROWTH:
+        return f"it needs a kernel of 3x3 or 5x5, here it is {geometry.kernel}"
     return _needs_stride_one(geometry)
 
 
@@ -141,14 +144,16 @@ def products(geometry: ConvGeometry) -> int:
 def winograd_gain(geometry: ConvGeometry, operation: str) -> float:
     """Return how many products Winograd's tiles save for each number that they transform.
 
-    A tile of 4x4 outputs takes 36 products a channel instead of 144 (or fewer, where it hangs over
-    the edge), and one transform for each channel of the input and of the output.
+    A tile of 4x4 outputs takes 36 products a channel instead of 144 for kernels of 3x3, and 64
+    instead of 400 for 5x5 (or fewer, where it hangs over the edge), and one transform for each
+    channel of the input and of the output.
     """
     tiles = _tiles(geometry, operation)
     inputs = geometry.in_channels // geometry.groups
     outputs = geometry.out_channels // geometry.groups
-    saved = prod(geometry.kernel) * prod(geometry.out_size) - _TILE_PRODUCTS * tiles
-    return saved * inputs * outputs / (_TILE_PRODUCTS * tiles * (inputs + outputs))
+    points = tiles * prod(_TILE + taps - 1 for taps in geometry.kernel)
+    saved = prod(geometry.kernel) * prod(geometry.out_size) - points
+    return saved * inputs * outputs / (points * (inputs + outputs))
 
 
 def fft_gain(geometry: ConvGeometry, operation: str) -> float:
@@ -157,7 +162,8 @@ def fft_gain(geometry: ConvGeometry, operation: str) -> float:
 
 
 def _winograd_wins(geometry: ConvGeometry, operation: str, dtype: str) -> bool:
-    return winograd_gain(geometry, operation) > WINOGRAD[operation, dtype]
+    thresholds = WINOGRAD_3 if geometry.kernel == (3, 3) else WINOGRAD_5
+    return winograd_gain(geometry, operation) > thresholds[operation, dtype]
 
 
 def _fft_wins(geometry: ConvGeometry, operation: str, dtype: str) -> bool:
@@ -185,9 +191,9 @@ ALGORITHMS = (
     ),
     Algorithm(
         "winograd",
-        _needs_three_by_three,
+        _needs_winograd_kernel,
         _winograd_wins,
-        why="a quarter of the products, and channels enough to pay for its transforms",
+        why="a quarter of the products or less, and channels enough to pay for its transforms",
         exact=False,
         error=_winograd_error,
         measure="sum max |x| sum |w| of tiles and channels",

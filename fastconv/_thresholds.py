@@ -5,14 +5,24 @@ Written by `python benches/tune_plan.py --write`; the gains are those of
 1 threads, 2026-11-21.
 """
 
-# Products saved for each number transformed.
-WINOGRAD = {
+# Products saved for each number transformed, 3x3 kernels.
+WINOGRAD_3 = {
     ("conv2d", "float32"): 12.6,
     ("conv2d_input", "float32"): 12.6,
     ("conv2d_weight", "float32"): 19.7,
     ("conv2d", "float64"): 12.6,
     ("conv2d_input", "float64"): 12.6,
     ("conv2d_weight", "float64"): 19.7,
+}
+
+# Products saved for each number transformed, 5x5 kernels.
+WINOGRAD_5 = {
+    ("conv2d", "float32"): 22.9,
+    ("conv2d_input", "float32"): 21.0,
+    ("conv2d_weight", "float32"): 15.0,
+    ("conv2d", "float64"): 13.3,
+    ("conv2d_input", "float64"): 21.0,
+    ("conv2d_weight", "float64"): 15.0,
 }
 
 # Products of the formula for each number that the Fourier transforms touch.

@@ -1,6 +1,8 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 # No bounds checks: the callers in fastconv.functional have compared every shape with the geometry.
-"""Winograd's convolution F(4x4, 3x3): 36 products for 16 outputs instead of 144.
+"""Winograd's convolutions: few products for a tile of 4 x 4 outputs.
+
+F(4x4, 3x3) takes 36 products for each channel instead of 144, F(4x4, 5x5) 64 instead of 400.
 
     V = B^T d B      of every tile d of the input (_winograd_tiles.pyx)
     U = G g G^T      of every kernel g
@@ -30,16 +32,16 @@ from fastconv._slab cimport Run, ceil_div, line_up
 from fastconv._threads cimport flush_denormals, restore_denormals, threads_for
 from fastconv._tile cimport MAX_ROWS, lanes, max_rows, run_tile
 from fastconv._winograd_tiles cimport (
-    POINTS, STAGE_BYTES, TILE_POINTS, TILE_STEP, Tiles, make_tiles, point_step, transform_kernels,
-    transform_tiles, write_outputs)
+    STAGE_BYTES, Tiles, make_tiles, point_step, tile_points, transform_kernels, transform_tiles,
+    write_outputs)
 from fastconv._workspace cimport give, take
 
 # The most vectors of output channels in a strip.
 cdef enum:
     STRIP = 2
 
-# Bytes of one tile's numbers in a block of channels, for one point.
-cdef Py_ssize_t ROW_BYTES = 256
+# Bytes of one tile's numbers in a block of channels, for all points.
+cdef Py_ssize_t TILE_BYTES = 9216
 # U is kept as a whole where it has at most so many bytes: it may stream from the third-level cache.
 cdef Py_ssize_t KEPT_BYTES = 3 << 20
 # The most tiles of a chunk: with U in the cache, and where kernels are transformed for each.
@@ -54,7 +56,8 @@ cdef Py_ssize_t V_VECTORS = 4
 cdef struct Product:
     Tiles inputs, outputs
     Py_ssize_t groups, rows, channels           # of the weights: G, K, C
-    Py_ssize_t w_strides[6]                     # of the weights (G, K, C, 1, 3, 3), in elements
+    Py_ssize_t taps, points                     # of a kernel's side; of a tile
+    Py_ssize_t w_strides[6]                     # of the weights (G, K, C, 1, R, R), in elements
     Py_ssize_t x_group, y_group                 # distance of two groups
     Py_ssize_t lanes
     Py_ssize_t width, strips                    # numbers of a strip; strips of K
@@ -95,24 +98,25 @@ cdef void fit_chunks(Product* p, int threads) noexcept nogil:
 
 cdef void size_weights(Product* p, const Py_ssize_t* w, const Py_ssize_t* w_strides,
                        Py_ssize_t itemsize) noexcept nogil:
-    """Choose the blocks of weights (G, K, C, 1, 3, 3), whatever the maps."""
+    """Choose the blocks of weights (G, K, C, 1, R, R), whatever the maps."""
     cdef Py_ssize_t i
     p.groups, p.rows, p.channels = w[0], w[1], w[2]
+    p.taps, p.points = w[4], tile_points(w[4])
     for i in range(6):
         p.w_strides[i] = w_strides[i] // itemsize
     p.lanes = lanes(itemsize)
     p.width = STRIP * p.lanes
     p.strips = ceil_div(p.rows, p.width)
-    p.depth = ceil_div(p.channels, ceil_div(p.channels * itemsize, ROW_BYTES))
+    p.depth = ceil_div(p.channels, ceil_div(p.channels * p.points * itemsize, TILE_BYTES))
     p.u_point = point_step(p.channels * p.width, itemsize)
-    p.keeps_u = p.strips * TILE_POINTS * p.u_point * itemsize <= KEPT_BYTES
+    p.keeps_u = p.strips * p.points * p.u_point * itemsize <= KEPT_BYTES
     if not p.keeps_u:
         p.u_point = point_step(p.depth * p.width, itemsize)
 
 
 cdef inline Py_ssize_t kept_numbers(const Product* p) noexcept nogil:
     """Return the size of U where it is kept."""
-    return p.groups * p.strips * TILE_POINTS * p.u_point if p.keeps_u else 0
+    return p.groups * p.strips * p.points * p.u_point if p.keeps_u else 0
 
 
 cdef void size_blocks(Product* p, Py_ssize_t itemsize, bint prepared, int threads) noexcept nogil:
@@ -122,7 +126,7 @@ cdef void size_blocks(Product* p, Py_ssize_t itemsize, bint prepared, int thread
     fit_chunks(p, threads)
     p.held = 1
     if not p.keeps_u:
-        p.held = max(V_BYTES // (TILE_POINTS * p.chunk * p.v_tile * itemsize), 1)
+        p.held = max(V_BYTES // (p.points * p.chunk * p.v_tile * itemsize), 1)
         p.held = ceil_div(p.chunks, ceil_div(p.chunks, p.held))
     p.v_point = point_step(p.held * p.chunk * p.v_tile, itemsize)
     p.m_point = point_step(p.chunk * p.width, itemsize)
@@ -137,11 +141,11 @@ cdef void size_blocks(Product* p, Py_ssize_t itemsize, bint prepared, int thread
     # Either U or V is shared, and the other is each thread's own.
     if p.keeps_u:
         p.threads_at += 0 if prepared else kept_numbers(p) * itemsize
-        p.m_at = p.own_at + TILE_POINTS * p.v_point * itemsize
+        p.m_at = p.own_at + p.points * p.v_point * itemsize
     else:
-        p.threads_at += TILE_POINTS * p.v_point * itemsize
-        p.m_at = p.own_at + TILE_POINTS * p.u_point * itemsize
-    p.thread_bytes = p.m_at + TILE_POINTS * p.m_point * itemsize
+        p.threads_at += p.points * p.v_point * itemsize
+        p.m_at = p.own_at + p.points * p.u_point * itemsize
+    p.thread_bytes = p.m_at + p.points * p.m_point * itemsize
 
 
 cdef inline Py_ssize_t first_vector(const Product* p, Py_ssize_t strip) noexcept nogil:
@@ -156,8 +160,8 @@ cdef void fill_u(const floating* w, const Product* p, Py_ssize_t g, Py_ssize_t s
     w += g * p.w_strides[0] + first * p.w_strides[2]
     for i in range(first_vector(p, strip), first_vector(p, strip + 1)):
         row = i * p.lanes
-        transform_kernels(w + row * p.w_strides[1], p.w_strides, min(p.rows - row, p.lanes),
-                          channels, u, p.width, p.u_point)
+        transform_kernels(w + row * p.w_strides[1], p.w_strides, p.taps,
+                          min(p.rows - row, p.lanes), channels, u, p.width, p.u_point)
         u += p.lanes
 
 
@@ -167,7 +171,7 @@ cdef void keep_u(const floating* w, const Product* p, Py_ssize_t task) noexcept 
     cdef floating* u = <floating*>p.u
     task = task // blocks
     fill_u(w, p, task // p.strips, task % p.strips, first, min(p.depth, p.channels - first),
-           u + task * TILE_POINTS * p.u_point + first * p.width)
+           u + task * p.points * p.u_point + first * p.width)
 
 
 cdef inline Py_ssize_t kept_tasks(const Product* p) noexcept nogil:
@@ -190,7 +194,7 @@ cdef void multiply(const Product* p, const char* shared, const floating* v, Py_s
     cdef const floating* a[MAX_ROWS]
     cdef Run run
     run.first, run.count, run.at, run.step = 0, vectors * p.lanes, 0, 1
-    for _ in range(TILE_POINTS):
+    for _ in range(p.points):
         for i in range(panels):
             row = i * count // panels
             rows = (i + 1) * count // panels - row
@@ -227,7 +231,7 @@ cdef void compute_chunk(const floating* x, floating* y, const Product* p, Py_ssi
     cdef floating* stage = <floating*>(own + p.stage_at)
     cdef floating* v = <floating*>(own + p.own_at)
     cdef floating* m = <floating*>(own + p.m_at)
-    u += g * p.strips * TILE_POINTS * p.u_point
+    u += g * p.strips * p.points * p.u_point
     transform_tiles(x + g * p.x_group, &p.inputs, tile, count, p.channels, stage, v, p.v_tile,
                     p.v_point)
     for strip in range(p.strips):
@@ -236,7 +240,7 @@ cdef void compute_chunk(const floating* x, floating* y, const Product* p, Py_ssi
             multiply(p, shared, <const floating*>v + c, count, u + c * p.width,
                      first_vector(p, strip + 1) - first_vector(p, strip), c, steps, m)
         finish(p, shared, g, strip, tile, count, <const floating*>m, stage, y)
-        u += TILE_POINTS * p.u_point
+        u += p.points * p.u_point
 
 
 cdef void fill_v(const floating* x, const Product* p, Py_ssize_t g, Py_ssize_t chunk,
@@ -275,9 +279,9 @@ cdef Product make_product(const Py_ssize_t* x, const Py_ssize_t* x_strides, cons
                           tuple dilation, bint prepared, int threads):
     """Return the plan for arrays of these shapes and strides."""
     cdef Product p
-    p.inputs = make_tiles(x, x_strides, itemsize, POINTS, y[4], y[5], before[1], before[2],
+    p.inputs = make_tiles(x, x_strides, itemsize, w[4], True, y[4], y[5], before[1], before[2],
                           dilation[1], dilation[2])
-    p.outputs = make_tiles(y, y_strides, itemsize, TILE_STEP, y[4], y[5], 0, 0, dilation[1],
+    p.outputs = make_tiles(y, y_strides, itemsize, w[4], False, y[4], y[5], 0, 0, dilation[1],
                            dilation[2])
     p.tiles = p.inputs.count
     size_weights(&p, w, w_strides, itemsize)
@@ -287,7 +291,7 @@ cdef Product make_product(const Py_ssize_t* x, const Py_ssize_t* x_strides, cons
 
 
 def prepare(const floating[:, :, :, :, :, :] w, floating[::1] u=None):
-    """Write U of weights (G, K, C, 1, 3, 3) into `u`, unless that is None; return its size.
+    """Write U of weights (G, K, C, 1, R, R) into `u`, unless that is None; return its size.
 
     Where kernels are transformed only when they are used, it has no number.
     """
@@ -312,8 +316,8 @@ def correlate(const floating[:, :, :, :, :, :] x, const floating[:, :, :, :, :, 
               const floating[::1] prepared=None):
     """Write into `y` the cross-correlation of `x` with `w`, plus `bias` (G, K) unless it is None.
 
-    As `_gemm.correlate`, for kernels of 3 x 3 taps with stride 1, and one row of depth:
-    x (N, G, C, 1, H, W), w (G, K, C, 1, 3, 3), y (N, G, K, 1, OH, OW). `prepared` is what `prepare`
+    As `_gemm.correlate`, for kernels of 3 x 3 or 5 x 5 taps with stride 1, and one row of depth:
+    x (N, G, C, 1, H, W), w (G, K, C, 1, R, R), y (N, G, K, 1, OH, OW). `prepared` is what `prepare`
     made of the weights.
     """
     cdef Product p

@@ -2,11 +2,9 @@
 
 from cython cimport floating
 
-# Of each tile's side: the points of its transform, and the distance to the next tile.
+# The distance of two tiles: rows and columns of outputs of each.
 cdef enum:
-    POINTS = 6
     TILE_STEP = 4
-    TILE_POINTS = 36
 
 # Room for the pixels of one piece, in bytes.
 cdef enum:
@@ -25,7 +23,9 @@ cdef struct Span:
     Py_ssize_t at, step, size, before
 
 cdef struct Tiles:
-    Py_ssize_t size                             # pixels of a tile's side: 6 or 4
+    Py_ssize_t taps                             # of a kernel's side: 3 or 5, the form of the tiles
+    Py_ssize_t size                             # pixels of a tile's side
+    bint seen                                   # by the outputs of a tile, or those outputs
     Py_ssize_t rows, columns                    # of tiles in one phase of a map
     Py_ssize_t count                            # of tiles in all
     Axis down, across
@@ -36,9 +36,10 @@ cdef struct Piece:
     Py_ssize_t sample, row_phase, column_phase, row, column, rows, columns
 
 cdef Tiles make_tiles(const Py_ssize_t* shape, const Py_ssize_t* strides, Py_ssize_t itemsize,
-                      Py_ssize_t size, Py_ssize_t out_rows, Py_ssize_t out_columns,
+                      Py_ssize_t taps, bint seen, Py_ssize_t out_rows, Py_ssize_t out_columns,
                       Py_ssize_t row_before, Py_ssize_t column_before,
                       Py_ssize_t row_dilation, Py_ssize_t column_dilation) noexcept nogil
+cdef Py_ssize_t tile_points(Py_ssize_t taps) noexcept nogil
 cdef Piece find_piece(const Tiles* tiles, Py_ssize_t itemsize, Py_ssize_t first,
                       Py_ssize_t count) noexcept nogil
 cdef Py_ssize_t point_step(Py_ssize_t numbers, Py_ssize_t itemsize) noexcept nogil
@@ -49,8 +50,9 @@ cdef void write_outputs(const floating* m, const Tiles* tiles, Py_ssize_t first,
                         Py_ssize_t count, Py_ssize_t tile_step, Py_ssize_t point_step,
                         Py_ssize_t channels, const floating* bias, floating* stage,
                         floating* y) noexcept nogil
-cdef void transform_kernels(const floating* w, const Py_ssize_t* strides, Py_ssize_t outputs,
-                            Py_ssize_t channels, floating* u, Py_ssize_t channel_step,
-                            Py_ssize_t point_step) noexcept nogil
-cdef void write_kernel_gradients(const floating* m, Py_ssize_t point_step, Py_ssize_t channels,
-                                 floating* dw, const Py_ssize_t* strides) noexcept nogil
+cdef void transform_kernels(const floating* w, const Py_ssize_t* strides, Py_ssize_t taps,
+                            Py_ssize_t outputs, Py_ssize_t channels, floating* u,
+                            Py_ssize_t channel_step, Py_ssize_t point_step) noexcept nogil
+cdef void write_kernel_gradients(const floating* m, Py_ssize_t point_step, Py_ssize_t taps,
+                                 Py_ssize_t channels, floating* dw,
+                                 const Py_ssize_t* strides) noexcept nogil

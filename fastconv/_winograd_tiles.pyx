@@ -3,9 +3,10 @@
 """Maps cut into tiles for Winograd's convolution, and their transforms.
 
 A map of outputs is cut into squares of 4 x 4. The tile of such a square is what it sees of the
-input, 6 x 6 pixels, 4 apart; or, for the gradient of the weights, its 4 x 4 residuals. Dilated
-kernels see the phases of a map, which are maps by themselves: every second pixel, say, of every
-second row. The tiles of all samples and phases lie in one row, numbered in order: tile =
+input, 4 pixels apart, 6 x 6 for kernels of 3 x 3 taps and 8 x 8 for 5 x 5, the two *forms*; or, for
+the gradient of the weights, its 4 x 4 residuals. Dilated kernels see the phases of a map, which are
+maps by themselves: every second pixel, say, of every second row. The tiles of all samples and
+phases lie in one row, numbered in order: tile =
 (((n * row_phases + row_phase) * column_phases + column_phase) * rows + row) * columns + column.
 
 A vector holds one pixel of as many channels: a piece of the maps is transposed into a stage,
@@ -15,7 +16,7 @@ A vector holds one pixel of as many channels: a piece of the maps is transposed 
 where a tile is a square of vectors, wherever it lies and however narrow the map is. Transformed
 tiles, V = B^T d B or Z = A dY A^T (csrc/winograd_points.h), are stored by point,
 
-    v[point][tile][channel]                 point = 6 * row + column, of 36
+    v[point][tile][channel]                 point = row * side + column, of 36 or 64
 
 so that there is a product of matrices for each point, which may contract either over the channels
 or over the tiles. Channels are filled up with zeros to whole vectors.
@@ -78,11 +79,26 @@ cdef extern from "csrc/winograd.h" nogil:
         void (*kernel_gradients)(const double* m, Py_ssize_t point_step, double* dw,
                                  Py_ssize_t channel_step, Py_ssize_t channels,
                                  Py_ssize_t row_step, Py_ssize_t column_step) noexcept nogil
-    const winograd_f** table_f "fastconv_winograd_table_f"
-    const winograd_d** table_d "fastconv_winograd_table_d"
+    const winograd_f** table3_f "fastconv_winograd_table3_f"
+    const winograd_d** table3_d "fastconv_winograd_table3_d"
+    const winograd_f** table5_f "fastconv_winograd_table5_f"
+    const winograd_d** table5_d "fastconv_winograd_table5_d"
 
-cdef const winograd_f* loops_float = table_f[isa_row()]
-cdef const winograd_d* loops_double = table_d[isa_row()]
+# By form: the taps of a kernel's side.
+cdef const winograd_f* loops_float[6]
+cdef const winograd_d* loops_double[6]
+loops_float[3], loops_float[5] = table3_f[isa_row()], table5_f[isa_row()]
+loops_double[3], loops_double[5] = table3_d[isa_row()], table5_d[isa_row()]
+
+
+cdef inline Py_ssize_t vector_lanes(Py_ssize_t itemsize) noexcept nogil:
+    """Return the numbers of a vector."""
+    return loops_float[3].lanes if itemsize == 4 else loops_double[3].lanes
+
+
+cdef Py_ssize_t tile_points(Py_ssize_t taps) noexcept nogil:
+    """Return the points of a tile."""
+    return (TILE_STEP + taps - 1) * (TILE_STEP + taps - 1)
 
 
 cdef inline Axis make_axis(Py_ssize_t size, Py_ssize_t stride, Py_ssize_t itemsize,
@@ -108,12 +124,16 @@ cdef inline Span find_span(const Axis* axis, Py_ssize_t phase) noexcept nogil:
 
 
 cdef Tiles make_tiles(const Py_ssize_t* shape, const Py_ssize_t* strides, Py_ssize_t itemsize,
-                      Py_ssize_t size, Py_ssize_t out_rows, Py_ssize_t out_columns,
+                      Py_ssize_t taps, bint seen, Py_ssize_t out_rows, Py_ssize_t out_columns,
                       Py_ssize_t row_before, Py_ssize_t column_before,
                       Py_ssize_t row_dilation, Py_ssize_t column_dilation) noexcept nogil:
-    """Return the tiles of maps (N, G, C, 1, H, W), for so many rows and columns of the output."""
+    """Return the tiles of maps (N, G, C, 1, H, W), for so many rows and columns of the output.
+
+    A tile is what the outputs of a square see, or those outputs.
+    """
     cdef Tiles tiles
-    tiles.size = size
+    tiles.taps, tiles.seen = taps, seen
+    tiles.size = TILE_STEP + taps - 1 if seen else TILE_STEP
     tiles.down = make_axis(shape[4], strides[4], itemsize, out_rows, row_before, row_dilation)
     tiles.across = make_axis(shape[5], strides[5], itemsize, out_columns, column_before,
                              column_dilation)
@@ -132,7 +152,7 @@ cdef Piece find_piece(const Tiles* tiles, Py_ssize_t itemsize, Py_ssize_t first,
     """
     cdef Piece piece
     cdef Py_ssize_t row = first // tiles.columns, extra = tiles.size - TILE_STEP
-    cdef Py_ssize_t lanes = loops_float.lanes if itemsize == 4 else loops_double.lanes
+    cdef Py_ssize_t lanes = vector_lanes(itemsize)
     cdef Py_ssize_t pixels = STAGE_BYTES // (lanes * itemsize)
     piece.column = first - row * tiles.columns
     piece.sample = row // tiles.rows
@@ -153,7 +173,7 @@ cdef Piece find_piece(const Tiles* tiles, Py_ssize_t itemsize, Py_ssize_t first,
 cdef Py_ssize_t point_step(Py_ssize_t numbers, Py_ssize_t itemsize) noexcept nogil:
     """Return a distance between the numbers of two points, which are at least `numbers`.
 
-    An odd number of cache lines: the 36 lines that a tile writes at once then fall into different
+    An odd number of cache lines: the lines that a tile writes at once then fall into different
     sets of the first-level cache.
     """
     cdef Py_ssize_t line = 64 // itemsize
@@ -164,7 +184,7 @@ cdef inline void stage_piece(const floating* x, const Tiles* tiles, const Piece*
                              Py_ssize_t pitch, Py_ssize_t channels, bint clear,
                              floating* stage) noexcept nogil:
     """Write the pixels of a piece's tiles, of at most a vector of channels."""
-    cdef Py_ssize_t lanes = loops_float.lanes if floating is float else loops_double.lanes
+    cdef Py_ssize_t lanes = vector_lanes(sizeof(floating))
     cdef Span down = find_span(&tiles.down, piece.row_phase)
     cdef Span across = find_span(&tiles.across, piece.column_phase)
     cdef Py_ssize_t row = TILE_STEP * piece.row - down.before
@@ -181,11 +201,11 @@ cdef inline void stage_piece(const floating* x, const Tiles* tiles, const Piece*
           + across.at + (column + left) * across.step)
     stage += (top * pitch + left) * lanes
     if floating is float:
-        loops_float.stage(x, tiles.channel_step, channels, down.step, across.step, bottom - top,
-                          right - left, stage, pitch)
+        loops_float[tiles.taps].stage(x, tiles.channel_step, channels, down.step, across.step,
+                                      bottom - top, right - left, stage, pitch)
     else:
-        loops_double.stage(x, tiles.channel_step, channels, down.step, across.step, bottom - top,
-                           right - left, stage, pitch)
+        loops_double[tiles.taps].stage(x, tiles.channel_step, channels, down.step, across.step,
+                                       bottom - top, right - left, stage, pitch)
 
 
 cdef void transform_tiles(const floating* x, const Tiles* tiles, Py_ssize_t first,
@@ -196,7 +216,7 @@ cdef void transform_tiles(const floating* x, const Tiles* tiles, Py_ssize_t firs
     Writes v[point * point_step + tile * tile_step + channel], up to a whole number of vectors of
     channels. `stage` has room for STAGE_BYTES.
     """
-    cdef Py_ssize_t lanes = loops_float.lanes if floating is float else loops_double.lanes
+    cdef Py_ssize_t lanes = vector_lanes(sizeof(floating))
     cdef Py_ssize_t end = first + count, pitch, c
     cdef Piece piece
     while first < end:
@@ -206,18 +226,18 @@ cdef void transform_tiles(const floating* x, const Tiles* tiles, Py_ssize_t firs
             stage_piece(x + c * tiles.channel_step, tiles, &piece, pitch,
                         min(channels - c, lanes), c == 0, stage)
             if floating is float:
-                if tiles.size == POINTS:
-                    loops_float.input_tiles(stage, pitch, piece.rows, piece.columns, v + c,
-                                            tile_step, point_step)
+                if tiles.seen:
+                    loops_float[tiles.taps].input_tiles(
+                        stage, pitch, piece.rows, piece.columns, v + c, tile_step, point_step)
                 else:
-                    loops_float.residual_tiles(stage, pitch, piece.rows, piece.columns, v + c,
-                                               tile_step, point_step)
-            elif tiles.size == POINTS:
-                loops_double.input_tiles(stage, pitch, piece.rows, piece.columns, v + c,
-                                         tile_step, point_step)
+                    loops_float[tiles.taps].residual_tiles(
+                        stage, pitch, piece.rows, piece.columns, v + c, tile_step, point_step)
+            elif tiles.seen:
+                loops_double[tiles.taps].input_tiles(
+                    stage, pitch, piece.rows, piece.columns, v + c, tile_step, point_step)
             else:
-                loops_double.residual_tiles(stage, pitch, piece.rows, piece.columns, v + c,
-                                            tile_step, point_step)
+                loops_double[tiles.taps].residual_tiles(
+                    stage, pitch, piece.rows, piece.columns, v + c, tile_step, point_step)
         v += piece.rows * piece.columns * tile_step
         first += piece.rows * piece.columns
 
@@ -248,54 +268,55 @@ cdef void write_outputs(const floating* m, const Tiles* tiles, Py_ssize_t first,
         if height <= 0 or width <= 0:
             pass
         elif floating is float:
-            loops_float.output_tiles(m, tile_step, point_step, bias, stage, piece.rows,
-                                     piece.columns, height, width)
-            loops_float.unstage(stage, height, width, to, tiles.channel_step, channels,
-                                down.step, across.step)
+            loops_float[tiles.taps].output_tiles(m, tile_step, point_step, bias, stage,
+                                                 piece.rows, piece.columns, height, width)
+            loops_float[tiles.taps].unstage(stage, height, width, to, tiles.channel_step,
+                                            channels, down.step, across.step)
         else:
-            loops_double.output_tiles(m, tile_step, point_step, bias, stage, piece.rows,
-                                      piece.columns, height, width)
-            loops_double.unstage(stage, height, width, to, tiles.channel_step, channels,
-                                 down.step, across.step)
+            loops_double[tiles.taps].output_tiles(m, tile_step, point_step, bias, stage,
+                                                  piece.rows, piece.columns, height, width)
+            loops_double[tiles.taps].unstage(stage, height, width, to, tiles.channel_step,
+                                             channels, down.step, across.step)
         m += piece.rows * piece.columns * tile_step
         first += piece.rows * piece.columns
 
 
-cdef void transform_kernels(const floating* w, const Py_ssize_t* strides, Py_ssize_t outputs,
-                            Py_ssize_t channels, floating* u, Py_ssize_t channel_step,
-                            Py_ssize_t point_step) noexcept nogil:
+cdef void transform_kernels(const floating* w, const Py_ssize_t* strides, Py_ssize_t taps,
+                            Py_ssize_t outputs, Py_ssize_t channels, floating* u,
+                            Py_ssize_t channel_step, Py_ssize_t point_step) noexcept nogil:
     """Write G g G^T of some kernels to u[point * point_step + channel * channel_step + output].
 
     `w` is the first of at most a vector of output channels and of the input channels, in weights
-    (G, K, C, 1, 3, 3) of these strides, in elements.
+    (G, K, C, 1, taps, taps) of these strides, in elements.
     """
     if floating is float:
-        loops_float.kernels(w, strides[1], outputs, strides[2], channels, strides[4], strides[5],
-                            u, channel_step, point_step)
+        loops_float[taps].kernels(w, strides[1], outputs, strides[2], channels, strides[4],
+                                  strides[5], u, channel_step, point_step)
     else:
-        loops_double.kernels(w, strides[1], outputs, strides[2], channels, strides[4], strides[5],
-                             u, channel_step, point_step)
+        loops_double[taps].kernels(w, strides[1], outputs, strides[2], channels, strides[4],
+                                   strides[5], u, channel_step, point_step)
 
 
-cdef void write_kernel_gradients(const floating* m, Py_ssize_t point_step, Py_ssize_t channels,
-                                 floating* dw, const Py_ssize_t* strides) noexcept nogil:
+cdef void write_kernel_gradients(const floating* m, Py_ssize_t point_step, Py_ssize_t taps,
+                                 Py_ssize_t channels, floating* dw,
+                                 const Py_ssize_t* strides) noexcept nogil:
     """Write G^T dU G for at most a vector of input channels, from m[point * point_step + channel].
 
-    `dw` is the first of the channels, in gradients (G, K, C, 1, 3, 3) of these strides, in
-    elements.
+    `dw` is the first of the channels, in gradients (G, K, C, 1, taps, taps) of these
+    strides, in elements.
     """
     if floating is float:
-        loops_float.kernel_gradients(m, point_step, dw, strides[2], channels, strides[4],
-                                     strides[5])
+        loops_float[taps].kernel_gradients(m, point_step, dw, strides[2], channels, strides[4],
+                                           strides[5])
     else:
-        loops_double.kernel_gradients(m, point_step, dw, strides[2], channels, strides[4],
-                                      strides[5])
+        loops_double[taps].kernel_gradients(m, point_step, dw, strides[2], channels, strides[4],
+                                            strides[5])
 
 
-def transformed(const floating[:, :, :, :, :, :] maps, Py_ssize_t size, tuple out, tuple before,
-                floating[:, :, :] v):
-    """Write the transformed tiles of the first group of `maps` into `v` (36, tiles, channels)."""
-    cdef Tiles tiles = make_tiles(&maps.shape[0], &maps.strides[0], sizeof(floating), size,
+def transformed(const floating[:, :, :, :, :, :] maps, Py_ssize_t taps, bint seen, tuple out,
+                tuple before, floating[:, :, :] v):
+    """Write the transformed tiles of the first group of `maps` into `v` (point, tile, channel)."""
+    cdef Tiles tiles = make_tiles(&maps.shape[0], &maps.strides[0], sizeof(floating), taps, seen,
                                   out[0], out[1], before[0], before[1], 1, 1)
     cdef floating* stage = <floating*>take(STAGE_BYTES)
     transform_tiles(&maps[0, 0, 0, 0, 0, 0], &tiles, 0, tiles.count, maps.shape[2], stage,

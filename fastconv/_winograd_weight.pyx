@@ -1,10 +1,10 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 # No bounds checks: the callers in fastconv.functional have compared every shape with the geometry,
 # and the loops below run inside borders computed from those shapes.
-"""Winograd's algorithm for the gradient of 3 x 3 weights, F(3 x 3, 4 x 4).
+"""Winograd's algorithm for the gradient of the weights, F(3 x 3, 4 x 4) and F(5 x 5, 4 x 4).
 
 The gradient of a kernel is G^T [sum over the tiles of (A dY A^T) * (B^T d B)] G, tile by tile of
-the input d and the residual dY (csrc/winograd_points.h): for each of the 36 points a product of
+the input d and the residual dY (csrc/winograd_points.h): for each point a product of
 matrices that contracts over the tiles of all samples,
 
     dU[point][k][c] = sum over tiles t of Z[point][t][k] * V[point][t][c]
@@ -33,15 +33,16 @@ from fastconv._slab cimport Run, ceil_div, line_up
 from fastconv._threads cimport flush_denormals, restore_denormals, threads_for
 from fastconv._tile cimport MAX_ROWS, MAX_VECTORS, lanes, max_rows, output_vectors, run_tile
 from fastconv._winograd_tiles cimport (
-    POINTS, STAGE_BYTES, TILE_POINTS, TILE_STEP, Tiles, make_tiles, point_step,
-    transform_tiles, write_kernel_gradients)
+    STAGE_BYTES, Tiles, make_tiles, point_step, tile_points, transform_tiles,
+    write_kernel_gradients)
 from fastconv._workspace cimport give, take
 
 # V and Z of a chunk stay in the last-level cache, as far as its tiles are enough to make up for
-# reading and writing dU; and no running sum is longer.
+# reading and writing dU; running sums are shorter.
 cdef Py_ssize_t CHUNK_BYTES = 6 << 20
 cdef Py_ssize_t LEAST_TILES = 128
 cdef Py_ssize_t MOST_TILES = 512
+cdef Py_ssize_t SUM_TILES = 128
 # So few tiles are computed and transformed panel by panel.
 cdef Py_ssize_t FEW_TILES = 192
 # The part of the second-level cache that they may take.
@@ -62,8 +63,9 @@ cdef struct Side:
 cdef struct Correlation:
     Side input, residual
     Py_ssize_t groups, lanes
+    Py_ssize_t taps, points             # of a kernel's side; of a tile
     Py_ssize_t tiles, chunks, steps     # steps: the tiles of the longest chunk
-    Py_ssize_t strides[6]               # of the gradient (G, K, C, 1, 3, 3), in elements
+    Py_ssize_t strides[6]               # of the gradient (G, K, C, 1, R, R), in elements
     bint fused                          # the gradient is written panel by panel
     Py_ssize_t row, point_step          # of dU: between output channels and between points
     # The workspace: what all threads share, then one part for each.
@@ -103,23 +105,24 @@ cdef Side make_side(const Py_ssize_t* shape, const Py_ssize_t* strides, Py_ssize
 cdef Correlation make_correlation(const Py_ssize_t* x, const Py_ssize_t* x_strides,
                                   const Py_ssize_t* dy, const Py_ssize_t* dy_strides,
                                   const Py_ssize_t* dw_strides, Py_ssize_t itemsize,
-                                  Py_ssize_t row_before, Py_ssize_t column_before,
+                                  Py_ssize_t taps, Py_ssize_t row_before, Py_ssize_t column_before,
                                   Py_ssize_t row_dilation, Py_ssize_t column_dilation,
                                   int threads) noexcept nogil:
     """Return the plan for arrays of these shapes and strides."""
     cdef Correlation p
     cdef Py_ssize_t i, size, most
     p.input = make_side(x, x_strides, itemsize, make_tiles(
-        x, x_strides, itemsize, POINTS, dy[4], dy[5], row_before, column_before, row_dilation,
+        x, x_strides, itemsize, taps, True, dy[4], dy[5], row_before, column_before, row_dilation,
         column_dilation))
     p.residual = make_side(dy, dy_strides, itemsize, make_tiles(
-        dy, dy_strides, itemsize, TILE_STEP, dy[4], dy[5], 0, 0, row_dilation, column_dilation))
+        dy, dy_strides, itemsize, taps, False, dy[4], dy[5], 0, 0, row_dilation, column_dilation))
+    p.taps, p.points = taps, tile_points(taps)
     p.groups = dy[1]
     for i in range(6):
         p.strides[i] = dw_strides[i] // itemsize
     p.lanes = lanes(itemsize)
     p.tiles = p.input.tiles.count
-    size = TILE_POINTS * (p.input.vectors + p.residual.vectors) * p.lanes * itemsize
+    size = p.points * (p.input.vectors + p.residual.vectors) * p.lanes * itemsize
     most = min(max(CHUNK_BYTES // size, LEAST_TILES), MOST_TILES)
     p.chunks = max((p.tiles + most // 2) // most, 1)
     p.steps = ceil_div(p.tiles, p.chunks)
@@ -130,9 +133,9 @@ cdef Correlation make_correlation(const Py_ssize_t* x, const Py_ssize_t* x_strid
     if p.fused:
         p.row = p.input.panel * p.lanes
         # Lower panels of outputs, where dU, V and Z of two panels then fit in the cache.
-        size = TILE_POINTS * p.row * itemsize
+        size = p.points * p.row * itemsize
         most = (PANELS_BYTES - size * p.tiles) // (size * p.lanes
-                                                   + TILE_POINTS * p.tiles * p.lanes * itemsize)
+                                                   + p.points * p.tiles * p.lanes * itemsize)
         if 0 < most < p.residual.panel:
             cut_panels(&p.residual, most)
         size = p.residual.panel * p.lanes
@@ -142,13 +145,13 @@ cdef Correlation make_correlation(const Py_ssize_t* x, const Py_ssize_t* x_strid
 
 cdef void size_workspace(Correlation* p, Py_ssize_t itemsize) noexcept nogil:
     """Lay out the workspace: fill in its offsets."""
-    cdef size_t sums = line_up(TILE_POINTS * p.point_step * itemsize)
+    cdef size_t sums = line_up(p.points * p.point_step * itemsize)
     p.input.point_step = point_step(p.steps * p.input.vectors * p.lanes, itemsize)
     p.residual.point_step = point_step(p.steps * p.residual.vectors * p.lanes, itemsize)
     p.steps_at = 0
     p.input.at = p.steps_at + line_up(MAX_VECTORS * p.steps * sizeof(Py_ssize_t))
-    p.residual.at = p.input.at + line_up(TILE_POINTS * p.input.point_step * itemsize)
-    p.sums_at = p.residual.at + line_up(TILE_POINTS * p.residual.point_step * itemsize)
+    p.residual.at = p.input.at + line_up(p.points * p.input.point_step * itemsize)
+    p.sums_at = p.residual.at + line_up(p.points * p.residual.point_step * itemsize)
     p.threads_at = p.sums_at + (0 if p.fused else sums)
     p.stage_at = 0
     p.own_sums_at = p.stage_at + line_up(STAGE_BYTES)
@@ -189,15 +192,18 @@ cdef void multiply(const Correlation* p, Py_ssize_t tiles, Py_ssize_t point, Py_
     cdef Py_ssize_t outputs = min(z_width, p.residual.channels - k)
     cdef Py_ssize_t blocks = ceil_div(outputs, max_rows(sizeof(floating), vectors))
     cdef Py_ssize_t least = outputs // blocks, higher = outputs % blocks, i, j, rows
+    cdef Py_ssize_t tile
     cdef const floating* a[MAX_ROWS]
     cdef Run whole
     whole.first, whole.count, whole.at, whole.step = 0, vectors * p.lanes, 0, 1
     for i in range(blocks):
         rows = least + (i < higher)
-        for j in range(rows):
-            a[j] = z + j
-        run_tile(rows, vectors, a, a_at, v, b_at, tiles, sums, p.row, &whole, 1,
-                 <const floating*>NULL, accumulate)
+        for tile from 0 <= tile < tiles by SUM_TILES:
+            for j in range(rows):
+                a[j] = z + tile * z_width + j
+            run_tile(rows, vectors, a, a_at, v + tile * vectors * p.lanes, b_at,
+                     min(tiles - tile, SUM_TILES), sums, p.row, &whole, 1,
+                     <const floating*>NULL, accumulate or tile > 0)
         z += rows
         sums += rows * p.row
 
@@ -207,7 +213,7 @@ cdef void write_kernels(const floating* sums, const Correlation* p, Py_ssize_t k
     """Write the gradients of one output channel and the vectors `first` to `end` of inputs."""
     cdef Py_ssize_t c
     for c from first * p.lanes <= c < min(end * p.lanes, p.input.channels) by p.lanes:
-        write_kernel_gradients(sums + c - first * p.lanes, p.point_step,
+        write_kernel_gradients(sums + c - first * p.lanes, p.point_step, p.taps,
                                min(p.lanes, p.input.channels - c),
                                dw + k * p.strides[1] + c * p.strides[2], p.strides)
 
@@ -218,7 +224,7 @@ cdef void multiply_panels(const Correlation* p, floating* dw, Py_ssize_t task, c
     cdef Py_ssize_t output = task % p.residual.panels, input = task // p.residual.panels
     cdef floating* sums = <floating*>(own + p.own_sums_at)
     cdef Py_ssize_t point, k, first = first_vector(&p.residual, output) * p.lanes
-    for point in range(TILE_POINTS):
+    for point in range(p.points):
         multiply(p, p.tiles, point, output, input, shared, sums + point * p.point_step, False)
     for k in range(first, min(first_vector(&p.residual, output + 1) * p.lanes,
                               p.residual.channels)):
@@ -247,7 +253,7 @@ def correlate_weight(const floating[:, :, :, :, :, :] x, const floating[:, :, :,
 
     dw[g,k,c,r,s] = sum over n, i, j of dy[n,g,k,i,j]
                     * x[n,g,c, i + r * dilation - before, j + s * dilation - before].
-    Axes: x (N, G, C, 1, H, W), dy (N, G, K, 1, OH, OW), dw (G, K, C, 1, 3, 3), with any strides;
+    Axes: x (N, G, C, 1, H, W), dy (N, G, K, 1, OH, OW), dw (G, K, C, 1, R, R), with any strides;
     stride is 1. The residual and the gradient may not be empty. Returns the bytes of
     workspace; a dry call does nothing else.
     """
@@ -263,10 +269,10 @@ def correlate_weight(const floating[:, :, :, :, :, :] x, const floating[:, :, :,
     cdef char* own = NULL
 
     threads = threads_for(<double>dy.shape[0] * dy.shape[4] * dy.shape[5] * dw.shape[0]
-                          * dw.shape[1] * dw.shape[2] * 9)
+                          * dw.shape[1] * dw.shape[2] * dw.shape[4] * dw.shape[5])
     p = make_correlation(&x.shape[0], &x.strides[0], &dy.shape[0], &dy.strides[0], &dw.strides[0],
-                         sizeof(floating), before[1], before[2], dilation[1], dilation[2],
-                         threads)
+                         sizeof(floating), dw.shape[4], before[1], before[2], dilation[1],
+                         dilation[2], threads)
     size_workspace(&p, sizeof(floating))
     size = p.threads_at + threads * p.thread_bytes
     if dry:
@@ -274,7 +280,7 @@ def correlate_weight(const floating[:, :, :, :, :, :] x, const floating[:, :, :,
     parts = min(ceil_div(PARTS * threads, p.input.panels + p.residual.panels), p.steps)
     inputs, residuals = parts * p.input.panels, parts * p.residual.panels
     point_parts = min(ceil_div(threads, 4), p.input.panels * p.residual.panels)
-    tasks = TILE_POINTS * point_parts
+    tasks = p.points * point_parts
     if p.fused:
         tasks = p.input.panels * p.residual.panels
     shared = <char*>take(size)

@@ -8,7 +8,7 @@ import pytest
 
 import fastconv
 from benches import tune_plan
-from fastconv import _plan, _thresholds, benchmark
+from fastconv import _plan, benchmark
 from fastconv import functional as F
 from tests._cases import DTYPES
 
@@ -77,7 +77,7 @@ def test_exact_ends_with_an_error_and_does_not_reach_other_threads():
 
 
 def test_thresholds_are_written_as_they_are_read():
-    tables = {"winograd": _thresholds.WINOGRAD, "fft": _thresholds.FFT}
+    tables = tune_plan.present()
     module = ast.parse(tune_plan.source(tables))
     values = {
         statement.targets[0].id.lower(): ast.literal_eval(statement.value)

@@ -11,6 +11,7 @@ from tests._cases import DTYPES, Conv, able, normal
 CASES = (
     Conv(2, 20, 9, 10, 34, 3, 3, 1, 1),  # winograd, with its U kept
     Conv(1, 400, 4, 4, 300, 3, 3, 1, 1),  # and where it is too large
+    Conv(2, 20, 9, 10, 34, 5, 5, 1, 2),
     Conv(3, 6, 9, 8, 4, 3, 3, 1, ((0, 2), (1, 1)), 1, 2),
     Conv(2, 3, 9, 10, 6, 3, 2, (2, 1), 1, (1, 2), 3),
 )

@@ -28,56 +28,24 @@ from tests._cases import (
     problem,
     run_tests_code,
 )
-
-POINTS = [Fraction(0), Fraction(5, 8), Fraction(-5, 8), Fraction(3, 2), Fraction(-3, 2)]
-
-
-def products(numbers):
-    """Return the factors of (x - p), multiplied over the numbers p: of 1, x, x^2, ..."""
-    factors = [Fraction(1)]
-    for p in numbers:
-        shifted, scaled = [Fraction(0), *factors], [*(p * f for f in factors), Fraction(0)]
-        factors = [a - b for a, b in zip(shifted, scaled, strict=True)]
-    return factors
-
-
-def powers(p, count):
-    return [p**i for i in range(count)]
-
-
-def matrices(outputs=4, taps=3):
-    """Return A (n x m), G (n x r) and B^T (n x n) of F(m, r) as fractions, from the points."""
-    size = outputs + taps - 1
-    a, g, b = [], [], []
-    for j, p in enumerate(POINTS):
-        others = POINTS[:j] + POINTS[j + 1 :]
-        norm = prod((p - q for q in others), start=Fraction(1))
-        a.append(powers(p, outputs))
-        g.append([x / norm for x in powers(p, taps)])
-        b.append([*products(others), Fraction(0)])
-    a.append([Fraction(i == outputs - 1) for i in range(outputs)])
-    g.append([Fraction(i == taps - 1) for i in range(taps)])
-    b.append(products(POINTS))
-    assert len(b) == size
-    return tuple(np.array(matrix, object) for matrix in (a, g, b))
-
-
-A, G, BT = matrices()
+from tests._winograd import POINTS, matrices, sizes
 
 
 def fractions(shape, seed):
     return integers(shape, int, seed).astype(object) + Fraction(0)
 
 
-def test_the_matrices_compute_a_correlation_exactly():
-    d, g = fractions((6, 6), 1), fractions((3, 3), 2)
-    y = A.T @ ((G @ g @ G.T) * (BT @ d @ BT.T)) @ A
+@pytest.mark.parametrize("taps", POINTS)
+def test_the_matrices_compute_a_correlation_exactly(taps):
+    a, g, bt = matrices(taps)
+    d, kernel = fractions((taps + 3,) * 2, 1), fractions((taps, taps), 2)
+    y = a.T @ ((g @ kernel @ g.T) * (bt @ d @ bt.T)) @ a
     for i, j in np.ndindex(4, 4):
-        assert y[i, j] == (d[i : i + 3, j : j + 3] * g).sum()
+        assert y[i, j] == (d[i : i + taps, j : j + taps] * kernel).sum()
     # And the gradient of the kernel, which is the transposed matrices'.
     residual = fractions((4, 4), 3)
-    dg = G.T @ ((A @ residual @ A.T) * (BT @ d @ BT.T)) @ G
-    for r, s in np.ndindex(3, 3):
+    dg = g.T @ ((a @ residual @ a.T) * (bt @ d @ bt.T)) @ g
+    for r, s in np.ndindex(taps, taps):
         assert dg[r, s] == (d[r : r + 4, s : s + 4] * residual).sum()
 
 
@@ -93,7 +61,8 @@ def cut(maps, size, out, before):
     return tiles
 
 
-@pytest.mark.parametrize("size", [6, 4])
+@pytest.mark.parametrize("seen", [True, False])
+@pytest.mark.parametrize("taps", POINTS)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(
     ("shape", "before"),
@@ -106,19 +75,21 @@ def cut(maps, size, out, before):
         ((1, 16, 90, 31), (0, 1)),
     ],
 )
-def test_transformed_tiles(shape, before, dtype, size):
+def test_transformed_tiles(shape, before, dtype, taps, seen):
     # The points are exact in binary, and so are the transforms of small integers.
     maps = integers(shape, dtype)
-    out = tuple(max(n + 2 * b - 2, 1) for n, b in zip(shape[2:], before, strict=True))
-    tiles = cut(maps.astype(np.float64), size, out, before)
-    matrix = (BT if size == 6 else A).astype(np.float64)
-    expected = np.moveaxis(matrix @ tiles @ matrix.T, 3, 5).reshape(-1, 36, shape[1])
+    out = tuple(max(n + 2 * b + 1 - taps, 1) for n, b in zip(shape[2:], before, strict=True))
+    a, _, bt = matrices(taps)
+    matrix = (bt if seen else a).astype(np.float64)
+    tiles = cut(maps.astype(np.float64), matrix.shape[1], out, before)
+    points = (taps + 3) ** 2
+    expected = np.moveaxis(matrix @ tiles @ matrix.T, 3, 5).reshape(-1, points, shape[1])
     room = -(-shape[1] // 16) * 16
     for values in (maps, np.asfortranarray(maps), maps[:, :, ::-1, ::-1].copy()[:, :, ::-1, ::-1]):
-        v = np.full((36, len(expected), room), 7, dtype)
+        v = np.full((points, len(expected), room), 7, dtype)
         n, c, h, w = shape
         transformed = _winograd_tiles.transformed[C_TYPES[maps.dtype]]
-        transformed(values.reshape(n, 1, c, 1, h, w), size, out, before, v)
+        transformed(values.reshape(n, 1, c, 1, h, w), taps, seen, out, before, v)
         np.testing.assert_array_equal(v[..., :c], expected.swapaxes(0, 1))
         assert np.isin(v[..., c:], (0, 7)).all()
 
@@ -127,16 +98,16 @@ def bound(x, weight, shape, before, groups, dtype):
     """Return a bound of the error of each output, from the same formula on absolute values.
 
     Each number of Y is a sum of products of an entry of each matrix, x and weight. A product meets
-    at most 5 roundings in each transform of V and U and 4 in that of M, twice, the rounding of the
-    product, and one for each channel and each block of channels; the constants of G have two.
+    at most 5 roundings in each transform of V, U and M, twice, the rounding of the product, and one
+    for each channel and each block of channels; the constants of G have two.
     """
-    a, g, bt = (np.abs(matrix.astype(np.float64)) for matrix in (A, G, BT))
+    a, g, bt = sizes(weight.shape[-1])
     n, k, oh, ow = shape
-    channels = weight.shape[1]
-    roundings = 2 * (5 + 5 + 4 + 2) + 2 + channels + channels // 16
-    v = bt @ cut(np.abs(x), 6, (oh, ow), before) @ bt.T
-    u = (g @ np.abs(weight) @ g.T).reshape(groups, k // groups, channels, 6, 6)
-    v = v.reshape(*v.shape[:3], groups, channels, 6, 6)
+    channels, size = weight.shape[1], len(bt)
+    roundings = 2 * (5 + 5 + 5 + 2) + 2 + channels + channels // 16
+    v = bt @ cut(np.abs(x), size, (oh, ow), before) @ bt.T
+    u = (g @ np.abs(weight) @ g.T).reshape(groups, k // groups, channels, size, size)
+    v = v.reshape(*v.shape[:3], groups, channels, size, size)
     m = np.einsum("nijgcpq,gkcpq->ngkijpq", v, u, optimize=True)
     y = np.moveaxis(a.T @ m @ a, 5, 4).reshape(n, k, 4 * v.shape[1], 4 * v.shape[2])
     return roundings * np.finfo(dtype).eps * y[:, :, :oh, :ow]
@@ -158,7 +129,12 @@ def bounds(case, arrays, dtype):
         bound(arrays.x, arrays.weight, shape, before, case.groups, dtype)
         + np.finfo(dtype).eps * np.abs(arrays.bias)[:, None, None] * 2,
         bound(
-            arrays.residual, turned, case.input_shape, [2 - b for b in before], case.groups, dtype
+            arrays.residual,
+            turned,
+            case.input_shape,
+            [case.r - 1 - b for b in before],
+            case.groups,
+            dtype,
         ),
     )
 
@@ -185,6 +161,11 @@ TABLE = [
     Conv(5, 17, 7, 7, 15, 3, 3, 1, 1),
     Conv(1, 2, 3, 500, 3, 3, 3, 1, 1),
     Conv(1, 3, 131, 4, 2, 3, 3, 1, ((2, 1), (1, 0))),
+    Conv(2, 37, 6, 9, 65, 5, 5, 1, 2),
+    Conv(1, 64, 5, 8, 31, 5, 5),
+    Conv(3, 17, 1, 2, 15, 5, 5, 1, "full"),
+    Conv(2, 34, 4, 21, 10, 5, 5, 1, ((0, 5), (7, 1)), 1, 2),
+    Conv(1, 2, 5, 500, 3, 5, 5, 1, 1),
 ]
 
 
@@ -216,6 +197,8 @@ LARGE = [
     Conv(2, 40, 56, 41, 33, 3, 3, 1, 1),
     Conv(3, 130, 64, 61, 100, 3, 3, 1, 1),
     Conv(4, 280, 7, 7, 130, 3, 3, 1, 1, 1, 2),
+    Conv(2, 64, 27, 28, 70, 5, 5, 1, 2),
+    Conv(3, 290, 14, 15, 130, 5, 5, 1, 2, 1, 2),
 ]
 
 
@@ -256,6 +239,7 @@ DILATED = [
     Conv(1, 2, 5, 6, 3, 3, 3, 1, ((4, 3), (0, 1)), (4, 1)),
     Conv(1, 2, 3, 2, 3, 3, 3, 1, "full", 6),
     Conv(1, 280, 15, 14, 130, 3, 3, 1, 2, 2),
+    Conv(2, 7, 19, 16, 5, 5, 5, 1, ((0, 5), (7, 1)), (2, 3)),
 ]
 
 
@@ -280,7 +264,7 @@ def test_each_phase_of_a_dilated_convolution_has_the_bits_of_a_dense_one(case, d
         )
         assert phases(y, dilation, phase).tobytes() == expected.tobytes(), phase
     # The input gradient, cropped to the input, from the residual with zeros all round.
-    zeros = [2 * d for d in dilation]
+    zeros = [d * (case.r - 1) for d in dilation]
     wide = np.pad(arrays.residual, ((0, 0), (0, 0), *((zero, zero) for zero in zeros)))
     wide = wide[:, :, rows[0] :, columns[0] :]
     for phase in np.ndindex(*map(min, dilation, dx.shape[2:])):
@@ -319,14 +303,14 @@ def test_out_may_be_a_slice_of_channels(dtype):
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize("case", [Conv(3, 18, 9, 10, 19, 3, 3, 1, 1), LARGE[2]], ids=str)
+@pytest.mark.parametrize("case", [Conv(3, 18, 9, 10, 19, 3, 3, 1, 1), LARGE[2], LARGE[4]], ids=str)
 def test_nan_and_infinity_stay_in_their_sample_and_tile(case, value):
     arrays = random_problem(case, np.float32)
     place = (1, 1, 2, 5)
     before = [pair[0] for pair in case.geometry.padding]
     for what, source, pad in (
         (RESULTS[0], arrays.x, before),
-        (RESULTS[1], arrays.residual, [2 - b for b in before]),
+        (RESULTS[1], arrays.residual, [case.r - 1 - b for b in before]),
     ):
         usual = directions(case, arrays, "winograd")[what]()
         broken = source.copy()
@@ -336,7 +320,7 @@ def test_nan_and_infinity_stay_in_their_sample_and_tile(case, value):
         # The outputs of its windows, and those that share a tile with them.
         near = np.zeros(usual.shape[2:], bool)
         tiles = near.copy()
-        low = [max(place[2 + i] + pad[i] - 2, 0) for i in (0, 1)]
+        low = [max(place[2 + i] + pad[i] + 1 - case.r, 0) for i in (0, 1)]
         high = [place[2 + i] + pad[i] + 1 for i in (0, 1)]
         near[low[0] : high[0], low[1] : high[1]] = True
         first, last = ([n // 4 * 4 for n in low], [-(-n // 4) * 4 for n in high])
@@ -360,7 +344,9 @@ def test_nan_in_one_kernel_reaches_its_own_map_only():
 @pytest.mark.parametrize(
     ("weight_shape", "options", "message"),
     [
-        ((4, 2, 3, 2), {}, r"a kernel of 3x3, here it is \(3, 2\)"),
+        ((4, 2, 3, 2), {}, r"a kernel of 3x3 or 5x5, here it is \(3, 2\)"),
+        ((4, 2, 5, 3), {}, r"a kernel of 3x3 or 5x5, here it is \(5, 3\)"),
+        ((4, 2, 5, 5), {"stride": (1, 2)}, r"stride 1, here it is \(1, 2\)"),
         ((4, 2, 3, 3), {"stride": 2}, r"stride 1, here it is \(2, 2\)"),
     ],
 )
@@ -370,10 +356,11 @@ def test_what_it_cannot_serve(weight_shape, options, message):
         F.conv2d(x, np.ones(weight_shape), algorithm="winograd", **options)
 
 
-def test_the_plan_knows_how_much_the_matrices_let_errors_grow():
-    a, g, bt = (np.abs(matrix.astype(np.float64)) for matrix in (A, G, BT))
+@pytest.mark.parametrize("taps", POINTS)
+def test_the_plan_knows_how_much_the_matrices_let_errors_grow(taps):
+    a, g, bt = sizes(taps)
     forward = (a.T * (g.max(axis=1) * bt.sum(axis=1))).sum(axis=1).max() ** 2
     weight = (g.T * (a.max(axis=1) * bt.sum(axis=1))).sum(axis=1).max() ** 2
-    for operation, growth in WINOGRAD_GROWTH.items():
+    for operation, growth in WINOGRAD_GROWTH[taps, taps].items():
         least = weight if operation == "conv2d_weight" else forward
         assert least <= growth < 1.001 * least

@@ -20,8 +20,7 @@ from tests._cases import (
     normal,
     run_tests_code,
 )
-
-POINTS = (Fraction(0), Fraction(5, 8), Fraction(-5, 8), Fraction(3, 2), Fraction(-3, 2))
+from tests._winograd import matrices, sizes
 
 CASES = [
     # Maps smaller than a tile, of whole tiles, and one off; padding that is no number of tiles.
@@ -46,34 +45,25 @@ CASES = [
     Conv(1, 3, 9, 10, 5, 3, 3, 1, ((0, 5), (7, 1)), (2, 3)),
     Conv(2, 20, 25, 17, 12, 3, 3, 1, "same", (3, 4), 2),
     Conv(1, 2, 3, 2, 3, 3, 3, 1, "full", 6),
+    # The same for the other form of tiles.
+    Conv(1, 2, 5, 5, 3, 5, 5),
+    Conv(2, 3, 1, 2, 2, 5, 5, 1, "full"),
+    Conv(3, 5, 7, 9, 4, 5, 5, 1, ((0, 5), (7, 1))),
+    Conv(1, 16, 5, 6, 64, 5, 5, 1, 2),
+    Conv(2, 65, 7, 8, 63, 5, 5, 1, 2),
+    Conv(1, 130, 7, 7, 140, 5, 5, 1, 2),
+    Conv(2, 12, 9, 8, 18, 5, 5, 1, 2, 1, 3),
+    Conv(2, 3, 83, 80, 2, 5, 5, 1, 2),
+    Conv(2, 7, 19, 16, 5, 5, 5, 1, ((0, 5), (7, 1)), (2, 3)),
 ]
 # Large enough for threads; panel by panel with few threads, point by point with more.
 THREADED = [
     Conv(1, 130, 7, 7, 140, 3, 3, 1, 1),
     Conv(2, 20, 83, 80, 33, 3, 3, 1, 1),
     Conv(2, 24, 30, 31, 36, 3, 3, 1, 1, 1, 3),
+    Conv(1, 130, 7, 7, 140, 5, 5, 1, 2),
+    Conv(2, 20, 83, 80, 33, 5, 5, 1, 2),
 ]
-
-
-def product(roots):
-    """Return the factors of the polynomial with these roots, constant first."""
-    factors = [Fraction(1)]
-    for root in roots:
-        factors = [
-            low - root * high for low, high in zip([0, *factors], [*factors, 0], strict=True)
-        ]
-    return factors
-
-
-def matrices():
-    """Return B^T (6 x 6), G (6 x 3) and A (6 x 4) of the points and infinity."""
-    others = [[q for q in POINTS if q != p] for p in POINTS]
-    norms = [np.prod([p - q for q in rest]) for p, rest in zip(POINTS, others, strict=True)]
-    b = [[*product(rest), Fraction(0)] for rest in others] + [product(POINTS)]
-    g = [[p**i / norm for i in range(3)] for p, norm in zip(POINTS, norms, strict=True)]
-    a = [[p**i for i in range(4)] for p in POINTS]
-    zero, one = Fraction(0), Fraction(1)
-    return np.array(b), np.array([*g, [zero, zero, one]]), np.array([*a, [zero] * 3 + [one]])
 
 
 def tiles(maps, before, size, rows, columns):
@@ -85,7 +75,7 @@ def tiles(maps, before, size, rows, columns):
     return windows[:, :, : 4 * rows : 4, : 4 * columns : 4]
 
 
-def twin(case, x, residual, b, g, a):
+def twin(case, x, residual, a, g, b):
     """Return the weight gradient: G^T [sum over tiles of (A dY A^T) * (B^T d B)] G.
 
     A dilated one is the sum of the dense ones of all phases.
@@ -100,14 +90,14 @@ def twin(case, x, residual, b, g, a):
                 dense._replace(h=x[:, :, i::down].shape[2], w=x[:, :, :, j::across].shape[3]),
                 x[:, :, i::down, j::across],
                 residual[:, :, i::down, j::across],
-                b,
-                g,
                 a,
+                g,
+                b,
             )
             for i, j in np.ndindex(*map(min, (down, across), residual.shape[2:]))
         )
     rows, columns = (-(-size // 4) for size in residual.shape[2:])
-    d, dy = tiles(x, before, 6, rows, columns), tiles(residual, (0, 0), 4, rows, columns)
+    d, dy = tiles(x, before, len(b), rows, columns), tiles(residual, (0, 0), 4, rows, columns)
     v, z = b @ d @ b.T, a @ dy @ a.T
     inputs, outputs = case.c // case.groups, case.k // case.groups
     sums = [
@@ -132,11 +122,11 @@ def gradient(case, x, residual, out=None):
     )
 
 
-@pytest.mark.parametrize("case", CASES[:7] + CASES[10:11], ids=str)
+@pytest.mark.parametrize("case", CASES[:7] + CASES[10:11] + CASES[14:17], ids=str)
 def test_the_twin_is_the_weight_gradient_exactly(case):
     x, residual = arrays(case, np.float64, integers)
     fractions = (np.vectorize(Fraction, otypes=[object])(a) for a in (x, residual))
-    found = twin(case, *fractions, *matrices())
+    found = twin(case, *fractions, *matrices(case.r))
     expected = reference.conv2d_weight(x, case.weight_shape, residual, *case.options)
     assert (found == expected).all()
 
@@ -144,7 +134,7 @@ def test_the_twin_is_the_weight_gradient_exactly(case):
 def assert_within_bound(case, dtype):
     """Compare the gradient with the reference: each rounding of each path counts once.
 
-    A number meets at most 4 roundings on a side of B, 3 of A, and 5 of G, whose numbers are rounded
+    A number meets at most 5 roundings on a side of B, 4 of A, and 6 of G, whose numbers are rounded
     themselves; and the additions of all tiles.
     """
     x, residual = arrays(case, dtype)
@@ -154,11 +144,11 @@ def assert_within_bound(case, dtype):
         min(dilation, size) * -(-size // (4 * dilation))
         for size, dilation in zip(residual.shape[2:], case.geometry.dilation, strict=True)
     )
-    roundings = 2 * (4 + 3 + 5 + 1) + tall + 1
-    sizes = twin(case, *map(np.abs, wide), *(np.abs(m.astype(np.float64)) for m in matrices()))
+    roundings = 2 * (5 + 4 + 6 + 1) + tall + 1
+    spread = twin(case, *map(np.abs, wide), *sizes(case.r))
     # The reference's own error in float64, too.
     terms = residual.size / residual.shape[1]
-    bound = roundings * np.finfo(dtype).eps / 2 * sizes + terms * np.finfo(np.float64).eps * sizes
+    bound = roundings * np.finfo(dtype).eps / 2 * spread + terms * np.finfo(np.float64).eps * spread
     error = np.abs(gradient(case, x, residual) - expected)
     assert (error <= bound).all(), f"{case}: {(error / bound).max()} of the bound"
     # The bound knows no luck of signs; this does.
@@ -199,7 +189,7 @@ def test_any_number_of_threads_gives_the_same_bits(case, dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("case", [CASES[7], CASES[9]], ids=str)
+@pytest.mark.parametrize("case", [CASES[7], CASES[9], CASES[17]], ids=str)
 def test_whole_vectors_of_kernels_write_nothing_behind_the_last(case, dtype):
     # Of 16 kernels side by side, each is written over what the one before it has too much.
     x, residual = arrays(case, dtype)
@@ -221,7 +211,7 @@ def test_any_memory_layout_gives_the_same_bits(case):
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_what_is_not_finite_stays_with_its_channel(value):
-    # It may reach all 9 taps of a kernel, also those that never meet it: a tile sums its pixels.
+    # It may reach all taps of a kernel, also those that never meet it: a tile sums its pixels.
     case = Conv(2, 20, 9, 9, 18, 3, 3, 1, 1, 1, 2)
     x, residual = arrays(case, np.float32)
     expected = gradient(case, x, residual)

@@ -11,7 +11,10 @@
 #define FASTCONV_EACH "winograd_loops.h"
 #include "regions.h"
 
-static const fastconv_winograd_f *const fastconv_winograd_table_f[] = FASTCONV_TABLE(winograd_f);
-static const fastconv_winograd_d *const fastconv_winograd_table_d[] = FASTCONV_TABLE(winograd_d);
+/* By the taps of a kernel's side. */
+static const fastconv_winograd_f *const fastconv_winograd_table3_f[] = FASTCONV_TABLE(winograd3_f);
+static const fastconv_winograd_d *const fastconv_winograd_table3_d[] = FASTCONV_TABLE(winograd3_d);
+static const fastconv_winograd_f *const fastconv_winograd_table5_f[] = FASTCONV_TABLE(winograd5_f);
+static const fastconv_winograd_d *const fastconv_winograd_table5_d[] = FASTCONV_TABLE(winograd5_d);
 
 #endif

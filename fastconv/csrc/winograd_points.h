@@ -1,6 +1,6 @@
-/* The matrices of Winograd's convolution with tiles of 6, each as a function of vectors.
+/* The matrices of one form of Winograd's convolution, each as a function of vectors.
  *
- * An output of m elements with a kernel of r taps sees n = m + r - 1 = 6 inputs. It is computed as
+ * An output of m elements with a kernel of r taps sees n = m + r - 1 inputs. It is computed as
  *
  *     y = A^T [(G g) * (B^T d)]        m x n, n x r and n x n matrices, * element by element,
  *
@@ -13,109 +13,170 @@
  *     G[j][i] = p_j^i / product of (p_j - p_l), l != j        infinity: 1 at i = r - 1
  *     B[i][j] = factor of x^i in the product of (x - p_l), l != j; infinity: of all (x - p_l)
  *
- * The points 0, +-P and +-Q are exact in binary, and their powers stay near 1, so that the error is
- * a few times smaller than with 0, +-1 and +-2. Pairs of opposite points share all they compute.
+ * The points are 0 and pairs +-P, +-Q and, with 8 of them, +-R. They are exact in binary, and their
+ * powers stay near 1: with +-5/8 and +-3/2 the error is a few times smaller than with +-1 and +-2;
+ * for 8 points +-1/2, +-1 and +-2 had the smallest of 60 such sets. A pair shares all it computes:
+ * the even and the odd terms, whose sum and difference are the numbers of its two points.
  *
  * The gradient of the kernel is a correlation as well, of the input with the residual:
  * dg = G^T [(A dY A^T) * (B^T d B)] G, the transposed matrices with m and r as they are.
  *
  * Each function takes numbers `from_step` vectors apart and writes such `to_step` apart. Expects
- * VECTOR. */
+ * VECTOR, POINTS, TAPS and STEP, the outputs, and FORM, which gives a name the form's suffix. */
 
+#define PAIRS (POINTS / 2 - 1)
+/* A constant of the vectors' type, and a power of at most 4. */
+#define K(number) ((SCALAR)(number))
+#define POWER(p, i)                                                                                \
+    ((i) == 0 ? 1 : (i) == 1 ? (p) : (i) == 2 ? (p) * (p) : ((i) == 3 ? 1 : (p)) * (p) * (p) * (p))
+#define INLINE static inline __attribute__((always_inline))
+
+#if POINTS == 6
 #define P 0.625
 #define Q 1.5
 #define PP (P * P)
 #define QQ (Q * Q)
-/* The products in G, of the points 0, +-P and +-Q. */
-#define NORM_0 (PP * QQ)
-#define NORM_P (2 * PP * (PP - QQ))
-#define NORM_Q (2 * QQ * (QQ - PP))
-/* A constant of the vectors' type. */
-#define K(number) ((SCALAR)(number))
-#define INLINE static inline __attribute__((always_inline))
+static const double FORM(points)[PAIRS] = {P, Q};
+/* The factors of 1, x^2, x^4 in the product of all (x^2 - p^2), and in those without one. */
+static const double FORM(all)[PAIRS + 1] = {PP * QQ, -(PP + QQ), 1};
+static const double FORM(others)[PAIRS][PAIRS] = {{-QQ, 1}, {-PP, 1}};
+/* The products in G. */
+static const double FORM(norms)[PAIRS] = {2 * PP * (PP - QQ), 2 * QQ * (QQ - PP)};
+#else
+#define P 0.5
+#define Q 1.0
+#define R 2.0
+#define PP (P * P)
+#define QQ (Q * Q)
+#define RR (R * R)
+static const double FORM(points)[PAIRS] = {P, Q, R};
+static const double FORM(all)[PAIRS + 1] = {-PP * QQ * RR, PP * QQ + PP * RR + QQ * RR,
+                                            -(PP + QQ + RR), 1};
+static const double FORM(others)[PAIRS][PAIRS] = {
+    {QQ * RR, -(QQ + RR), 1}, {PP * RR, -(PP + RR), 1}, {PP * QQ, -(PP + QQ), 1}};
+static const double FORM(norms)[PAIRS] = {2 * PP * (PP - QQ) * (PP - RR),
+                                          2 * QQ * (QQ - PP) * (QQ - RR),
+                                          2 * RR * (RR - PP) * (RR - QQ)};
+#endif
+/* That of 0. */
+#define NORM_0 FORM(all)[0]
 
-/* 6 inputs to 6 points. */
-INLINE void ISA(TYPED(input_points))(const VECTOR *d, ptrdiff_t from_step, VECTOR *v,
-                                     ptrdiff_t to_step)
+/* POINTS inputs to as many points. */
+INLINE void FORM(input_points)(const VECTOR *d, ptrdiff_t from_step, VECTOR *v, ptrdiff_t to_step)
 {
-    const VECTOR d0 = d[0], d1 = d[from_step], d2 = d[2 * from_step], d3 = d[3 * from_step];
-    const VECTOR d4 = d[4 * from_step], d5 = d[5 * from_step];
-    const VECTOR even_p = d4 - K(QQ) * d2, odd_p = d3 - K(QQ) * d1;
-    const VECTOR even_q = d4 - K(PP) * d2, odd_q = d3 - K(PP) * d1;
+    VECTOR first = d[2 * PAIRS * from_step], last = d[(2 * PAIRS + 1) * from_step];
 
-    v[0] = d4 - K(PP + QQ) * d2 + K(PP * QQ) * d0;
-    v[to_step] = even_p + K(P) * odd_p;
-    v[2 * to_step] = even_p - K(P) * odd_p;
-    v[3 * to_step] = even_q + K(Q) * odd_q;
-    v[4 * to_step] = even_q - K(Q) * odd_q;
-    v[5 * to_step] = d5 - K(PP + QQ) * d3 + K(PP * QQ) * d1;
+#pragma GCC unroll 3
+    for (int i = PAIRS - 1; i >= 0; i--) {
+        first += K(FORM(all)[i]) * d[2 * i * from_step];
+        last += K(FORM(all)[i]) * d[(2 * i + 1) * from_step];
+    }
+    v[0] = first;
+    v[(POINTS - 1) * to_step] = last;
+#pragma GCC unroll 3
+    for (int j = 0; j < PAIRS; j++) {
+        VECTOR even = d[2 * PAIRS * from_step], odd = d[(2 * PAIRS - 1) * from_step];
+#pragma GCC unroll 3
+        for (int i = PAIRS - 2; i >= 0; i--) {
+            even += K(FORM(others)[j][i]) * d[(2 * i + 2) * from_step];
+            odd += K(FORM(others)[j][i]) * d[(2 * i + 1) * from_step];
+        }
+        v[(2 * j + 1) * to_step] = even + K(FORM(points)[j]) * odd;
+        v[(2 * j + 2) * to_step] = even - K(FORM(points)[j]) * odd;
+    }
 }
 
-/* 6 points to 4 outputs. */
-INLINE void ISA(TYPED(points_output))(const VECTOR *m, ptrdiff_t from_step, VECTOR *y,
-                                      ptrdiff_t to_step)
+/* POINTS points to STEP outputs. */
+INLINE void FORM(points_output)(const VECTOR *m, ptrdiff_t from_step, VECTOR *y, ptrdiff_t to_step)
 {
-    const VECTOR m1 = m[from_step], m2 = m[2 * from_step];
-    const VECTOR m3 = m[3 * from_step], m4 = m[4 * from_step];
-    const VECTOR even_p = m1 + m2, odd_p = m1 - m2, even_q = m3 + m4, odd_q = m3 - m4;
+    VECTOR sums[STEP];
 
-    y[0] = m[0] + even_p + even_q;
-    y[to_step] = K(P) * odd_p + K(Q) * odd_q;
-    y[2 * to_step] = K(PP) * even_p + K(QQ) * even_q;
-    y[3 * to_step] = m[5 * from_step] + K(P * PP) * odd_p + K(Q * QQ) * odd_q;
+#pragma GCC unroll 3
+    for (int j = 0; j < PAIRS; j++) {
+        const VECTOR plus = m[(2 * j + 1) * from_step], minus = m[(2 * j + 2) * from_step];
+        const VECTOR even = plus + minus, odd = plus - minus;
+#pragma GCC unroll 4
+        for (int i = 0; i < STEP; i++) {
+            const VECTOR term = K(POWER(FORM(points)[j], i)) * (i % 2 ? odd : even);
+            sums[i] = j ? sums[i] + term : i ? term : m[0] + term;
+        }
+    }
+    sums[STEP - 1] += m[(POINTS - 1) * from_step];
+#pragma GCC unroll 4
+    for (int i = 0; i < STEP; i++)
+        y[i * to_step] = sums[i];
 }
 
-/* 3 taps of a kernel to 6 points. */
-INLINE void ISA(TYPED(kernel_points))(const VECTOR *g, ptrdiff_t from_step, VECTOR *u,
-                                      ptrdiff_t to_step)
+/* TAPS taps of a kernel to POINTS points. */
+INLINE void FORM(kernel_points)(const VECTOR *g, ptrdiff_t from_step, VECTOR *u, ptrdiff_t to_step)
 {
-    const VECTOR g0 = g[0], g1 = g[from_step], g2 = g[2 * from_step];
-    const VECTOR even_p = K(1 / NORM_P) * g0 + K(PP / NORM_P) * g2;
-    const VECTOR even_q = K(1 / NORM_Q) * g0 + K(QQ / NORM_Q) * g2;
-
-    u[0] = K(1 / NORM_0) * g0;
-    u[to_step] = even_p + K(P / NORM_P) * g1;
-    u[2 * to_step] = even_p - K(P / NORM_P) * g1;
-    u[3 * to_step] = even_q + K(Q / NORM_Q) * g1;
-    u[4 * to_step] = even_q - K(Q / NORM_Q) * g1;
-    u[5 * to_step] = g2;
+    u[0] = K(1 / NORM_0) * g[0];
+    u[(POINTS - 1) * to_step] = g[(TAPS - 1) * from_step];
+#pragma GCC unroll 3
+    for (int j = 0; j < PAIRS; j++) {
+        const double p = FORM(points)[j], norm = FORM(norms)[j];
+        VECTOR even = K(1 / norm) * g[0], odd = g[from_step];
+#pragma GCC unroll 2
+        for (int i = 2; i < TAPS; i += 2)
+            even += K(POWER(p, i) / norm) * g[i * from_step];
+#pragma GCC unroll 2
+        for (int i = 3; i < TAPS; i += 2)
+            odd += K(POWER(p, i - 1)) * g[i * from_step];
+        u[(2 * j + 1) * to_step] = even + K(p / norm) * odd;
+        u[(2 * j + 2) * to_step] = even - K(p / norm) * odd;
+    }
 }
 
-/* The transposed matrices: 4 residuals to 6 points. */
-INLINE void ISA(TYPED(residual_points))(const VECTOR *y, ptrdiff_t from_step, VECTOR *z,
-                                        ptrdiff_t to_step)
+/* The transposed matrices: STEP residuals to POINTS points. */
+INLINE void FORM(residual_points)(const VECTOR *y, ptrdiff_t from_step, VECTOR *z,
+                                  ptrdiff_t to_step)
 {
-    const VECTOR y0 = y[0], y1 = y[from_step], y2 = y[2 * from_step], y3 = y[3 * from_step];
-    const VECTOR even_p = y0 + K(PP) * y2, odd_p = y1 + K(PP) * y3;
-    const VECTOR even_q = y0 + K(QQ) * y2, odd_q = y1 + K(QQ) * y3;
-
-    z[0] = y0;
-    z[to_step] = even_p + K(P) * odd_p;
-    z[2 * to_step] = even_p - K(P) * odd_p;
-    z[3 * to_step] = even_q + K(Q) * odd_q;
-    z[4 * to_step] = even_q - K(Q) * odd_q;
-    z[5 * to_step] = y3;
+    z[0] = y[0];
+    z[(POINTS - 1) * to_step] = y[(STEP - 1) * from_step];
+#pragma GCC unroll 3
+    for (int j = 0; j < PAIRS; j++) {
+        const double p = FORM(points)[j];
+        VECTOR even = y[0], odd = y[from_step];
+#pragma GCC unroll 2
+        for (int i = 2; i < STEP; i += 2) {
+            even += K(POWER(p, i)) * y[i * from_step];
+            odd += K(POWER(p, i)) * y[(i + 1) * from_step];
+        }
+        z[(2 * j + 1) * to_step] = even + K(p) * odd;
+        z[(2 * j + 2) * to_step] = even - K(p) * odd;
+    }
 }
 
-/* 6 points to 3 taps of a kernel's gradient. */
-INLINE void ISA(TYPED(points_kernel))(const VECTOR *m, ptrdiff_t from_step, VECTOR *g,
-                                      ptrdiff_t to_step)
+/* POINTS points to TAPS taps of a kernel's gradient. */
+INLINE void FORM(points_kernel)(const VECTOR *m, ptrdiff_t from_step, VECTOR *g, ptrdiff_t to_step)
 {
-    const VECTOR m1 = m[from_step], m2 = m[2 * from_step];
-    const VECTOR m3 = m[3 * from_step], m4 = m[4 * from_step];
-    const VECTOR even_p = m1 + m2, even_q = m3 + m4;
+    VECTOR sums[TAPS];
 
-    g[0] = K(1 / NORM_0) * m[0] + K(1 / NORM_P) * even_p + K(1 / NORM_Q) * even_q;
-    g[to_step] = K(P / NORM_P) * (m1 - m2) + K(Q / NORM_Q) * (m3 - m4);
-    g[2 * to_step] = m[5 * from_step] + K(PP / NORM_P) * even_p + K(QQ / NORM_Q) * even_q;
+#pragma GCC unroll 3
+    for (int j = 0; j < PAIRS; j++) {
+        const double p = FORM(points)[j], norm = FORM(norms)[j];
+        const VECTOR plus = m[(2 * j + 1) * from_step], minus = m[(2 * j + 2) * from_step];
+        const VECTOR even = plus + minus, odd = plus - minus;
+#pragma GCC unroll 5
+        for (int i = 0; i < TAPS; i++) {
+            const VECTOR term = K(POWER(p, i) / norm) * (i % 2 ? odd : even);
+            sums[i] = j ? sums[i] + term : i ? term : K(1 / NORM_0) * m[0] + term;
+        }
+    }
+    sums[TAPS - 1] += m[(POINTS - 1) * from_step];
+#pragma GCC unroll 5
+    for (int i = 0; i < TAPS; i++)
+        g[i * to_step] = sums[i];
 }
 
+#undef PAIRS
+#undef K
+#undef POWER
+#undef INLINE
 #undef P
 #undef Q
+#undef R
 #undef PP
 #undef QQ
+#undef RR
 #undef NORM_0
-#undef NORM_P
-#undef NORM_Q
-#undef K
-#undef INLINE

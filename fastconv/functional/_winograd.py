@@ -1,4 +1,4 @@
-"""The algorithm "winograd": 3 x 3 kernels with a quarter of the products.
+"""The algorithm "winograd": kernels of 3 x 3 and 5 x 5 with a quarter or a sixth of the products.
 
 The compiled loops of `_winograd` and `_winograd_weight` are called as those of the engine are.
 """

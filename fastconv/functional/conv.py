@@ -72,9 +72,9 @@ def conv2d(
     algorithm : {"auto", "fft", "depthwise", "winograd", "gemm", "direct", "im2col"}
         How to compute it: Fourier transforms for large kernels, loops of vector instructions for
         one input channel in each group, Winograd's tiles with a quarter of the products for 3x3
-        kernels, the engine of vector instructions, plain loops, or columns and `numpy.matmul`.
-        "auto" takes the one that was measured fastest for such shapes; inside `fastconv.exact()`,
-        of those that are exact on integers. `fastconv.explain` says which.
+        kernels and a sixth for 5x5, the engine of vector instructions, plain loops, or columns and
+        `numpy.matmul`. "auto" takes the one that was measured fastest for such shapes; inside
+        `fastconv.exact()`, of those that are exact on integers. `fastconv.explain` says which.
     out : ndarray, optional
         Where to write the result. Its (H, W) planes are contiguous; the other strides are free.
 
@@ -102,13 +102,14 @@ def conv2d(
     below 2**24 (float32) or 2**53 (float64), and have the same bits for any number
     of threads, and for each sample whatever the batch.
 
-    "winograd" is not exact on integers. Its error is at most 204.1 (C/groups + 34) 17/16 eps times
-    the sum over the channels of sum \|w\| times the largest \|a\| of the tile of 6x6 cells that
-    the output lies in; in practice it is 1e-6 to 4e-6 (float32) or 1e-15 to 1e-14 (float64) of the
-    largest output. A NaN or an infinity makes all the outputs of its windows NaN or infinite, and
-    maybe others of the same sample, in tiles of 4x4 outputs that have such a window. "fft" errs by
-    at most (12 log2 n + C/groups + 4) eps times the sum over the channels of the two norms, n the
-    cells of a transform; a NaN reaches all outputs of the blocks that see it.
+    "winograd" is not exact on integers. Its error is at most 204.1 (3x3 kernels) or 1769 (5x5)
+    times (C/groups + 34) 17/16 eps times the sum over the channels of sum \|w\| times the largest
+    \|a\| of the tile of 6x6 or 8x8 cells that the output lies in; in practice it is 1e-6 to 4e-6
+    (3x3) or 3e-6 to 7e-6 (5x5) of the largest output in float32, and 1e-15 to 1e-14 in float64. A
+    NaN or an infinity makes all the outputs of its windows NaN or infinite, and maybe others of
+    the same sample, in tiles of 4x4 outputs that have such a window. "fft" errs by at most
+    (12 log2 n + C/groups + 4) eps times the sum over the channels of the two norms, n the cells of
+    a transform; a NaN reaches all outputs of the blocks that see it.
 
     Examples
     --------

@@ -1,0 +1,50 @@
+"""The matrices of Winograd's convolutions as fractions, from their points."""
+
+from fractions import Fraction
+from math import prod
+
+import numpy as np
+
+
+def pairs(*numbers):
+    """Return 0 and the numbers with both signs."""
+    return [Fraction(0), *(sign * Fraction(p) for p in numbers for sign in (1, -1))]
+
+
+# By the taps of a kernel's side; infinity is one more.
+POINTS = {3: pairs("5/8", "3/2"), 5: pairs("1/2", 1, 2)}
+
+
+def products(numbers):
+    """Return the factors of (x - p), multiplied over the numbers p: of 1, x, x^2, ..."""
+    factors = [Fraction(1)]
+    for p in numbers:
+        shifted, scaled = [Fraction(0), *factors], [*(p * f for f in factors), Fraction(0)]
+        factors = [a - b for a, b in zip(shifted, scaled, strict=True)]
+    return factors
+
+
+def powers(p, count):
+    return [p**i for i in range(count)]
+
+
+def matrices(taps):
+    """Return A (n x 4), G (n x taps) and B^T (n x n) as fractions, from the points."""
+    points = POINTS[taps]
+    a, g, b = [], [], []
+    for j, p in enumerate(points):
+        others = points[:j] + points[j + 1 :]
+        norm = prod((p - q for q in others), start=Fraction(1))
+        a.append(powers(p, 4))
+        g.append([x / norm for x in powers(p, taps)])
+        b.append([*products(others), Fraction(0)])
+    a.append([Fraction(i == 3) for i in range(4)])
+    g.append([Fraction(i == taps - 1) for i in range(taps)])
+    b.append(products(points))
+    assert len(b) == taps + 3
+    return tuple(np.array(matrix, object) for matrix in (a, g, b))
+
+
+def sizes(taps):
+    """Return the absolute values of the matrices as floating-point numbers."""
+    return tuple(np.abs(matrix.astype(np.float64)) for matrix in matrices(taps))
