@@ -75,6 +75,7 @@ MODULES = [
     "_halving",
     "_isa",
     "_losses",
+    "_matmul",
     "_memory",
     "_optimizers",
     "_pooling",

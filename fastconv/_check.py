@@ -26,6 +26,8 @@ C_TYPES: dict[np.dtype[Any], str] = {FLOAT32: "float", FLOAT64: "double"}
 
 MAX_INT = MAX_EXTENT
 
+_NDARRAY = np.ndarray
+
 
 def array(name: str, value: object) -> Array:
     """Return `value` as a native, aligned array of float32 or float64; it is copied if need be.
@@ -36,12 +38,10 @@ def array(name: str, value: object) -> Array:
         If `value` is not a NumPy array, is masked, or holds anything else.
     """
     # Nearly every call ends here: the two dtypes are single objects in every NumPy array.
-    if (
-        type(value) is np.ndarray
-        and (value.dtype is FLOAT32 or value.dtype is FLOAT64)
-        and value.flags.aligned
-    ):
-        return value
+    if type(value) is _NDARRAY:
+        dtype = value.dtype
+        if (dtype is FLOAT32 or dtype is FLOAT64) and value.flags.aligned:
+            return value
     plain = _plain_array(name, value)
     native = plain.dtype.newbyteorder("=")
     if native != FLOAT32 and native != FLOAT64:
@@ -268,18 +268,32 @@ def output_mask(value: object) -> tuple[bool, bool, bool]:
     return for_input, for_weight, for_bias
 
 
-def rank(name: str, value: NDArray[Any], axes: int) -> None:
-    """Refuse an array that is neither a batch (N, C, *spatial) nor one sample (C, *spatial).
+def rank(name: str, shape: Ints, axes: int) -> None:
+    """Refuse a shape that is neither a batch (N, C, *spatial) nor one sample (C, *spatial).
 
     Raises
     ------
     ValueError
         If the number of dimensions is another.
     """
-    if value.ndim not in (axes + 1, axes + 2):
+    if len(shape) not in (axes + 1, axes + 2):
         raise ValueError(
-            f"{name} must be {_batch_or_not(axes)}, got {value.ndim}-D with shape {value.shape}"
+            f"{name} must be {_batch_or_not(axes)}, got {len(shape)}-D with shape {shape}"
         )
+
+
+def new(shape: Ints, dtype: np.dtype[Any]) -> Array:
+    """Return a new array for a result.
+
+    Raises
+    ------
+    ValueError
+        If it would be too large.
+    """
+    try:
+        return empty(shape, dtype)
+    except ValueError:
+        raise ValueError(f"a result of shape {shape} is larger than any array") from None
 
 
 def output(out: object, shape: Ints, dtype: np.dtype[Any], *inputs: NDArray[Any]) -> Array:
@@ -296,10 +310,7 @@ def output(out: object, shape: Ints, dtype: np.dtype[Any], *inputs: NDArray[Any]
         planes (the last two axes) are not contiguous; or if a new array would be too large.
     """
     if out is None:
-        try:
-            return empty(shape, dtype)
-        except ValueError:
-            raise ValueError(f"a result of shape {shape} is larger than any array") from None
+        return new(shape, dtype)
     plain = _writeable(out, shape, dtype)
     expected = dtype.itemsize
     for axis in range(plain.ndim - 1, max(plain.ndim - 3, -1), -1):

@@ -40,6 +40,8 @@ import os
 from cython cimport floating
 from cython.parallel cimport parallel, prange, threadid
 
+from libc.string cimport memcmp
+
 from fastconv._gemm_outputs cimport Swapped, correlate_swapped, plan_swapped, swapped_tasks
 from fastconv._slab cimport (
     Cursor, Run, Slab, Windows, add_run, block_channels, ceil_div, fill_offsets, fill_shifts,
@@ -47,6 +49,7 @@ from fastconv._slab cimport (
     slab_planes, split_blocks)
 from fastconv._threads cimport flush_denormals, restore_denormals, threads_for
 from fastconv._tile cimport MAX_ROWS, VECTORS, lanes, max_rows, run_tile
+from fastconv._views cimport Axes, View, look, split_maps, split_weights
 from fastconv._workspace cimport give, take
 
 # A block of B: most of the second-level cache of a core, since the weights are read once for each
@@ -411,6 +414,71 @@ cdef Product make_product(const Py_ssize_t* x, const Py_ssize_t* x_strides, cons
     return p
 
 
+cdef size_t call_bytes(const Product* p, const Swapped* swapped, bint swaps,
+                       int* threads) noexcept nogil:
+    """Return the bytes of workspace of a call, and lower the threads to the tasks."""
+    if swaps:
+        threads[0] = min(<Py_ssize_t>threads[0], swapped_tasks(swapped))
+        return swapped.threads_at + threads[0] * swapped.thread_bytes
+    threads[0] = min(<Py_ssize_t>threads[0], p.groups * p.column_blocks * p.blocks * p.parts)
+    return p.threads_at + threads[0] * p.thread_bytes
+
+
+cdef int compute(const floating* x, const floating* w, const floating* bias,
+                 Py_ssize_t bias_group, Py_ssize_t bias_row, floating* y, const Product* p,
+                 const Swapped* swapped, bint swaps, int threads) except -1:
+    """Compute a planned product; `bias` may be NULL."""
+    cdef size_t size = call_bytes(p, swapped, swaps, &threads)
+    cdef char* shared = <char*>take(size)
+    cdef Py_ssize_t tasks = p.groups * p.column_blocks * p.blocks * p.parts, i, j, step
+    cdef bint has_bias = bias is not NULL
+    cdef unsigned long saved = 0
+    cdef floating* numbers
+    if swaps:
+        correlate_swapped(x, w, bias, bias_group, bias_row, y, swapped, threads, shared)
+        give(shared)
+        return 0
+    fill_shifts(&p.windows, &p.slab, p.channels, <Py_ssize_t*>(shared + p.shifts_at))
+    fill_offsets(&p.windows, p.a_strides, p.channels, <Py_ssize_t*>(shared + p.weights_at_at))
+    for step in range(p.channels * p.windows.taps):
+        (<Py_ssize_t*>(shared + p.a_at_at))[step] = (
+            step * p.height if p.packs_a else (<Py_ssize_t*>(shared + p.weights_at_at))[step])
+        (<Py_ssize_t*>(shared + p.b_at_at))[step] = (
+            step * p.width if p.packs_b else (<Py_ssize_t*>(shared + p.shifts_at))[step])
+    if has_bias:
+        numbers = <floating*>(shared + p.bias_at)
+        for i in range(p.groups):
+            for j in range(p.rows):
+                numbers[i * p.rows + j] = bias[i * bias_group + j * bias_row]
+    if threads == 1 and not p.packs_a:
+        # Small products: to enter a parallel region takes as long as all that was done so far.
+        with nogil:
+            saved = flush_denormals()
+            for i in range(tasks):
+                multiply_block(x, w, y, p, has_bias, i, shared, shared + p.threads_at)
+            restore_denormals(saved)
+        give(shared)
+        return 0
+    with nogil, parallel(num_threads=threads):
+        saved = flush_denormals()
+        if p.packs_a:
+            for i in prange(p.groups * ceil_div(p.windows.channels, pack_a_channels(p)),
+                            schedule="static"):
+                pack_a(w, p, <Py_ssize_t*>(shared + p.weights_at_at), i,
+                       <floating*>(shared + p.a_packed_at))
+        for i in prange(tasks, schedule="dynamic"):
+            multiply_block(x, w, y, p, has_bias, i, shared,
+                           shared + p.threads_at + threadid() * p.thread_bytes)
+        restore_denormals(saved)
+    give(shared)
+    return 0
+
+
+cdef int worth_threads(const Py_ssize_t* w, const Py_ssize_t* y) noexcept nogil:
+    """Return the number of threads for weights and an output of these shapes."""
+    return threads_for(<double>w[0] * w[1] * w[2] * w[3] * w[4] * w[5] * y[0] * y[3] * y[4] * y[5])
+
+
 def correlate(const floating[:, :, :, :, :, :] x, const floating[:, :, :, :, :, :] w,
               const floating[:, :] bias, floating[:, :, :, :, :, :] y,
               tuple stride, tuple before, tuple dilation, bint dry=False):
@@ -424,58 +492,95 @@ def correlate(const floating[:, :, :, :, :, :] x, const floating[:, :, :, :, :, 
     cdef Product p
     cdef Swapped swapped
     cdef bint swaps = False
-    cdef Py_ssize_t i, j, tasks, step
-    cdef size_t size
-    cdef int threads
-    cdef bint has_bias = bias is not None
-    cdef unsigned long saved = 0
-    cdef char* shared
-    cdef floating* numbers
-
-    threads = threads_for(<double>x.shape[0] * w.shape[0] * w.shape[1] * w.shape[2] * w.shape[3]
-                          * w.shape[4] * w.shape[5] * y.shape[3] * y.shape[4] * y.shape[5])
+    cdef int threads = worth_threads(&w.shape[0], &y.shape[0])
+    cdef Py_ssize_t item = sizeof(floating)
     p = make_product(&x.shape[0], &x.strides[0], &w.shape[0], &w.strides[0], &y.shape[0],
-                     &y.strides[0], sizeof(floating), stride, before, dilation, threads, &swapped,
-                     &swaps)
-    if swaps:
-        threads = min(<Py_ssize_t>threads, swapped_tasks(&swapped))
-        size = swapped.threads_at + threads * swapped.thread_bytes
-        if not dry:
-            shared = <char*>take(size)
-            correlate_swapped(&x[0, 0, 0, 0, 0, 0], &w[0, 0, 0, 0, 0, 0], bias,
-                              &y[0, 0, 0, 0, 0, 0], &swapped, threads, shared)
-            give(shared)
-        return size
-    tasks = p.groups * p.column_blocks * p.blocks * p.parts
-    if threads > tasks:
-        threads = tasks
-    size = p.threads_at + threads * p.thread_bytes
-    if dry:
-        return size
-    shared = <char*>take(size)
-    fill_shifts(&p.windows, &p.slab, p.channels, <Py_ssize_t*>(shared + p.shifts_at))
-    fill_offsets(&p.windows, p.a_strides, p.channels, <Py_ssize_t*>(shared + p.weights_at_at))
-    for step in range(p.channels * p.windows.taps):
-        (<Py_ssize_t*>(shared + p.a_at_at))[step] = (
-            step * p.height if p.packs_a else (<Py_ssize_t*>(shared + p.weights_at_at))[step])
-        (<Py_ssize_t*>(shared + p.b_at_at))[step] = (
-            step * p.width if p.packs_b else (<Py_ssize_t*>(shared + p.shifts_at))[step])
-    if has_bias:
-        numbers = <floating*>(shared + p.bias_at)
-        for i in range(p.groups):
-            for j in range(p.rows):
-                numbers[i * p.rows + j] = bias[i, j]
-    with nogil, parallel(num_threads=threads):
-        saved = flush_denormals()
-        if p.packs_a:
-            for i in prange(p.groups * ceil_div(p.windows.channels, pack_a_channels(&p)),
-                            schedule="static"):
-                pack_a(&w[0, 0, 0, 0, 0, 0], &p, <Py_ssize_t*>(shared + p.weights_at_at), i,
-                       <floating*>(shared + p.a_packed_at))
-        for i in prange(tasks, schedule="dynamic"):
-            multiply_block(&x[0, 0, 0, 0, 0, 0], &w[0, 0, 0, 0, 0, 0], &y[0, 0, 0, 0, 0, 0], &p,
-                           has_bias, i, shared,
-                           shared + p.threads_at + threadid() * p.thread_bytes)
-        restore_denormals(saved)
-    give(shared)
-    return size
+                     &y.strides[0], item, stride, before, dilation, threads, &swapped, &swaps)
+    if not dry:
+        compute(&x[0, 0, 0, 0, 0, 0], &w[0, 0, 0, 0, 0, 0],
+                NULL if bias is None else &bias[0, 0],
+                0 if bias is None else bias.strides[0] // item,
+                0 if bias is None else bias.strides[1] // item,
+                &y[0, 0, 0, 0, 0, 0], &p, &swapped, swaps, threads)
+    return call_bytes(&p, &swapped, swaps, &threads)
+
+
+cdef class Correlation:
+    """`correlate` for one geometry, called with arrays as they are: x, w, bias or None, and y.
+
+    Maps are (N, G C, *spatial), weights (G K, C, *spatial); stride, padding before and dilation
+    are of three axes. The plan is kept, for the next arrays that lie in memory as the last.
+    """
+
+    cdef int axes, threads
+    cdef Py_ssize_t groups, itemsize
+    cdef tuple stride, before, dilation
+    cdef Axes x, w, y
+    cdef Product product
+    cdef Swapped swapped
+    cdef bint swaps
+
+    def __init__(self, int axes, Py_ssize_t groups, tuple stride, tuple before, tuple dilation):
+        self.axes, self.groups = axes, groups
+        self.stride, self.before, self.dilation = stride, before, dilation
+
+    def __call__(self, x, w, bias, y):
+        self.run(x, w, bias, y, False)
+
+    cdef int run(self, x, w, bias, y, bint turned) except -1:
+        """Compute; with `turned` kernels, the channels of the weights change places, too."""
+        cdef View maps, kernels, shift, results
+        cdef Axes x_axes, w_axes, y_axes
+        # Copies, since another thread may make another plan in the meantime.
+        cdef Product product
+        cdef Swapped swapped
+        cdef int threads, axis
+        cdef Py_ssize_t bias_row
+        look(x, self.axes, False, &maps)
+        look(w, self.axes, False, &kernels)
+        look(y, self.axes, True, &results)
+        shift.data, shift.strides[0] = NULL, 0
+        if bias is not None:
+            look(bias, 1, False, &shift)
+        split_maps(&maps, self.axes, self.groups, &x_axes)
+        split_weights(&kernels, self.axes, self.groups, &w_axes)
+        split_maps(&results, self.axes, self.groups, &y_axes)
+        if turned:
+            w_axes.shape[1], w_axes.shape[2] = w_axes.shape[2], w_axes.shape[1]
+            w_axes.strides[1], w_axes.strides[2] = w_axes.strides[2], w_axes.strides[1]
+            for axis in range(3, 6):
+                kernels.data = (<char*>kernels.data
+                                + (w_axes.shape[axis] - 1) * w_axes.strides[axis])
+                w_axes.strides[axis] = -w_axes.strides[axis]
+        threads = worth_threads(w_axes.shape, y_axes.shape)
+        if (threads != self.threads or maps.itemsize != self.itemsize
+                or memcmp(&x_axes, &self.x, sizeof(Axes)) or memcmp(&w_axes, &self.w, sizeof(Axes))
+                or memcmp(&y_axes, &self.y, sizeof(Axes))):
+            self.threads = 0
+            self.product = make_product(
+                x_axes.shape, x_axes.strides, w_axes.shape, w_axes.strides, y_axes.shape,
+                y_axes.strides, maps.itemsize, self.stride, self.before, self.dilation, threads,
+                &self.swapped, &self.swaps)
+            self.x, self.w, self.y = x_axes, w_axes, y_axes
+            self.threads, self.itemsize = threads, maps.itemsize
+        product, swapped = self.product, self.swapped
+        bias_row = shift.strides[0] // maps.itemsize
+        if maps.itemsize == 4:
+            compute(<const float*>maps.data, <const float*>kernels.data, <const float*>shift.data,
+                    w_axes.shape[1] * bias_row, bias_row, <float*>results.data, &product, &swapped,
+                    self.swaps, threads)
+        else:
+            compute(<const double*>maps.data, <const double*>kernels.data,
+                    <const double*>shift.data, w_axes.shape[1] * bias_row, bias_row,
+                    <double*>results.data, &product, &swapped, self.swaps, threads)
+        return 0
+
+
+cdef class InputGradient(Correlation):
+    """The gradient of a correlation with stride 1, called with residual, w, and what it writes.
+
+    It is the correlation of the residual with the turned kernels.
+    """
+
+    def __call__(self, residual, w, grad_input):
+        self.run(residual, w, None, grad_input, True)

@@ -27,5 +27,6 @@ cdef double plan_swapped(Swapped* p, const Windows* windows, const Py_ssize_t* w
                          const Py_ssize_t* w_strides, const Py_ssize_t* y_strides,
                          Py_ssize_t itemsize, int threads) noexcept nogil
 cdef Py_ssize_t swapped_tasks(const Swapped* p) noexcept nogil
-cdef void correlate_swapped(const floating* x, const floating* w, const floating[:, :] bias,
-                            floating* y, const Swapped* p, int threads, char* shared)
+cdef void correlate_swapped(const floating* x, const floating* w, const floating* bias,
+                            Py_ssize_t bias_group, Py_ssize_t bias_row, floating* y,
+                            const Swapped* p, int threads, char* shared) noexcept

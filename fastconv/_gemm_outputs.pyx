@@ -270,11 +270,12 @@ cdef Py_ssize_t swapped_tasks(const Swapped* p) noexcept nogil:
     return p.groups * p.blocks * p.parts
 
 
-cdef void correlate_swapped(const floating* x, const floating* w, const floating[:, :] bias,
-                            floating* y, const Swapped* p, int threads, char* shared):
-    """Compute the plan's product; `bias` (G, K) may be None."""
+cdef void correlate_swapped(const floating* x, const floating* w, const floating* bias,
+                            Py_ssize_t bias_group, Py_ssize_t bias_row, floating* y,
+                            const Swapped* p, int threads, char* shared) noexcept:
+    """Compute the plan's product; `bias` may be NULL."""
     cdef Py_ssize_t i, j
-    cdef bint has_bias = bias is not None
+    cdef bint has_bias = bias is not NULL
     cdef unsigned long saved = 0
     cdef floating* numbers = <floating*>(shared + p.bias_at)
     fill_shifts(&p.windows, &p.slab, p.channels, <Py_ssize_t*>(shared + p.shifts_at))
@@ -282,7 +283,7 @@ cdef void correlate_swapped(const floating* x, const floating* w, const floating
     if has_bias:
         for i in range(p.groups):
             for j in range(p.outputs):
-                numbers[i * p.vectors * p.lanes + j] = bias[i, j]
+                numbers[i * p.vectors * p.lanes + j] = bias[i * bias_group + j * bias_row]
     with nogil, parallel(num_threads=threads):
         saved = flush_denormals()
         for i in prange(p.groups * p.panels * ceil_div(p.windows.channels, p.channels),

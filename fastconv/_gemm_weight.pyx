@@ -27,7 +27,7 @@ rows, C is the gradient as it stands in memory.
 from cython cimport floating
 from cython.parallel cimport parallel, prange, threadid
 
-from libc.string cimport memset
+from libc.string cimport memcmp, memset
 
 from fastconv._slab cimport (
     Cursor, Run, Slab, Windows, add_run, ceil_div, copy_row, fill_shifts, fill_slab, first_line,
@@ -36,6 +36,7 @@ from fastconv._threads cimport flush_denormals, restore_denormals, threads_for
 from fastconv._tile cimport (
     DOT_COLUMNS, DOT_ROWS, MAX_ROWS, MAX_VECTORS, dot_rows, lanes, max_rows, output_vectors,
     run_dots, run_tile)
+from fastconv._views cimport Axes, View, look, split_maps, split_weights
 from fastconv._workspace cimport give, take
 
 # Bytes of one step's pixels in a unit: the rows of A in a tile stay in the first-level cache, and
@@ -67,6 +68,7 @@ cdef struct Correlation:
     bint dots                           # vectors lie along the pixels
     Py_ssize_t dot_steps                # of a row of their sums
     bint in_place                       # the gradient itself takes the sums
+    bint turned                         # the residual in the rows, the input in the lanes
     Py_ssize_t width                    # of a row of the partial sums
     # The workspace: what all threads share, then one part for each.
     size_t shifts_at, b_at_at, partial_at, threads_at
@@ -389,6 +391,75 @@ cdef void add_chunks(const floating* partial, const Correlation* p, floating* dw
                 row[j * p.c_strides[1]] = sums[i * BLOCK + j]
 
 
+cdef size_t call_bytes(const Correlation* p, int* threads) noexcept nogil:
+    """Return the bytes of workspace of a call, and lower the threads to the tasks."""
+    threads[0] = min(<Py_ssize_t>threads[0], p.chunks * p.groups * p.parts)
+    return p.threads_at + threads[0] * p.thread_bytes
+
+
+cdef int compute(const floating* x, const floating* dy, floating* dw, const Correlation* p,
+                 int threads) except -1:
+    """Compute a planned correlation."""
+    cdef const floating* rows = dy if p.turned else x
+    cdef const floating* columns = x if p.turned else dy
+    cdef char* shared = <char*>take(call_bytes(p, &threads))
+    cdef Py_ssize_t i, v
+    cdef unsigned long saved = 0
+    fill_shifts(&p.windows, &p.slab, p.channels, <Py_ssize_t*>(shared + p.shifts_at))
+    for v in range(MAX_VECTORS):
+        for i in range(p.pixels):
+            (<Py_ssize_t*>(shared + p.b_at_at))[v * p.pixels + i] = i * (v + 1) * p.lanes
+    with nogil, parallel(num_threads=threads):
+        saved = flush_denormals()
+        for i in prange(p.chunks * p.groups * p.parts, schedule="dynamic"):
+            add_up_chunk(rows, columns, dw, p, i, shared,
+                         shared + p.threads_at + threadid() * p.thread_bytes)
+        if not p.in_place:
+            for i in prange(p.groups * ceil_div(p.steps, BLOCK), schedule="static"):
+                add_chunks(<const floating*>(shared + p.partial_at), p, dw, i,
+                           <floating*>(shared + p.threads_at + threadid() * p.thread_bytes
+                                       + p.rows_at))
+        restore_denormals(saved)
+    give(shared)
+    return 0
+
+
+cdef int worth_threads(const Py_ssize_t* dy, const Py_ssize_t* dw) noexcept nogil:
+    """Return the number of threads for a residual and a gradient of these shapes."""
+    return threads_for(<double>dy[0] * dy[3] * dy[4] * dy[5] * dw[0] * dw[1] * dw[2] * dw[3]
+                       * dw[4] * dw[5])
+
+
+cdef Correlation plan(const Py_ssize_t* x, const Py_ssize_t* x_strides, const Py_ssize_t* dy,
+                      const Py_ssize_t* dy_strides, const Py_ssize_t* dw,
+                      const Py_ssize_t* dw_strides, Py_ssize_t itemsize, tuple stride,
+                      tuple before, tuple dilation, int threads):
+    """Return the plan for arrays of these shapes and strides, with its workspace."""
+    cdef Correlation p
+    cdef Py_ssize_t shape[6]
+    cdef Py_ssize_t strides[6]
+    cdef Py_ssize_t w_shape[6]
+    cdef Py_ssize_t w_strides[6]
+    cdef Py_ssize_t i
+    p = make_correlation(x, x_strides, dy, dy_strides, dw, dw_strides, itemsize, stride, before,
+                         dilation, threads)
+    p.turned = (p.windows.taps == 1 and before == (0, 0, 0) and x[2] <= dy[2]
+                and all([(dy[i] - 1) * stride[i - 3] < x[i] for i in range(3, 6)]))
+    if p.turned:
+        # One tap inside the input: the pixels that it sees are a view, and the roles can change.
+        for i in range(6):
+            shape[i] = x[i] if i < 3 else dy[i]
+            strides[i] = x_strides[i] * (<Py_ssize_t>stride[i - 3] if i > 2 else 1)
+            w_shape[i], w_strides[i] = dw[i], dw_strides[i]
+        w_shape[1], w_shape[2] = w_shape[2], w_shape[1]
+        w_strides[1], w_strides[2] = w_strides[2], w_strides[1]
+        p = make_correlation(dy, dy_strides, shape, strides, w_shape, w_strides, itemsize,
+                             (1, 1, 1), before, (1, 1, 1), threads)
+        p.turned = True
+    size_workspace(&p, itemsize)
+    return p
+
+
 def correlate_weight(const floating[:, :, :, :, :, :] x, const floating[:, :, :, :, :, :] dy,
                      floating[:, :, :, :, :, :] dw, tuple stride, tuple before, tuple dilation,
                      bint dry=False):
@@ -399,59 +470,59 @@ def correlate_weight(const floating[:, :, :, :, :, :] x, const floating[:, :, :,
     The residual and the gradient may not be empty. Returns the bytes of workspace; a dry call does
     nothing else.
     """
-    cdef Correlation p
-    cdef const floating* rows = &x[0, 0, 0, 0, 0, 0]
-    cdef const floating* columns = &dy[0, 0, 0, 0, 0, 0]
-    cdef floating* gradient = &dw[0, 0, 0, 0, 0, 0]
-    cdef Py_ssize_t x_shape[6]
-    cdef Py_ssize_t x_strides[6]
-    cdef Py_ssize_t w_shape[6]
-    cdef Py_ssize_t w_strides[6]
-    cdef Py_ssize_t i, v, tasks, blocks
-    cdef int threads
-    cdef size_t size
-    cdef unsigned long saved = 0
-    cdef char* shared
+    cdef int threads = worth_threads(&dy.shape[0], &dw.shape[0])
+    cdef Correlation p = plan(
+        &x.shape[0], &x.strides[0], &dy.shape[0], &dy.strides[0], &dw.shape[0], &dw.strides[0],
+        sizeof(floating), stride, before, dilation, threads)
+    if not dry:
+        compute(&x[0, 0, 0, 0, 0, 0], &dy[0, 0, 0, 0, 0, 0], &dw[0, 0, 0, 0, 0, 0], &p, threads)
+    return call_bytes(&p, &threads)
 
-    threads = threads_for(<double>dy.shape[0] * dy.shape[3] * dy.shape[4] * dy.shape[5]
-                          * dw.shape[0] * dw.shape[1] * dw.shape[2] * dw.shape[3] * dw.shape[4]
-                          * dw.shape[5])
-    p = make_correlation(&x.shape[0], &x.strides[0], &dy.shape[0], &dy.strides[0], &dw.shape[0],
-                         &dw.strides[0], sizeof(floating), stride, before, dilation, threads)
-    if (p.windows.taps == 1 and before == (0, 0, 0) and x.shape[2] <= dy.shape[2]
-            and all([(dy.shape[i] - 1) * stride[i - 3] < x.shape[i] for i in range(3, 6)])):
-        # One tap inside the input: the pixels that it sees are a view, and the roles can change.
-        for i in range(6):
-            x_shape[i] = x.shape[i] if i < 3 else dy.shape[i]
-            x_strides[i] = x.strides[i] * (<Py_ssize_t>stride[i - 3] if i > 2 else 1)
-            w_shape[i], w_strides[i] = dw.shape[i], dw.strides[i]
-        w_shape[1], w_shape[2] = w_shape[2], w_shape[1]
-        w_strides[1], w_strides[2] = w_strides[2], w_strides[1]
-        p = make_correlation(&dy.shape[0], &dy.strides[0], x_shape, x_strides, w_shape, w_strides,
-                             sizeof(floating), (1, 1, 1), before, (1, 1, 1), threads)
-        rows, columns = columns, rows
-    size_workspace(&p, sizeof(floating))
-    tasks = p.chunks * p.groups * p.parts
-    blocks = p.groups * ceil_div(p.steps, BLOCK)
-    threads = min(<Py_ssize_t>threads, tasks)
-    size = p.threads_at + threads * p.thread_bytes
-    if dry:
-        return size
-    shared = <char*>take(size)
-    fill_shifts(&p.windows, &p.slab, p.channels, <Py_ssize_t*>(shared + p.shifts_at))
-    for v in range(MAX_VECTORS):
-        for i in range(p.pixels):
-            (<Py_ssize_t*>(shared + p.b_at_at))[v * p.pixels + i] = i * (v + 1) * p.lanes
-    with nogil, parallel(num_threads=threads):
-        saved = flush_denormals()
-        for i in prange(tasks, schedule="dynamic"):
-            add_up_chunk(rows, columns, gradient, &p, i, shared,
-                         shared + p.threads_at + threadid() * p.thread_bytes)
-        if not p.in_place:
-            for i in prange(blocks, schedule="static"):
-                add_chunks(<const floating*>(shared + p.partial_at), &p, gradient, i,
-                           <floating*>(shared + p.threads_at + threadid() * p.thread_bytes
-                                       + p.rows_at))
-        restore_denormals(saved)
-    give(shared)
-    return size
+
+cdef class WeightGradient:
+    """`correlate_weight` for one geometry, called with arrays as they are: x, residual and dw.
+
+    Maps are (N, G C, *spatial), weights (G K, C, *spatial); stride, padding before and dilation
+    are of three axes. The plan is kept, for the next arrays that lie in memory as the last.
+    """
+
+    cdef int axes, threads
+    cdef Py_ssize_t groups, itemsize
+    cdef tuple stride, before, dilation
+    cdef Axes x, dy, dw
+    cdef Correlation correlation
+
+    def __init__(self, int axes, Py_ssize_t groups, tuple stride, tuple before, tuple dilation):
+        self.axes, self.groups = axes, groups
+        self.stride, self.before, self.dilation = stride, before, dilation
+
+    def __call__(self, x, dy, dw):
+        cdef View maps, residual, gradient
+        cdef Axes x_axes, dy_axes, dw_axes
+        # A copy, since another thread may make another plan in the meantime.
+        cdef Correlation p
+        cdef int threads
+        look(x, self.axes, False, &maps)
+        look(dy, self.axes, False, &residual)
+        look(dw, self.axes, True, &gradient)
+        split_maps(&maps, self.axes, self.groups, &x_axes)
+        split_maps(&residual, self.axes, self.groups, &dy_axes)
+        split_weights(&gradient, self.axes, self.groups, &dw_axes)
+        threads = worth_threads(dy_axes.shape, dw_axes.shape)
+        if (threads != self.threads or maps.itemsize != self.itemsize
+                or memcmp(&x_axes, &self.x, sizeof(Axes))
+                or memcmp(&dy_axes, &self.dy, sizeof(Axes))
+                or memcmp(&dw_axes, &self.dw, sizeof(Axes))):
+            self.threads = 0
+            self.correlation = plan(
+                x_axes.shape, x_axes.strides, dy_axes.shape, dy_axes.strides, dw_axes.shape,
+                dw_axes.strides, maps.itemsize, self.stride, self.before, self.dilation, threads)
+            self.x, self.dy, self.dw = x_axes, dy_axes, dw_axes
+            self.threads, self.itemsize = threads, maps.itemsize
+        p = self.correlation
+        if maps.itemsize == 4:
+            compute(<const float*>maps.data, <const float*>residual.data, <float*>gradient.data,
+                    &p, threads)
+        else:
+            compute(<const double*>maps.data, <const double*>residual.data,
+                    <double*>gradient.data, &p, threads)

@@ -10,11 +10,11 @@ an even number of rows are one tall map.
 from cython cimport floating
 from cython.parallel cimport parallel, prange, threadid
 
-from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
 from fastconv._isa cimport isa_row
 from fastconv._threads cimport flush_denormals, restore_denormals, threads_for
+from fastconv._workspace cimport give, take
 
 cdef extern from "csrc/halving.h" nogil:
     ctypedef struct Halving_f "fastconv_halving_f":
@@ -73,14 +73,6 @@ cdef bint in_one_piece(const floating[:, :, :, :] maps) noexcept nogil:
             and (maps.shape[0] == 1 or maps.strides[0] == plane * maps.shape[1]))
 
 
-cdef floating* allocate(int threads, Py_ssize_t size, floating* like) except NULL:
-    """Return `size` numbers for each thread."""
-    cdef floating* memory = <floating*>malloc(threads * size * sizeof(floating))
-    if memory is NULL:
-        raise MemoryError(f"no room for {threads} strips of {size} numbers")
-    return memory
-
-
 cdef void halve_strip(const floating[:, :, :, :] x, floating[:, :, :, :] y, const Strips* p,
                       Py_ssize_t task, floating* buffer) noexcept nogil:
     cdef Py_ssize_t m = task // p.strips, row = task % p.strips * p.strip
@@ -108,31 +100,35 @@ cdef void double_strip(const floating[:, :, :, :] dy, floating[:, :, :, :] dx, c
         memset(target + 2 * rows * p.width, 0, p.width * sizeof(floating))
 
 
-def halve(const floating[:, :, :, :] x, floating[:, :, :, :] y):
-    """Write into `y` (N, C, H // 2, W // 2) the means of two by two of `x` (N, C, H, W)."""
-    cdef Strips p = cut(x, y)
+cdef int all_strips(const floating[:, :, :, :] source, floating[:, :, :, :] target, const Strips* p,
+                    bint halves) except -1:
+    """Give the strips to the threads: halve the source, or double it."""
     cdef Py_ssize_t i
-    cdef int threads = threads_for(<double>p.maps * p.height * p.width)
-    cdef floating* buffers = allocate(threads, p.size, <floating*>NULL)
+    # A number costs as much as a few multiply-adds, for it comes from memory.
+    cdef int threads = threads_for(4.0 * p.maps * p.height * p.width)
+    cdef floating* buffers = <floating*>take(threads * p.size * sizeof(floating))
+    cdef floating* buffer = NULL
     cdef unsigned long saved = 0
     with nogil, parallel(num_threads=threads):
         saved = flush_denormals()
         for i in prange(p.maps * p.strips, schedule="static"):
-            halve_strip(x, y, &p, i, buffers + threadid() * p.size)
+            buffer = buffers + threadid() * p.size
+            if halves:
+                halve_strip(source, target, p, i, buffer)
+            else:
+                double_strip(source, target, p, i, buffer)
         restore_denormals(saved)
-    free(buffers)
+    give(buffers)
+    return 0
+
+
+def halve(const floating[:, :, :, :] x, floating[:, :, :, :] y):
+    """Write into `y` (N, C, H // 2, W // 2) the means of two by two of `x` (N, C, H, W)."""
+    cdef Strips p = cut(x, y)
+    all_strips(x, y, &p, True)
 
 
 def halve_backward(const floating[:, :, :, :] dy, floating[:, :, :, :] dx):
     """Write into `dx` (N, C, H, W) the gradient of `halve` from the residual `dy`."""
     cdef Strips p = cut(dx, dy)
-    cdef Py_ssize_t i
-    cdef int threads = threads_for(<double>p.maps * p.height * p.width)
-    cdef floating* buffers = allocate(threads, p.size, <floating*>NULL)
-    cdef unsigned long saved = 0
-    with nogil, parallel(num_threads=threads):
-        saved = flush_denormals()
-        for i in prange(p.maps * p.strips, schedule="static"):
-            double_strip(dy, dx, &p, i, buffers + threadid() * p.size)
-        restore_denormals(saved)
-    free(buffers)
+    all_strips(dy, dx, &p, False)

@@ -1,30 +1,92 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
-# No bounds checks: fastconv.training.optimizers gives arrays of one length.
-"""The steps of optimizers, each parameter in one pass over memory.
+# No bounds checks: the lengths are compared here.
+"""The steps of optimizers: all parameters in one parallel loop, each read and written once.
 
 Each element goes through the roundings of the formulas' operations, from left to right.
 """
 
+from cpython.buffer cimport PyBUF_ND, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cython cimport floating
 from cython.parallel cimport parallel, prange
 
 from libc.math cimport sqrt, sqrtf
+from libc.stdlib cimport free, realloc
 
 from fastconv._threads cimport flush_denormals, restore_denormals, threads_for
 
+# Elements of one task: three blocks of floats are as large as a first-level cache.
 cdef Py_ssize_t BLOCK = 4096
 
 
-cdef void sgd_block(floating* w, const floating* gradient, floating* v, bint begin, bint moves,
+cdef struct Block:
+    # A part of a parameter, of its gradient, and of what the optimizer keeps for it.
+    void* w
+    void* gradient
+    void* first
+    void* second
+    Py_ssize_t count
+    bint begins
+    double rate, correction
+
+
+cdef class Blocks:
+    """The blocks of all parameters of a step."""
+
+    cdef Block* blocks
+    cdef Py_ssize_t count, room
+    cdef double numbers
+
+    def __dealloc__(self):
+        free(self.blocks)
+
+    cdef int add(self, tuple arrays, Py_ssize_t itemsize, bint begins, double rate,
+                 double correction) except -1:
+        """Cut contiguous arrays of one length: w, gradient, and up to two more."""
+        cdef void* data[4]
+        cdef Py_ssize_t size = -1, at, i, blocks
+        cdef Py_buffer buffer
+        cdef Block* block
+        data[2] = data[3] = NULL
+        for i, array in enumerate(arrays):
+            # Shapes and no strides: an array that is not contiguous is refused.
+            PyObject_GetBuffer(array, &buffer, PyBUF_ND if i == 1 else PyBUF_ND | PyBUF_WRITABLE)
+            data[i] = buffer.buf
+            at = buffer.len // itemsize
+            PyBuffer_Release(&buffer)
+            if i and at != size:
+                # Whoever sets Parameter.grad or .data may set anything.
+                raise ValueError(f"a parameter has {size} values, its gradient or state {at}")
+            size = at
+        blocks = (size + BLOCK - 1) // BLOCK
+        if self.count + blocks > self.room:
+            self.room = 2 * (self.count + blocks)
+            block = <Block*>realloc(self.blocks, self.room * sizeof(Block))
+            if block is NULL:
+                raise MemoryError(f"no room for {self.room} blocks")
+            self.blocks = block
+        for at from 0 <= at < size by BLOCK:
+            block = self.blocks + self.count
+            block.w = <char*>data[0] + at * itemsize
+            block.gradient = <char*>data[1] + at * itemsize
+            block.first = <char*>data[2] + at * itemsize if data[2] is not NULL else NULL
+            block.second = <char*>data[3] + at * itemsize if data[3] is not NULL else NULL
+            block.count = min(BLOCK, size - at)
+            block.begins, block.rate, block.correction = begins, rate, correction
+            self.count += 1
+        self.numbers += size
+        return 0
+
+
+cdef void sgd_block(floating* w, const floating* gradient, floating* v, bint begins,
                     floating lr, floating momentum, floating fresh, floating decay, bint nesterov,
                     Py_ssize_t count) noexcept nogil:
     cdef Py_ssize_t i
     cdef floating g
-    if not moves:
+    if v is NULL:
         for i in range(count):
             g = decay * w[i] + gradient[i] if decay else gradient[i]
             w[i] -= lr * g
-    elif begin:
+    elif begins:
         for i in range(count):
             g = decay * w[i] + gradient[i] if decay else gradient[i]
             v[i] = g
@@ -36,43 +98,26 @@ cdef void sgd_block(floating* w, const floating* gradient, floating* v, bint beg
             w[i] -= lr * (momentum * v[i] + g if nesterov else v[i])
 
 
-cdef void sgd_step(floating[::1] w, const floating[::1] g, floating[::1] v, bint begin,
-                   floating lr, floating momentum, floating fresh, floating decay,
-                   bint nesterov) noexcept nogil:
-    cdef Py_ssize_t i, at, count = w.shape[0]
-    cdef bint moves = v is not None
-    cdef unsigned long saved = 0
-    with parallel(num_threads=threads_for(4.0 * count)):
-        saved = flush_denormals()
-        for i in prange((count + BLOCK - 1) // BLOCK, schedule="static"):
-            at = i * BLOCK
-            sgd_block(&w[at], &g[at], &v[at] if moves else NULL, begin, moves, lr, momentum,
-                      fresh, decay, nesterov, min(BLOCK, count - at))
-        restore_denormals(saved)
-
-
-cdef int same_length(Py_ssize_t values, Py_ssize_t others) except -1:
-    # Whoever sets Parameter.grad or .data may set anything.
-    if values != others:
-        raise ValueError(f"a parameter has {values} values, its gradient or state {others}")
-    return 0
-
-
 def sgd(list parameters, floating lr, floating momentum, floating fresh, floating decay,
         bint nesterov):
-    """Update parameters, given as (w, gradient, direction or None, whether it begins).
+    """Update parameters, given as (arrays, whether it begins).
 
-    Without a direction there is no momentum; where it begins it becomes the gradient.
+    The arrays, contiguous and of one length: w, gradient, and with momentum the direction, which
+    becomes the gradient where it begins.
     """
-    cdef floating[::1] w, v
-    cdef const floating[::1] g
-    cdef bint begin
-    for w, g, v, begin in parameters:
-        same_length(w.shape[0], g.shape[0])
-        if v is not None:
-            same_length(w.shape[0], v.shape[0])
-        with nogil:
-            sgd_step(w, g, v, begin, lr, momentum, fresh, decay, nesterov)
+    cdef Blocks all_blocks = Blocks()
+    cdef Block* block
+    cdef Py_ssize_t i
+    cdef unsigned long saved = 0
+    for arrays, begins in parameters:
+        all_blocks.add(arrays, sizeof(floating), begins, 0, 0)
+    with nogil, parallel(num_threads=threads_for(4 * all_blocks.numbers)):
+        saved = flush_denormals()
+        for i in prange(all_blocks.count, schedule="static"):
+            block = all_blocks.blocks + i
+            sgd_block(<floating*>block.w, <const floating*>block.gradient, <floating*>block.first,
+                      block.begins, lr, momentum, fresh, decay, nesterov, block.count)
+        restore_denormals(saved)
 
 
 cdef inline floating root(floating x) noexcept nogil:
@@ -95,30 +140,24 @@ cdef void adam_block(floating* w, const floating* gradient, floating* mean, floa
         w[i] -= mean[i] / (root(square[i]) * correction + eps) * rate
 
 
-cdef void adam_step(floating[::1] w, const floating[::1] g, floating[::1] mean,
-                    floating[::1] square, floating rate, floating fresh1, floating keep2,
-                    floating fresh2, floating correction, floating eps,
-                    floating decay) noexcept nogil:
-    cdef Py_ssize_t i, at, count = w.shape[0]
-    cdef unsigned long saved = 0
-    with parallel(num_threads=threads_for(16.0 * count)):
-        saved = flush_denormals()
-        for i in prange((count + BLOCK - 1) // BLOCK, schedule="static"):
-            at = i * BLOCK
-            adam_block(&w[at], &g[at], &mean[at], &square[at], rate, fresh1, keep2, fresh2,
-                       correction, eps, decay, min(BLOCK, count - at))
-        restore_denormals(saved)
-
-
 def adam(list parameters, floating fresh1, floating keep2, floating fresh2, floating eps,
          floating decay):
-    """Update parameters, given as (w, gradient, its mean, its square's mean, rate, correction)."""
-    cdef floating[::1] w, mean, square
-    cdef const floating[::1] g
-    cdef floating rate, correction
-    for w, g, mean, square, rate, correction in parameters:
-        same_length(w.shape[0], g.shape[0])
-        same_length(w.shape[0], mean.shape[0])
-        same_length(w.shape[0], square.shape[0])
-        with nogil:
-            adam_step(w, g, mean, square, rate, fresh1, keep2, fresh2, correction, eps, decay)
+    """Update parameters, given as (arrays, rate, correction).
+
+    The arrays, contiguous and of one length: w, gradient, its mean, and its square's mean.
+    """
+    cdef Blocks all_blocks = Blocks()
+    cdef Block* block
+    cdef Py_ssize_t i
+    cdef unsigned long saved = 0
+    for arrays, rate, correction in parameters:
+        all_blocks.add(arrays, sizeof(floating), False, rate, correction)
+    with nogil, parallel(num_threads=threads_for(16 * all_blocks.numbers)):
+        saved = flush_denormals()
+        for i in prange(all_blocks.count, schedule="static"):
+            block = all_blocks.blocks + i
+            adam_block(<floating*>block.w, <const floating*>block.gradient,
+                       <floating*>block.first, <floating*>block.second, <floating>block.rate,
+                       fresh1, keep2, fresh2, <floating>block.correction, eps, decay,
+                       block.count)
+        restore_denormals(saved)

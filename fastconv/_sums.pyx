@@ -11,10 +11,9 @@ the same bits for any number of threads.
 from cython cimport floating
 from cython.parallel cimport parallel, prange, threadid
 
-from libc.stdlib cimport free, malloc
-
 from fastconv._isa cimport isa_row
 from fastconv._threads cimport flush_denormals, restore_denormals, threads_for
+from fastconv._workspace cimport give, take
 
 cdef extern from "csrc/sums.h" nogil:
     ctypedef float (*sum_f "fastconv_sum_f")(
@@ -89,11 +88,10 @@ def sum_maps(const floating[:, :, :, :] x, floating[::1] sums):
     p.neighbours = ((x.shape[3] == 1 or x.strides[3] == item)
                     and (x.shape[2] == 1 or x.strides[2] == x.shape[3] * item))
     chunks = max(1, min(min(x.shape[0] * p.size // CHUNK, MOST_CHUNKS), p.count))
-    threads = threads_for(<double>x.shape[0] * channels * p.size)
+    # A number costs as much as a few multiply-adds, for it comes from memory.
+    threads = threads_for(4.0 * x.shape[0] * channels * p.size)
     buffer_size = 0 if p.neighbours else PIECE * item
-    partial = <double*>malloc(channels * chunks * sizeof(double) + threads * buffer_size)
-    if partial is NULL:
-        raise MemoryError(f"no room for {chunks} sums of each of {channels} channels")
+    partial = <double*>take(channels * chunks * sizeof(double) + threads * buffer_size)
     buffers = <char*>(partial + channels * chunks)
     with nogil, parallel(num_threads=threads):
         saved = flush_denormals()
@@ -110,4 +108,4 @@ def sum_maps(const floating[:, :, :, :] x, floating[::1] sums):
         for chunk in range(chunks):
             total += partial[k * chunks + chunk]
         sums[k] = <floating>total
-    free(partial)
+    give(partial)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import fastconv
 from fastconv import functional as F
 from fastconv import reference
 from tests._cases import (
@@ -27,6 +28,9 @@ CASES = [
     ((31,), 33, 13),
     ((33,), 5, 32),
     ((65,), 400, 120),
+    # Several blocks of steps; the transposed product; a left operand that is packed.
+    ((17,), 700, 90),
+    ((300,), 7, 40),
     ((2, 3), 7, 4),
     ((2, 1, 4), 5, 33),
     ((0,), 4, 3),
@@ -150,6 +154,20 @@ def test_nan_stays_in_its_own_sample():
         assert not np.isfinite(result[3]).any()
         others = np.arange(7) != 3
         np.testing.assert_array_equal(result[others], clean[others])
+
+
+def test_the_same_bits_in_every_batch_and_for_any_number_of_threads():
+    # Batches on both sides of where the product is transposed.
+    x, weight, bias, residual = problem((70,), 700, 90, np.float32, normal)
+    fastconv.set_num_threads(1)
+    y = F.linear(x, weight, bias)
+    gradients = F.linear_backward(residual, x, weight)
+    fastconv.set_num_threads(3)
+    for count in (1, 2, 17, 69, 70):
+        np.testing.assert_array_equal(F.linear(x[:count], weight, bias), y[:count])
+        parts = F.linear_backward(residual[:count], x[:count], weight)
+        np.testing.assert_array_equal(parts[0], gradients[0][:count])
+    np.testing.assert_array_equal(parts[1], gradients[1])
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

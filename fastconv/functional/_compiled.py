@@ -192,25 +192,26 @@ class Compiled:
         calls = self.gradient_calls(geometry, results, kernels.swapaxes(1, 2), maps)
         return max((correlate(*call, dry=True) for call in calls), default=0)
 
-    def multiply(self, weight: Array, columns: Array, bias: Array | None, output: Array) -> None:
-        """Write the matrix product weight @ columns, plus a bias for each row, into `output`.
 
-        It is a convolution with kernels of one tap, the columns being the pixels of one row.
+class Engine(Compiled):
+    """The engine: its plans are kept, and it takes the arrays as they are."""
+
+    def bind(self, operation: str, geometry: ConvGeometry) -> Callable[..., None] | None:
+        """Return what computes an operation of one geometry, called with its arrays.
+
+        None where it takes several phases, or none: the input gradient for stride > 1.
         """
-        if not (weight.size and columns.size):
-            # No sample: nothing to write, or (where samples are summed over) a sum of nothing.
-            output[...] = 0
-            return
-        self._correlate[weight.dtype](
-            columns[None, None, :, None, None],
-            weight[None, :, :, None, None, None],
-            None if bias is None else bias[None],
-            output[None, None, :, None, None],
-            (1, 1, 1),
-            (0, 0, 0),
-            (1, 1, 1),
-        )
+        axes, groups = 2 + len(geometry.kernel), geometry.groups
+        if operation == "conv2d":
+            return _gemm.Correlation(axes, groups, *moves(geometry))
+        if operation == "conv2d_weight":
+            return _gemm_weight.WeightGradient(axes, groups, *moves(geometry))
+        parts, covers = _parts(geometry)
+        if prod(geometry.stride) > 1 or not covers or len(parts) != 1:
+            return None
+        part = parts[0]
+        return _gemm.InputGradient(axes, groups, (1, 1, 1), part.before, part.dilation)
 
 
 direct = Compiled(_direct.correlate, _direct.correlate_weight)
-gemm = Compiled(_gemm.correlate, _gemm_weight.correlate_weight)
+gemm = Engine(_gemm.correlate, _gemm_weight.correlate_weight)

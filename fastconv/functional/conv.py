@@ -4,7 +4,9 @@ The formulas are those of back-propagation in a convolutional layer (Y. LeCun et
 based learning applied to document recognition", 1998), written out in `fastconv.reference.conv`.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from types import ModuleType
 from typing import Any, TypeAlias
 
@@ -13,10 +15,10 @@ import numpy as np
 from fastconv import _check, _sums
 from fastconv._cache import Cache
 from fastconv._check import C_TYPES, Array, PaddingLike, PerAxis
-from fastconv._geometry import Ints
+from fastconv._geometry import ConvGeometry, Ints
 from fastconv._plan import Plan, only_exact, plan_conv
 from fastconv.functional import _im2col
-from fastconv.functional._compiled import Compiled, direct, gemm
+from fastconv.functional._compiled import Compiled, Engine, direct, gemm
 from fastconv.functional._depthwise import depthwise
 from fastconv.functional._fft import fft
 from fastconv.functional._prepared import PreparedWeight
@@ -31,6 +33,12 @@ MODULES: dict[str, Compiled | ModuleType] = {
     "gemm": gemm,
     "direct": direct,
     "im2col": _im2col,
+}
+
+_METHODS = {
+    "conv2d": "forward",
+    "conv2d_input": "input_gradient",
+    "conv2d_weight": "weight_gradient",
 }
 
 _SUM_MAPS = {dtype: _sums.sum_maps[name] for dtype, name in C_TYPES.items()}
@@ -126,26 +134,32 @@ def conv2d(
     ready = None
     if isinstance(weight, PreparedWeight):
         ready, weight = weight, weight.weight
-    weight = _weight(weight)
-    _check.rank("input", input, 2)
-    _check.same_dtype("weight", weight, "input", input)
-    arguments = (stride, padding, dilation, groups, algorithm)
-    call = find_call("conv2d", input.dtype, input.shape, weight.shape, *arguments)
-    inputs = [input, weight]
+    weight = _check.array("weight", weight)
+    dtype = input.dtype
+    if weight.dtype is not dtype:
+        _check.same_dtype("weight", weight, "input", input)
+    call = find_call(
+        "conv2d", dtype, input.shape, weight.shape, stride, padding, dilation, groups, algorithm
+    )
     if bias is not None:
         bias = _check.array("bias", bias)
-        _check.same_dtype("bias", bias, "input", input)
-        _check.same_shape("bias", bias, weight.shape[:1], "(weight.shape[0],)")
-        inputs.append(bias)
-    result = _check.output(out, call.output_shape, input.dtype, *inputs)
+        if bias.dtype is not dtype:
+            _check.same_dtype("bias", bias, "input", input)
+        if bias.shape != call.bias_shape:
+            _check.same_shape("bias", bias, call.bias_shape, "(weight.shape[0],)")
     prepared: tuple[Any, ...] = ()
     if ready is not None:
         ready.check(call.plan)
         prepared = () if ready.data is None else (ready.data,)
+    if out is None:
+        result = _check.new(call.output_shape, dtype)
+    else:
+        inputs = (input, weight) if bias is None else (input, weight, bias)
+        result = _check.output(out, call.output_shape, dtype, *inputs)
     if result.size:
-        arrays = (_check.batch(input), weight, bias, _check.batch(result))
-        call.kernels.forward(call.plan.geometry, *arrays, *prepared)
-    return _check.deliver(result, out)
+        maps, target = (input, result) if input.ndim == 4 else (input[None], result[None])
+        call.compute(maps, weight, bias, target, *prepared)
+    return result if out is None else _check.deliver(result, out)
 
 
 def prepare_weight(
@@ -191,13 +205,13 @@ def prepare_weight(
     >>> np.array_equal(F.conv2d(images, ready, padding=1), F.conv2d(images, kernels, padding=1))
     True
     """
-    weight = _weight(weight)
+    weight = _check.array("weight", weight)
     size = (1, *_check.size("input_size", input_size, 2)[-3:])
     arguments = (size, weight.shape, stride, padding, dilation, groups, algorithm)
     call = find_call("conv2d", weight.dtype, *arguments)
     copy = weight.copy()
     copy.flags.writeable = False
-    kernels = call.kernels
+    kernels = MODULES[call.plan.algorithm]
     data = kernels.prepare(call.plan.geometry, copy) if isinstance(kernels, Compiled) else None
     return PreparedWeight(copy, call.plan, data)
 
@@ -260,7 +274,7 @@ def conv2d_input(
              [0., 0., 0.]]]])
     """
     size = _check.size("input_size", input_size, 2)
-    weight = _weight(weight)
+    weight = _check.array("weight", weight)
     grad_output = _check.array("grad_output", grad_output)
     _check.same_dtype("grad_output", grad_output, "weight", weight)
     arguments = (stride, padding, dilation, groups, algorithm)
@@ -328,7 +342,6 @@ def conv2d_weight(
     """
     input = _check.array("input", input)
     grad_output = _check.array("grad_output", grad_output)
-    _check.rank("input", input, 2)
     _check.same_dtype("grad_output", grad_output, "input", input)
     if not isinstance(weight_size, tuple | list) or len(weight_size) != 4:
         raise ValueError(f"weight_size must be (K, C/groups, R, S), got {weight_size!r}")
@@ -375,7 +388,7 @@ def conv2d_bias(grad_output: Array, *, out: Array | None = None) -> Array:
     array([32., 32., 32.])
     """
     grad_output = _check.array("grad_output", grad_output)
-    _check.rank("grad_output", grad_output, 2)
+    _check.rank("grad_output", grad_output.shape, 2)
     return _bias_gradient(grad_output, out)
 
 
@@ -424,9 +437,8 @@ def conv2d_backward(
     [(1, 1, 3, 3), (1, 1, 2, 2), (1,)]
     """
     input = _check.array("input", input)
-    weight = _weight(weight)
+    weight = _check.array("weight", weight)
     grad_output = _check.array("grad_output", grad_output)
-    _check.rank("input", input, 2)
     _check.same_dtype("weight", weight, "input", input)
     _check.same_dtype("grad_output", grad_output, "input", input)
     for_input, for_weight, for_bias = _check.output_mask(output_mask)
@@ -441,23 +453,16 @@ def conv2d_backward(
     )
 
 
-def _weight(weight: Array) -> Array:
-    weight = _check.array("weight", weight)
-    if weight.ndim != 4:
-        raise ValueError(
-            f"weight must be (K, C/groups, R, S), got {weight.ndim}-D with shape {weight.shape}"
-        )
-    return weight
-
-
 @dataclass(frozen=True, slots=True)
 class Call:
     """What is the same for all calls of these shapes and arguments."""
 
     plan: Plan
-    kernels: Compiled | ModuleType
+    # Computes the operation, called with its arrays, the one that it writes last.
+    compute: Callable[..., None]
     # Without the batch where the input has none.
     output_shape: Ints
+    bias_shape: Ints
 
     def check_residual(self, grad_output: Array) -> None:
         """Refuse a residual that does not have the output's shape."""
@@ -477,6 +482,13 @@ def _plan_call(
     groups: int,
     algorithm: str,
 ) -> Call:
+    # Here, and not in each call, since the shapes are among the arguments.
+    _check.rank("input", input_shape, 2)
+    if len(weight_shape) != 4:
+        raise ValueError(
+            f"weight must be (K, C/groups, R, S), got {len(weight_shape)}-D with shape "
+            f"{weight_shape}"
+        )
     batched = len(input_shape) == 4
     maps_shape = input_shape if batched else (1, *input_shape)
     if not isinstance(algorithm, str):
@@ -494,16 +506,39 @@ def _plan_call(
         algorithm,
     )
     shape = plan.geometry.output_shape
-    return Call(plan, MODULES[plan.algorithm], shape if batched else shape[1:])
+    compute = _bind(MODULES[plan.algorithm], operation, plan.geometry)
+    return Call(plan, compute, shape if batched else shape[1:], weight_shape[:1])
+
+
+def _bind(
+    kernels: Compiled | ModuleType, operation: str, geometry: ConvGeometry
+) -> Callable[..., None]:
+    """Return what computes an operation of one geometry."""
+    ready = kernels.bind(operation, geometry) if isinstance(kernels, Engine) else None
+    return ready or partial(getattr(kernels, _METHODS[operation]), geometry)
 
 
 # The arguments as users write them lead to the call, so that they are normalised once.
 _calls = Cache(_plan_call, 4096)
 
 
-def find_call(operation: str, dtype: np.dtype[Any], *arguments: Any) -> Call:
-    """Return what is known of a call: shapes of input and weight, then the options in order."""
-    return _calls(operation, dtype.char, only_exact(), *arguments)
+def find_call(
+    operation: str,
+    dtype: np.dtype[Any],
+    input_shape: Ints,
+    weight_shape: Ints,
+    stride: PerAxis,
+    padding: PaddingLike,
+    dilation: PerAxis,
+    groups: int,
+    algorithm: str,
+) -> Call:
+    """Return what is known of a call."""
+    call: Call = _calls(
+        operation, dtype.char, only_exact(), input_shape, weight_shape, stride, padding, dilation,
+        groups, algorithm,
+    )  # fmt: skip
+    return call
 
 
 def _input_gradient(
@@ -511,9 +546,7 @@ def _input_gradient(
 ) -> Array:
     result = _check.output(out, size, weight.dtype, weight, grad_output)
     if result.size:
-        call.kernels.input_gradient(
-            call.plan.geometry, _check.batch(grad_output), weight, _check.batch(result)
-        )
+        call.compute(_check.batch(grad_output), weight, _check.batch(result))
     return _check.deliver(result, out)
 
 
@@ -522,9 +555,7 @@ def _weight_gradient(
 ) -> Array:
     result = _check.output(out, size, input.dtype, input, grad_output)
     if grad_output.size:
-        call.kernels.weight_gradient(
-            call.plan.geometry, _check.batch(input), _check.batch(grad_output), result
-        )
+        call.compute(_check.batch(input), _check.batch(grad_output), result)
     else:
         result[...] = 0
     return _check.deliver(result, out)

@@ -1,19 +1,15 @@
 """Full connection.
 
-y = x W^T + b. All three products of a full connection are sums of the form
-
-    z[n, g, k, p] = sum over c of w[g, k, c] * x[n, g, c, p]
-
-that is, convolutions with kernels of one tap; they run on the convolution's kernel, and share its
-threads and its fixed order of summation.
+y = x W^T + b. All three products of a full connection run on the engine's tile (`_matmul`), with a
+fixed order of summation.
 """
 
 import numpy as np
 
 from fastconv import _check
 from fastconv._check import Array
+from fastconv._matmul import multiply
 from fastconv._memory import empty
-from fastconv.functional._compiled import gemm
 
 
 def linear(
@@ -61,7 +57,7 @@ def linear(
     if result.ndim != 2 and not result.flags.c_contiguous:
         # Its rows are no matrix with one stride.
         result = empty(shape, input.dtype)
-    gemm.multiply(weight, _rows(input).T, bias, _rows(result).T)
+    _multiply(_rows(input), weight.T, bias, _rows(result))
     return _check.deliver(result, out)
 
 
@@ -118,10 +114,10 @@ def linear_backward(
     grad_input = grad_weight = grad_bias = None
     if for_input:
         grad_input = empty(input.shape, input.dtype)
-        gemm.multiply(residual, weight, None, _rows(grad_input))
+        _multiply(residual, weight, None, _rows(grad_input))
     if for_weight:
         grad_weight = empty(weight.shape, weight.dtype)
-        gemm.multiply(residual.T, _rows(input), None, grad_weight)
+        _multiply(residual.T, _rows(input), None, grad_weight)
     if for_bias:
         grad_bias = np.add.reduce(residual, axis=0)
     return grad_input, grad_weight, grad_bias
@@ -140,6 +136,15 @@ def _operands(input: Array, weight: Array) -> tuple[Array, Array]:
             f"{weight.shape[1]}, got shape {input.shape}"
         )
     return input, weight
+
+
+def _multiply(left: Array, right: Array, bias: Array | None, result: Array) -> None:
+    """Write left @ right, plus a bias for each column, into `result`."""
+    if left.size and right.size:
+        multiply(left, right, bias, result)
+    else:
+        # No sample: nothing to write, or (where samples are summed over) a sum of nothing.
+        result[...] = 0
 
 
 def _rows(values: Array) -> Array:

@@ -57,11 +57,12 @@ def cross_entropy(
     >>> float(F.cross_entropy(np.zeros((2, 4)), np.array([0, 3])))
     1.3862943611198906
     """
-    input, target, axis = _classes(input, target)
+    input, classes, axis = _classes(input, target)
     check_reduction(reduction)
     losses = np.empty(target.shape, input.dtype)
     if losses.size:
-        _CROSS_ENTROPY[input.dtype](_rows(input, axis), target.ravel(), losses.reshape(-1))
+        fits = _CROSS_ENTROPY[input.dtype](_rows(input, axis), classes.ravel(), losses.reshape(-1))
+        _check_classes(fits, target, input.shape[axis])
     return _reduce(losses, reduction)
 
 
@@ -100,7 +101,7 @@ def cross_entropy_backward(
     >>> F.cross_entropy_backward(np.zeros((1, 4)), np.array([1]))
     array([[ 0.25, -0.75,  0.25,  0.25]])
     """
-    input, target, axis = _classes(input, target)
+    input, classes, axis = _classes(input, target)
     scale = _scale(grad_output, reduction, target.size, target.shape, input)
     result = _check.elementwise(out, input)
     direct = result.ndim == axis + 1 and (
@@ -112,13 +113,11 @@ def cross_entropy_backward(
         )
     )
     rows = result.reshape(-1, input.shape[axis]) if direct else np.empty_like(_rows(input, axis))
-    if rows.size:
-        _CROSS_ENTROPY_BACKWARD[input.dtype](
-            _rows(input, axis),
-            target.ravel(),
-            scale.ravel(),
-            rows,
+    if target.size:
+        fits = _CROSS_ENTROPY_BACKWARD[input.dtype](
+            _rows(input, axis), classes.ravel(), scale.ravel(), rows
         )
+        _check_classes(fits, target, input.shape[axis])
     if not direct:
         last = np.moveaxis(result, axis, -1)
         last[...] = rows.reshape(last.shape)
@@ -306,22 +305,24 @@ def _classes(input: Array, target: NDArray[np.integer[Any]]) -> tuple[Array, NDA
     _check.same_shape(
         "target", target, input.shape[:axis] + input.shape[axis + 1 :], "input.shape without C"
     )
-    count = input.shape[axis]
     classes = target.astype(np.intp, copy=not target.flags.aligned)
-    # Seen as unsigned, a negative number is a huge one: one pass finds both.
-    if classes.size and np.ascontiguousarray(classes).view(np.uintp).max() >= count:
+    return input, classes, axis
+
+
+def _check_classes(fit: bool, target: NDArray[np.integer[Any]], count: int) -> None:
+    """Refuse classes of which the kernel found that one does not exist."""
+    if not fit:
         raise ValueError(
             f"target must hold classes from 0 to C - 1 = {count - 1}, got values from "
             f"{target.min()} to {target.max()}"
         )
-    return input, classes, axis
 
 
 def _rows(values: Array, axis: int) -> Array:
     """Return the values as rows of classes, contiguous."""
     if values.ndim != axis + 1:
         values = np.moveaxis(values, axis, -1)
-    rows = np.ascontiguousarray(values)
+    rows = values if values.flags.c_contiguous else np.ascontiguousarray(values)
     return rows if rows.ndim == 2 else rows.reshape(-1, values.shape[-1])
 
 
@@ -357,7 +358,9 @@ def _scale(
     """Return grad_output, over the number of losses for a mean, in the dtype of `like`."""
     check_reduction(reduction)
     expected = shape if reduction == "none" else ()
-    if isinstance(grad_output, np.ndarray):
+    if type(grad_output) is float:
+        scale = np.asarray(grad_output, like.dtype)
+    elif isinstance(grad_output, np.ndarray):
         scale = _check.array("grad_output", grad_output)
         _check.same_dtype("grad_output", scale, "input", like)
     elif isinstance(grad_output, bool) or not isinstance(grad_output, Real):

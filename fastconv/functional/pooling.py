@@ -122,7 +122,7 @@ _planned = Cache(_plan, 256)
 
 def _input(input: Array) -> Array:
     input = _check.array("input", input)
-    _check.rank("input", input, 2)
+    _check.rank("input", input.shape, 2)
     return input
 
 
@@ -272,7 +272,7 @@ def max_pool2d_backward(
             [1., 0., 4., 0.]]])
     """
     grad_output = _check.array("grad_output", grad_output)
-    _check.rank("grad_output", grad_output, 2)
+    _check.rank("grad_output", grad_output.shape, 2)
     indices = _check.indices("indices", indices)
     _check.same_shape("indices", indices, grad_output.shape, "grad_output.shape")
     size = _check.size("input_size", input_size, 2)

@@ -121,7 +121,7 @@ def unfold(
     input = _check.array("input", input)
     kernel = _kernel_size(kernel_size)
     axes = len(kernel)
-    _check.rank("input", input, axes)
+    _check.rank("input", input.shape, axes)
     maps = input if input.ndim == axes + 2 else input[None]
     n, channels, *spatial = maps.shape
     steps, gaps, pairs, count = _windows(tuple(spatial), kernel, dilation, padding, stride)

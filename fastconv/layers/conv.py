@@ -108,7 +108,7 @@ class Conv2d(Layer):
         pad = size = None
         if self.padding_mode != "zeros":
             x = _check.array("input", x)
-            _check.rank("input", x, 2)
+            _check.rank("input", x.shape, 2)
             padding, pad, size = "valid", self._pad(x.shape[-2:]), x.shape
             x = F.pad(x, pad, self.padding_mode)
         geometry = (self.stride, padding, self.dilation, self.groups)

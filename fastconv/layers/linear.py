@@ -108,9 +108,9 @@ class Flatten(Layer):
 
     def _forward(self, x: Array) -> tuple[Array, tuple[Ints, Ints]]:
         x = _check.array("input", x)
-        start, end = (
-            axis + x.ndim if axis < 0 else axis for axis in (self.start_dim, self.end_dim)
-        )
+        start, end = self.start_dim, self.end_dim
+        start += x.ndim if start < 0 else 0
+        end += x.ndim if end < 0 else 0
         if not 0 <= start <= end < x.ndim:
             raise ValueError(
                 f"Flatten({self.start_dim}, {self.end_dim}) cannot join axes of an input of shape "

@@ -1,6 +1,6 @@
 """Rules that turn gradients into new parameter values: SGD and Adam, as torch.optim defines them.
 
-A step is one call of a compiled loop for each parameter, which reads and writes every array once.
+A step is one call of a compiled loop, which reads and writes the arrays of all parameters once.
 """
 
 import math
@@ -227,13 +227,14 @@ class SGD(Optimizer):
             if param.grad is None:
                 continue
             buffers = self._buffers[index]
-            begin, direction = buffers is None, None
+            begins = buffers is None
+            direction: tuple[Array, ...] = ()
             if moves:
                 if buffers is None:
                     self._buffers[index] = buffers = (np.empty_like(param.data, order="C"),)
-                direction = buffers[0].ravel()
+                direction = buffers
             self._steps[index] += 1
-            ready.add(param, direction, begin)
+            ready.add(param, direction, begins)
         numbers = (self.lr, self.momentum, 1.0 - self.dampening, self.weight_decay, self.nesterov)
         ready.step(_SGD, *numbers)
 
@@ -316,33 +317,39 @@ class Adam(Optimizer):
                 buffers = (np.zeros(shape, dtype), np.zeros(shape, dtype))
                 self._buffers[index] = buffers
             step = self._steps[index] = self._steps[index] + 1
-            mean, square = buffers
             rate = self.lr / (1.0 - self.beta1**step)
             correction = 1.0 / math.sqrt(1.0 - self.beta2**step)
-            ready.add(param, mean.ravel(), square.ravel(), rate, correction)
+            ready.add(param, buffers, rate, correction)
         numbers = (1.0 - self.beta1, self.beta2, 1.0 - self.beta2, self.eps, self.weight_decay)
         ready.step(_ADAM, *numbers)
 
 
 class _Ready:
-    """Parameters of one step, as the compiled loops take them: flat, each dtype by itself."""
+    """Parameters of one step, as the compiled loops take them: contiguous, each dtype by itself."""
 
     def __init__(self) -> None:
         self.lists: dict[np.dtype[Any], list[tuple[Any, ...]]] = {}
         self.copies: list[tuple[Array, Array]] = []
 
-    def add(self, param: Parameter, *rest: Any) -> None:
-        assert param.grad is not None
-        data, flat = param.data, param.data.ravel()
+    def add(self, param: Parameter, buffers: tuple[Array, ...], *rest: float) -> None:
+        """Add a parameter with what the optimizer keeps for it, and the numbers of its step."""
+        data, gradient = param.data, param.grad
+        assert gradient is not None
+        if gradient.dtype != data.dtype:
+            raise ValueError(f"a parameter of {data.dtype} has a gradient of {gradient.dtype}")
+        if not gradient.flags.c_contiguous:
+            gradient = np.ascontiguousarray(gradient)
+        values = data
         if not data.flags.c_contiguous:
-            self.copies.append((data, flat))
-        self.lists.setdefault(data.dtype, []).append((flat, param.grad.ravel(), *rest))
+            values = data.copy("C")
+            self.copies.append((data, values))
+        self.lists.setdefault(data.dtype, []).append(((values, gradient, *buffers), *rest))
 
     def step(self, kernels: Mapping[np.dtype[Any], Callable[..., None]], *numbers: float) -> None:
         for dtype, parameters in self.lists.items():
             kernels[dtype](parameters, *numbers)
-        for data, flat in self.copies:
-            data[...] = flat.reshape(data.shape)
+        for data, values in self.copies:
+            data[...] = values
 
 
 def _number(name: str, value: object, *, below: float = math.inf) -> float:

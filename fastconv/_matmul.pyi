@@ -1,0 +1,3 @@
+from typing import Any
+
+def multiply(a: Any, b: Any, bias: Any, c: Any) -> None: ...
