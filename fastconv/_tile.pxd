@@ -31,3 +31,7 @@ cdef Py_ssize_t max_pixels(Py_ssize_t itemsize, Py_ssize_t vectors) noexcept nog
 cdef void run_pixels(Py_ssize_t pixels, Py_ssize_t vectors, Py_ssize_t span, const floating* x,
                      const Py_ssize_t* x_at, const floating* w, Py_ssize_t steps,
                      const floating* start, floating* sums, bint accumulate) noexcept nogil
+cdef void run_blocked(Py_ssize_t pixels, Py_ssize_t vectors, const floating* x,
+                      const Py_ssize_t* x_at, const floating* w, Py_ssize_t steps,
+                      floating* sums, bint accumulate, Py_ssize_t x_ahead,
+                      Py_ssize_t w_ahead) noexcept nogil

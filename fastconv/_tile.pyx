@@ -42,6 +42,9 @@ cdef extern from "csrc/tile.h" nogil:
     ctypedef void (*pixels_f)(const float* x, const Py_ssize_t* x_at, const float* w,
                               Py_ssize_t steps, const float* start, float* sums,
                               bint accumulate) noexcept nogil
+    ctypedef void (*blocked_f)(const float* x, const Py_ssize_t* x_at, const float* w,
+                               Py_ssize_t steps, float* sums, bint accumulate,
+                               Py_ssize_t x_ahead, Py_ssize_t w_ahead) noexcept nogil
     ctypedef struct tiles_f "fastconv_tiles_f":
         int lanes
         int[4] max_rows
@@ -50,11 +53,15 @@ cdef extern from "csrc/tile.h" nogil:
         dot_f[6] dots
         int[3] max_pixels
         pixels_f[3][3][14] pixels
+        blocked_f[3][14] blocked
     ctypedef void (*dot_d)(const double** a, const double** b, Py_ssize_t vectors, double* sums,
                            Py_ssize_t row) noexcept nogil
     ctypedef void (*pixels_d)(const double* x, const Py_ssize_t* x_at, const double* w,
                               Py_ssize_t steps, const double* start, double* sums,
                               bint accumulate) noexcept nogil
+    ctypedef void (*blocked_d)(const double* x, const Py_ssize_t* x_at, const double* w,
+                               Py_ssize_t steps, double* sums, bint accumulate,
+                               Py_ssize_t x_ahead, Py_ssize_t w_ahead) noexcept nogil
     ctypedef struct tiles_d "fastconv_tiles_d":
         int lanes
         int[4] max_rows
@@ -63,6 +70,7 @@ cdef extern from "csrc/tile.h" nogil:
         dot_d[6] dots
         int[3] max_pixels
         pixels_d[3][3][14] pixels
+        blocked_d[3][14] blocked
     const tiles_f** table_f "fastconv_tile_table_f"
     const tiles_d** table_d "fastconv_tile_table_d"
 
@@ -145,6 +153,22 @@ cdef void run_pixels(Py_ssize_t pixels, Py_ssize_t vectors, Py_ssize_t span, con
     else:
         tiles_double.pixels[span // 2][vectors - 1][pixels - 1](x, x_at, w, steps, start, sums,
                                                                 accumulate)
+
+
+cdef void run_blocked(Py_ssize_t pixels, Py_ssize_t vectors, const floating* x,
+                      const Py_ssize_t* x_at, const floating* w, Py_ssize_t steps,
+                      floating* sums, bint accumulate, Py_ssize_t x_ahead,
+                      Py_ssize_t w_ahead) noexcept nogil:
+    """Compute one tile as run_pixels does, of pixels that lie a vector apart.
+
+    What lies `x_ahead` and `w_ahead` is fetched meanwhile.
+    """
+    if floating is float:
+        tiles_float.blocked[vectors - 1][pixels - 1](
+            x, x_at, w, steps, sums, accumulate, x_ahead, w_ahead)
+    else:
+        tiles_double.blocked[vectors - 1][pixels - 1](
+            x, x_at, w, steps, sums, accumulate, x_ahead, w_ahead)
 
 
 def tile_shape(Py_ssize_t itemsize, bint weight_gradient):

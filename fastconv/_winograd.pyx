@@ -10,9 +10,11 @@ F(4x4, 3x3) takes 36 products for each channel instead of 144, F(4x4, 5x5) 64 in
     Y = A^T M A + bias
 
 The products run on the engine's micro-kernel: tiles are the rows of A, broadcast, and a strip of
-output channels, at most two vectors, is B. A chunk of tiles is multiplied with a strip for all
-points, and transformed back while its M is in the second-level cache. Long sums are cut into
-blocks of channels, whose U fits there, too; the borders depend on the number of channels alone.
+output channels, at most two vectors, is B. V is v[point][vector of channels][tile][channel], so
+that the tiles of a step lie a vector apart, and one address serves them all. A chunk of tiles is
+multiplied with a strip for all points, and transformed back while its M is in the second-level
+cache. Long sums are cut into blocks of channels, whose U fits there, too; the borders depend on
+the number of channels alone.
 
 What is kept between chunks depends on the size of U:
 
@@ -28,12 +30,14 @@ The steps of each output are the same in either way, whatever the chunks, thread
 from cython cimport floating
 from cython.parallel cimport parallel, prange, threadid
 
-from fastconv._slab cimport Run, ceil_div, line_up
+from libc.string cimport memset
+
+from fastconv._slab cimport ceil_div, line_up
 from fastconv._threads cimport flush_denormals, restore_denormals, threads_for
-from fastconv._tile cimport MAX_ROWS, lanes, max_rows, run_tile
+from fastconv._tile cimport lanes, max_pixels, run_blocked
 from fastconv._winograd_tiles cimport (
-    STAGE_BYTES, Tiles, make_tiles, point_step, tile_points, transform_kernels, transform_tiles,
-    write_outputs)
+    STAGE_BYTES, Tiles, TileRange, cut_off, make_tiles, point_step, tile_points, transform_kernels,
+    transform_tiles, wanted_tiles, write_outputs)
 from fastconv._workspace cimport give, take
 
 # The most vectors of output channels in a strip.
@@ -65,10 +69,10 @@ cdef struct Product:
     Py_ssize_t tiles, chunk, chunks             # in all, of a chunk; chunks
     Py_ssize_t held                             # chunks whose V is there at once
     bint keeps_u
-    # Distances between tiles in V, and between points.
-    Py_ssize_t v_tile, v_point, u_point, m_point
+    # Distances in V between vectors of channels and between chunks; distances between points.
+    Py_ssize_t v_vector, v_chunk, v_point, u_point, m_point
     # The workspace: what is shared, then one part for each thread.
-    size_t a_at_at, b_at_at, bias_at, u_at, v_at, threads_at
+    size_t steps_at, bias_at, u_at, v_at, threads_at
     size_t stage_at, own_at, m_at, thread_bytes
     char* u                                     # where U is kept: there, or prepared
 
@@ -99,7 +103,7 @@ cdef void fit_chunks(Product* p, int threads) noexcept nogil:
 cdef void size_weights(Product* p, const Py_ssize_t* w, const Py_ssize_t* w_strides,
                        Py_ssize_t itemsize) noexcept nogil:
     """Choose the blocks of weights (G, K, C, 1, R, R), whatever the maps."""
-    cdef Py_ssize_t i
+    cdef Py_ssize_t i, vectors
     p.groups, p.rows, p.channels = w[0], w[1], w[2]
     p.taps, p.points = w[4], tile_points(w[4])
     for i in range(6):
@@ -107,7 +111,9 @@ cdef void size_weights(Product* p, const Py_ssize_t* w, const Py_ssize_t* w_stri
     p.lanes = lanes(itemsize)
     p.width = STRIP * p.lanes
     p.strips = ceil_div(p.rows, p.width)
-    p.depth = ceil_div(p.channels, ceil_div(p.channels * p.points * itemsize, TILE_BYTES))
+    vectors = ceil_div(p.channels, p.lanes)
+    p.depth = ceil_div(vectors, ceil_div(vectors * p.lanes * p.points * itemsize,
+                                         TILE_BYTES)) * p.lanes
     p.u_point = point_step(p.channels * p.width, itemsize)
     p.keeps_u = p.strips * p.points * p.u_point * itemsize <= KEPT_BYTES
     if not p.keeps_u:
@@ -121,18 +127,17 @@ cdef inline Py_ssize_t kept_numbers(const Product* p) noexcept nogil:
 
 cdef void size_blocks(Product* p, Py_ssize_t itemsize, bint prepared, int threads) noexcept nogil:
     """Choose the blocks of tiles, and lay out the workspace."""
-    cdef Py_ssize_t channels = ceil_div(p.channels, p.lanes) * p.lanes
-    p.v_tile = point_step(channels, itemsize)
     fit_chunks(p, threads)
+    p.v_vector = p.chunk * p.lanes
+    p.v_chunk = ceil_div(p.channels, p.lanes) * p.v_vector
     p.held = 1
     if not p.keeps_u:
-        p.held = max(V_BYTES // (p.points * p.chunk * p.v_tile * itemsize), 1)
+        p.held = max(V_BYTES // (p.points * p.v_chunk * itemsize), 1)
         p.held = ceil_div(p.chunks, ceil_div(p.chunks, p.held))
-    p.v_point = point_step(p.held * p.chunk * p.v_tile, itemsize)
+    p.v_point = point_step(p.held * p.v_chunk, itemsize)
     p.m_point = point_step(p.chunk * p.width, itemsize)
-    p.a_at_at = 0
-    p.b_at_at = p.a_at_at + line_up(p.depth * sizeof(Py_ssize_t))
-    p.bias_at = p.b_at_at + line_up(p.depth * sizeof(Py_ssize_t))
+    p.steps_at = 0
+    p.bias_at = p.steps_at + line_up(p.depth * sizeof(Py_ssize_t))
     p.u_at = p.bias_at + line_up(p.groups * p.strips * p.width * itemsize)
     p.v_at = p.u_at
     p.threads_at = p.v_at
@@ -153,25 +158,30 @@ cdef inline Py_ssize_t first_vector(const Product* p, Py_ssize_t strip) noexcept
     return strip * ceil_div(p.rows, p.lanes) // p.strips
 
 
+cdef inline Py_ssize_t vectors_of(const Product* p, Py_ssize_t strip) noexcept nogil:
+    """Return the vectors of a strip."""
+    return first_vector(p, strip + 1) - first_vector(p, strip)
+
+
 cdef void fill_u(const floating* w, const Product* p, Py_ssize_t g, Py_ssize_t strip,
                  Py_ssize_t first, Py_ssize_t channels, floating* u) noexcept nogil:
     """Transform the kernels of a strip and of some channels from `first` on."""
-    cdef Py_ssize_t i, row
+    cdef Py_ssize_t i, row, width = vectors_of(p, strip) * p.lanes
     w += g * p.w_strides[0] + first * p.w_strides[2]
     for i in range(first_vector(p, strip), first_vector(p, strip + 1)):
         row = i * p.lanes
         transform_kernels(w + row * p.w_strides[1], p.w_strides, p.taps,
-                          min(p.rows - row, p.lanes), channels, u, p.width, p.u_point)
+                          min(p.rows - row, p.lanes), channels, u, width, p.u_point)
         u += p.lanes
 
 
 cdef void keep_u(const floating* w, const Product* p, Py_ssize_t task) noexcept nogil:
     """Transform the kernels of one group's strip and a block of channels for all threads."""
     cdef Py_ssize_t blocks = ceil_div(p.channels, p.depth), first = task % blocks * p.depth
+    cdef Py_ssize_t strip = task // blocks % p.strips
     cdef floating* u = <floating*>p.u
-    task = task // blocks
-    fill_u(w, p, task // p.strips, task % p.strips, first, min(p.depth, p.channels - first),
-           u + task * p.points * p.u_point + first * p.width)
+    fill_u(w, p, task // blocks // p.strips, strip, first, min(p.depth, p.channels - first),
+           u + task // blocks * p.points * p.u_point + first * vectors_of(p, strip) * p.lanes)
 
 
 cdef inline Py_ssize_t kept_tasks(const Product* p) noexcept nogil:
@@ -184,24 +194,28 @@ cdef void multiply(const Product* p, const char* shared, const floating* v, Py_s
                    floating* m) noexcept nogil:
     """Multiply `count` tiles with a strip, for a block of channels and all points.
 
-    `v` and `u` are those of the first channel of the block, the block's place `first` says whether
-    the products are added to what is there.
+    `v` and `u` are those of the first channel of the block; its place `first` says whether the
+    products are added to what is there.
     """
-    cdef const Py_ssize_t* a_at = <const Py_ssize_t*>(shared + p.a_at_at)
-    cdef const Py_ssize_t* b_at = <const Py_ssize_t*>(shared + p.b_at_at)
-    cdef Py_ssize_t panels = ceil_div(count, max_rows(sizeof(floating), vectors))
-    cdef Py_ssize_t i, j, row, rows, _
-    cdef const floating* a[MAX_ROWS]
-    cdef Run run
-    run.first, run.count, run.at, run.step = 0, vectors * p.lanes, 0, 1
-    for _ in range(p.points):
+    cdef const Py_ssize_t* at = <const Py_ssize_t*>(shared + p.steps_at)
+    cdef Py_ssize_t most = max_pixels(sizeof(floating), vectors), width = vectors * p.lanes
+    cdef Py_ssize_t maps = count // (p.inputs.rows * p.inputs.columns)
+    cdef bint cut = p.inputs.last_rows > 0 or p.inputs.last_columns > 0
+    cdef Py_ssize_t point, panels, i, row, rows
+    cdef TileRange wanted
+    wanted.first, wanted.end = 0, count
+    for point in range(p.points):
+        if cut:
+            wanted = wanted_tiles(&p.inputs, maps, point)
+            if first == 0:
+                memset(m, 0, wanted.first * width * sizeof(floating))
+                memset(m + wanted.end * width, 0, (count - wanted.end) * width * sizeof(floating))
+        rows = wanted.end - wanted.first
+        panels = ceil_div(rows, most)
         for i in range(panels):
-            row = i * count // panels
-            rows = (i + 1) * count // panels - row
-            for j in range(rows):
-                a[j] = v + (row + j) * p.v_tile
-            run_tile(rows, vectors, a, a_at, u, b_at, steps, m + row * p.width, p.width, &run, 1,
-                     <const floating*>NULL, first > 0)
+            row = wanted.first + i * rows // panels
+            run_blocked(wanted.first + (i + 1) * rows // panels - row, vectors, v + row * p.lanes,
+                        at, u, steps, m + row * width, first > 0, p.v_point, p.u_point)
         v += p.v_point
         u += p.u_point
         m += p.m_point
@@ -212,12 +226,12 @@ cdef void finish(const Product* p, const char* shared, Py_ssize_t g, Py_ssize_t 
                  floating* y) noexcept nogil:
     """Transform the products of a strip back, and write them into the output."""
     cdef const floating* bias = <const floating*>(shared + p.bias_at)
-    cdef Py_ssize_t i, row
+    cdef Py_ssize_t i, row, width = vectors_of(p, strip) * p.lanes
     bias += g * p.strips * p.width
     y += g * p.y_group
     for i in range(first_vector(p, strip), first_vector(p, strip + 1)):
         row = i * p.lanes
-        write_outputs(m, &p.outputs, tile, count, p.width, p.m_point, min(p.rows - row, p.lanes),
+        write_outputs(m, &p.outputs, tile, count, width, p.m_point, min(p.rows - row, p.lanes),
                       bias + row, stage, y + row * p.outputs.channel_step)
         m += p.lanes
 
@@ -226,19 +240,20 @@ cdef void compute_chunk(const floating* x, floating* y, const Product* p, Py_ssi
                         const char* shared, char* own) noexcept nogil:
     """Compute a task where U is kept: a chunk of tiles, all strips."""
     cdef Py_ssize_t g = task // p.chunks, tile = task % p.chunks * p.chunk
-    cdef Py_ssize_t count = min(p.chunk, p.tiles - tile), strip, c, steps
+    cdef Py_ssize_t count = min(p.chunk, p.tiles - tile), strip, vectors, c, steps
     cdef const floating* u = <const floating*>p.u
     cdef floating* stage = <floating*>(own + p.stage_at)
     cdef floating* v = <floating*>(own + p.own_at)
     cdef floating* m = <floating*>(own + p.m_at)
     u += g * p.strips * p.points * p.u_point
-    transform_tiles(x + g * p.x_group, &p.inputs, tile, count, p.channels, stage, v, p.v_tile,
-                    p.v_point)
+    transform_tiles(x + g * p.x_group, &p.inputs, tile, count, p.channels, stage, v, p.lanes,
+                    p.v_vector, p.v_point)
     for strip in range(p.strips):
+        vectors = vectors_of(p, strip)
         for c from 0 <= c < p.channels by p.depth:
             steps = min(p.depth, p.channels - c)
-            multiply(p, shared, <const floating*>v + c, count, u + c * p.width,
-                     first_vector(p, strip + 1) - first_vector(p, strip), c, steps, m)
+            multiply(p, shared, <const floating*>v + c * p.chunk, count,
+                     u + c * vectors * p.lanes, vectors, c, steps, m)
         finish(p, shared, g, strip, tile, count, <const floating*>m, stage, y)
         u += p.points * p.u_point
 
@@ -247,20 +262,21 @@ cdef void fill_v(const floating* x, const Product* p, Py_ssize_t g, Py_ssize_t c
                  Py_ssize_t task, char* shared, char* own) noexcept nogil:
     """Transform some channels of one of the chunks that are held together from `chunk` on."""
     cdef Py_ssize_t blocks = ceil_div(p.channels, V_VECTORS * p.lanes)
-    cdef Py_ssize_t at = task // blocks * p.chunk, c = task % blocks * V_VECTORS * p.lanes
-    cdef Py_ssize_t tile = chunk * p.chunk + at
+    cdef Py_ssize_t at = task // blocks, c = task % blocks * V_VECTORS * p.lanes
+    cdef Py_ssize_t tile = (chunk + at) * p.chunk
     cdef floating* v = <floating*>(shared + p.v_at)
     transform_tiles(x + g * p.x_group + c * p.inputs.channel_step, &p.inputs, tile,
                     min(p.chunk, p.tiles - tile), min(V_VECTORS * p.lanes, p.channels - c),
-                    <floating*>(own + p.stage_at), v + at * p.v_tile + c, p.v_tile, p.v_point)
+                    <floating*>(own + p.stage_at), v + at * p.v_chunk + c * p.chunk, p.lanes,
+                    p.v_vector, p.v_point)
 
 
 cdef void compute_strip(const floating* w, floating* y, const Product* p, Py_ssize_t g,
                         Py_ssize_t chunk, Py_ssize_t chunks, Py_ssize_t task, char* shared,
                         char* own) noexcept nogil:
     """Compute a task where V is held: a strip, for one of `chunks` chunks from `chunk` on."""
-    cdef Py_ssize_t strip = task // chunks, at = task % chunks * p.chunk
-    cdef Py_ssize_t tile = chunk * p.chunk + at, count = min(p.chunk, p.tiles - tile), c, steps
+    cdef Py_ssize_t strip = task // chunks, at = task % chunks
+    cdef Py_ssize_t tile = (chunk + at) * p.chunk, count = min(p.chunk, p.tiles - tile), c, steps
     cdef const floating* v = <const floating*>(shared + p.v_at)
     cdef floating* stage = <floating*>(own + p.stage_at)
     cdef floating* u = <floating*>(own + p.own_at)
@@ -268,8 +284,8 @@ cdef void compute_strip(const floating* w, floating* y, const Product* p, Py_ssi
     for c from 0 <= c < p.channels by p.depth:
         steps = min(p.depth, p.channels - c)
         fill_u(w, p, g, strip, c, steps, u)
-        multiply(p, shared, v + at * p.v_tile + c, count, <const floating*>u,
-                 first_vector(p, strip + 1) - first_vector(p, strip), c, steps, m)
+        multiply(p, shared, v + at * p.v_chunk + c * p.chunk, count, <const floating*>u,
+                 vectors_of(p, strip), c, steps, m)
     finish(p, shared, g, strip, tile, count, <const floating*>m, stage, y)
 
 
@@ -283,6 +299,8 @@ cdef Product make_product(const Py_ssize_t* x, const Py_ssize_t* x_strides, cons
                           dilation[1], dilation[2])
     p.outputs = make_tiles(y, y_strides, itemsize, w[4], False, y[4], y[5], 0, 0, dilation[1],
                            dilation[2])
+    cut_off(&p.inputs, y[4], y[5])
+    cut_off(&p.outputs, y[4], y[5])
     p.tiles = p.inputs.count
     size_weights(&p, w, w_strides, itemsize)
     p.x_group, p.y_group = x_strides[1] // itemsize, y_strides[1] // itemsize
@@ -342,8 +360,7 @@ def correlate(const floating[:, :, :, :, :, :] x, const floating[:, :, :, :, :, 
     shared = <char*>take(size)
     p.u = shared + p.u_at if not ready else <char*>&prepared[0]
     for i in range(p.depth):
-        (<Py_ssize_t*>(shared + p.a_at_at))[i] = i
-        (<Py_ssize_t*>(shared + p.b_at_at))[i] = i * p.width
+        (<Py_ssize_t*>(shared + p.steps_at))[i] = i // p.lanes * p.v_vector + i % p.lanes
     numbers = <floating*>(shared + p.bias_at)
     for g in range(p.groups):
         for j in range(p.strips * p.width):

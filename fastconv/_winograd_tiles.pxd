@@ -6,6 +6,10 @@ from cython cimport floating
 cdef enum:
     TILE_STEP = 4
 
+# Maps of at most so many tiles are small, and may be cut off at the edge.
+cdef enum:
+    SMALL_MAP = 28
+
 # Room for the pixels of one piece, in bytes.
 cdef enum:
     STAGE_BYTES = 49152
@@ -19,7 +23,7 @@ cdef struct Axis:
 
 # One phase on an axis: the first pixel's place and the step to the next, in elements; the pixels,
 # and the zeros before them.
-cdef struct Span:
+cdef struct Phase:
     Py_ssize_t at, step, size, before
 
 cdef struct Tiles:
@@ -29,23 +33,32 @@ cdef struct Tiles:
     Py_ssize_t rows, columns                    # of tiles in one phase of a map
     Py_ssize_t count                            # of tiles in all
     Axis down, across
+    # Outputs of the last row and of the last column of tiles, where they are cut off; otherwise 0.
+    Py_ssize_t last_rows, last_columns
     Py_ssize_t sample_step, channel_step        # of the maps (N, G, C, D, H, W), in elements
 
 cdef struct Piece:
     # Neighbouring tiles of one phase of a map that make up a rectangle.
     Py_ssize_t sample, row_phase, column_phase, row, column, rows, columns
 
+cdef struct TileRange:
+    # Tiles of some maps, where those that are cut off lie by themselves.
+    Py_ssize_t first, end
+
 cdef Tiles make_tiles(const Py_ssize_t* shape, const Py_ssize_t* strides, Py_ssize_t itemsize,
                       Py_ssize_t taps, bint seen, Py_ssize_t out_rows, Py_ssize_t out_columns,
                       Py_ssize_t row_before, Py_ssize_t column_before,
                       Py_ssize_t row_dilation, Py_ssize_t column_dilation) noexcept nogil
 cdef Py_ssize_t tile_points(Py_ssize_t taps) noexcept nogil
+cdef void cut_off(Tiles* tiles, Py_ssize_t out_rows, Py_ssize_t out_columns) noexcept nogil
+cdef TileRange wanted_tiles(const Tiles* tiles, Py_ssize_t maps, Py_ssize_t point) noexcept nogil
 cdef Piece find_piece(const Tiles* tiles, Py_ssize_t itemsize, Py_ssize_t first,
                       Py_ssize_t count) noexcept nogil
 cdef Py_ssize_t point_step(Py_ssize_t numbers, Py_ssize_t itemsize) noexcept nogil
 cdef void transform_tiles(const floating* x, const Tiles* tiles, Py_ssize_t first,
                           Py_ssize_t count, Py_ssize_t channels, floating* stage, floating* v,
-                          Py_ssize_t tile_step, Py_ssize_t point_step) noexcept nogil
+                          Py_ssize_t tile_step, Py_ssize_t vector_step,
+                          Py_ssize_t point_step) noexcept nogil
 cdef void write_outputs(const floating* m, const Tiles* tiles, Py_ssize_t first,
                         Py_ssize_t count, Py_ssize_t tile_step, Py_ssize_t point_step,
                         Py_ssize_t channels, const floating* bias, floating* stage,

@@ -34,6 +34,8 @@ cdef extern from "csrc/winograd.h" nogil:
         void (*stage)(const float* source, Py_ssize_t channel_step, Py_ssize_t channels,
                       Py_ssize_t row_step, Py_ssize_t column_step, Py_ssize_t rows,
                       Py_ssize_t columns, float* target, Py_ssize_t pitch) noexcept nogil
+        void (*free_inputs)(float* stage, Py_ssize_t step, Py_ssize_t next, Py_ssize_t count,
+                            Py_ssize_t outputs) noexcept nogil
         void (*input_tiles)(const float* stage, Py_ssize_t pitch, Py_ssize_t rows,
                             Py_ssize_t columns, float* v, Py_ssize_t tile_step,
                             Py_ssize_t point_step) noexcept nogil
@@ -59,6 +61,8 @@ cdef extern from "csrc/winograd.h" nogil:
         void (*stage)(const double* source, Py_ssize_t channel_step, Py_ssize_t channels,
                       Py_ssize_t row_step, Py_ssize_t column_step, Py_ssize_t rows,
                       Py_ssize_t columns, double* target, Py_ssize_t pitch) noexcept nogil
+        void (*free_inputs)(double* stage, Py_ssize_t step, Py_ssize_t next, Py_ssize_t count,
+                            Py_ssize_t outputs) noexcept nogil
         void (*input_tiles)(const double* stage, Py_ssize_t pitch, Py_ssize_t rows,
                             Py_ssize_t columns, double* v, Py_ssize_t tile_step,
                             Py_ssize_t point_step) noexcept nogil
@@ -91,6 +95,11 @@ loops_float[3], loops_float[5] = table3_f[isa_row()], table5_f[isa_row()]
 loops_double[3], loops_double[5] = table3_d[isa_row()], table5_d[isa_row()]
 
 
+# The parts of a map that is cut off, the last column first: where the rows of its tiles go on
+# behind those of the map, they are written over.
+cdef Py_ssize_t[4] BACKWARDS = [2, 3, 1, 0]
+
+
 cdef inline Py_ssize_t vector_lanes(Py_ssize_t itemsize) noexcept nogil:
     """Return the numbers of a vector."""
     return loops_float[3].lanes if itemsize == 4 else loops_double[3].lanes
@@ -110,17 +119,17 @@ cdef inline Axis make_axis(Py_ssize_t size, Py_ssize_t stride, Py_ssize_t itemsi
     return axis
 
 
-cdef inline Span find_span(const Axis* axis, Py_ssize_t phase) noexcept nogil:
+cdef inline Phase find_phase(const Axis* axis, Py_ssize_t phase) noexcept nogil:
     """Return what the outputs number `phase`, `phase + dilation`, ... see of an axis."""
-    cdef Span span
+    cdef Phase found
     # Their taps meet the pixels number phase - before, and every dilation-th from there.
     cdef Py_ssize_t first = (phase - axis.before) % axis.dilation
     if first < 0:
         first += axis.dilation
-    span.at, span.step = first * axis.step, axis.dilation * axis.step
-    span.size = ceil_div(axis.size - first, axis.dilation)
-    span.before = (axis.before + first - phase) // axis.dilation
-    return span
+    found.at, found.step = first * axis.step, axis.dilation * axis.step
+    found.size = ceil_div(axis.size - first, axis.dilation)
+    found.before = (axis.before + first - phase) // axis.dilation
+    return found
 
 
 cdef Tiles make_tiles(const Py_ssize_t* shape, const Py_ssize_t* strides, Py_ssize_t itemsize,
@@ -139,9 +148,63 @@ cdef Tiles make_tiles(const Py_ssize_t* shape, const Py_ssize_t* strides, Py_ssi
                              column_dilation)
     tiles.rows = ceil_div(ceil_div(out_rows, row_dilation), TILE_STEP)
     tiles.columns = ceil_div(ceil_div(out_columns, column_dilation), TILE_STEP)
+    tiles.last_rows = tiles.last_columns = 0
     tiles.count = shape[0] * tiles.down.phases * tiles.across.phases * tiles.rows * tiles.columns
     tiles.sample_step, tiles.channel_step = strides[0] // itemsize, strides[2] // itemsize
     return tiles
+
+
+cdef void cut_off(Tiles* tiles, Py_ssize_t out_rows, Py_ssize_t out_columns) noexcept nogil:
+    """Let small maps of so many outputs be cut off, where the tiles are of 6 x 6 points."""
+    if (tiles.taps == 3 and tiles.down.dilation == 1 and tiles.across.dilation == 1
+            and tiles.rows * tiles.columns <= SMALL_MAP):
+        tiles.last_rows, tiles.last_columns = out_rows % TILE_STEP, out_columns % TILE_STEP
+
+
+cdef Piece find_part(const Tiles* tiles, Py_ssize_t part) noexcept nogil:
+    """Return a part of a map that is cut off: its last row, inner, last column or last of both."""
+    cdef Piece piece
+    cdef Py_ssize_t inner_rows = tiles.rows - (tiles.last_rows > 0)
+    cdef Py_ssize_t inner_columns = tiles.columns - (tiles.last_columns > 0)
+    piece.sample = piece.row = piece.column = 0
+    piece.rows, piece.columns = inner_rows, inner_columns
+    if part == 0 or part == 3:
+        piece.row, piece.rows = inner_rows, tiles.rows - inner_rows
+    if part >= 2:
+        piece.column, piece.columns = inner_columns, tiles.columns - inner_columns
+    return piece
+
+
+cdef inline Py_ssize_t part_place(const Tiles* tiles, Py_ssize_t maps, Py_ssize_t map,
+                                  Py_ssize_t part) noexcept nogil:
+    """Return the place among the tiles of so many maps at which a part of one begins."""
+    cdef Py_ssize_t place = 0, i
+    cdef Piece piece
+    for i in range(part):
+        piece = find_part(tiles, i)
+        place += maps * piece.rows * piece.columns
+    piece = find_part(tiles, part)
+    return place + map * piece.rows * piece.columns
+
+
+cdef inline bint unwanted(Py_ssize_t point, Py_ssize_t outputs) noexcept nogil:
+    """Tell whether a tile of which so many outputs are left needs no product of the point."""
+    return outputs > 0 and (point == 5 or point == 3 and outputs <= 2
+                            or point == 4 and outputs == 1)
+
+
+cdef TileRange wanted_tiles(const Tiles* tiles, Py_ssize_t maps, Py_ssize_t point) noexcept nogil:
+    """Return which tiles of so many maps need products of the point."""
+    cdef bint no_row = unwanted(point // 6, tiles.last_rows)
+    cdef bint no_column = unwanted(point % 6, tiles.last_columns)
+    cdef TileRange wanted
+    wanted.first = part_place(tiles, maps, 0, 1) if no_row else 0
+    wanted.end = part_place(tiles, maps, maps, 3)
+    if no_column:
+        wanted.end = part_place(tiles, maps, 0, 2)
+    elif no_row:
+        wanted.end = part_place(tiles, maps, 0, 3)
+    return wanted
 
 
 cdef Piece find_piece(const Tiles* tiles, Py_ssize_t itemsize, Py_ssize_t first,
@@ -185,8 +248,8 @@ cdef inline void stage_piece(const floating* x, const Tiles* tiles, const Piece*
                              floating* stage) noexcept nogil:
     """Write the pixels of a piece's tiles, of at most a vector of channels."""
     cdef Py_ssize_t lanes = vector_lanes(sizeof(floating))
-    cdef Span down = find_span(&tiles.down, piece.row_phase)
-    cdef Span across = find_span(&tiles.across, piece.column_phase)
+    cdef Phase down = find_phase(&tiles.down, piece.row_phase)
+    cdef Phase across = find_phase(&tiles.across, piece.column_phase)
     cdef Py_ssize_t row = TILE_STEP * piece.row - down.before
     cdef Py_ssize_t column = TILE_STEP * piece.column - across.before
     cdef Py_ssize_t rows = TILE_STEP * (piece.rows - 1) + tiles.size
@@ -208,38 +271,91 @@ cdef inline void stage_piece(const floating* x, const Tiles* tiles, const Piece*
                                        bottom - top, right - left, stage, pitch)
 
 
+cdef inline void choose_inputs(const Tiles* tiles, Py_ssize_t pitch,
+                               floating* stage) noexcept nogil:
+    """Choose the free inputs of a map that is cut off."""
+    cdef Py_ssize_t lanes = vector_lanes(sizeof(floating))
+    cdef Py_ssize_t rows = TILE_STEP * (tiles.rows - 1) + tiles.size
+    cdef floating* row = stage + TILE_STEP * (tiles.rows - 1) * pitch * lanes
+    cdef floating* column = stage + TILE_STEP * (tiles.columns - 1) * lanes
+    if 0 < tiles.last_rows < 3:
+        if floating is float:
+            loops_float[tiles.taps].free_inputs(row, pitch, 1, pitch, tiles.last_rows)
+        else:
+            loops_double[tiles.taps].free_inputs(row, pitch, 1, pitch, tiles.last_rows)
+    if 0 < tiles.last_columns < 3:
+        if floating is float:
+            loops_float[tiles.taps].free_inputs(column, 1, pitch, rows, tiles.last_columns)
+        else:
+            loops_double[tiles.taps].free_inputs(column, 1, pitch, rows, tiles.last_columns)
+
+
+cdef inline void transform_piece(const floating* stage, const Tiles* tiles, const Piece* piece,
+                                 Py_ssize_t pitch, floating* v, Py_ssize_t tile_step,
+                                 Py_ssize_t point_step) noexcept nogil:
+    """Transform the tiles of a piece, whose pixels are on the stage."""
+    if floating is float:
+        if tiles.seen:
+            loops_float[tiles.taps].input_tiles(
+                stage, pitch, piece.rows, piece.columns, v, tile_step, point_step)
+        else:
+            loops_float[tiles.taps].residual_tiles(
+                stage, pitch, piece.rows, piece.columns, v, tile_step, point_step)
+    elif tiles.seen:
+        loops_double[tiles.taps].input_tiles(
+            stage, pitch, piece.rows, piece.columns, v, tile_step, point_step)
+    else:
+        loops_double[tiles.taps].residual_tiles(
+            stage, pitch, piece.rows, piece.columns, v, tile_step, point_step)
+
+
 cdef void transform_tiles(const floating* x, const Tiles* tiles, Py_ssize_t first,
                           Py_ssize_t count, Py_ssize_t channels, floating* stage, floating* v,
-                          Py_ssize_t tile_step, Py_ssize_t point_step) noexcept nogil:
+                          Py_ssize_t tile_step, Py_ssize_t vector_step,
+                          Py_ssize_t point_step) noexcept nogil:
     """Transform `count` tiles from `first` on, of some channels; `x` is the first of them.
 
-    Writes v[point * point_step + tile * tile_step + channel], up to a whole number of vectors of
-    channels. `stage` has room for STAGE_BYTES.
+    Writes v[point * point_step + tile * tile_step], a whole vector of channels, and the next one
+    `vector_step` behind it. `stage` has room for STAGE_BYTES.
     """
     cdef Py_ssize_t lanes = vector_lanes(sizeof(floating))
-    cdef Py_ssize_t end = first + count, pitch, c
-    cdef Piece piece
+    cdef Py_ssize_t begin = first, end = first + count, size = tiles.rows * tiles.columns
+    cdef Py_ssize_t pitch, c, i
+    cdef Piece piece, part
+    cdef floating* to
     while first < end:
         piece = find_piece(tiles, sizeof(floating), first, end - first)
         pitch = TILE_STEP * (piece.columns - 1) + tiles.size
         for c from 0 <= c < channels by lanes:
+            to = v + c // lanes * vector_step
             stage_piece(x + c * tiles.channel_step, tiles, &piece, pitch,
                         min(channels - c, lanes), c == 0, stage)
-            if floating is float:
-                if tiles.seen:
-                    loops_float[tiles.taps].input_tiles(
-                        stage, pitch, piece.rows, piece.columns, v + c, tile_step, point_step)
-                else:
-                    loops_float[tiles.taps].residual_tiles(
-                        stage, pitch, piece.rows, piece.columns, v + c, tile_step, point_step)
-            elif tiles.seen:
-                loops_double[tiles.taps].input_tiles(
-                    stage, pitch, piece.rows, piece.columns, v + c, tile_step, point_step)
-            else:
-                loops_double[tiles.taps].residual_tiles(
-                    stage, pitch, piece.rows, piece.columns, v + c, tile_step, point_step)
-        v += piece.rows * piece.columns * tile_step
+            if tiles.last_rows == 0 and tiles.last_columns == 0:
+                transform_piece(<const floating*>stage, tiles, &piece, pitch,
+                                to + (first - begin) * tile_step, tile_step, point_step)
+                continue
+            choose_inputs(tiles, pitch, stage)
+            for i in range(4):
+                part = find_part(tiles, i)
+                transform_piece(
+                    <const floating*>stage + TILE_STEP * (part.row * pitch + part.column) * lanes,
+                    tiles, &part, pitch,
+                    to + part_place(tiles, count // size, (first - begin) // size, i) * tile_step,
+                    tile_step, point_step)
         first += piece.rows * piece.columns
+
+
+cdef inline void finish_piece(const floating* m, Py_ssize_t taps, Py_ssize_t tile_step,
+                              Py_ssize_t point_step, const floating* bias, floating* stage,
+                              Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t height,
+                              Py_ssize_t width) noexcept nogil:
+    """Transform the products of rows and columns of tiles back, onto the stage."""
+    if floating is float:
+        loops_float[taps].output_tiles(m, tile_step, point_step, bias, stage, rows, columns,
+                                       height, width)
+    else:
+        loops_double[taps].output_tiles(m, tile_step, point_step, bias, stage, rows, columns,
+                                        height, width)
 
 
 cdef void write_outputs(const floating* m, const Tiles* tiles, Py_ssize_t first,
@@ -251,34 +367,43 @@ cdef void write_outputs(const floating* m, const Tiles* tiles, Py_ssize_t first,
     `tiles` are those of the output, of size TILE_STEP; `y` is the first of at most a vector of
     channels, for which `m` and `bias` have a whole vector.
     """
-    cdef Py_ssize_t end = first + count, height, width
-    cdef Piece piece
-    cdef Span down, across
+    cdef Py_ssize_t lanes = vector_lanes(sizeof(floating)), taps = tiles.taps
+    cdef Py_ssize_t begin = first, end = first + count, size = tiles.rows * tiles.columns
+    cdef Py_ssize_t height, width, place, i, j
+    cdef Piece piece, part
+    cdef Phase down, across
     cdef floating* to
     while first < end:
         piece = find_piece(tiles, sizeof(floating), first, end - first)
-        down = find_span(&tiles.down, piece.row_phase)
-        across = find_span(&tiles.across, piece.column_phase)
+        down = find_phase(&tiles.down, piece.row_phase)
+        across = find_phase(&tiles.across, piece.column_phase)
         height = min(TILE_STEP * piece.rows, down.size - TILE_STEP * piece.row)
         width = min(TILE_STEP * piece.columns, across.size - TILE_STEP * piece.column)
+        first += piece.rows * piece.columns
+        # The last tiles may lie beyond a phase that has fewer outputs than the first.
+        if height <= 0 or width <= 0:
+            continue
+        place = first - piece.rows * piece.columns - begin
+        if tiles.last_rows == 0 and tiles.last_columns == 0:
+            finish_piece(m + place * tile_step, taps, tile_step, point_step, bias, stage,
+                         piece.rows, piece.columns, height, width)
+        else:
+            for j in range(4):
+                i = BACKWARDS[j]
+                part = find_part(tiles, i)
+                finish_piece(m + part_place(tiles, count // size, place // size, i) * tile_step,
+                             taps, tile_step, point_step, bias,
+                             stage + TILE_STEP * (part.row * width + part.column) * lanes,
+                             part.rows, part.columns, height - TILE_STEP * part.row, width)
         to = y + (piece.sample * tiles.sample_step
                   + down.at + TILE_STEP * piece.row * down.step
                   + across.at + TILE_STEP * piece.column * across.step)
-        # The last tiles may lie beyond a phase that has fewer outputs than the first.
-        if height <= 0 or width <= 0:
-            pass
-        elif floating is float:
-            loops_float[tiles.taps].output_tiles(m, tile_step, point_step, bias, stage,
-                                                 piece.rows, piece.columns, height, width)
-            loops_float[tiles.taps].unstage(stage, height, width, to, tiles.channel_step,
-                                            channels, down.step, across.step)
+        if floating is float:
+            loops_float[taps].unstage(stage, height, width, to, tiles.channel_step, channels,
+                                      down.step, across.step)
         else:
-            loops_double[tiles.taps].output_tiles(m, tile_step, point_step, bias, stage,
-                                                  piece.rows, piece.columns, height, width)
-            loops_double[tiles.taps].unstage(stage, height, width, to, tiles.channel_step,
-                                             channels, down.step, across.step)
-        m += piece.rows * piece.columns * tile_step
-        first += piece.rows * piece.columns
+            loops_double[taps].unstage(stage, height, width, to, tiles.channel_step, channels,
+                                       down.step, across.step)
 
 
 cdef void transform_kernels(const floating* w, const Py_ssize_t* strides, Py_ssize_t taps,
@@ -321,5 +446,5 @@ def transformed(const floating[:, :, :, :, :, :] maps, Py_ssize_t taps, bint see
     cdef floating* stage = <floating*>take(STAGE_BYTES)
     transform_tiles(&maps[0, 0, 0, 0, 0, 0], &tiles, 0, tiles.count, maps.shape[2], stage,
                     &v[0, 0, 0], v.strides[1] // sizeof(floating),
-                    v.strides[0] // sizeof(floating))
+                    vector_lanes(sizeof(floating)), v.strides[0] // sizeof(floating))
     give(stage)

@@ -171,7 +171,7 @@ cdef void transform_part(const floating* maps, const Side* side, const Correlati
                     first + tile, (part + 1) * tiles // parts - tile,
                     min(width, side.channels - channel), stage,
                     <floating*>(shared + side.at) + channel * p.steps + tile * width, width,
-                    side.point_step)
+                    p.lanes, side.point_step)
 
 
 cdef void multiply(const Correlation* p, Py_ssize_t tiles, Py_ssize_t point, Py_ssize_t output,

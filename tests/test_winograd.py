@@ -35,6 +35,22 @@ def fractions(shape, seed):
     return integers(shape, int, seed).astype(object) + Fraction(0)
 
 
+@pytest.mark.parametrize(("outputs", "unwanted"), [(1, (3, 4, 5)), (2, (3, 5)), (3, (5,))])
+def test_a_tile_that_is_cut_off_needs_fewer_points(outputs, unwanted):
+    a, g, bt = matrices(3)
+    d, kernel = fractions((6,), 1), fractions((3,), 2)
+    p, q = Fraction(5, 8), Fraction(3, 2)
+    if outputs == 1:
+        d[3] = p * p * d[1]
+    if outputs <= 2:
+        d[4] = p * p * d[2] - q * (d[3] - p * p * d[1])
+    products = (g @ kernel) * (bt @ d)
+    assert not any(products[point] for point in unwanted if point < 5)
+    products[list(unwanted)] = 0
+    expected = [sum(d[i : i + 3] * kernel) for i in range(outputs)]
+    assert (a.T @ products)[:outputs].tolist() == expected
+
+
 @pytest.mark.parametrize("taps", POINTS)
 def test_the_matrices_compute_a_correlation_exactly(taps):
     a, g, bt = matrices(taps)
@@ -199,6 +215,9 @@ LARGE = [
     Conv(4, 280, 7, 7, 130, 3, 3, 1, 1, 1, 2),
     Conv(2, 64, 27, 28, 70, 5, 5, 1, 2),
     Conv(3, 290, 14, 15, 130, 5, 5, 1, 2, 1, 2),
+    # Maps that are cut off by 1, 2 and 3 outputs, or in one direction.
+    Conv(3, 18, 13, 14, 40, 3, 3, 1, 1),
+    Conv(9, 100, 2, 16, 34, 3, 3, 1, 1),
 ]
 
 

@@ -116,17 +116,21 @@ TILE(3, 3) TILE(4, 3) TILE(1, 4) TILE(2, 4)
  *
  *     sums[i][j] (+)= start[i][j] + sum over l < steps of x[x_at[l] + i] * w[l][j]
  *
- * for i < pixels and j < vectors * LANES; no start is zeros. The pixels are neighbours, so that one
- * address serves all of them, and the weights are packed: w, start and sums have rows of
- * vectors * LANES.
+ * for i < pixels and j < vectors * LANES; no start is zeros. The pixels are neighbours, or a vector
+ * apart, so that one address serves all of them, and the weights are packed: w, start and sums
+ * have rows of vectors * LANES.
  *
  * A tile of one vector has a load for each multiplication, twice as many as the processor can do.
  * Where `span` steps in a row read neighbours, too (the taps of a row of the kernel), each number
- * that is loaded serves all of them. The order of the additions stays that of the steps. */
+ * that is loaded serves all of them. The order of the additions stays that of the steps.
+ *
+ * Pixels a vector apart are those of Winograd's V, whose next point lies `x_ahead`, with weights
+ * `w_ahead`: both are fetched meanwhile, step l a pixel's vector of V. */
 static inline __attribute__((always_inline)) void
-ISA(TYPED(pixels))(const int pixels, const int vectors, const int span, const SCALAR *x,
-                   const ptrdiff_t *x_at, const SCALAR *w, ptrdiff_t steps,
-                   const SCALAR *start, SCALAR *sums, int accumulate)
+ISA(TYPED(pixels))(const int pixels, const int vectors, const int span, const int apart,
+                   const SCALAR *x, const ptrdiff_t *x_at, const SCALAR *w, ptrdiff_t steps,
+                   const SCALAR *start, SCALAR *sums, int accumulate, ptrdiff_t x_ahead,
+                   ptrdiff_t w_ahead)
 {
     VECTOR t[FASTCONV_PIXELS][FASTCONV_PIXEL_VECTORS];
 
@@ -147,9 +151,15 @@ ISA(TYPED(pixels))(const int pixels, const int vectors, const int span, const SC
         const VECTOR *row = (const VECTOR *)w;
         /* An address without an index, which would make two operations of each multiplication. */
         __asm__("" : "+r"(from));
+        if (apart != 1) {
+            __builtin_prefetch(from + x_ahead + l % LANES * (LANES - 1));
+#pragma GCC unroll 4
+            for (int j = 0; j < vectors; j++)
+                __builtin_prefetch(w + w_ahead + j * LANES);
+        }
 #pragma GCC unroll 32
         for (int q = 0; q < pixels + span - 1; q++) {
-            const SCALAR factor = from[q];
+            const SCALAR factor = from[q * apart];
 #pragma GCC unroll 8
             for (int s = 0; s < span; s++)
                 if (q >= s && q - s < pixels)
@@ -172,7 +182,16 @@ ISA(TYPED(pixels))(const int pixels, const int vectors, const int span, const SC
         const SCALAR *x, const ptrdiff_t *x_at, const SCALAR *w, ptrdiff_t steps,                  \
         const SCALAR *start, SCALAR *sums, int accumulate)                                         \
     {                                                                                              \
-        ISA(TYPED(pixels))(COUNT, VECTORS, SPAN, x, x_at, w, steps, start, sums, accumulate);      \
+        ISA(TYPED(pixels))                                                                         \
+        (COUNT, VECTORS, SPAN, 1, x, x_at, w, steps, start, sums, accumulate, 0, 0);               \
+    }
+#define BLOCKED(COUNT, VECTORS, _)                                                                 \
+    static __attribute__((noinline)) void ISA(TYPED(blocked_##COUNT##x##VECTORS))(                 \
+        const SCALAR *x, const ptrdiff_t *x_at, const SCALAR *w, ptrdiff_t steps,                  \
+        SCALAR *sums, int accumulate, ptrdiff_t x_ahead, ptrdiff_t w_ahead)                        \
+    {                                                                                              \
+        ISA(TYPED(pixels))                                                                         \
+        (COUNT, VECTORS, 1, LANES, x, x_at, w, steps, NULL, sums, accumulate, x_ahead, w_ahead);   \
     }
 /* For each number of pixels, up to the tallest tile. */
 #define EACH_OF_4(X, V, S) X(1, V, S) X(2, V, S) X(3, V, S) X(4, V, S)
@@ -194,6 +213,9 @@ EACH_PIXELS_1(PIXELS, 1, 3)
 EACH_PIXELS_1(PIXELS, 1, 5)
 EACH_PIXELS_2(PIXELS, 2, 1)
 EACH_PIXELS_3(PIXELS, 3, 1)
+EACH_PIXELS_1(BLOCKED, 1, 1)
+EACH_PIXELS_2(BLOCKED, 2, 1)
+EACH_PIXELS_3(BLOCKED, 3, 1)
 
 /* Sums of products along the vectors, for outputs that are too few to fill them:
  *
@@ -242,6 +264,7 @@ DOT(3) DOT(4) DOT(5) DOT(6)
 
 #define SIZE(ROWS, VECTORS) ISA(TYPED(tile_##ROWS##x##VECTORS))
 #define PIXEL_SIZE(COUNT, VECTORS, SPAN) ISA(TYPED(pixels_##COUNT##x##VECTORS##s##SPAN)),
+#define BLOCKED_SIZE(COUNT, VECTORS, _) ISA(TYPED(blocked_##COUNT##x##VECTORS)),
 static const TYPED(fastconv_tiles) ISA(TYPED(tiles)) = {
     .lanes = LANES,
 #if REGISTERS == 32
@@ -284,12 +307,17 @@ static const TYPED(fastconv_tiles) ISA(TYPED(tiles)) = {
             {{EACH_PIXELS_1(PIXEL_SIZE, 1, 3)}},
             {{EACH_PIXELS_1(PIXEL_SIZE, 1, 5)}},
         },
+    .blocked = {{EACH_PIXELS_1(BLOCKED_SIZE, 1, 1)},
+                {EACH_PIXELS_2(BLOCKED_SIZE, 2, 1)},
+                {EACH_PIXELS_3(BLOCKED_SIZE, 3, 1)}},
 };
 
 #undef TILE
 #undef SIZE
 #undef PIXELS
 #undef PIXEL_SIZE
+#undef BLOCKED
+#undef BLOCKED_SIZE
 #undef EACH_OF_4
 #undef EACH_OF_6
 #undef EACH_OF_8

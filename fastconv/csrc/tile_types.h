@@ -21,6 +21,10 @@ typedef void (*TYPED(fastconv_pixels))(const SCALAR *x, const ptrdiff_t *x_at, c
                                        ptrdiff_t steps, const SCALAR *start, SCALAR *sums,
                                        int accumulate);
 
+typedef void (*TYPED(fastconv_blocked))(const SCALAR *x, const ptrdiff_t *x_at, const SCALAR *w,
+                                        ptrdiff_t steps, SCALAR *sums, int accumulate,
+                                        ptrdiff_t x_ahead, ptrdiff_t w_ahead);
+
 typedef struct {
     int lanes;                      /* numbers in a vector */
     int max_rows[FASTCONV_VECTORS]; /* rows of the tallest tile of 1, 2, ... vectors */
@@ -29,4 +33,5 @@ typedef struct {
     TYPED(fastconv_dot) dots[FASTCONV_DOT_ROWS];
     int max_pixels[FASTCONV_PIXEL_VECTORS]; /* of a tile of 1, 2, ... vectors */
     TYPED(fastconv_pixels) pixels[FASTCONV_SPANS][FASTCONV_PIXEL_VECTORS][FASTCONV_PIXELS];
+    TYPED(fastconv_blocked) blocked[FASTCONV_PIXEL_VECTORS][FASTCONV_PIXELS]; /* a vector apart */
 } TYPED(fastconv_tiles);

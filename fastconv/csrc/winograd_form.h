@@ -8,6 +8,16 @@
 
 #include "winograd_points.h"
 
+#if POINTS == 6
+/* The free inputs of `count` rows or columns of the stage, which begin `next` vectors apart. */
+static void FORM(free_lines)(SCALAR *stage, ptrdiff_t step, ptrdiff_t next, ptrdiff_t count,
+                             ptrdiff_t outputs)
+{
+    for (ptrdiff_t i = 0; i < count; i++)
+        FORM(free_inputs)((VECTOR *)stage + i * next, step, outputs);
+}
+#endif
+
 /* Both sides of all tiles of `size` pixels, STEP pixels apart, to v[point * point_step + tile *
  * tile_step]. The places of the tile after the next are fetched meanwhile. */
 #define TILES(name, size, points)                                                                  \
@@ -160,6 +170,9 @@ static void FORM(kernel_gradients)(const SCALAR *m, ptrdiff_t point_step, SCALAR
 static const TYPED(fastconv_winograd) FORM(winograd) = {
     .lanes = LANES,
     .stage = ISA(TYPED(stage)),
+#if POINTS == 6
+    .free_inputs = FORM(free_lines),
+#endif
     .input_tiles = FORM(input_tiles),
     .residual_tiles = FORM(residual_tiles),
     .output_tiles = FORM(output_tiles),

@@ -169,6 +169,22 @@ INLINE void FORM(points_kernel)(const VECTOR *m, ptrdiff_t from_step, VECTOR *g,
         g[i * to_step] = sums[i];
 }
 
+#if POINTS == 6
+/* Of the last tile of a row only the first `outputs`, 1 or 2, may be wanted: all its inputs but the
+ * first outputs + 2 are free. With these, the products of the point Q vanish, or of Q and -Q. */
+INLINE void FORM(free_inputs)(VECTOR *d, ptrdiff_t step, ptrdiff_t outputs)
+{
+    const VECTOR third = K(PP) * d[step], fourth = K(PP) * d[2 * step];
+
+    if (outputs == 1) {
+        d[3 * step] = third;
+        d[4 * step] = fourth;
+    } else {
+        d[4 * step] = fourth - K(Q) * (d[3 * step] - third);
+    }
+}
+#endif
+
 #undef PAIRS
 #undef K
 #undef POWER

@@ -5,6 +5,9 @@ typedef struct {
     void (*stage)(const SCALAR *source, ptrdiff_t channel_step, ptrdiff_t channels,
                   ptrdiff_t row_step, ptrdiff_t column_step, ptrdiff_t rows, ptrdiff_t columns,
                   SCALAR *target, ptrdiff_t pitch);
+    /* Only where the tiles have 6 points. */
+    void (*free_inputs)(SCALAR *stage, ptrdiff_t step, ptrdiff_t next, ptrdiff_t count,
+                        ptrdiff_t outputs);
     void (*input_tiles)(const SCALAR *stage, ptrdiff_t pitch, ptrdiff_t rows, ptrdiff_t columns,
                         SCALAR *v, ptrdiff_t tile_step, ptrdiff_t point_step);
     void (*residual_tiles)(const SCALAR *stage, ptrdiff_t pitch, ptrdiff_t rows,
