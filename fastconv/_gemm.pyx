@@ -26,8 +26,9 @@ B is never there as a whole (implicit GEMM). A block of it is one of two things:
 
 Panels waste nothing, slabs need no packing; `choose_packing` weighs the two. Where it is better
 still to have the output channels in the lanes, _gemm_outputs.pyx computes. All add the same numbers
-in the same order. A is read in place where its steps are neighbours, else packed once: a panel for
-each tile row, the numbers of one step side by side.
+in the same order. A is read in place where its steps are neighbours and few pixels, or few weights,
+would not pay for packing; else it is packed once: a panel for each tile row, the numbers of one
+step side by side.
 
 The pixels of all samples lie in one row, cut anywhere, so that small maps fill the tiles too. Runs
 say which columns of a tile go where, whatever rows, samples and strides of the output they meet.
@@ -46,7 +47,7 @@ from fastconv._gemm_outputs cimport Swapped, correlate_swapped, plan_swapped, sw
 from fastconv._slab cimport (
     Cursor, Run, Slab, Windows, add_run, block_channels, ceil_div, fill_offsets, fill_shifts,
     fill_slab, first_line, line_up, make_slab, make_windows, next_line, pack_columns, pack_rows,
-    slab_planes, split_blocks)
+    slab_planes, split_blocks, transpose)
 from fastconv._threads cimport flush_denormals, restore_denormals, threads_for
 from fastconv._tile cimport MAX_ROWS, VECTORS, lanes, max_rows, run_tile
 from fastconv._views cimport Axes, View, look, split_maps, split_weights
@@ -60,6 +61,10 @@ cdef Py_ssize_t SLAB_BYTES = 3 << 16
 cdef Py_ssize_t PACKED_SLAB_BYTES = 3 << 13
 # A is packed if its steps are not neighbours and it has more than so many bytes.
 cdef Py_ssize_t SMALL_BYTES = 1 << 14
+# Or if it has more than so many, and so many pixels pay for it: in place, the rows of a tile lie in
+# different pages, often in the same set of the cache, and a tile waits for them.
+cdef Py_ssize_t LARGE_BYTES = 1 << 17
+cdef Py_ssize_t MANY_PIXELS = 1024
 
 
 def _second_level_cache():
@@ -93,6 +98,7 @@ cdef struct Product:
     Py_ssize_t width                        # numbers of a tile's row
     Py_ssize_t lanes
     bint packs_a, packs_b
+    bint neighbours                         # the steps of A are neighbours
     Py_ssize_t packed_channels              # channels of the slab that is packed at once
     Slab slab
     Py_ssize_t panel_size, max_panels, max_runs
@@ -262,7 +268,12 @@ cdef Py_ssize_t list_panels(const Product* p, const Slab* slab, Py_ssize_t colum
 
 
 cdef Py_ssize_t pack_a_channels(const Product* p) noexcept nogil:
-    """Return the channels of one call of pack_a: about as many steps as a tile has rows."""
+    """Return the channels of one call of pack_a: about as many steps as a tile has rows.
+
+    Where steps are neighbours, a few cache lines of each row, in whole vectors.
+    """
+    if p.neighbours:
+        return ceil_div(ceil_div(64, p.windows.taps), p.lanes) * p.lanes
     return ceil_div(p.height, p.windows.taps)
 
 
@@ -273,14 +284,17 @@ cdef void pack_a(const floating* w, const Product* p, const Py_ssize_t* at, Py_s
     In this order, the weights of turned kernels are read from end to end.
     """
     cdef Py_ssize_t count = pack_a_channels(p), tasks = ceil_div(p.windows.channels, count)
-    cdef Py_ssize_t g = task // tasks, c = task % tasks * count, panel, row
+    cdef Py_ssize_t g = task // tasks, c = task % tasks * count, panel, row, rows
     cdef Py_ssize_t steps = min(count, p.windows.channels - c) * p.windows.taps
     w += g * p.a_strides[0] + c * p.a_strides[2]
     packed += (g * p.row_panels * p.steps + c * p.windows.taps) * p.height
     for panel in range(p.row_panels):
         row = first_row(p, panel)
-        pack_rows(w + row * p.a_strides[1], p.a_strides[1], first_row(p, panel + 1) - row, at,
-                  steps, p.height, packed)
+        rows = first_row(p, panel + 1) - row
+        if p.neighbours:
+            transpose(w + row * p.a_strides[1], p.a_strides[1], rows, steps, packed, p.height)
+        else:
+            pack_rows(w + row * p.a_strides[1], p.a_strides[1], rows, at, steps, p.height, packed)
         packed += p.steps * p.height
 
 
@@ -376,7 +390,7 @@ cdef double product_cycles(const Product* p) noexcept nogil:
     else:
         tile *= 1.125 * (columns + p.windows.column.reach) / columns
     if p.packs_a:
-        tile += 3 * p.rows / pixels * p.width
+        tile += (1 if p.neighbours else 3) * p.rows / pixels * p.width
     return tile * p.windows.column.out / p.width
 
 
@@ -398,14 +412,18 @@ cdef Product make_product(const Py_ssize_t* x, const Py_ssize_t* x_strides, cons
     p.width = VECTORS * p.lanes
     p.height = max_rows(itemsize, VECTORS)
     p.row_panels = ceil_div(p.rows, p.height)
-    p.packs_a = False
+    p.neighbours = True
     for i in range(6):
         p.a_strides[i] = w_strides[i] // itemsize
         p.c_strides[i] = y_strides[i] // itemsize
     for i in range(5, 1, -1):
         if w[i] > 1 and p.a_strides[i] != neighbour:
-            p.packs_a = p.groups * p.rows * p.steps * itemsize > SMALL_BYTES
+            p.neighbours = False
         neighbour *= w[i]
+    p.packs_a = p.groups * p.rows * p.steps * itemsize > (LARGE_BYTES if p.neighbours
+                                                          else SMALL_BYTES)
+    if p.neighbours and p.windows.lines * p.windows.column.out < MANY_PIXELS:
+        p.packs_a = False
     cycles = plan_swapped(swapped, &p.windows, w, w_strides, y_strides, itemsize, threads)
     if size_blocks(&p, itemsize, threads) < 0:
         raise MemoryError("the padded input of a few outputs does not fit in memory")

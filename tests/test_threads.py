@@ -46,6 +46,8 @@ CONVS = [
     Conv(3, 401, 7, 7, 401, 3, 3, 1, 1, 1, 401),
     Conv(3, 203, 14, 13, 406, 3, 3, 2, 1, 1, 203),
 ]
+# The engine packs these weights for all three samples, and reads them in place for one.
+PACKED = Conv(3, 300, 20, 20, 130, 1, 1)
 SERVED = served(CONVS, ours=True)
 THREADS = range(1, 9)
 
@@ -82,7 +84,8 @@ def test_convolution_has_the_same_bits_for_every_number_of_threads(case, algorit
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(
-    ("case", "algorithm"), served([case for case in CONVS if case.n > 1], ours=True)
+    ("case", "algorithm"),
+    [*served([case for case in CONVS if case.n > 1], ours=True), (PACKED, "gemm")],
 )
 def test_a_sample_has_the_same_bits_alone_and_in_a_batch(case, algorithm, dtype):
     x, weight, bias, residual, *_ = problem(case, dtype)

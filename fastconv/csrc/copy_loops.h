@@ -85,11 +85,12 @@ static void ISA(TYPED(pack_rows))(const SCALAR *source, ptrdiff_t row, ptrdiff_t
 
 /* target[j * target_row + i] = source[i * source_row + j] for i < rows, j < columns.
  *
- * Whole blocks go through the registers. */
+ * Whole blocks go through the registers, and so does half a block of rows at the end. */
 static void ISA(TYPED(transpose))(const SCALAR *source, ptrdiff_t source_row, ptrdiff_t rows,
                                   ptrdiff_t columns, SCALAR *target, ptrdiff_t target_row)
 {
-    const ptrdiff_t whole_rows = rows - rows % LANES, whole_columns = columns - columns % LANES;
+    const ptrdiff_t whole_columns = columns - columns % LANES;
+    ptrdiff_t whole_rows = rows - rows % LANES;
 
     for (ptrdiff_t j = 0; j < whole_columns; j += LANES)
         for (ptrdiff_t i = 0; i < whole_rows; i += LANES) {
@@ -102,6 +103,20 @@ static void ISA(TYPED(transpose))(const SCALAR *source, ptrdiff_t source_row, pt
             for (ptrdiff_t q = 0; q < LANES; q++)
                 *(VECTOR *)(target + (j + q) * target_row + i) = block[q];
         }
+    if (rows - whole_rows == LANES / 2) {
+        for (ptrdiff_t j = 0; j < whole_columns; j += LANES) {
+            const SCALAR *from = source + whole_rows * source_row + j;
+            VECTOR block[LANES];
+#pragma GCC unroll 16
+            for (ptrdiff_t q = 0; q < LANES; q++)
+                block[q] = *(const VECTOR *)(from + q % (LANES / 2) * source_row);
+            ISA(TYPED(turn))(block);
+#pragma GCC unroll 16
+            for (ptrdiff_t q = 0; q < LANES; q++)
+                *(HALF *)(target + (j + q) * target_row + whole_rows) = *(const HALF *)&block[q];
+        }
+        whole_rows = rows;
+    }
     for (ptrdiff_t j = 0; j < columns; j++)
         for (ptrdiff_t i = j < whole_columns ? whole_rows : 0; i < rows; i++)
             target[j * target_row + i] = source[i * source_row + j];

@@ -15,6 +15,12 @@
 
 #include "vector.h"
 
+/* The bytes by which packed operands are fetched ahead from the second-level cache. A's rows share
+ * their cache lines, which pays where each step has one of its own. Small tiles have no load to
+ * spare. */
+#define B_AHEAD 1536
+#define A_AHEAD 512
+
 /* Let the columns of the runs leave, for a tile whose sums lie in memory, `width` to a row. */
 static void ISA(TYPED(store))(int rows, const SCALAR *sums, ptrdiff_t width,
                               const TYPED(fastconv_target) * target)
@@ -58,6 +64,13 @@ ISA(TYPED(tile))(const int rows, const int vectors, const SCALAR *const *a, cons
     for (ptrdiff_t l = 0; l < steps; l++) {
         const VECTOR *row = (const VECTOR *)(b + b_at[l]);
         const ptrdiff_t at = a_at[l];
+        if (rows * vectors >= 16) {
+#pragma GCC unroll 4
+            for (int j = 0; j < vectors; j++)
+                __builtin_prefetch((const char *)(row + j) + B_AHEAD);
+            if (rows * SCALAR_BYTES >= 64)
+                __builtin_prefetch((const char *)(a[0] + at) + A_AHEAD);
+        }
 #pragma GCC unroll 16
         for (int i = 0; i < rows; i++) {
             const SCALAR factor = a[i][at];
@@ -312,6 +325,8 @@ static const TYPED(fastconv_tiles) ISA(TYPED(tiles)) = {
                 {EACH_PIXELS_3(BLOCKED_SIZE, 3, 1)}},
 };
 
+#undef A_AHEAD
+#undef B_AHEAD
 #undef TILE
 #undef SIZE
 #undef PIXELS
