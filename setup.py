@@ -79,6 +79,8 @@ MODULES = [
     "_memory",
     "_optimizers",
     "_pooling",
+    "_samples",
+    "_samples_weight",
     "_slab",
     "_sums",
     "_threads",

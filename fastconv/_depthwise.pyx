@@ -44,9 +44,10 @@ from cython cimport floating
 from cython.parallel cimport parallel, prange, threadid
 from libc.string cimport memset
 
+from fastconv._axis cimport Axis, Phase, divide_up
 from fastconv._depthwise_kernels cimport Border, Maps, Part, Row, table, view_maps
-from fastconv._depthwise_plan cimport Axis, Phase, Plan, Unit
-from fastconv._depthwise_plan cimport divide_up, find_phase, find_unit, free_plan, make_plan
+from fastconv._depthwise_plan cimport Plan, Unit
+from fastconv._depthwise_plan cimport find_phase, find_unit, free_plan, make_plan
 from fastconv._depthwise_plan cimport next_unit, whole_lines
 from fastconv._isa cimport isa_row
 from fastconv._threads cimport flush_denormals, restore_denormals, threads_for

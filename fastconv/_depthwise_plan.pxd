@@ -4,6 +4,7 @@
 
 from libc.stdlib cimport free, malloc
 
+from fastconv._axis cimport Axis, Phase, divide_up, make_axis
 from fastconv._depthwise_kernels cimport Border, Part, Planes, shared_taps
 
 cdef enum:
@@ -12,22 +13,6 @@ cdef enum:
     # Rows of a slab are never cut shorter than this many bytes.
     ROW_BYTES = 4096
     CACHE_LINE = 64
-
-
-cdef struct Phase:
-    Py_ssize_t first, before, tap_first, tap_step, taps
-
-
-cdef struct Axis:
-    Py_ssize_t size         # of the input
-    Py_ssize_t out          # of the output
-    Py_ssize_t count        # outputs of the longest phase
-    Py_ssize_t stride, step, dilation
-    Py_ssize_t before       # the most of all phases: where the slab begins
-    Py_ssize_t reach        # how far the last tap of all phases lies from there
-    Py_ssize_t taps         # the most of all phases
-    Py_ssize_t phases
-    const Phase* phase
 
 
 cdef struct Plan:
@@ -61,33 +46,6 @@ cdef struct Unit:
     Py_ssize_t column_block
     Py_ssize_t depth_first, depth_m         # od = depth_first + depth_m * step, of one phase
     Py_ssize_t rows, columns                # fewer at the end of the output
-
-
-cdef inline Axis make_axis(Py_ssize_t size, Py_ssize_t out,
-                           const Py_ssize_t* numbers) noexcept nogil:
-    cdef Axis axis
-    cdef Py_ssize_t i
-    cdef const Phase* phase
-    axis.size = size
-    axis.out = out
-    axis.stride, axis.step = numbers[0], numbers[1]
-    axis.dilation, axis.phases = numbers[2], numbers[3]
-    axis.phase = <const Phase*>(numbers + 4)
-    axis.count = divide_up(out, axis.step)
-    axis.before = axis.phase[0].before if axis.phases else 0
-    axis.reach = axis.taps = 0
-    for i in range(axis.phases):
-        axis.before = max(axis.before, axis.phase[i].before)
-        axis.taps = max(axis.taps, axis.phase[i].taps)
-    for i in range(axis.phases):
-        phase = axis.phase + i
-        axis.reach = max(axis.reach,
-                         axis.before - phase.before + (phase.taps - 1) * axis.dilation)
-    return axis
-
-
-cdef inline Py_ssize_t divide_up(Py_ssize_t a, Py_ssize_t b) noexcept nogil:
-    return (a + b - 1) // b
 
 
 cdef inline Py_ssize_t whole_lines(Py_ssize_t size, Py_ssize_t itemsize) noexcept nogil:

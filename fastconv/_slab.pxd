@@ -76,6 +76,7 @@ cdef void copy_row(const floating* source, Py_ssize_t step, Py_ssize_t count,
 cdef void store_pixels(const floating* source, Py_ssize_t source_row, Py_ssize_t pixels,
                        Py_ssize_t channels, const floating* bias, floating* target,
                        Py_ssize_t target_row, Py_ssize_t step) noexcept nogil
+cdef Py_ssize_t block_steps(Py_ssize_t itemsize) noexcept nogil
 cdef Py_ssize_t block_channels(const Windows* windows, Py_ssize_t itemsize) noexcept nogil
 cdef void fill_offsets(const Windows* windows, const Py_ssize_t* strides, Py_ssize_t channels,
                        Py_ssize_t* at) noexcept nogil

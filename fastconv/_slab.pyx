@@ -187,9 +187,14 @@ cdef Py_ssize_t slab_planes(const Windows* windows) noexcept nogil:
     return windows.depth.taps * windows.row.phases * windows.column.phases
 
 
+cdef Py_ssize_t block_steps(Py_ssize_t itemsize) noexcept nogil:
+    """Return the most steps that are summed at once, where a channel has no more."""
+    return ROW_BYTES // itemsize
+
+
 cdef Py_ssize_t block_channels(const Windows* windows, Py_ssize_t itemsize) noexcept nogil:
     """Return the channels whose steps are summed at once: the PC borders of a correlation."""
-    cdef Py_ssize_t channels = max(ROW_BYTES // itemsize // windows.taps, 1)
+    cdef Py_ssize_t channels = max(block_steps(itemsize) // windows.taps, 1)
     return ceil_div(windows.channels, ceil_div(windows.channels, channels))
 
 

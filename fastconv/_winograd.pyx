@@ -44,7 +44,7 @@ from fastconv._workspace cimport give, take
 cdef enum:
     STRIP = 2
 
-# Bytes of one tile's numbers in a block of channels, for all points.
+# The most bytes of one tile's numbers in a block of channels, for all points: sums stay short.
 cdef Py_ssize_t TILE_BYTES = 9216
 # U is kept as a whole where it has at most so many bytes: it may stream from the third-level cache.
 cdef Py_ssize_t KEPT_BYTES = 3 << 20
@@ -103,7 +103,7 @@ cdef void fit_chunks(Product* p, int threads) noexcept nogil:
 cdef void size_weights(Product* p, const Py_ssize_t* w, const Py_ssize_t* w_strides,
                        Py_ssize_t itemsize) noexcept nogil:
     """Choose the blocks of weights (G, K, C, 1, R, R), whatever the maps."""
-    cdef Py_ssize_t i, vectors
+    cdef Py_ssize_t i, vectors, most
     p.groups, p.rows, p.channels = w[0], w[1], w[2]
     p.taps, p.points = w[4], tile_points(w[4])
     for i in range(6):
@@ -112,8 +112,8 @@ cdef void size_weights(Product* p, const Py_ssize_t* w, const Py_ssize_t* w_stri
     p.width = STRIP * p.lanes
     p.strips = ceil_div(p.rows, p.width)
     vectors = ceil_div(p.channels, p.lanes)
-    p.depth = ceil_div(vectors, ceil_div(vectors * p.lanes * p.points * itemsize,
-                                         TILE_BYTES)) * p.lanes
+    most = TILE_BYTES // (p.lanes * p.points * itemsize)
+    p.depth = ceil_div(vectors, ceil_div(vectors, most)) * p.lanes
     p.u_point = point_step(p.channels * p.width, itemsize)
     p.keeps_u = p.strips * p.points * p.u_point * itemsize <= KEPT_BYTES
     if not p.keeps_u:

@@ -194,6 +194,19 @@ PICKED = (
     Conv(2, 66, 7, 7, 64, 3, 3, 1, 1, 1, 2),
     Conv(1, 40, 5, 5, 48, 1, 1),
     Conv(2, 18, 7, 33, 24, 3, 3, (2, 1), (2, 1), (1, 2), 2),
+    # Samples in the lanes, for few channels: one off one and two vectors of them; bands of rows,
+    # the last one shorter; one off the tile's 8 or 4 output channels and its pixels; windows of
+    # padding alone on any side; phases, crops, dilation, groups; one input channel.
+    Conv(16, 3, 5, 6, 7, 3, 3, 1, 1),
+    Conv(15, 4, 9, 8, 8, 3, 3, 2, 1),
+    Conv(33, 2, 4, 5, 9, 2, 3, 1, (3, 4)),
+    Conv(8, 8, 7, 9, 8, 3, 3, 1, 1, 1, 2),
+    Conv(9, 4, 30, 4, 5, 3, 1, (2, 1), (2, 0)),
+    Conv(8, 5, 12, 17, 6, 3, 3, (3, 2), ((0, 2), (3, 1))),
+    Conv(16, 8, 5, 20, 12, 3, 3, (1, 2), ((0, 1), (2, 0)), (2, 1), 2),
+    Conv(8, 4, 9, 10, 4, 2, 2, 3, 0, 2),
+    Conv(16, 1, 7, 9, 6, 5, 5, 1, 2),
+    Conv(8, 2, 16, 7, 8, 3, 2, 1, ((1, 0), (0, 2)), 1, 2),
     # No sample, and no pixel but padding.
     Conv(0, 3, 5, 6, 7, 3, 3, 2, 1),
     Conv(0, 4, 4, 4, 4, 2, 2, 1, 0, 1, 2),

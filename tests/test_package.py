@@ -79,6 +79,8 @@ def test_the_wheel_holds_the_package_and_no_tests(built):
         "_memory",
         "_optimizers",
         "_pooling",
+        "_samples",
+        "_samples_weight",
         "_slab",
         "_sums",
         "_threads",

@@ -42,6 +42,10 @@ CONVS = [
     Conv(1, 3, 150, 151, 3, 3, 3, 1, 1, 1, 3),
     Conv(3, 20, 33, 31, 40, 3, 3, 1, 1, 1, 20),
     Conv(2, 10, 27, 26, 17, 5, 5, 1, 2),
+    # Samples in the lanes: alone, with bands of rows, and with one input channel.
+    Conv(17, 6, 14, 14, 16, 5, 5),
+    Conv(8, 16, 17, 18, 16, 3, 3, 2, 1, 1, 2),
+    Conv(16, 1, 20, 21, 6, 5, 5, 1, 2),
     # Depthwise: blocks of small planes, the last of a sample not full.
     Conv(3, 401, 7, 7, 401, 3, 3, 1, 1, 1, 401),
     Conv(3, 203, 14, 13, 406, 3, 3, 2, 1, 1, 203),

@@ -13,7 +13,7 @@ from math import prod
 from types import EllipsisType
 from typing import Any, TypeAlias
 
-from fastconv import _direct, _gemm, _gemm_weight
+from fastconv import _direct
 from fastconv._check import C_TYPES, Array
 from fastconv._geometry import ConvGeometry, Ints, input_gradient_phases, three_axes
 
@@ -42,7 +42,7 @@ class _Part:
 
 
 @lru_cache(maxsize=4096)
-def _parts(geometry: ConvGeometry) -> tuple[tuple[_Part, ...], bool]:
+def input_parts(geometry: ConvGeometry) -> tuple[tuple[_Part, ...], bool]:
     """Return the phases of the input, and whether they cover it."""
     size, kernel = three_axes(geometry.in_size, 1), three_axes(geometry.kernel, 1)
     axes = list(map(input_gradient_phases, size, kernel, *moves(geometry)))
@@ -95,7 +95,7 @@ def view_shapes(geometry: ConvGeometry) -> Shapes:
     )
 
 
-def _views(
+def views(
     geometry: ConvGeometry, input: Array, weight: Array, output: Array
 ) -> tuple[Array, Array, Array]:
     """View the arrays of a convolution as the kernels want them."""
@@ -121,7 +121,7 @@ class Compiled:
 
     def covers(self, geometry: ConvGeometry) -> bool:
         """Tell whether the calls of the input gradient write all of it."""
-        return _parts(geometry)[1]
+        return input_parts(geometry)[1]
 
     def gradient_calls(
         self, geometry: ConvGeometry, residual: Array, turned: Array, target: Array
@@ -130,7 +130,7 @@ class Compiled:
 
         The kernels' roles turn round: `turned` is (G, C/G, K/G, T, R, S).
         """
-        for part in _parts(geometry)[0]:
+        for part in input_parts(geometry)[0]:
             yield (
                 residual,
                 turned[part.taps],
@@ -151,7 +151,7 @@ class Compiled:
         prepared: Any = None,
     ) -> None:
         """Write the convolution into `output`, with what `prepare` made of the weights."""
-        maps, kernels, results = _views(geometry, input, weight, output)
+        maps, kernels, results = views(geometry, input, weight, output)
         shift = None if bias is None else bias.reshape(geometry.groups, -1)
         options = {} if prepared is None else {"prepared": prepared}
         self._correlate[input.dtype](maps, kernels, shift, results, *self.axes(geometry), **options)
@@ -164,7 +164,7 @@ class Compiled:
         self, geometry: ConvGeometry, grad_output: Array, weight: Array, grad_input: Array
     ) -> None:
         """Write the gradient with respect to the input into `grad_input`."""
-        maps, kernels, results = _views(geometry, grad_input, weight, grad_output)
+        maps, kernels, results = views(geometry, grad_input, weight, grad_output)
         if not self.covers(geometry):
             maps[...] = 0
         correlate = self._correlate[grad_output.dtype]
@@ -175,14 +175,14 @@ class Compiled:
         self, geometry: ConvGeometry, input: Array, grad_output: Array, grad_weight: Array
     ) -> None:
         """Write the gradient with respect to the weights into `grad_weight`."""
-        maps, kernels, results = _views(geometry, input, grad_weight, grad_output)
+        maps, kernels, results = views(geometry, input, grad_weight, grad_output)
         self._correlate_weight[input.dtype](maps, results, kernels, *self.axes(geometry))
 
     def workspace(
         self, operation: str, geometry: ConvGeometry, input: Array, weight: Array, output: Array
     ) -> int:
         """Return the bytes of workspace that an operation takes, for arrays of this layout."""
-        maps, kernels, results = _views(geometry, input, weight, output)
+        maps, kernels, results = views(geometry, input, weight, output)
         correlate = self._correlate[input.dtype]
         if operation == "conv2d":
             return correlate(maps, kernels, None, results, *self.axes(geometry), dry=True)
@@ -193,25 +193,4 @@ class Compiled:
         return max((correlate(*call, dry=True) for call in calls), default=0)
 
 
-class Engine(Compiled):
-    """The engine: its plans are kept, and it takes the arrays as they are."""
-
-    def bind(self, operation: str, geometry: ConvGeometry) -> Callable[..., None] | None:
-        """Return what computes an operation of one geometry, called with its arrays.
-
-        None where it takes several phases, or none: the input gradient for stride > 1.
-        """
-        axes, groups = 2 + len(geometry.kernel), geometry.groups
-        if operation == "conv2d":
-            return _gemm.Correlation(axes, groups, *moves(geometry))
-        if operation == "conv2d_weight":
-            return _gemm_weight.WeightGradient(axes, groups, *moves(geometry))
-        parts, covers = _parts(geometry)
-        if prod(geometry.stride) > 1 or not covers or len(parts) != 1:
-            return None
-        part = parts[0]
-        return _gemm.InputGradient(axes, groups, (1, 1, 1), part.before, part.dilation)
-
-
 direct = Compiled(_direct.correlate, _direct.correlate_weight)
-gemm = Engine(_gemm.correlate, _gemm_weight.correlate_weight)

@@ -18,8 +18,9 @@ from fastconv._check import C_TYPES, Array, PaddingLike, PerAxis
 from fastconv._geometry import ConvGeometry, Ints
 from fastconv._plan import Plan, only_exact, plan_conv
 from fastconv.functional import _im2col
-from fastconv.functional._compiled import Compiled, Engine, direct, gemm
+from fastconv.functional._compiled import Compiled, direct
 from fastconv.functional._depthwise import depthwise
+from fastconv.functional._engine import Engine, engine
 from fastconv.functional._fft import fft
 from fastconv.functional._prepared import PreparedWeight
 from fastconv.functional._winograd import winograd
@@ -30,7 +31,7 @@ MODULES: dict[str, Compiled | ModuleType] = {
     "fft": fft,
     "depthwise": depthwise,
     "winograd": winograd,
-    "gemm": gemm,
+    "gemm": engine,
     "direct": direct,
     "im2col": _im2col,
 }

@@ -1,0 +1,499 @@
+# cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+# No bounds checks: the callers in fastconv.functional have compared every shape with the geometry,
+# and the loops below run inside borders computed from those shapes.
+"""The engine's convolutions with samples in the lanes, for few channels and many samples.
+
+A pixel is a vector, of one number of each of so many samples; where samples are too few, the lanes
+hold bands of rows of each:
+
+    lane = band * samples + sample           slab[channel][row][column][lane]
+
+Maps are laid out so, and results back, through transposition in registers. In between nothing
+depends on the width of a map or the number of channels: every lane counts, pixels have no gaps,
+strides cost nothing, and taps that meet only padding are left out. A tile is some output channels
+and some pixels (csrc/samples_loops.h): vectors of the input times single weights, read in place.
+
+Axes are said in numbers, as in _depthwise.pyx, so that the input gradient is one call for all
+phases of a stride. Every output adds the same products in the same order as in _gemm.pyx or
+_depthwise.pyx: which of them computes it may follow the batch and the threads. Those two compute
+what this module refuses.
+"""
+
+from cython cimport floating
+from cython.parallel cimport parallel, prange, threadid
+
+from libc.string cimport memset
+
+from fastconv._axis cimport Axis, Phase, divide_up, make_axis
+from fastconv._isa cimport isa_row
+from fastconv._slab cimport block_steps, line_up
+from fastconv._threads cimport flush_denormals, restore_denormals, threads_for
+from fastconv._workspace cimport give, take
+
+cdef extern from "csrc/samples.h" nogil:
+    ctypedef void (*tile_f)(const float* w, const float* x, const Loops* loops,
+                            float* out) noexcept nogil
+    ctypedef void (*tile_d)(const double* w, const double* x, const Loops* loops,
+                            double* out) noexcept nogil
+    ctypedef void (*sums_f)(const float** dy, const float** x, const Lines* lines,
+                            float* sums) noexcept nogil
+    ctypedef void (*sums_d)(const double** dy, const double** x, const Lines* lines,
+                            double* sums) noexcept nogil
+    ctypedef struct samples_f "fastconv_samples_f":
+        int lanes, rows
+        int[8] pixels
+        tile_f[4][8] tiles
+        int sum_rows
+        sums_f[4][4] sums
+        void (*gather)(const float** rows, Py_ssize_t count, const Py_ssize_t* at,
+                       float* target) noexcept nogil
+        void (*scatter)(const float* source, Py_ssize_t count, const float* bias,
+                        float** rows) noexcept nogil
+        void (*add_lanes)(const float* sums, Py_ssize_t count, float* target) noexcept nogil
+    ctypedef struct samples_d "fastconv_samples_d":
+        int lanes, rows
+        int[8] pixels
+        tile_d[4][8] tiles
+        int sum_rows
+        sums_d[4][4] sums
+        void (*gather)(const double** rows, Py_ssize_t count, const Py_ssize_t* at,
+                       double* target) noexcept nogil
+        void (*scatter)(const double* source, Py_ssize_t count, const double* bias,
+                        double** rows) noexcept nogil
+        void (*add_lanes)(const double* sums, Py_ssize_t count, double* target) noexcept nogil
+    const samples_f** table_f "fastconv_samples_table_f"
+    const samples_d** table_d "fastconv_samples_table_d"
+
+# What a block of lines reads, and what it writes: together about half the second-level cache.
+cdef Py_ssize_t SLAB_BYTES = 3 << 16
+cdef Py_ssize_t OUT_BYTES = 1 << 17
+# A line that reads or writes more is left to the others, which cut it.
+cdef double LINE_BYTES = 1 << 20
+# Lanes that count, of all: with fewer, the other loops are faster.
+cdef double LEAST_USED = 0.7
+
+cdef const samples_f* samples_float = table_f[isa_row()]
+cdef const samples_d* samples_double = table_d[isa_row()]
+
+
+cdef Lanes share_lanes(Py_ssize_t batch, Py_ssize_t rows, double reach,
+                       Py_ssize_t itemsize) noexcept nogil:
+    """Choose how many samples and bands of rows share a vector: the fewest rows to compute.
+
+    `reach` is what a band reads beyond its own rows, weighed against computing a row.
+    """
+    cdef Lanes lanes, best
+    cdef double cost, least = 1e300
+    lanes.lanes = samples_float.lanes if itemsize == 4 else samples_double.lanes
+    lanes.batch = batch
+    lanes.samples = lanes.lanes
+    best = lanes
+    while lanes.samples:
+        lanes.bands = lanes.lanes // lanes.samples
+        lanes.blocks = divide_up(batch, lanes.samples)
+        lanes.rows = divide_up(rows, lanes.bands)
+        cost = lanes.blocks * (lanes.rows + reach)
+        if cost < least:
+            least, best = cost, lanes
+        lanes.samples //= 2
+    return best
+
+
+cdef double used_lanes(const Lanes* lanes, Py_ssize_t rows) noexcept nogil:
+    """Return the share of the lanes that count, in maps of so many rows."""
+    return (<double>lanes.batch * rows
+            / (<double>lanes.lanes * lanes.blocks * lanes.rows))
+
+
+cdef inline void gather(const floating** rows, Py_ssize_t count, const Py_ssize_t* at,
+                        floating* target) noexcept nogil:
+    """Write target[at[j] + lane] = rows[lane][j] for j < count; a row that is NULL is zeros."""
+    if floating is float:
+        samples_float.gather(rows, count, at, target)
+    else:
+        samples_double.gather(rows, count, at, target)
+
+
+cdef inline void scatter(const floating* source, Py_ssize_t count, const floating* bias,
+                         floating** rows) noexcept nogil:
+    """Write rows[lane][j] = source[j * lanes + lane] + bias for j < count, into rows not NULL."""
+    if floating is float:
+        samples_float.scatter(source, count, bias, rows)
+    else:
+        samples_double.scatter(source, count, bias, rows)
+
+
+cdef inline void run_tile(Py_ssize_t rows, Py_ssize_t pixels, const floating* w,
+                          const floating* x, const Loops* loops, floating* out) noexcept nogil:
+    """Compute a tile of so many output channels and pixels."""
+    if floating is float:
+        samples_float.tiles[pixels - 1][rows - 1](w, x, loops, out)
+    else:
+        samples_double.tiles[pixels - 1][rows - 1](w, x, loops, out)
+
+
+cdef Py_ssize_t sum_rows(Py_ssize_t itemsize) noexcept nogil:
+    """Return the most output channels of sums of the weight gradient."""
+    return samples_float.sum_rows if itemsize == 4 else samples_double.sum_rows
+
+
+cdef void run_sums(Py_ssize_t rows, Py_ssize_t steps, const floating** dy, const floating** x,
+                   const Lines* lines, floating* sums) noexcept nogil:
+    """Add the products of some output channels and steps to their sums."""
+    if floating is float:
+        samples_float.sums[rows - 1][steps - 1](dy, x, lines, sums)
+    else:
+        samples_double.sums[rows - 1][steps - 1](dy, x, lines, sums)
+
+
+cdef void add_lanes(const floating* sums, Py_ssize_t count, floating* target) noexcept nogil:
+    """Write the sum of the lanes of each vector; their count is a multiple of the lanes."""
+    if floating is float:
+        samples_float.add_lanes(sums, count, target)
+    else:
+        samples_double.add_lanes(sums, count, target)
+
+
+cdef void gather_rows(const floating* x, const Lanes* lanes, Py_ssize_t block, const Rows* rows,
+                      Py_ssize_t channels, const Py_ssize_t* at, floating* to) noexcept nogil:
+    """Lay out the rows of some channels for one block of samples.
+
+    `at` says where each number of neighbouring rows goes. Lanes without a sample hold zeros.
+    """
+    cdef Py_ssize_t i = 0, q, n, row, run, c, inside
+    cdef const floating* from_map[MAX_LANES]
+    cdef const floating* source[MAX_LANES]
+    while i < rows.count:
+        # The run of rows that each lane has, or has not.
+        run = rows.count - i
+        inside = 0
+        for q in range(lanes.lanes):
+            n = block * lanes.samples + q % lanes.samples
+            row = rows.first + q // lanes.samples * rows.hop + i
+            from_map[q] = NULL
+            if row < 0:
+                run = min(run, -row)
+            elif row < rows.size:
+                run = min(run, rows.size - row)
+                if n < lanes.batch:
+                    from_map[q] = x + n * rows.sample + row * rows.width
+                    inside += 1
+        if inside or rows.zeros:
+            for c in range(channels):
+                for q in range(lanes.lanes):
+                    source[q] = NULL
+                    if from_map[q] is not NULL:
+                        source[q] = from_map[q] + c * rows.channel
+                gather(source, run * rows.width, at,
+                       to + c * rows.to_channel + i * rows.to_line)
+        i += run
+
+
+cdef void fill_positions(Py_ssize_t rows, Py_ssize_t width, Py_ssize_t left, Py_ssize_t line,
+                         Py_ssize_t lanes, Py_ssize_t* at) noexcept nogil:
+    """Write where each number of neighbouring rows goes: `line` is a row, in elements."""
+    cdef Py_ssize_t i, j
+    for i in range(rows):
+        for j in range(width):
+            at[i * width + j] = i * line + (left + j) * lanes
+
+
+cdef inline Py_ssize_t first_tap(Py_ssize_t place, Py_ssize_t dilation) noexcept nogil:
+    """Return the first tap that is not before the map, the first tap's place being `place`."""
+    return divide_up(-place, dilation) if place < 0 else 0
+
+
+cdef inline Py_ssize_t past_tap(Py_ssize_t place, Py_ssize_t dilation, Py_ssize_t size,
+                                Py_ssize_t taps) noexcept nogil:
+    """Return the tap after the last one that is not behind a map of this size."""
+    return min((size - 1 - place) // dilation + 1, taps) if place < size else 0
+
+
+cdef inline Py_ssize_t phase_count(const Axis* axis, const Phase* phase) noexcept nogil:
+    """Return the number of outputs of a phase."""
+    return divide_up(axis.out - phase.first, axis.step)
+
+
+cdef double row_cycles(const Plan* p, Py_ssize_t pixels) noexcept nogil:
+    """Estimate the cycles of one row of all column phases, for tiles of so many pixels."""
+    cdef double cycles = 0, rows = <double>p.outputs / p.panels, width
+    cdef Py_ssize_t i, tile, tiles, first, past, count, place, taps
+    cdef const Phase* phase
+    for i in range(p.column.phases):
+        phase = p.column.phase + i
+        count = phase_count(&p.column, phase)
+        tiles = divide_up(count, pixels)
+        for tile in range(tiles):
+            first, past = tile * count // tiles, (tile + 1) * count // tiles
+            width = past - first
+            place = first * p.column.stride - phase.before
+            taps = past_tap(place, p.column.dilation, p.column.size, phase.taps) - first_tap(
+                place + (past - first - 1) * p.column.stride, p.column.dilation)
+            # Two products and two loads in a cycle; four cycles to wait for each; the loops.
+            cycles += (max(taps, 0) * max(max(rows * width / 2, (rows + width) / 2), 4.0) + 6
+                       + (30 + rows * width) / (p.inputs * <double>p.row.taps))
+    return cycles * p.panels
+
+
+cdef bint make_plan(Plan* p, const Py_ssize_t* x, const Py_ssize_t* x_strides,
+                    const Py_ssize_t* w, const Py_ssize_t* w_strides, const Py_ssize_t* y,
+                    const Py_ssize_t* y_strides, Py_ssize_t itemsize, const Py_ssize_t* depth,
+                    const Py_ssize_t* row, const Py_ssize_t* column) noexcept nogil:
+    """Complete the plan for arrays of these shapes; tell whether the module serves them."""
+    cdef Py_ssize_t i
+    cdef double cycles, least = 1e300
+    p.row, p.column = make_axis(x[4], y[4], row), make_axis(x[5], y[5], column)
+    p.groups, p.inputs, p.outputs = w[0], w[2], w[1]
+    for i in range(6):
+        p.x_strides[i] = x_strides[i] // itemsize
+        p.w_strides[i] = w_strides[i] // itemsize
+        p.y_strides[i] = y_strides[i] // itemsize
+    if (depth[3] == 0 or x[3] > 1 or y[3] > 1 or w[3] > 1 or depth[5] or p.outputs < 4
+            or p.row.phases != p.row.step or p.column.phases != p.column.step
+            or not contiguous(x, x_strides, itemsize) or not contiguous(y, y_strides, itemsize)):
+        return False
+    p.lanes = share_lanes(x[0], p.row.count, 0.3 * p.row.reach / p.row.stride, itemsize)
+    if used_lanes(&p.lanes, p.row.count) < LEAST_USED:
+        return False
+    p.left = max(p.column.before, 0)
+    p.width = max(p.left + p.column.size, p.left - p.column.before
+                  + (p.column.count - 1) * p.column.stride + p.column.reach + 1)
+    if max(<double>p.inputs * (p.row.reach + 1) * p.width,
+           <double>p.outputs * p.row.step * p.column.out) * p.lanes.lanes * itemsize > LINE_BYTES:
+        return False
+    p.height = samples_float.rows if itemsize == 4 else samples_double.rows
+    p.panels = divide_up(p.outputs, p.height)
+    p.height = divide_up(p.outputs, p.panels)
+    for i in range(1, (samples_float.pixels[p.height - 1] if itemsize == 4
+                       else samples_double.pixels[p.height - 1]) + 1):
+        cycles = row_cycles(p, i)
+        if cycles < least:
+            least, p.pixels = cycles, i
+    return True
+
+
+cdef bint contiguous(const Py_ssize_t* shape, const Py_ssize_t* strides,
+                     Py_ssize_t itemsize) noexcept nogil:
+    """Tell whether the planes of a map are contiguous."""
+    return ((shape[5] == 1 or strides[5] == itemsize)
+            and (shape[4] == 1 or strides[4] == shape[5] * itemsize))
+
+
+cdef void size_blocks(Plan* p, Py_ssize_t itemsize, int threads) noexcept nogil:
+    """Choose the lines of a block, and lay out the workspace."""
+    cdef Py_ssize_t vector = p.lanes.lanes * itemsize, units
+    cdef Py_ssize_t out_row = p.outputs * p.row.step * p.column.out * vector
+    p.lines = SLAB_BYTES // (p.inputs * p.width * vector) - p.row.reach - 1
+    p.lines = max(min(p.lines // p.row.stride + 1, OUT_BYTES // out_row), 1)
+    p.line_blocks = divide_up(p.lanes.rows, p.lines)
+    while p.line_blocks < p.lanes.rows:
+        units = p.groups * p.lanes.blocks * p.line_blocks
+        if units >= 8 * threads or units % threads == 0:
+            break
+        p.line_blocks += 1
+    p.lines = divide_up(p.lanes.rows, p.line_blocks)
+    p.line_blocks = divide_up(p.lanes.rows, p.lines)
+    p.slab_rows = (p.lines - 1) * p.row.stride + p.row.reach + 1
+    p.slab_size = p.inputs * p.slab_rows * p.width * p.lanes.lanes
+    p.out_size = p.outputs * p.lines * p.row.step * p.column.out * p.lanes.lanes
+    p.at_at = 0
+    p.tiles_at = p.at_at + line_up(p.slab_rows * p.column.size * sizeof(Py_ssize_t))
+    p.bias_at = p.tiles_at + line_up((p.column.out + 1) * sizeof(Tile))
+    p.threads_at = p.bias_at + line_up(p.groups * p.outputs * itemsize)
+    p.out_at = line_up(p.slab_size * itemsize)
+    p.thread_bytes = p.out_at + line_up(p.out_size * itemsize)
+
+
+cdef Rows input_rows(const Plan* p) noexcept nogil:
+    """Return the rows of a slab, but for the first."""
+    cdef Rows rows
+    rows.size, rows.width = p.row.size, p.column.size
+    rows.sample, rows.channel = p.x_strides[0], p.x_strides[2]
+    rows.hop = p.lanes.rows * p.row.stride
+    rows.count = p.slab_rows
+    rows.to_line = p.width * p.lanes.lanes
+    rows.to_channel = p.slab_rows * rows.to_line
+    return rows
+
+
+cdef void clear_columns(const Plan* p, floating* slab) noexcept nogil:
+    """Write the zeros on either side of the map, which stay for all units."""
+    cdef Py_ssize_t i, right = p.width - p.left - p.column.size, line = p.width * p.lanes.lanes
+    for i in range(p.inputs * p.slab_rows):
+        memset(slab + i * line, 0, p.left * p.lanes.lanes * sizeof(floating))
+        memset(slab + (i + 1) * line - right * p.lanes.lanes, 0,
+               right * p.lanes.lanes * sizeof(floating))
+
+
+cdef Py_ssize_t list_tiles(const Plan* p, Tile* tiles) noexcept nogil:
+    """Cut a row of the output into tiles, phase by phase; return their number."""
+    cdef Py_ssize_t i, j, first, past, place, tap, number, total = 0
+    cdef const Phase* column
+    cdef Tile* tile
+    for i in range(p.column.phases):
+        column = p.column.phase + i
+        number = divide_up(phase_count(&p.column, column), p.pixels)
+        for j in range(number):
+            first = j * phase_count(&p.column, column) // number
+            past = (j + 1) * phase_count(&p.column, column) // number
+            # Taps that lie beside the map for every pixel are left out.
+            place = first * p.column.stride - column.before
+            tap = first_tap(place + (past - first - 1) * p.column.stride, p.column.dilation)
+            tile = tiles + total
+            tile.pixels = past - first
+            tile.taps = past_tap(place, p.column.dilation, p.column.size, column.taps) - tap
+            tile.tap_hop = column.tap_step * p.w_strides[5]
+            tile.w_at = (column.tap_first + tap * column.tap_step) * p.w_strides[5]
+            tile.x_at = (p.left + place + tap * p.column.dilation) * p.lanes.lanes
+            tile.out_at = (column.first + first * p.column.step) * p.lanes.lanes
+            total += 1
+    return total
+
+
+cdef void correlate_row(const floating* w, const Plan* p, const Tile* tiles, Py_ssize_t tap_hop,
+                        Py_ssize_t taps, const floating* slab, floating* out) noexcept nogil:
+    """Compute a row of the output; weights and slab begin where its first tap of all lies."""
+    cdef Py_ssize_t panel, k, rows, i, a = 2 if p.by_columns else 1
+    cdef Py_ssize_t b = 3 - a
+    cdef Loops loops
+    loops.count[0], loops.count[a] = p.inputs, taps
+    loops.x_hop[0] = p.slab_rows * p.width * p.lanes.lanes
+    loops.x_hop[a] = p.row.dilation * p.width * p.lanes.lanes
+    loops.x_hop[b] = p.column.dilation * p.lanes.lanes
+    loops.x_pixel = p.column.stride * p.lanes.lanes
+    loops.w_hop[0], loops.w_hop[a], loops.w_row = p.w_strides[2], tap_hop, p.w_strides[1]
+    loops.out_row = p.lines * p.row.step * p.column.out * p.lanes.lanes
+    loops.out_pixel = p.column.step * p.lanes.lanes
+    for panel in range(p.panels):
+        k = panel * p.outputs // p.panels
+        rows = (panel + 1) * p.outputs // p.panels - k
+        for i in range(p.tiles):
+            loops.count[b], loops.w_hop[b] = tiles[i].taps, tiles[i].tap_hop
+            run_tile(rows, tiles[i].pixels, w + k * p.w_strides[1] + tiles[i].w_at,
+                     slab + tiles[i].x_at, &loops, out + k * loops.out_row + tiles[i].out_at)
+
+
+cdef void scatter_rows(const floating* out, const Plan* p, Py_ssize_t g, Py_ssize_t block,
+                       Py_ssize_t line, const floating* bias, floating* y) noexcept nogil:
+    """Write what the lanes hold of a block of lines, which begins with `line` of each band."""
+    cdef Py_ssize_t i = 0, q, n, k, row, run
+    cdef Py_ssize_t rows[MAX_LANES]
+    cdef Py_ssize_t size = p.column.out
+    cdef Py_ssize_t past = min(line + p.lines, p.lanes.rows) * p.row.step
+    cdef floating* to_map[MAX_LANES]
+    cdef floating* target[MAX_LANES]
+    y += g * p.y_strides[1]
+    for q in range(p.lanes.lanes):
+        n = block * p.lanes.samples + q % p.lanes.samples
+        row = q // p.lanes.samples * p.lanes.rows * p.row.step
+        rows[q] = min(past, p.row.out - row) - line * p.row.step
+        row += line * p.row.step
+        to_map[q] = NULL
+        if n < p.lanes.batch:
+            to_map[q] = y + n * p.y_strides[0] + row * size
+    while True:
+        # The run of rows of the lanes that have more.
+        run = 0
+        for q in range(p.lanes.lanes):
+            if rows[q] <= i:
+                to_map[q] = NULL
+            elif to_map[q] is not NULL:
+                run = min(run, rows[q] - i) if run else rows[q] - i
+        if run == 0:
+            return
+        for k in range(p.outputs):
+            for q in range(p.lanes.lanes):
+                target[q] = NULL
+                if to_map[q] is not NULL:
+                    target[q] = to_map[q] + k * p.y_strides[2] + i * size
+            scatter(out + ((k * p.lines * p.row.step + i) * size) * p.lanes.lanes, run * size,
+                    bias + k if bias is not NULL else NULL, target)
+        i += run
+
+
+cdef void correlate_unit(const floating* x, const floating* w, floating* y, const Plan* p,
+                         bint has_bias, Py_ssize_t unit, char* shared, char* own) noexcept nogil:
+    """Compute a block of lines of a block of samples, for one group."""
+    cdef floating* slab = <floating*>own
+    cdef floating* out = <floating*>(own + p.out_at)
+    cdef Py_ssize_t line = unit % p.line_blocks * p.lines
+    cdef Py_ssize_t block = unit // p.line_blocks % p.lanes.blocks
+    cdef Py_ssize_t g = unit // p.line_blocks // p.lanes.blocks
+    cdef const floating* bias = <const floating*>(shared + p.bias_at) + g * p.outputs
+    cdef Py_ssize_t width = p.column.out * p.lanes.lanes, i, m, r, place
+    cdef const Phase* row
+    cdef Rows rows = input_rows(p)
+    rows.first = line * p.row.stride - p.row.before
+    # With one band, taps outside of the map are left out; rows of several differ.
+    rows.zeros = p.lanes.bands > 1
+    gather_rows(x + g * p.x_strides[1], &p.lanes, block, &rows, p.inputs,
+                <const Py_ssize_t*>(shared + p.at_at), slab)
+    for i in range(p.row.phases):
+        row = p.row.phase + i
+        for m in range(line, min(line + p.lines, phase_count(&p.row, row))):
+            # Taps that lie outside of the map for every band are left out.
+            place = m * p.row.stride - row.before
+            r = first_tap(place + (p.lanes.bands - 1) * rows.hop, p.row.dilation)
+            correlate_row(w + g * p.w_strides[0]
+                          + (row.tap_first + r * row.tap_step) * p.w_strides[4],
+                          p, <const Tile*>(shared + p.tiles_at), row.tap_step * p.w_strides[4],
+                          past_tap(place, p.row.dilation, p.row.size, row.taps) - r,
+                          <const floating*>slab + (place - rows.first + r * p.row.dilation)
+                          * rows.to_line,
+                          out + ((m - line) * p.row.step + row.first) * width)
+    scatter_rows(<const floating*>out, p, g, block, line, bias if has_bias else NULL, y)
+
+
+def correlate(const floating[:, :, :, :, :, :] x, const floating[:, :, :, :, :, :] w,
+              const floating[:, :] bias, floating[:, :, :, :, :, :] y,
+              const Py_ssize_t[::1] depth, const Py_ssize_t[::1] row,
+              const Py_ssize_t[::1] column, bint by_columns=False, bint dry=False):
+    """Write into `y` the correlation of `x` with `w`, plus `bias` (G, K) unless it is None.
+
+    `depth`, `row` and `column` say what is correlated on each axis, as in _depthwise.pyx; with
+    `by_columns` the taps are added in its order, else in that of _gemm.pyx. The output may not be
+    empty. Returns the bytes of workspace, or 0 where the other loops should
+    compute this; a dry call does nothing else.
+    """
+    cdef Plan p
+    cdef Py_ssize_t i, j, units
+    cdef int threads
+    cdef bint has_bias = bias is not None
+    cdef unsigned long saved = 0
+    cdef size_t size
+    cdef char* shared
+    cdef floating* numbers
+    if not make_plan(&p, &x.shape[0], &x.strides[0], &w.shape[0], &w.strides[0], &y.shape[0],
+                     &y.strides[0], sizeof(floating), &depth[0], &row[0], &column[0]):
+        return 0
+    if p.inputs * w.shape[4] * w.shape[5] > block_steps(sizeof(floating)):
+        # The engine cuts longer sums.
+        return 0
+    p.by_columns = by_columns
+    threads = threads_for(<double>x.shape[0] * p.groups * p.outputs * p.inputs * y.shape[4]
+                          * y.shape[5] * p.row.taps * p.column.taps)
+    size_blocks(&p, sizeof(floating), threads)
+    units = p.groups * p.lanes.blocks * p.line_blocks
+    threads = min(<Py_ssize_t>threads, units)
+    size = p.threads_at + threads * p.thread_bytes
+    if dry:
+        return size
+    shared = <char*>take(size)
+    fill_positions(p.slab_rows, p.column.size, p.left, p.width * p.lanes.lanes, p.lanes.lanes,
+                   <Py_ssize_t*>(shared + p.at_at))
+    p.tiles = list_tiles(&p, <Tile*>(shared + p.tiles_at))
+    numbers = <floating*>(shared + p.bias_at)
+    if has_bias:
+        for i in range(p.groups):
+            for j in range(p.outputs):
+                numbers[i * p.outputs + j] = bias[i, j]
+    with nogil, parallel(num_threads=threads):
+        saved = flush_denormals()
+        clear_columns(&p, <floating*>(shared + p.threads_at + threadid() * p.thread_bytes))
+        for i in prange(units, schedule="dynamic"):
+            correlate_unit(&x[0, 0, 0, 0, 0, 0], &w[0, 0, 0, 0, 0, 0], &y[0, 0, 0, 0, 0, 0], &p,
+                           has_bias, i, shared,
+                           shared + p.threads_at + threadid() * p.thread_bytes)
+        restore_denormals(saved)
+    give(shared)
+    return size

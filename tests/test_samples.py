@@ -1,0 +1,70 @@
+"""Samples in the lanes: where they compute, they have the bits of the algorithm they stand for."""
+
+import numpy as np
+import pytest
+
+from fastconv import functional as F
+from fastconv.functional import _samples
+from tests._cases import DTYPES, Conv, Problem, able, convolve, normal
+
+# One or two samples too many, bands of rows, phases, and taps left out on every side.
+CASES = [
+    Conv(64, 6, 14, 14, 10, 5, 5),
+    Conv(32, 1, 12, 11, 6, 5, 5, 1, 2),
+    Conv(31, 12, 9, 31, 16, 3, 2, (3, 2), 2, (2, 1), 2),
+    Conv(8, 16, 14, 15, 16, 3, 3, 1, 1, 1, 4),
+    Conv(8, 16, 15, 14, 16, 3, 3, 2, 1, 1, 2),
+    Conv(16, 5, 5, 5, 7, 5, 5, 1, 4),
+    Conv(8, 4, 40, 6, 9, 4, 3, (4, 1), ((0, 4), (2, 0))),
+    Conv(16, 1, 9, 10, 8, 3, 3, 2, 1),
+]
+
+
+def problem(case, dtype):
+    x, weight = normal(case.input_shape, dtype, 1), normal(case.weight_shape, dtype, 2)
+    bias = normal((case.k,), dtype, 3)
+    residual = normal(F.conv2d(x, weight, None, *case.options).shape, dtype, 4)
+    return Problem(x, weight, bias, residual, None, None, None, None)
+
+
+def counted(kernels, counts):
+    """Return the kernels as they are, noting which calls they refuse."""
+
+    def count(kernel):
+        def call(*arguments, **options):
+            size = kernel(*arguments, **options)
+            counts.append(size > 0)
+            return size
+
+        return call
+
+    return {dtype: count(kernel) for dtype, kernel in kernels.items()}
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(
+    ("case", "algorithm"),
+    [
+        pytest.param(case, name, id=f"{case}-{name}")
+        for case in CASES
+        for name in ("gemm", "depthwise")
+        if name in able(case.geometry)
+    ],
+)
+def test_they_have_the_bits_of_the_algorithm_they_stand_for(case, algorithm, dtype, monkeypatch):
+    arrays = problem(case, dtype)
+    counts = []
+    for name in ("_CORRELATE", "_CORRELATE_WEIGHT"):
+        monkeypatch.setattr(_samples, name, counted(getattr(_samples, name), counts))
+    y, dx, dw, _ = convolve(case, arrays, algorithm)
+    # A tile of less than four output channels is refused: the input gradient of one channel.
+    assert counts[0], "the forward pass is not served"
+    assert counts[1] == (case.c // case.groups >= 4), "the input gradient"
+    assert counts[2], "the weight gradient is not served"
+    monkeypatch.setattr(_samples, "_LEAST_SAMPLES", case.n + 1)
+    expected_y, expected_dx, expected_dw, _ = convolve(case, arrays, algorithm)
+    assert len(counts) == 3
+    assert y.tobytes() == expected_y.tobytes()
+    assert dx.tobytes() == expected_dx.tobytes()
+    error = np.abs(dw - expected_dw).max() / np.abs(expected_dw).max()
+    assert error < 64 * np.finfo(dtype).eps
