@@ -26,6 +26,8 @@ from fastconv.benchmark.tables import Layer
 DTYPES = ("float32", "float64")
 # The names of a direction in the benchmark, and of its operation in the plan.
 OPERATIONS = {"forward": "conv2d", "input": "conv2d_input", "weight": "conv2d_weight"}
+# The choice may not depend on the batch: the threshold is to be good for both.
+BATCHES = (1, 8)
 GAINS = {"winograd": _plan.winograd_gain, "fft": _plan.fft_gain}
 # The tables of _thresholds.py, and what the numbers mean.
 TABLES = {
@@ -69,17 +71,19 @@ def rival(algorithm, geometry):
 
 
 def measure(table, direction, dtype, seconds):
-    """Return (gain, time of the rival / time) of every layer, in growing order."""
+    """Return (gain, time of the rival / time) of every layer and batch, in growing order."""
     found = []
     algorithm = table.partition("_")[0]
-    for each in layers(table):
-        geometry = each.geometry(1)
-        case = make_case(each, direction, 1, np.dtype(dtype))
+    for each, batch in product(layers(table), BATCHES):
+        geometry = each.geometry(batch)
+        case = make_case(each, direction, batch, np.dtype(dtype))
         names = (algorithm, rival(algorithm, geometry))
-        times = interleaved([fastconv_call(case, name) for name in names], seconds)
+        # Nobody else's threads are to go to sleep.
+        times = interleaved([fastconv_call(case, name) for name in names], seconds, pause=0)
         ratio = min(times[1]) / min(times[0])
-        found.append((GAINS[algorithm](geometry, OPERATIONS[direction]), ratio))
-        print(f"  {each!s:24} gain {found[-1][0]:8.2f}  {ratio:5.2f} x {names[1]}", flush=True)
+        gain = GAINS[algorithm](geometry, OPERATIONS[direction])
+        found.append((gain, ratio))
+        print(f"  {each!s:24} x {batch} gain {gain:8.2f}  {ratio:5.2f} x {names[1]}", flush=True)
     return sorted(found)
 
 

@@ -475,19 +475,18 @@ cdef int compute(const floating* x, const floating* w, const floating* bias,
             for i in range(tasks):
                 multiply_block(x, w, y, p, has_bias, i, shared, shared + p.threads_at)
             restore_denormals(saved)
-        give(shared)
-        return 0
-    with nogil, parallel(num_threads=threads):
-        saved = flush_denormals()
-        if p.packs_a:
-            for i in prange(p.groups * ceil_div(p.windows.channels, pack_a_channels(p)),
-                            schedule="static"):
-                pack_a(w, p, <Py_ssize_t*>(shared + p.weights_at_at), i,
-                       <floating*>(shared + p.a_packed_at))
-        for i in prange(tasks, schedule="dynamic"):
-            multiply_block(x, w, y, p, has_bias, i, shared,
-                           shared + p.threads_at + threadid() * p.thread_bytes)
-        restore_denormals(saved)
+    else:
+        with nogil, parallel(num_threads=threads):
+            saved = flush_denormals()
+            if p.packs_a:
+                for i in prange(p.groups * ceil_div(p.windows.channels, pack_a_channels(p)),
+                                schedule="static"):
+                    pack_a(w, p, <Py_ssize_t*>(shared + p.weights_at_at), i,
+                           <floating*>(shared + p.a_packed_at))
+            for i in prange(tasks, schedule="dynamic"):
+                multiply_block(x, w, y, p, has_bias, i, shared,
+                               shared + p.threads_at + threadid() * p.thread_bytes)
+            restore_denormals(saved)
     give(shared)
     return 0
 
@@ -595,10 +594,7 @@ cdef class Correlation:
 
 
 cdef class InputGradient(Correlation):
-    """The gradient of a correlation with stride 1, called with residual, w, and what it writes.
-
-    It is the correlation of the residual with the turned kernels.
-    """
+    """The correlation of a residual with turned kernels, called with both and what it writes."""
 
     def __call__(self, residual, w, grad_input):
         self.run(residual, w, None, grad_input, True)
