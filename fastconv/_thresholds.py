@@ -7,22 +7,22 @@ Written by `python benches/tune_plan.py --write`; the gains are those of
 
 # Products saved for each number transformed, 3x3 kernels.
 WINOGRAD_3 = {
-    ("conv2d", "float32"): 12.6,
-    ("conv2d_input", "float32"): 12.6,
-    ("conv2d_weight", "float32"): 19.7,
-    ("conv2d", "float64"): 12.6,
-    ("conv2d_input", "float64"): 12.6,
-    ("conv2d_weight", "float64"): 19.7,
+    ("conv2d", "float32"): 18.0,
+    ("conv2d_input", "float32"): 16.5,
+    ("conv2d_weight", "float32"): 32.2,
+    ("conv2d", "float64"): 18.0,
+    ("conv2d_input", "float64"): 18.0,
+    ("conv2d_weight", "float64"): 19.2,
 }
 
 # Products saved for each number transformed, 5x5 kernels.
 WINOGRAD_5 = {
     ("conv2d", "float32"): 22.9,
-    ("conv2d_input", "float32"): 21.0,
-    ("conv2d_weight", "float32"): 15.0,
-    ("conv2d", "float64"): 13.3,
-    ("conv2d_input", "float64"): 21.0,
-    ("conv2d_weight", "float64"): 15.0,
+    ("conv2d_input", "float32"): 22.9,
+    ("conv2d_weight", "float32"): 24.2,
+    ("conv2d", "float64"): 21.0,
+    ("conv2d_input", "float64"): 16.5,
+    ("conv2d_weight", "float64"): 16.5,
 }
 
 # Products of the formula for each number that the Fourier transforms touch.
