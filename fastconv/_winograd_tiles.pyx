@@ -20,6 +20,15 @@ tiles, V = B^T d B or Z = A dY A^T (csrc/winograd_points.h), are stored by point
 
 so that there is a product of matrices for each point, which may contract either over the channels
 or over the tiles. Channels are filled up with zeros to whole vectors.
+
+Small maps can be *cut off*, for kernels of 3 x 3: where a map ends with 1, 2 or 3 outputs of its
+last tiles, these need but 3, 4 or 5 points of 6 in that direction. What the other inputs would be
+is free, and is chosen so that the products of the other points are zero, or never read. The tiles
+of some maps then lie in another order,
+
+    last row | inner | last column | last of both           each: map by map, row by row
+
+in which the tiles that want a point follow each other.
 """
 
 from libc.string cimport memset
