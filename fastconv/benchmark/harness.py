@@ -129,18 +129,20 @@ def measure(
     )
 
 
-def interleaved(calls: Sequence[Call], seconds: float, pause: float = PAUSE) -> list[list[float]]:
+def interleaved(
+    calls: Sequence[Call], seconds: float, pause: float | None = None
+) -> list[list[float]]:
     """Time calls in turns, and return the seconds of a call in each sample of each.
 
-    A turn is a block of calls of every side, each after a pause in seconds. Turns go on until the
-    blocks have taken `seconds` together, and for three at least.
+    A turn is a block of calls of every side, each after a pause, `PAUSE` seconds by default. Turns
+    go on until the blocks have taken `seconds` together, and for three at least.
     """
     plans = [_plan_block(call, seconds / (_TURNS * len(calls))) for call in calls]
     times: list[list[float]] = [[] for _ in calls]
     spent, turns = 0.0, 0
     while turns < _LEAST_TURNS or spent < seconds:
         for call, (samples, together), mine in zip(calls, plans, times, strict=True):
-            time.sleep(pause)
+            time.sleep(PAUSE if pause is None else pause)
             for _ in range(samples):
                 mine.append(_sample(call, together))
                 spent += mine[-1] * together
