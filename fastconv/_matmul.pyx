@@ -16,14 +16,13 @@ their number sets: it has the same bits whatever the other rows, the columns and
 from cython cimport floating
 from cython.parallel cimport parallel, prange, threadid
 
-from fastconv._slab cimport Run, ceil_div, line_up, pack_rows, split_blocks, transpose
+from fastconv._slab cimport (
+    Run, block_steps, ceil_div, line_up, pack_rows, split_blocks, transpose)
 from fastconv._threads cimport flush_denormals, restore_denormals, threads_for
 from fastconv._tile cimport MAX_ROWS, lanes, max_rows, output_vectors, run_tile
 from fastconv._views cimport View, look
 from fastconv._workspace cimport give, take
 
-# Bytes of a row of A in a block of steps: a panel of rows stays in the first-level cache.
-cdef Py_ssize_t ROW_BYTES = 2304
 # A block of B: most of a common second-level cache.
 cdef Py_ssize_t BLOCK_BYTES = 5 << 17
 # More steps that are no neighbours, each in a cache line of its own, leave the first-level cache.
@@ -50,7 +49,7 @@ cdef void make_plan(Product* p, Py_ssize_t itemsize, int threads) noexcept nogil
     """Choose blocks and panels, and lay out the workspace."""
     cdef Py_ssize_t most = output_vectors(itemsize), vectors, columns
     p.lanes = lanes(itemsize)
-    p.depth = ceil_div(p.steps, ceil_div(p.steps, ROW_BYTES // itemsize))
+    p.depth = ceil_div(p.steps, ceil_div(p.steps, block_steps(itemsize)))
     vectors = ceil_div(p.columns, p.lanes)
     p.row_panels = ceil_div(p.rows, max_rows(itemsize, min(vectors, most)))
     columns = BLOCK_BYTES // (p.depth * itemsize)
