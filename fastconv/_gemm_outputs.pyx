@@ -60,7 +60,7 @@ cdef double plan_swapped(Swapped* p, const Windows* windows, const Py_ssize_t* w
     empty, or the slab of one line would be too large.
     """
     cdef Py_ssize_t i, neighbour = 1, v, pieces, out, line_bytes, span, blocks
-    cdef double cycles, best = 1e300
+    cdef double cycles, slab_bytes, best = 1e300
     p.lanes = lanes(itemsize)
     if 2 * w[1] < p.lanes:
         return 1e300
@@ -91,13 +91,16 @@ cdef double plan_swapped(Swapped* p, const Windows* windows, const Py_ssize_t* w
     p.panels = ceil_div(p.vectors, p.width)
     p.width = ceil_div(p.vectors, p.panels)
     p.pixels = max_pixels(itemsize, p.width)
+    # A window may span more cells than an integer can count.
+    slab_bytes = <double>slab_planes(windows) * itemsize * p.channels * (
+        1.0 + windows.row.reach) * (out + <double>windows.column.reach)
+    if slab_bytes > BLOCK_BYTES / 2:
+        return 1e300
     line_bytes = itemsize * out * p.lanes * (p.width if p.channels == windows.channels
                                              else p.vectors)
     if not windows.in_place:
-        line_bytes += (slab_planes(windows) * itemsize * p.channels * (1 + windows.row.reach)
-                       * (out + windows.column.reach))
-    if <double>slab_planes(windows) * itemsize * p.channels * (1.0 + windows.row.reach) * (
-            out + <double>windows.column.reach) > BLOCK_BYTES / 2 or line_bytes > BLOCK_BYTES:
+        line_bytes += <Py_ssize_t>slab_bytes
+    if line_bytes > BLOCK_BYTES:
         return 1e300
     p.near_channels = max(NEAR_BYTES // (p.width * p.lanes * itemsize * windows.taps), 1)
     p.near_channels = ceil_div(p.channels, ceil_div(p.channels, p.near_channels))
