@@ -86,13 +86,24 @@ def _residual(geometry: ConvGeometry, grad_output: Array, samples: slice, rows: 
     )
 
 
+def _multiply(left: Array, right: Array) -> Array:
+    """Return left @ right without warnings, of which the other algorithms have none, either.
+
+    A BLAS may compute with whatever lies beyond the edges of its tiles, and so raise the flag of an
+    invalid operation where every result is finite.
+    """
+    with np.errstate(all="ignore"):
+        product: Array = left @ right
+    return product
+
+
 def forward(
     geometry: ConvGeometry, input: Array, weight: Array, bias: Array | None, output: Array
 ) -> None:
     """Write the convolution into `output`."""
     matrix = _matrix(geometry, weight)
     for samples, rows in _blocks(geometry, input.itemsize):
-        product = matrix @ _columns(geometry, input, samples, rows)
+        product = _multiply(matrix, _columns(geometry, input, samples, rows))
         target = output[samples, :, rows]
         target[...] = product.reshape(target.shape)
     if bias is not None:
@@ -111,7 +122,7 @@ def input_gradient(
             shape = (samples.stop - samples.start, geometry.in_channels)
             padded = zeros(shape + padded_size(size, padding), grad_output.dtype)
         count = (rows.stop - rows.start, *geometry.out_size[1:])
-        columns = matrix @ _residual(geometry, grad_output, samples, rows)
+        columns = _multiply(matrix, _residual(geometry, grad_output, samples, rows))
         add_windows(
             columns.reshape(*padded.shape[:2], *geometry.kernel, *count),
             padded[:, :, _span(geometry, rows)],
@@ -132,7 +143,7 @@ def weight_gradient(
     for samples, rows in _blocks(geometry, input.itemsize):
         columns = _columns(geometry, input, samples, rows)
         residual = _residual(geometry, grad_output, samples, rows)
-        total += (residual @ columns.swapaxes(2, 3)).sum(axis=0)
+        total += _multiply(residual, columns.swapaxes(2, 3)).sum(axis=0)
     grad_weight[...] = total.reshape(grad_weight.shape)
 
 
