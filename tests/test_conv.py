@@ -361,6 +361,19 @@ def test_nan_in_one_kernel_reaches_its_own_map_only(algorithm):
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_no_algorithm_warns_of_infinity_minus_infinity(algorithm):
+    # Warnings are errors here.
+    x = np.full((1, 2, 5, 6), np.inf)
+    x[:, 1] = -np.inf
+    weight = np.ones((3, 2, 2, 2))
+    maps = F.conv2d(x, weight, algorithm=algorithm)
+    residual = np.stack((maps[:, 0], np.full_like(maps[:, 0], np.inf), -x[:, 0, 1:, 1:]), axis=1)
+    assert np.isnan(maps).all()
+    assert np.isnan(F.conv2d_input(x.shape, weight, residual, algorithm=algorithm)).all()
+    assert np.isnan(F.conv2d_weight(x, weight.shape, residual, algorithm=algorithm)[0]).all()
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_nan_reaches_the_weight_gradient_of_its_own_channels_only(algorithm):
     x, residual = integers((2, 3, 5, 6)), integers((2, 7, 4, 5))
     clean = F.conv2d_weight(x, (7, 3, 2, 2), residual, algorithm=algorithm)
