@@ -33,15 +33,16 @@ GAINS = {"winograd": _plan.winograd_gain, "fft": _plan.fft_gain}
 TABLES = {
     "winograd_3": "Products saved for each number transformed, 3x3 kernels.",
     "winograd_5": "Products saved for each number transformed, 5x5 kernels.",
+    "winograd_line": "Products saved for each number transformed, kernels of one row or column.",
     "fft": "Products of the formula for each number that the Fourier transforms touch.",
 }
 
 
 def layer(inputs, outputs, size, kernel, groups=1):
-    """Return a layer of stride 1 that keeps the size."""
-    pad, one = (kernel // 2,) * 2, (1, 1)
-    sizes = ((size,) * 2, (kernel,) * 2)
-    return Layer("tune", "", inputs, outputs, *sizes, one, pad, one, groups, 1)
+    """Return a layer of stride 1 that keeps the size; `kernel` is a side, or both."""
+    kernel = kernel if isinstance(kernel, tuple) else (kernel,) * 2
+    pad, one = tuple(taps // 2 for taps in kernel), (1, 1)
+    return Layer("tune", "", inputs, outputs, (size,) * 2, kernel, one, pad, one, groups, 1)
 
 
 def layers(table):
@@ -52,6 +53,10 @@ def layers(table):
     if table == "winograd_5":
         pairs = ((1, 6), (2, 8), (3, 16), (3, 64), (4, 4), (6, 16), (8, 8), (8, 32), (16, 16))
         return [layer(*pair, size, 5) for pair, size in product(pairs, (5, 10, 14, 28, 56))]
+    if table == "winograd_line":
+        pairs = ((3, 64), (4, 4), (8, 8), (16, 16), (16, 64), (32, 32), (64, 64))
+        kernels = ((1, 3), (5, 1), (1, 7))
+        return [layer(*pair, *rest) for pair, *rest in product(pairs, (8, 17, 35), kernels)]
     return [
         *(layer(1, 1, size, kernel) for size, kernel in product((128, 512), (17, 33, 65, 97))),
         *(layer(1, 8, size, kernel) for size, kernel in product((96, 200), (17, 33, 65))),

@@ -14,12 +14,9 @@ import numpy as np
 
 from fastconv._fft_blocks import conv_blocks
 from fastconv._geometry import ConvGeometry, Ints, Padding, conv_geometry
-from fastconv._thresholds import FFT, WINOGRAD_3, WINOGRAD_5
+from fastconv._thresholds import FFT, WINOGRAD_3, WINOGRAD_5, WINOGRAD_LINE
 
 OPERATIONS = ("conv2d", "conv2d_input", "conv2d_weight")
-
-# Rows and columns of the outputs of one Winograd tile.
-_TILE = 4
 
 
 def terms(geometry: ConvGeometry, operation: str) -> int:
@@ -39,21 +36,41 @@ def _one_rounding_for_each_term(geometry: ConvGeometry, operation: str) -> float
     return terms(geometry, operation) + 1
 
 
-# The kernels that Winograd's tiles serve, and for each operation the largest sum of absolute values
-# with which a number of a tile can reach a result, through the three matrices on both sides
-# (csrc/winograd_points.h).
-WINOGRAD_GROWTH: dict[Ints, dict[str, float]] = {
-    (3, 3): {"conv2d": 204.1, "conv2d_input": 204.1, "conv2d_weight": 231.6},
-    (5, 5): {"conv2d": 1769.0, "conv2d_input": 1769.0, "conv2d_weight": 1659.0},
+# On an axis of so many taps, the largest sum of absolute values with which a number of one of
+# Winograd's tiles can reach a result, through all three matrices (csrc/winograd_points.h).
+_FORWARD_GROWTH = {1: 1.0, 3: 14.286, 5: 42.06, 7: 154.9}
+_AXIS_GROWTH = {
+    "conv2d": _FORWARD_GROWTH,
+    "conv2d_input": _FORWARD_GROWTH,
+    "conv2d_weight": {1: 1.0, 3: 15.22, 5: 40.73, 7: 144.7},
 }
+_WINOGRAD_KERNELS = ((3, 3), (5, 5), (1, 3), (3, 1), (1, 5), (5, 1), (1, 7), (7, 1))
+# The same on both axes of the kernels that the tiles serve.
+WINOGRAD_GROWTH: dict[Ints, dict[str, float]] = {
+    kernel: {
+        operation: prod(growth[taps] for taps in kernel)
+        for operation, growth in _AXIS_GROWTH.items()
+    }
+    for kernel in _WINOGRAD_KERNELS
+}
+
+
+def _winograd_kernel(geometry: ConvGeometry) -> Ints:
+    """Return the kernel's size, on two axes where it has one."""
+    return (1,) * (2 - len(geometry.kernel)) + geometry.kernel
+
+
+def _tile(taps: int) -> int:
+    """Return the outputs of one Winograd tile on an axis of so many taps."""
+    return 4 if taps > 1 else 1
 
 
 def _tiles(geometry: ConvGeometry, operation: str) -> int:
     """Return the Winograd tiles of one sample: those of every phase of a dilated convolution."""
     out = geometry.in_size if operation == "conv2d_input" else geometry.out_size
     return prod(
-        min(dilation, size) * -(-size // (dilation * _TILE))
-        for size, dilation in zip(out, geometry.dilation, strict=True)
+        min(dilation, size) * -(-size // (dilation * _tile(taps)))
+        for size, dilation, taps in zip(out, geometry.dilation, geometry.kernel, strict=True)
     )
 
 
@@ -66,7 +83,7 @@ def _winograd_error(geometry: ConvGeometry, operation: str) -> float:
         length = geometry.batch * _tiles(geometry, operation)
     else:
         length = terms(geometry, operation) // prod(geometry.kernel)
-    return (34 + length + length // 16) * WINOGRAD_GROWTH[geometry.kernel][operation]
+    return (34 + length + length // 16) * WINOGRAD_GROWTH[_winograd_kernel(geometry)][operation]
 
 
 def _fft_error(geometry: ConvGeometry, operation: str) -> float:
@@ -130,9 +147,12 @@ def _needs_stride_one(geometry: ConvGeometry) -> str | None:
 
 
 def _needs_winograd_kernel(geometry: ConvGeometry) -> str | None:
-    """Refuse all but kernels of 3x3 and 5x5 that move by 1."""
-    if geometry.kernel not in WINOGRAD_GROWTH:
-        return f"it needs a kernel of 3x3 or 5x5, here it is {geometry.kernel}"
+    """Refuse all but certain kernels that move by 1."""
+    if _winograd_kernel(geometry) not in WINOGRAD_GROWTH:
+        return (
+            "it needs a kernel of 3x3 or 5x5, or one row or column of 3, 5 or 7, "
+            f"here it is {geometry.kernel}"
+        )
     return _needs_stride_one(geometry)
 
 
@@ -145,13 +165,14 @@ def winograd_gain(geometry: ConvGeometry, operation: str) -> float:
     """Return how many products Winograd's tiles save for each number that they transform.
 
     A tile of 4x4 outputs takes 36 products a channel instead of 144 for kernels of 3x3, and 64
-    instead of 400 for 5x5 (or fewer, where it hangs over the edge), and one transform for each
-    channel of the input and of the output.
+    instead of 400 for 5x5; one of 4 outputs 6, 8 or 10 instead of 12, 20 or 28 for a row or column
+    of 3, 5 or 7 taps (or fewer, where it hangs over the edge); and one transform for each channel
+    of the input and of the output.
     """
     tiles = _tiles(geometry, operation)
     inputs = geometry.in_channels // geometry.groups
     outputs = geometry.out_channels // geometry.groups
-    points = tiles * prod(_TILE + taps - 1 for taps in geometry.kernel)
+    points = tiles * prod(_tile(taps) + taps - 1 for taps in geometry.kernel)
     saved = prod(geometry.kernel) * prod(geometry.out_size) - points
     return saved * inputs * outputs / (points * (inputs + outputs))
 
@@ -161,8 +182,12 @@ def fft_gain(geometry: ConvGeometry, operation: str) -> float:
     return products(geometry) / conv_blocks(geometry, operation).cost
 
 
+# By the smaller side of the kernel.
+_WINOGRAD_THRESHOLDS = {1: WINOGRAD_LINE, 3: WINOGRAD_3, 5: WINOGRAD_5}
+
+
 def _winograd_wins(geometry: ConvGeometry, operation: str, dtype: str) -> bool:
-    thresholds = WINOGRAD_3 if geometry.kernel == (3, 3) else WINOGRAD_5
+    thresholds = _WINOGRAD_THRESHOLDS[min(_winograd_kernel(geometry))]
     return winograd_gain(geometry, operation) > thresholds[operation, dtype]
 
 
@@ -193,7 +218,7 @@ ALGORITHMS = (
         "winograd",
         _needs_winograd_kernel,
         _winograd_wins,
-        why="a quarter of the products or less, and channels enough to pay for its transforms",
+        why="half of the products or less, and channels enough to pay for its transforms",
         exact=False,
         error=_winograd_error,
         measure="sum max |x| sum |w| of tiles and channels",

@@ -25,6 +25,16 @@ WINOGRAD_5 = {
     ("conv2d_weight", "float64"): 16.5,
 }
 
+# Products saved for each number transformed, kernels of one row or column.
+WINOGRAD_LINE = {
+    ("conv2d", "float32"): 12.8,
+    ("conv2d_input", "float32"): 12.8,
+    ("conv2d_weight", "float32"): 22.0,
+    ("conv2d", "float64"): 11.0,
+    ("conv2d_input", "float64"): 11.0,
+    ("conv2d_weight", "float64"): 19.2,
+}
+
 # Products of the formula for each number that the Fourier transforms touch.
 FFT = {
     ("conv2d", "float32"): 30.3,

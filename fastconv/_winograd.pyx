@@ -1,8 +1,10 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 # No bounds checks: the callers in fastconv.functional have compared every shape with the geometry.
-"""Winograd's convolutions: few products for a tile of 4 x 4 outputs.
+"""Winograd's convolutions: few products for a tile of several outputs.
 
-F(4x4, 3x3) takes 36 products for each channel instead of 144, F(4x4, 5x5) 64 instead of 400.
+F(4x4, 3x3) takes 36 products for each channel instead of 144, F(4x4, 5x5) 64 instead of 400. For
+kernels of one row or column a tile is 1 x 4 or 4 x 1 outputs: F(4, 3) takes 6 products instead of
+12, F(4, 5) 8 instead of 20, and F(4, 7) 10 instead of 28.
 
     V = B^T d B      of every tile d of the input (_winograd_tiles.pyx)
     U = G g G^T      of every kernel g
@@ -36,19 +38,21 @@ from fastconv._slab cimport ceil_div, line_up
 from fastconv._threads cimport flush_denormals, restore_denormals, threads_for
 from fastconv._tile cimport lanes, max_pixels, run_blocked
 from fastconv._winograd_tiles cimport (
-    STAGE_BYTES, Tiles, TileRange, cut_off, make_tiles, point_step, tile_points, transform_kernels,
-    transform_tiles, wanted_tiles, write_outputs)
+    STAGE_BYTES, Tiles, TileRange, cut_off, find_form, make_tiles, point_step, same_work,
+    tile_points, transform_kernels, transform_tiles, wanted_tiles, write_outputs)
 from fastconv._workspace cimport give, take
 
 # The most vectors of output channels in a strip.
 cdef enum:
     STRIP = 2
 
-# The most bytes of one tile's numbers in a block of channels, for all points: sums stay short.
+# The most bytes of one tile's numbers in a block of channels, for all points, as if there were at
+# least 36: sums stay short.
 cdef Py_ssize_t TILE_BYTES = 9216
 # U is kept as a whole where it has at most so many bytes: it may stream from the third-level cache.
 cdef Py_ssize_t KEPT_BYTES = 3 << 20
-# The most tiles of a chunk: with U in the cache, and where kernels are transformed for each.
+# The most tiles of 36 points in a chunk: with U in the cache, and where kernels are transformed for
+# each.
 cdef Py_ssize_t FEW_TILES = 28
 cdef Py_ssize_t MANY_TILES = 64
 # V of the chunks that are there at once.
@@ -60,8 +64,8 @@ cdef Py_ssize_t V_VECTORS = 4
 cdef struct Product:
     Tiles inputs, outputs
     Py_ssize_t groups, rows, channels           # of the weights: G, K, C
-    Py_ssize_t taps, points                     # of a kernel's side; of a tile
-    Py_ssize_t w_strides[6]                     # of the weights (G, K, C, 1, R, R), in elements
+    Py_ssize_t form, points                     # of the tiles
+    Py_ssize_t w_strides[6]                     # of the weights (G, K, C, 1, R, S), in elements
     Py_ssize_t x_group, y_group                 # distance of two groups
     Py_ssize_t lanes
     Py_ssize_t width, strips                    # numbers of a strip; strips of K
@@ -79,7 +83,8 @@ cdef struct Product:
 
 cdef void fit_chunks(Product* p, int threads) noexcept nogil:
     """Cut the tiles into chunks: whole maps or rows of tiles where they fit."""
-    cdef Py_ssize_t most = FEW_TILES if p.keeps_u else MANY_TILES, unit, units, chunk, tasks
+    cdef Py_ssize_t most = same_work(FEW_TILES if p.keeps_u else MANY_TILES, p.form)
+    cdef Py_ssize_t unit, units, chunk, tasks
     # Transforming the kernels takes as long as so many tiles of their products.
     cdef Py_ssize_t extra = 1 if p.keeps_u else 7
     cdef double cost, best = 1e300
@@ -102,17 +107,18 @@ cdef void fit_chunks(Product* p, int threads) noexcept nogil:
 
 cdef void size_weights(Product* p, const Py_ssize_t* w, const Py_ssize_t* w_strides,
                        Py_ssize_t itemsize) noexcept nogil:
-    """Choose the blocks of weights (G, K, C, 1, R, R), whatever the maps."""
+    """Choose the blocks of weights (G, K, C, 1, R, S), whatever the maps."""
     cdef Py_ssize_t i, vectors, most
     p.groups, p.rows, p.channels = w[0], w[1], w[2]
-    p.taps, p.points = w[4], tile_points(w[4])
+    p.form = find_form(w[4], w[5])
+    p.points = tile_points(p.form)
     for i in range(6):
         p.w_strides[i] = w_strides[i] // itemsize
     p.lanes = lanes(itemsize)
     p.width = STRIP * p.lanes
     p.strips = ceil_div(p.rows, p.width)
     vectors = ceil_div(p.channels, p.lanes)
-    most = TILE_BYTES // (p.lanes * p.points * itemsize)
+    most = TILE_BYTES // (p.lanes * max(p.points, 36) * itemsize)
     p.depth = ceil_div(vectors, ceil_div(vectors, most)) * p.lanes
     p.u_point = point_step(p.channels * p.width, itemsize)
     p.keeps_u = p.strips * p.points * p.u_point * itemsize <= KEPT_BYTES
@@ -170,7 +176,7 @@ cdef void fill_u(const floating* w, const Product* p, Py_ssize_t g, Py_ssize_t s
     w += g * p.w_strides[0] + first * p.w_strides[2]
     for i in range(first_vector(p, strip), first_vector(p, strip + 1)):
         row = i * p.lanes
-        transform_kernels(w + row * p.w_strides[1], p.w_strides, p.taps,
+        transform_kernels(w + row * p.w_strides[1], p.w_strides, p.form,
                           min(p.rows - row, p.lanes), channels, u, width, p.u_point)
         u += p.lanes
 
@@ -295,9 +301,10 @@ cdef Product make_product(const Py_ssize_t* x, const Py_ssize_t* x_strides, cons
                           tuple dilation, bint prepared, int threads):
     """Return the plan for arrays of these shapes and strides."""
     cdef Product p
-    p.inputs = make_tiles(x, x_strides, itemsize, w[4], True, y[4], y[5], before[1], before[2],
+    cdef Py_ssize_t form = find_form(w[4], w[5])
+    p.inputs = make_tiles(x, x_strides, itemsize, form, True, y[4], y[5], before[1], before[2],
                           dilation[1], dilation[2])
-    p.outputs = make_tiles(y, y_strides, itemsize, w[4], False, y[4], y[5], 0, 0, dilation[1],
+    p.outputs = make_tiles(y, y_strides, itemsize, form, False, y[4], y[5], 0, 0, dilation[1],
                            dilation[2])
     cut_off(&p.inputs, y[4], y[5])
     cut_off(&p.outputs, y[4], y[5])
@@ -309,7 +316,7 @@ cdef Product make_product(const Py_ssize_t* x, const Py_ssize_t* x_strides, cons
 
 
 def prepare(const floating[:, :, :, :, :, :] w, floating[::1] u=None):
-    """Write U of weights (G, K, C, 1, R, R) into `u`, unless that is None; return its size.
+    """Write U of weights (G, K, C, 1, R, S) into `u`, unless that is None; return its size.
 
     Where kernels are transformed only when they are used, it has no number.
     """
@@ -334,8 +341,8 @@ def correlate(const floating[:, :, :, :, :, :] x, const floating[:, :, :, :, :, 
               const floating[::1] prepared=None):
     """Write into `y` the cross-correlation of `x` with `w`, plus `bias` (G, K) unless it is None.
 
-    As `_gemm.correlate`, for kernels of 3 x 3 or 5 x 5 taps with stride 1, and one row of depth:
-    x (N, G, C, 1, H, W), w (G, K, C, 1, R, R), y (N, G, K, 1, OH, OW). `prepared` is what `prepare`
+    As `_gemm.correlate`, for kernels that there is a form of tiles for, with stride 1 and depth 1:
+    x (N, G, C, 1, H, W), w (G, K, C, 1, R, S), y (N, G, K, 1, OH, OW). `prepared` is what `prepare`
     made of the weights.
     """
     cdef Product p

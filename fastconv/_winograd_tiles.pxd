@@ -2,10 +2,6 @@
 
 from cython cimport floating
 
-# The distance of two tiles: rows and columns of outputs of each.
-cdef enum:
-    TILE_STEP = 4
-
 # Maps of at most so many tiles are small, and may be cut off at the edge.
 cdef enum:
     SMALL_MAP = 28
@@ -20,6 +16,7 @@ cdef struct Axis:
     Py_ssize_t size, before                     # of a map: its pixels, and the zeros before them
     Py_ssize_t step                             # between neighbouring pixels, in elements
     Py_ssize_t dilation, phases
+    Py_ssize_t outputs, pixels, tiles           # of a tile; tiles of a phase
 
 # One phase on an axis: the first pixel's place and the step to the next, in elements; the pixels,
 # and the zeros before them.
@@ -27,8 +24,7 @@ cdef struct Phase:
     Py_ssize_t at, step, size, before
 
 cdef struct Tiles:
-    Py_ssize_t taps                             # of a kernel's side: 3 or 5, the form of the tiles
-    Py_ssize_t size                             # pixels of a tile's side
+    Py_ssize_t form                             # of the tiles, as find_form has it
     bint seen                                   # by the outputs of a tile, or those outputs
     Py_ssize_t rows, columns                    # of tiles in one phase of a map
     Py_ssize_t count                            # of tiles in all
@@ -46,10 +42,12 @@ cdef struct TileRange:
     Py_ssize_t first, end
 
 cdef Tiles make_tiles(const Py_ssize_t* shape, const Py_ssize_t* strides, Py_ssize_t itemsize,
-                      Py_ssize_t taps, bint seen, Py_ssize_t out_rows, Py_ssize_t out_columns,
+                      Py_ssize_t form, bint seen, Py_ssize_t out_rows, Py_ssize_t out_columns,
                       Py_ssize_t row_before, Py_ssize_t column_before,
                       Py_ssize_t row_dilation, Py_ssize_t column_dilation) noexcept nogil
-cdef Py_ssize_t tile_points(Py_ssize_t taps) noexcept nogil
+cdef Py_ssize_t find_form(Py_ssize_t row_taps, Py_ssize_t column_taps) noexcept nogil
+cdef Py_ssize_t tile_points(Py_ssize_t form) noexcept nogil
+cdef Py_ssize_t same_work(Py_ssize_t tiles, Py_ssize_t form) noexcept nogil
 cdef void cut_off(Tiles* tiles, Py_ssize_t out_rows, Py_ssize_t out_columns) noexcept nogil
 cdef TileRange wanted_tiles(const Tiles* tiles, Py_ssize_t maps, Py_ssize_t point) noexcept nogil
 cdef Piece find_piece(const Tiles* tiles, Py_ssize_t itemsize, Py_ssize_t first,
@@ -63,9 +61,9 @@ cdef void write_outputs(const floating* m, const Tiles* tiles, Py_ssize_t first,
                         Py_ssize_t count, Py_ssize_t tile_step, Py_ssize_t point_step,
                         Py_ssize_t channels, const floating* bias, floating* stage,
                         floating* y) noexcept nogil
-cdef void transform_kernels(const floating* w, const Py_ssize_t* strides, Py_ssize_t taps,
+cdef void transform_kernels(const floating* w, const Py_ssize_t* strides, Py_ssize_t form,
                             Py_ssize_t outputs, Py_ssize_t channels, floating* u,
                             Py_ssize_t channel_step, Py_ssize_t point_step) noexcept nogil
-cdef void write_kernel_gradients(const floating* m, Py_ssize_t point_step, Py_ssize_t taps,
+cdef void write_kernel_gradients(const floating* m, Py_ssize_t point_step, Py_ssize_t form,
                                  Py_ssize_t channels, floating* dw,
                                  const Py_ssize_t* strides) noexcept nogil

@@ -2,11 +2,12 @@
 # The kernels that call this have fixed all borders.
 """Maps cut into tiles for Winograd's convolution, and their transforms.
 
-A map of outputs is cut into squares of 4 x 4. The tile of such a square is what it sees of the
-input, 4 pixels apart, 6 x 6 for kernels of 3 x 3 taps and 8 x 8 for 5 x 5, the two *forms*; or, for
-the gradient of the weights, its 4 x 4 residuals. Dilated kernels see the phases of a map, which are
-maps by themselves: every second pixel, say, of every second row. The tiles of all samples and
-phases lie in one row, numbered in order: tile =
+A map of outputs is cut into pieces of 4 x 4 for kernels of 3 x 3 and 5 x 5 taps, and of 1 x 4 or
+4 x 1 for kernels of one row or one column of 3, 5 or 7 taps: the *forms*. The tile of such a piece
+is what it sees of the input: 6, 8 or 10 pixels for 3, 5 or 7 taps, and one for one; or, for the
+gradient of the weights, its residuals. Dilated kernels see the phases of a map, which are maps by
+themselves: every second pixel, say, of every second row. The tiles of all samples and phases lie in
+one row, numbered in order: tile =
 (((n * row_phases + row_phase) * column_phases + column_phase) * rows + row) * columns + column.
 
 A vector holds one pixel of as many channels: a piece of the maps is transposed into a stage,
@@ -16,7 +17,7 @@ A vector holds one pixel of as many channels: a piece of the maps is transposed 
 where a tile is a square of vectors, wherever it lies and however narrow the map is. Transformed
 tiles, V = B^T d B or Z = A dY A^T (csrc/winograd_points.h), are stored by point,
 
-    v[point][tile][channel]                 point = row * side + column, of 36 or 64
+    v[point][tile][channel]                 point = row * columns + column, of 6 to 64
 
 so that there is a product of matrices for each point, which may contract either over the channels
 or over the tiles. Channels are filled up with zeros to whole vectors.
@@ -38,8 +39,10 @@ from fastconv._slab cimport ceil_div
 from fastconv._workspace cimport give, take
 
 cdef extern from "csrc/winograd.h" nogil:
+    enum:
+        WINOGRAD_FORMS "FASTCONV_WINOGRAD_FORMS"
     ctypedef struct winograd_f "fastconv_winograd_f":
-        int lanes
+        int lanes, row_taps, column_taps, row_step, column_step
         void (*stage)(const float* source, Py_ssize_t channel_step, Py_ssize_t channels,
                       Py_ssize_t row_step, Py_ssize_t column_step, Py_ssize_t rows,
                       Py_ssize_t columns, float* target, Py_ssize_t pitch) noexcept nogil
@@ -66,7 +69,7 @@ cdef extern from "csrc/winograd.h" nogil:
                                  Py_ssize_t channel_step, Py_ssize_t channels,
                                  Py_ssize_t row_step, Py_ssize_t column_step) noexcept nogil
     ctypedef struct winograd_d "fastconv_winograd_d":
-        int lanes
+        int lanes, row_taps, column_taps, row_step, column_step
         void (*stage)(const double* source, Py_ssize_t channel_step, Py_ssize_t channels,
                       Py_ssize_t row_step, Py_ssize_t column_step, Py_ssize_t rows,
                       Py_ssize_t columns, double* target, Py_ssize_t pitch) noexcept nogil
@@ -92,16 +95,13 @@ cdef extern from "csrc/winograd.h" nogil:
         void (*kernel_gradients)(const double* m, Py_ssize_t point_step, double* dw,
                                  Py_ssize_t channel_step, Py_ssize_t channels,
                                  Py_ssize_t row_step, Py_ssize_t column_step) noexcept nogil
-    const winograd_f** table3_f "fastconv_winograd_table3_f"
-    const winograd_d** table3_d "fastconv_winograd_table3_d"
-    const winograd_f** table5_f "fastconv_winograd_table5_f"
-    const winograd_d** table5_d "fastconv_winograd_table5_d"
+    const winograd_f* forms_f "fastconv_winograd_forms_f"[WINOGRAD_FORMS][1]
+    const winograd_d* forms_d "fastconv_winograd_forms_d"[WINOGRAD_FORMS][1]
 
-# By form: the taps of a kernel's side.
-cdef const winograd_f* loops_float[6]
-cdef const winograd_d* loops_double[6]
-loops_float[3], loops_float[5] = table3_f[isa_row()], table5_f[isa_row()]
-loops_double[3], loops_double[5] = table3_d[isa_row()], table5_d[isa_row()]
+cdef const winograd_f* loops_float[WINOGRAD_FORMS]
+cdef const winograd_d* loops_double[WINOGRAD_FORMS]
+for form in range(WINOGRAD_FORMS):
+    loops_float[form], loops_double[form] = forms_f[form][isa_row()], forms_d[form][isa_row()]
 
 
 # The parts of a map that is cut off, the last column first: where the rows of its tiles go on
@@ -111,20 +111,41 @@ cdef Py_ssize_t[4] BACKWARDS = [2, 3, 1, 0]
 
 cdef inline Py_ssize_t vector_lanes(Py_ssize_t itemsize) noexcept nogil:
     """Return the numbers of a vector."""
-    return loops_float[3].lanes if itemsize == 4 else loops_double[3].lanes
+    return loops_float[0].lanes if itemsize == 4 else loops_double[0].lanes
 
 
-cdef Py_ssize_t tile_points(Py_ssize_t taps) noexcept nogil:
+cdef Py_ssize_t find_form(Py_ssize_t row_taps, Py_ssize_t column_taps) noexcept nogil:
+    """Return the form of tiles for such kernels, which there must be."""
+    cdef Py_ssize_t form = 0
+    while (loops_float[form].row_taps != row_taps
+            or loops_float[form].column_taps != column_taps):
+        form += 1
+    return form
+
+
+cdef Py_ssize_t tile_points(Py_ssize_t form) noexcept nogil:
     """Return the points of a tile."""
-    return (TILE_STEP + taps - 1) * (TILE_STEP + taps - 1)
+    return ((loops_float[form].row_step + loops_float[form].row_taps - 1)
+            * (loops_float[form].column_step + loops_float[form].column_taps - 1))
 
 
-cdef inline Axis make_axis(Py_ssize_t size, Py_ssize_t stride, Py_ssize_t itemsize,
-                           Py_ssize_t out, Py_ssize_t before, Py_ssize_t dilation) noexcept nogil:
-    """Return an axis of `size` pixels, `stride` bytes apart, which `out` outputs see."""
+cdef Py_ssize_t same_work(Py_ssize_t tiles, Py_ssize_t form) noexcept nogil:
+    """Return how many tiles have the points of so many tiles of 36 points, but at least so many."""
+    return max(tiles * 36 // tile_points(form), tiles)
+
+
+cdef inline Axis make_axis(Py_ssize_t size, Py_ssize_t stride, Py_ssize_t itemsize, Py_ssize_t out,
+                           Py_ssize_t before, Py_ssize_t dilation, Py_ssize_t outputs,
+                           Py_ssize_t pixels) noexcept nogil:
+    """Return an axis of `size` pixels, `stride` bytes apart, which `out` outputs see.
+
+    A tile has so many outputs and pixels.
+    """
     cdef Axis axis
     axis.size, axis.before, axis.step = size, before, stride // itemsize
     axis.dilation, axis.phases = dilation, min(dilation, out)
+    axis.outputs, axis.pixels = outputs, pixels
+    axis.tiles = ceil_div(ceil_div(out, dilation), outputs)
     return axis
 
 
@@ -142,21 +163,22 @@ cdef inline Phase find_phase(const Axis* axis, Py_ssize_t phase) noexcept nogil:
 
 
 cdef Tiles make_tiles(const Py_ssize_t* shape, const Py_ssize_t* strides, Py_ssize_t itemsize,
-                      Py_ssize_t taps, bint seen, Py_ssize_t out_rows, Py_ssize_t out_columns,
+                      Py_ssize_t form, bint seen, Py_ssize_t out_rows, Py_ssize_t out_columns,
                       Py_ssize_t row_before, Py_ssize_t column_before,
                       Py_ssize_t row_dilation, Py_ssize_t column_dilation) noexcept nogil:
     """Return the tiles of maps (N, G, C, 1, H, W), for so many rows and columns of the output.
 
-    A tile is what the outputs of a square see, or those outputs.
+    A tile is what its outputs see, or those outputs.
     """
     cdef Tiles tiles
-    tiles.taps, tiles.seen = taps, seen
-    tiles.size = TILE_STEP + taps - 1 if seen else TILE_STEP
-    tiles.down = make_axis(shape[4], strides[4], itemsize, out_rows, row_before, row_dilation)
+    cdef Py_ssize_t height = loops_float[form].row_step, width = loops_float[form].column_step
+    tiles.form, tiles.seen = form, seen
+    tiles.down = make_axis(shape[4], strides[4], itemsize, out_rows, row_before, row_dilation,
+                           height, height + seen * (loops_float[form].row_taps - 1))
     tiles.across = make_axis(shape[5], strides[5], itemsize, out_columns, column_before,
-                             column_dilation)
-    tiles.rows = ceil_div(ceil_div(out_rows, row_dilation), TILE_STEP)
-    tiles.columns = ceil_div(ceil_div(out_columns, column_dilation), TILE_STEP)
+                             column_dilation, width,
+                             width + seen * (loops_float[form].column_taps - 1))
+    tiles.rows, tiles.columns = tiles.down.tiles, tiles.across.tiles
     tiles.last_rows = tiles.last_columns = 0
     tiles.count = shape[0] * tiles.down.phases * tiles.across.phases * tiles.rows * tiles.columns
     tiles.sample_step, tiles.channel_step = strides[0] // itemsize, strides[2] // itemsize
@@ -165,9 +187,10 @@ cdef Tiles make_tiles(const Py_ssize_t* shape, const Py_ssize_t* strides, Py_ssi
 
 cdef void cut_off(Tiles* tiles, Py_ssize_t out_rows, Py_ssize_t out_columns) noexcept nogil:
     """Let small maps of so many outputs be cut off, where the tiles are of 6 x 6 points."""
-    if (tiles.taps == 3 and tiles.down.dilation == 1 and tiles.across.dilation == 1
-            and tiles.rows * tiles.columns <= SMALL_MAP):
-        tiles.last_rows, tiles.last_columns = out_rows % TILE_STEP, out_columns % TILE_STEP
+    if (loops_float[tiles.form].free_inputs != NULL and tiles.down.dilation == 1
+            and tiles.across.dilation == 1 and tiles.rows * tiles.columns <= SMALL_MAP):
+        tiles.last_rows = out_rows % tiles.down.outputs
+        tiles.last_columns = out_columns % tiles.across.outputs
 
 
 cdef Piece find_part(const Tiles* tiles, Py_ssize_t part) noexcept nogil:
@@ -223,8 +246,9 @@ cdef Piece find_piece(const Tiles* tiles, Py_ssize_t itemsize, Py_ssize_t first,
     It is one row of tiles or a part of it, or several whole rows, and fits on a stage.
     """
     cdef Piece piece
-    cdef Py_ssize_t row = first // tiles.columns, extra = tiles.size - TILE_STEP
-    cdef Py_ssize_t lanes = vector_lanes(itemsize)
+    cdef Py_ssize_t row = first // tiles.columns, lanes = vector_lanes(itemsize)
+    cdef Py_ssize_t above = tiles.down.pixels - tiles.down.outputs
+    cdef Py_ssize_t beside = tiles.across.pixels - tiles.across.outputs
     cdef Py_ssize_t pixels = STAGE_BYTES // (lanes * itemsize)
     piece.column = first - row * tiles.columns
     piece.sample = row // tiles.rows
@@ -234,11 +258,12 @@ cdef Piece find_piece(const Tiles* tiles, Py_ssize_t itemsize, Py_ssize_t first,
     piece.sample = row // tiles.down.phases
     piece.row_phase = row - piece.sample * tiles.down.phases
     piece.columns = min(tiles.columns - piece.column, count,
-                        (pixels // tiles.size - extra) // TILE_STEP)
+                        (pixels // tiles.down.pixels - beside) // tiles.across.outputs)
     piece.rows = 1
     if piece.columns == tiles.columns:
         piece.rows = min(tiles.rows - piece.row, count // tiles.columns,
-                         (pixels // (TILE_STEP * piece.columns + extra) - extra) // TILE_STEP)
+                         (pixels // (tiles.across.outputs * piece.columns + beside) - above)
+                         // tiles.down.outputs)
     return piece
 
 
@@ -259,9 +284,9 @@ cdef inline void stage_piece(const floating* x, const Tiles* tiles, const Piece*
     cdef Py_ssize_t lanes = vector_lanes(sizeof(floating))
     cdef Phase down = find_phase(&tiles.down, piece.row_phase)
     cdef Phase across = find_phase(&tiles.across, piece.column_phase)
-    cdef Py_ssize_t row = TILE_STEP * piece.row - down.before
-    cdef Py_ssize_t column = TILE_STEP * piece.column - across.before
-    cdef Py_ssize_t rows = TILE_STEP * (piece.rows - 1) + tiles.size
+    cdef Py_ssize_t row = tiles.down.outputs * piece.row - down.before
+    cdef Py_ssize_t column = tiles.across.outputs * piece.column - across.before
+    cdef Py_ssize_t rows = tiles.down.outputs * (piece.rows - 1) + tiles.down.pixels
     cdef Py_ssize_t top = max(-row, 0), left = max(-column, 0)
     cdef Py_ssize_t bottom = min(down.size - row, rows)
     cdef Py_ssize_t right = min(across.size - column, pitch)
@@ -273,10 +298,10 @@ cdef inline void stage_piece(const floating* x, const Tiles* tiles, const Piece*
           + across.at + (column + left) * across.step)
     stage += (top * pitch + left) * lanes
     if floating is float:
-        loops_float[tiles.taps].stage(x, tiles.channel_step, channels, down.step, across.step,
+        loops_float[tiles.form].stage(x, tiles.channel_step, channels, down.step, across.step,
                                       bottom - top, right - left, stage, pitch)
     else:
-        loops_double[tiles.taps].stage(x, tiles.channel_step, channels, down.step, across.step,
+        loops_double[tiles.form].stage(x, tiles.channel_step, channels, down.step, across.step,
                                        bottom - top, right - left, stage, pitch)
 
 
@@ -284,19 +309,20 @@ cdef inline void choose_inputs(const Tiles* tiles, Py_ssize_t pitch,
                                floating* stage) noexcept nogil:
     """Choose the free inputs of a map that is cut off."""
     cdef Py_ssize_t lanes = vector_lanes(sizeof(floating))
-    cdef Py_ssize_t rows = TILE_STEP * (tiles.rows - 1) + tiles.size
-    cdef floating* row = stage + TILE_STEP * (tiles.rows - 1) * pitch * lanes
-    cdef floating* column = stage + TILE_STEP * (tiles.columns - 1) * lanes
+    cdef Py_ssize_t above = tiles.down.outputs * (tiles.rows - 1)
+    cdef Py_ssize_t rows = above + tiles.down.pixels
+    cdef floating* row = stage + above * pitch * lanes
+    cdef floating* column = stage + tiles.across.outputs * (tiles.columns - 1) * lanes
     if 0 < tiles.last_rows < 3:
         if floating is float:
-            loops_float[tiles.taps].free_inputs(row, pitch, 1, pitch, tiles.last_rows)
+            loops_float[tiles.form].free_inputs(row, pitch, 1, pitch, tiles.last_rows)
         else:
-            loops_double[tiles.taps].free_inputs(row, pitch, 1, pitch, tiles.last_rows)
+            loops_double[tiles.form].free_inputs(row, pitch, 1, pitch, tiles.last_rows)
     if 0 < tiles.last_columns < 3:
         if floating is float:
-            loops_float[tiles.taps].free_inputs(column, 1, pitch, rows, tiles.last_columns)
+            loops_float[tiles.form].free_inputs(column, 1, pitch, rows, tiles.last_columns)
         else:
-            loops_double[tiles.taps].free_inputs(column, 1, pitch, rows, tiles.last_columns)
+            loops_double[tiles.form].free_inputs(column, 1, pitch, rows, tiles.last_columns)
 
 
 cdef inline void transform_piece(const floating* stage, const Tiles* tiles, const Piece* piece,
@@ -305,16 +331,16 @@ cdef inline void transform_piece(const floating* stage, const Tiles* tiles, cons
     """Transform the tiles of a piece, whose pixels are on the stage."""
     if floating is float:
         if tiles.seen:
-            loops_float[tiles.taps].input_tiles(
+            loops_float[tiles.form].input_tiles(
                 stage, pitch, piece.rows, piece.columns, v, tile_step, point_step)
         else:
-            loops_float[tiles.taps].residual_tiles(
+            loops_float[tiles.form].residual_tiles(
                 stage, pitch, piece.rows, piece.columns, v, tile_step, point_step)
     elif tiles.seen:
-        loops_double[tiles.taps].input_tiles(
+        loops_double[tiles.form].input_tiles(
             stage, pitch, piece.rows, piece.columns, v, tile_step, point_step)
     else:
-        loops_double[tiles.taps].residual_tiles(
+        loops_double[tiles.form].residual_tiles(
             stage, pitch, piece.rows, piece.columns, v, tile_step, point_step)
 
 
@@ -334,7 +360,7 @@ cdef void transform_tiles(const floating* x, const Tiles* tiles, Py_ssize_t firs
     cdef floating* to
     while first < end:
         piece = find_piece(tiles, sizeof(floating), first, end - first)
-        pitch = TILE_STEP * (piece.columns - 1) + tiles.size
+        pitch = tiles.across.outputs * (piece.columns - 1) + tiles.across.pixels
         for c from 0 <= c < channels by lanes:
             to = v + c // lanes * vector_step
             stage_piece(x + c * tiles.channel_step, tiles, &piece, pitch,
@@ -347,23 +373,24 @@ cdef void transform_tiles(const floating* x, const Tiles* tiles, Py_ssize_t firs
             for i in range(4):
                 part = find_part(tiles, i)
                 transform_piece(
-                    <const floating*>stage + TILE_STEP * (part.row * pitch + part.column) * lanes,
+                    <const floating*>stage + (tiles.down.outputs * part.row * pitch
+                                              + tiles.across.outputs * part.column) * lanes,
                     tiles, &part, pitch,
                     to + part_place(tiles, count // size, (first - begin) // size, i) * tile_step,
                     tile_step, point_step)
         first += piece.rows * piece.columns
 
 
-cdef inline void finish_piece(const floating* m, Py_ssize_t taps, Py_ssize_t tile_step,
+cdef inline void finish_piece(const floating* m, Py_ssize_t form, Py_ssize_t tile_step,
                               Py_ssize_t point_step, const floating* bias, floating* stage,
                               Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t height,
                               Py_ssize_t width) noexcept nogil:
     """Transform the products of rows and columns of tiles back, onto the stage."""
     if floating is float:
-        loops_float[taps].output_tiles(m, tile_step, point_step, bias, stage, rows, columns,
+        loops_float[form].output_tiles(m, tile_step, point_step, bias, stage, rows, columns,
                                        height, width)
     else:
-        loops_double[taps].output_tiles(m, tile_step, point_step, bias, stage, rows, columns,
+        loops_double[form].output_tiles(m, tile_step, point_step, bias, stage, rows, columns,
                                         height, width)
 
 
@@ -373,12 +400,12 @@ cdef void write_outputs(const floating* m, const Tiles* tiles, Py_ssize_t first,
                         floating* y) noexcept nogil:
     """Transform the products of `count` tiles back, and write them with `bias` into the output.
 
-    `tiles` are those of the output, of size TILE_STEP; `y` is the first of at most a vector of
+    `tiles` are those of the output; `y` is the first of at most a vector of
     channels, for which `m` and `bias` have a whole vector.
     """
-    cdef Py_ssize_t lanes = vector_lanes(sizeof(floating)), taps = tiles.taps
+    cdef Py_ssize_t lanes = vector_lanes(sizeof(floating)), form = tiles.form
     cdef Py_ssize_t begin = first, end = first + count, size = tiles.rows * tiles.columns
-    cdef Py_ssize_t height, width, place, i, j
+    cdef Py_ssize_t row, column, height, width, place, i, j
     cdef Piece piece, part
     cdef Phase down, across
     cdef floating* to
@@ -386,72 +413,75 @@ cdef void write_outputs(const floating* m, const Tiles* tiles, Py_ssize_t first,
         piece = find_piece(tiles, sizeof(floating), first, end - first)
         down = find_phase(&tiles.down, piece.row_phase)
         across = find_phase(&tiles.across, piece.column_phase)
-        height = min(TILE_STEP * piece.rows, down.size - TILE_STEP * piece.row)
-        width = min(TILE_STEP * piece.columns, across.size - TILE_STEP * piece.column)
+        row, column = tiles.down.outputs * piece.row, tiles.across.outputs * piece.column
+        height = min(tiles.down.outputs * piece.rows, down.size - row)
+        width = min(tiles.across.outputs * piece.columns, across.size - column)
         first += piece.rows * piece.columns
         # The last tiles may lie beyond a phase that has fewer outputs than the first.
         if height <= 0 or width <= 0:
             continue
         place = first - piece.rows * piece.columns - begin
         if tiles.last_rows == 0 and tiles.last_columns == 0:
-            finish_piece(m + place * tile_step, taps, tile_step, point_step, bias, stage,
+            finish_piece(m + place * tile_step, form, tile_step, point_step, bias, stage,
                          piece.rows, piece.columns, height, width)
         else:
             for j in range(4):
                 i = BACKWARDS[j]
                 part = find_part(tiles, i)
                 finish_piece(m + part_place(tiles, count // size, place // size, i) * tile_step,
-                             taps, tile_step, point_step, bias,
-                             stage + TILE_STEP * (part.row * width + part.column) * lanes,
-                             part.rows, part.columns, height - TILE_STEP * part.row, width)
+                             form, tile_step, point_step, bias,
+                             stage + (tiles.down.outputs * part.row * width
+                                      + tiles.across.outputs * part.column) * lanes,
+                             part.rows, part.columns, height - tiles.down.outputs * part.row,
+                             width)
         to = y + (piece.sample * tiles.sample_step
-                  + down.at + TILE_STEP * piece.row * down.step
-                  + across.at + TILE_STEP * piece.column * across.step)
+                  + down.at + row * down.step + across.at + column * across.step)
         if floating is float:
-            loops_float[taps].unstage(stage, height, width, to, tiles.channel_step, channels,
+            loops_float[form].unstage(stage, height, width, to, tiles.channel_step, channels,
                                       down.step, across.step)
         else:
-            loops_double[taps].unstage(stage, height, width, to, tiles.channel_step, channels,
+            loops_double[form].unstage(stage, height, width, to, tiles.channel_step, channels,
                                        down.step, across.step)
 
 
-cdef void transform_kernels(const floating* w, const Py_ssize_t* strides, Py_ssize_t taps,
+cdef void transform_kernels(const floating* w, const Py_ssize_t* strides, Py_ssize_t form,
                             Py_ssize_t outputs, Py_ssize_t channels, floating* u,
                             Py_ssize_t channel_step, Py_ssize_t point_step) noexcept nogil:
     """Write G g G^T of some kernels to u[point * point_step + channel * channel_step + output].
 
     `w` is the first of at most a vector of output channels and of the input channels, in weights
-    (G, K, C, 1, taps, taps) of these strides, in elements.
+    (G, K, C, 1, R, S) of these strides, in elements.
     """
     if floating is float:
-        loops_float[taps].kernels(w, strides[1], outputs, strides[2], channels, strides[4],
+        loops_float[form].kernels(w, strides[1], outputs, strides[2], channels, strides[4],
                                   strides[5], u, channel_step, point_step)
     else:
-        loops_double[taps].kernels(w, strides[1], outputs, strides[2], channels, strides[4],
+        loops_double[form].kernels(w, strides[1], outputs, strides[2], channels, strides[4],
                                    strides[5], u, channel_step, point_step)
 
 
-cdef void write_kernel_gradients(const floating* m, Py_ssize_t point_step, Py_ssize_t taps,
+cdef void write_kernel_gradients(const floating* m, Py_ssize_t point_step, Py_ssize_t form,
                                  Py_ssize_t channels, floating* dw,
                                  const Py_ssize_t* strides) noexcept nogil:
     """Write G^T dU G for at most a vector of input channels, from m[point * point_step + channel].
 
-    `dw` is the first of the channels, in gradients (G, K, C, 1, taps, taps) of these
+    `dw` is the first of the channels, in gradients (G, K, C, 1, R, S) of these
     strides, in elements.
     """
     if floating is float:
-        loops_float[taps].kernel_gradients(m, point_step, dw, strides[2], channels, strides[4],
+        loops_float[form].kernel_gradients(m, point_step, dw, strides[2], channels, strides[4],
                                            strides[5])
     else:
-        loops_double[taps].kernel_gradients(m, point_step, dw, strides[2], channels, strides[4],
+        loops_double[form].kernel_gradients(m, point_step, dw, strides[2], channels, strides[4],
                                             strides[5])
 
 
-def transformed(const floating[:, :, :, :, :, :] maps, Py_ssize_t taps, bint seen, tuple out,
+def transformed(const floating[:, :, :, :, :, :] maps, tuple kernel, bint seen, tuple out,
                 tuple before, floating[:, :, :] v):
     """Write the transformed tiles of the first group of `maps` into `v` (point, tile, channel)."""
-    cdef Tiles tiles = make_tiles(&maps.shape[0], &maps.strides[0], sizeof(floating), taps, seen,
-                                  out[0], out[1], before[0], before[1], 1, 1)
+    cdef Tiles tiles = make_tiles(&maps.shape[0], &maps.strides[0], sizeof(floating),
+                                  find_form(kernel[0], kernel[1]), seen, out[0], out[1],
+                                  before[0], before[1], 1, 1)
     cdef floating* stage = <floating*>take(STAGE_BYTES)
     transform_tiles(&maps[0, 0, 0, 0, 0, 0], &tiles, 0, tiles.count, maps.shape[2], stage,
                     &v[0, 0, 0], v.strides[1] // sizeof(floating),

@@ -1,7 +1,7 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 # No bounds checks: the callers in fastconv.functional have compared every shape with the geometry,
 # and the loops below run inside borders computed from those shapes.
-"""Winograd's algorithm for the gradient of the weights, F(3 x 3, 4 x 4) and F(5 x 5, 4 x 4).
+"""Winograd's algorithm for the gradient of the weights: F(3 x 3, 4 x 4), F(5 x 5, 4 x 4), F(7, 4).
 
 The gradient of a kernel is G^T [sum over the tiles of (A dY A^T) * (B^T d B)] G, tile by tile of
 the input d and the residual dY (csrc/winograd_points.h): for each point a product of
@@ -33,12 +33,13 @@ from fastconv._slab cimport Run, ceil_div, line_up
 from fastconv._threads cimport flush_denormals, restore_denormals, threads_for
 from fastconv._tile cimport MAX_ROWS, MAX_VECTORS, lanes, max_rows, output_vectors, run_tile
 from fastconv._winograd_tiles cimport (
-    STAGE_BYTES, Tiles, make_tiles, point_step, tile_points, transform_tiles,
+    STAGE_BYTES, Tiles, find_form, make_tiles, point_step, same_work, tile_points, transform_tiles,
     write_kernel_gradients)
 from fastconv._workspace cimport give, take
 
 # V and Z of a chunk stay in the last-level cache, as far as its tiles are enough to make up for
-# reading and writing dU; running sums are shorter.
+# reading and writing dU; running sums are shorter. All but these count
+# as tiles of 36 points.
 cdef Py_ssize_t CHUNK_BYTES = 6 << 20
 cdef Py_ssize_t LEAST_TILES = 128
 cdef Py_ssize_t MOST_TILES = 512
@@ -63,9 +64,9 @@ cdef struct Side:
 cdef struct Correlation:
     Side input, residual
     Py_ssize_t groups, lanes
-    Py_ssize_t taps, points             # of a kernel's side; of a tile
+    Py_ssize_t form, points             # of the tiles
     Py_ssize_t tiles, chunks, steps     # steps: the tiles of the longest chunk
-    Py_ssize_t strides[6]               # of the gradient (G, K, C, 1, R, R), in elements
+    Py_ssize_t strides[6]               # of the gradient (G, K, C, 1, R, S), in elements
     bint fused                          # the gradient is written panel by panel
     Py_ssize_t row, point_step          # of dU: between output channels and between points
     # The workspace: what all threads share, then one part for each.
@@ -105,28 +106,29 @@ cdef Side make_side(const Py_ssize_t* shape, const Py_ssize_t* strides, Py_ssize
 cdef Correlation make_correlation(const Py_ssize_t* x, const Py_ssize_t* x_strides,
                                   const Py_ssize_t* dy, const Py_ssize_t* dy_strides,
                                   const Py_ssize_t* dw_strides, Py_ssize_t itemsize,
-                                  Py_ssize_t taps, Py_ssize_t row_before, Py_ssize_t column_before,
+                                  Py_ssize_t form, Py_ssize_t row_before, Py_ssize_t column_before,
                                   Py_ssize_t row_dilation, Py_ssize_t column_dilation,
                                   int threads) noexcept nogil:
     """Return the plan for arrays of these shapes and strides."""
     cdef Correlation p
     cdef Py_ssize_t i, size, most
     p.input = make_side(x, x_strides, itemsize, make_tiles(
-        x, x_strides, itemsize, taps, True, dy[4], dy[5], row_before, column_before, row_dilation,
+        x, x_strides, itemsize, form, True, dy[4], dy[5], row_before, column_before, row_dilation,
         column_dilation))
     p.residual = make_side(dy, dy_strides, itemsize, make_tiles(
-        dy, dy_strides, itemsize, taps, False, dy[4], dy[5], 0, 0, row_dilation, column_dilation))
-    p.taps, p.points = taps, tile_points(taps)
+        dy, dy_strides, itemsize, form, False, dy[4], dy[5], 0, 0, row_dilation, column_dilation))
+    p.form, p.points = form, tile_points(form)
     p.groups = dy[1]
     for i in range(6):
         p.strides[i] = dw_strides[i] // itemsize
     p.lanes = lanes(itemsize)
     p.tiles = p.input.tiles.count
     size = p.points * (p.input.vectors + p.residual.vectors) * p.lanes * itemsize
-    most = min(max(CHUNK_BYTES // size, LEAST_TILES), MOST_TILES)
+    most = min(max(CHUNK_BYTES // size, same_work(LEAST_TILES, form)),
+               same_work(MOST_TILES, form))
     p.chunks = max((p.tiles + most // 2) // most, 1)
     p.steps = ceil_div(p.tiles, p.chunks)
-    p.fused = (p.chunks == 1 and p.tiles <= FEW_TILES
+    p.fused = (p.chunks == 1 and p.tiles <= same_work(FEW_TILES, form)
                and p.residual.panels * p.input.panels >= 4 * threads)
     p.row = p.input.vectors * p.lanes
     size = p.residual.channels
@@ -213,7 +215,7 @@ cdef void write_kernels(const floating* sums, const Correlation* p, Py_ssize_t k
     """Write the gradients of one output channel and the vectors `first` to `end` of inputs."""
     cdef Py_ssize_t c
     for c from first * p.lanes <= c < min(end * p.lanes, p.input.channels) by p.lanes:
-        write_kernel_gradients(sums + c - first * p.lanes, p.point_step, p.taps,
+        write_kernel_gradients(sums + c - first * p.lanes, p.point_step, p.form,
                                min(p.lanes, p.input.channels - c),
                                dw + k * p.strides[1] + c * p.strides[2], p.strides)
 
@@ -253,7 +255,7 @@ def correlate_weight(const floating[:, :, :, :, :, :] x, const floating[:, :, :,
 
     dw[g,k,c,r,s] = sum over n, i, j of dy[n,g,k,i,j]
                     * x[n,g,c, i + r * dilation - before, j + s * dilation - before].
-    Axes: x (N, G, C, 1, H, W), dy (N, G, K, 1, OH, OW), dw (G, K, C, 1, R, R), with any strides;
+    Axes: x (N, G, C, 1, H, W), dy (N, G, K, 1, OH, OW), dw (G, K, C, 1, R, S), with any strides;
     stride is 1. The residual and the gradient may not be empty. Returns the bytes of
     workspace; a dry call does nothing else.
     """
@@ -271,15 +273,15 @@ def correlate_weight(const floating[:, :, :, :, :, :] x, const floating[:, :, :,
     threads = threads_for(<double>dy.shape[0] * dy.shape[4] * dy.shape[5] * dw.shape[0]
                           * dw.shape[1] * dw.shape[2] * dw.shape[4] * dw.shape[5])
     p = make_correlation(&x.shape[0], &x.strides[0], &dy.shape[0], &dy.strides[0], &dw.strides[0],
-                         sizeof(floating), dw.shape[4], before[1], before[2], dilation[1],
-                         dilation[2], threads)
+                         sizeof(floating), find_form(dw.shape[4], dw.shape[5]), before[1],
+                         before[2], dilation[1], dilation[2], threads)
     size_workspace(&p, sizeof(floating))
     size = p.threads_at + threads * p.thread_bytes
     if dry:
         return size
     parts = min(ceil_div(PARTS * threads, p.input.panels + p.residual.panels), p.steps)
     inputs, residuals = parts * p.input.panels, parts * p.residual.panels
-    point_parts = min(ceil_div(threads, 4), p.input.panels * p.residual.panels)
+    point_parts = min(ceil_div(9 * threads, p.points), p.input.panels * p.residual.panels)
     tasks = p.points * point_parts
     if p.fused:
         tasks = p.input.panels * p.residual.panels

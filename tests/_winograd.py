@@ -11,8 +11,13 @@ def pairs(*numbers):
     return [Fraction(0), *(sign * Fraction(p) for p in numbers for sign in (1, -1))]
 
 
-# By the taps of a kernel's side; infinity is one more.
-POINTS = {3: pairs("5/8", "3/2"), 5: pairs("1/2", 1, 2)}
+# By the taps on an axis; infinity is one more.
+POINTS = {
+    1: [],
+    3: pairs("5/8", "3/2"),
+    5: pairs("1/2", 1, 2),
+    7: pairs("1/2", "3/4", "5/4", "5/2"),
+}
 
 
 def products(numbers):
@@ -28,23 +33,38 @@ def powers(p, count):
     return [p**i for i in range(count)]
 
 
+def step(taps):
+    """Return the outputs of a tile on an axis of so many taps."""
+    return 4 if taps > 1 else 1
+
+
 def matrices(taps):
-    """Return A (n x 4), G (n x taps) and B^T (n x n) as fractions, from the points."""
-    points = POINTS[taps]
+    """Return A (n x m), G (n x taps) and B^T (n x n) as fractions, from the points."""
+    points, m = POINTS[taps], step(taps)
     a, g, b = [], [], []
     for j, p in enumerate(points):
         others = points[:j] + points[j + 1 :]
         norm = prod((p - q for q in others), start=Fraction(1))
-        a.append(powers(p, 4))
+        a.append(powers(p, m))
         g.append([x / norm for x in powers(p, taps)])
         b.append([*products(others), Fraction(0)])
-    a.append([Fraction(i == 3) for i in range(4)])
+    a.append([Fraction(i == m - 1) for i in range(m)])
     g.append([Fraction(i == taps - 1) for i in range(taps)])
     b.append(products(points))
-    assert len(b) == taps + 3
+    assert len(b) == taps + m - 1
     return tuple(np.array(matrix, object) for matrix in (a, g, b))
 
 
 def sizes(taps):
     """Return the absolute values of the matrices as floating-point numbers."""
     return tuple(np.abs(matrix.astype(np.float64)) for matrix in matrices(taps))
+
+
+def both(kernel, make=matrices):
+    """Return A, G and B^T on the axis of the rows, and on that of the columns."""
+    return zip(*map(make, kernel), strict=True)
+
+
+def sandwich(matrices, tiles):
+    """Return P T Q^T of tiles T in the last two axes, for two matrices P and Q."""
+    return matrices[0] @ tiles @ matrices[1].T

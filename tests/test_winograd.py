@@ -10,12 +10,15 @@ import fastconv
 from fastconv import _winograd_tiles, reference
 from fastconv import functional as F
 from fastconv._check import C_TYPES
+from fastconv._geometry import conv_geometry
 from fastconv._plan import WINOGRAD_GROWTH
+from fastconv.reference.conv import conv_nd, conv_nd_input, conv_nd_weight
 from tests._cases import (
     CONVS,
     DTYPES,
     ISAS,
     LAYOUTS,
+    MODULES,
     RESULTS,
     Conv,
     Problem,
@@ -28,7 +31,9 @@ from tests._cases import (
     problem,
     run_tests_code,
 )
-from tests._winograd import POINTS, matrices, sizes
+from tests._winograd import both, matrices, sandwich, sizes, step
+
+KERNELS = list(WINOGRAD_GROWTH)
 
 
 def fractions(shape, seed):
@@ -51,34 +56,35 @@ def test_a_tile_that_is_cut_off_needs_fewer_points(outputs, unwanted):
     assert (a.T @ products)[:outputs].tolist() == expected
 
 
-@pytest.mark.parametrize("taps", POINTS)
-def test_the_matrices_compute_a_correlation_exactly(taps):
-    a, g, bt = matrices(taps)
-    d, kernel = fractions((taps + 3,) * 2, 1), fractions((taps, taps), 2)
-    y = a.T @ ((g @ kernel @ g.T) * (bt @ d @ bt.T)) @ a
-    for i, j in np.ndindex(4, 4):
-        assert y[i, j] == (d[i : i + taps, j : j + taps] * kernel).sum()
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_the_matrices_compute_a_correlation_exactly(kernel):
+    a, g, bt = both(kernel)
+    (height, width), (down, across) = map(step, kernel), kernel
+    d, taps = fractions([len(matrix) for matrix in bt], 1), fractions(kernel, 2)
+    y = sandwich([matrix.T for matrix in a], sandwich(g, taps) * sandwich(bt, d))
+    for i, j in np.ndindex(height, width):
+        assert y[i, j] == (d[i : i + down, j : j + across] * taps).sum()
     # And the gradient of the kernel, which is the transposed matrices'.
-    residual = fractions((4, 4), 3)
-    dg = g.T @ ((a @ residual @ a.T) * (bt @ d @ bt.T)) @ g
-    for r, s in np.ndindex(taps, taps):
-        assert dg[r, s] == (d[r : r + 4, s : s + 4] * residual).sum()
+    residual = fractions((height, width), 3)
+    dg = sandwich([matrix.T for matrix in g], sandwich(a, residual) * sandwich(bt, d))
+    for r, s in np.ndindex(kernel):
+        assert dg[r, s] == (d[r : r + height, s : s + width] * residual).sum()
 
 
-def cut(maps, size, out, before):
-    """Return the tiles of maps (N, C, H, W): (N, rows, columns, C, size, size), with zeros."""
-    rows, columns = -(-out[0] // 4), -(-out[1] // 4)
+def cut(maps, steps, size, out, before):
+    """Return the tiles of maps (N, C, H, W): (N, rows, columns, C, *size), with zeros."""
+    rows, columns = (-(-n // m) for n, m in zip(out, steps, strict=True))
     n, c, h, w = maps.shape
-    tiles = np.zeros((n, rows, columns, c, size, size), maps.dtype)
-    for i, j, r, s in np.ndindex(rows, columns, size, size):
-        u, v = 4 * i + r - before[0], 4 * j + s - before[1]
+    tiles = np.zeros((n, rows, columns, c, *size), maps.dtype)
+    for i, j, r, s in np.ndindex(rows, columns, *size):
+        u, v = steps[0] * i + r - before[0], steps[1] * j + s - before[1]
         if 0 <= u < h and 0 <= v < w:
             tiles[:, i, j, :, r, s] = maps[:, :, u, v]
     return tiles
 
 
 @pytest.mark.parametrize("seen", [True, False])
-@pytest.mark.parametrize("taps", POINTS)
+@pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(
     ("shape", "before"),
@@ -91,21 +97,24 @@ def cut(maps, size, out, before):
         ((1, 16, 90, 31), (0, 1)),
     ],
 )
-def test_transformed_tiles(shape, before, dtype, taps, seen):
+def test_transformed_tiles(shape, before, dtype, kernel, seen):
     # The points are exact in binary, and so are the transforms of small integers.
     maps = integers(shape, dtype)
-    out = tuple(max(n + 2 * b + 1 - taps, 1) for n, b in zip(shape[2:], before, strict=True))
-    a, _, bt = matrices(taps)
-    matrix = (bt if seen else a).astype(np.float64)
-    tiles = cut(maps.astype(np.float64), matrix.shape[1], out, before)
-    points = (taps + 3) ** 2
-    expected = np.moveaxis(matrix @ tiles @ matrix.T, 3, 5).reshape(-1, points, shape[1])
+    out = tuple(
+        max(n + 2 * b + 1 - taps, 1) for n, b, taps in zip(shape[2:], before, kernel, strict=True)
+    )
+    a, _, bt = both(kernel)
+    used = [matrix.astype(np.float64) for matrix in (bt if seen else a)]
+    size = [matrix.shape[1] for matrix in used]
+    tiles = cut(maps.astype(np.float64), list(map(step, kernel)), size, out, before)
+    points = prod(map(len, used))
+    expected = np.moveaxis(sandwich(used, tiles), 3, 5).reshape(-1, points, shape[1])
     room = -(-shape[1] // 16) * 16
     for values in (maps, np.asfortranarray(maps), maps[:, :, ::-1, ::-1].copy()[:, :, ::-1, ::-1]):
         v = np.full((points, len(expected), room), 7, dtype)
         n, c, h, w = shape
         transformed = _winograd_tiles.transformed[C_TYPES[maps.dtype]]
-        transformed(values.reshape(n, 1, c, 1, h, w), taps, seen, out, before, v)
+        transformed(values.reshape(n, 1, c, 1, h, w), kernel, seen, out, before, v)
         np.testing.assert_array_equal(v[..., :c], expected.swapaxes(0, 1))
         assert np.isin(v[..., c:], (0, 7)).all()
 
@@ -117,15 +126,17 @@ def bound(x, weight, shape, before, groups, dtype):
     at most 5 roundings in each transform of V, U and M, twice, the rounding of the product, and one
     for each channel and each block of channels; the constants of G have two.
     """
-    a, g, bt = sizes(weight.shape[-1])
+    a, g, bt = both(weight.shape[2:], sizes)
+    steps = list(map(step, weight.shape[2:]))
     n, k, oh, ow = shape
-    channels, size = weight.shape[1], len(bt)
+    channels, size = weight.shape[1], list(map(len, bt))
     roundings = 2 * (5 + 5 + 5 + 2) + 2 + channels + channels // 16
-    v = bt @ cut(np.abs(x), size, (oh, ow), before) @ bt.T
-    u = (g @ np.abs(weight) @ g.T).reshape(groups, k // groups, channels, size, size)
-    v = v.reshape(*v.shape[:3], groups, channels, size, size)
+    v = sandwich(bt, cut(np.abs(x), steps, size, (oh, ow), before))
+    u = sandwich(g, np.abs(weight)).reshape(groups, k // groups, channels, *size)
+    v = v.reshape(*v.shape[:3], groups, channels, *size)
     m = np.einsum("nijgcpq,gkcpq->ngkijpq", v, u, optimize=True)
-    y = np.moveaxis(a.T @ m @ a, 5, 4).reshape(n, k, 4 * v.shape[1], 4 * v.shape[2])
+    y = np.moveaxis(sandwich([matrix.T for matrix in a], m), 5, 4)
+    y = y.reshape(n, k, steps[0] * v.shape[1], steps[1] * v.shape[2])
     return roundings * np.finfo(dtype).eps * y[:, :, :oh, :ow]
 
 
@@ -148,7 +159,7 @@ def bounds(case, arrays, dtype):
             arrays.residual,
             turned,
             case.input_shape,
-            [case.r - 1 - b for b in before],
+            [taps - 1 - b for taps, b in zip(case.weight_shape[2:], before, strict=True)],
             case.groups,
             dtype,
         ),
@@ -182,6 +193,13 @@ TABLE = [
     Conv(3, 17, 1, 2, 15, 5, 5, 1, "full"),
     Conv(2, 34, 4, 21, 10, 5, 5, 1, ((0, 5), (7, 1)), 1, 2),
     Conv(1, 2, 5, 500, 3, 5, 5, 1, 1),
+    # One row or column.
+    Conv(2, 64, 6, 7, 65, 1, 3, 1, (0, 1)),
+    Conv(1, 3, 131, 4, 2, 3, 1, 1, ((2, 1), (1, 0))),
+    Conv(2, 34, 4, 21, 10, 1, 5, 1, ((0, 3), (5, 1)), 1, 2),
+    Conv(1, 129, 9, 5, 31, 5, 1, 1, "full"),
+    Conv(1, 2, 3, 500, 3, 1, 7, 1, (0, 3)),
+    Conv(5, 17, 17, 9, 33, 7, 1, 1, (3, 0)),
 ]
 
 
@@ -219,6 +237,12 @@ LARGE = [
     Conv(3, 18, 13, 14, 40, 3, 3, 1, 1),
     Conv(9, 100, 2, 16, 34, 3, 3, 1, 1),
     Conv(3, 40, 21, 22, 36, 3, 3, 1, 2, (2, 3)),
+    # One row or column.
+    Conv(3, 130, 17, 61, 100, 1, 3, 1, (0, 1)),
+    Conv(4, 700, 8, 9, 650, 3, 1, 1, (1, 0)),
+    Conv(3, 270, 27, 28, 70, 1, 5, 1, "full", 1, 2),
+    Conv(3, 130, 17, 16, 192, 7, 1, 1, (3, 0)),
+    Conv(2, 520, 5, 16, 700, 1, 7, 1, (0, 3)),
 ]
 
 
@@ -260,6 +284,9 @@ DILATED = [
     Conv(1, 2, 3, 2, 3, 3, 3, 1, "full", 6),
     Conv(1, 280, 15, 14, 130, 3, 3, 1, 2, 2),
     Conv(2, 7, 19, 16, 5, 5, 5, 1, ((0, 5), (7, 1)), (2, 3)),
+    Conv(2, 20, 13, 19, 34, 1, 3, 1, ((0, 1), (5, 1)), (2, 3)),
+    Conv(1, 18, 17, 6, 33, 5, 1, 1, "same", (3, 2)),
+    Conv(1, 5, 6, 23, 3, 1, 7, 1, "full", 2),
 ]
 
 
@@ -290,7 +317,7 @@ def test_each_phase_of_a_dilated_convolution_is_a_dense_one(case, dtype):
         found, seen = phases(y, dilation, phase), phases(wide, dilation, phase)
         assert_dense(found, seen, arrays.weight, arrays.bias, case.groups)
     # The input gradient, cropped to the input, from the residual with zeros all round.
-    zeros = [d * (case.r - 1) for d in dilation]
+    zeros = [d * (taps - 1) for d, taps in zip(dilation, case.weight_shape[2:], strict=True)]
     wide = np.pad(arrays.residual, ((0, 0), (0, 0), *((zero, zero) for zero in zeros)))
     wide = wide[:, :, rows[0] :, columns[0] :]
     turned = turn(arrays.weight, case.groups)
@@ -326,14 +353,25 @@ def test_out_may_be_a_slice_of_channels(dtype):
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize("case", [Conv(3, 18, 9, 10, 19, 3, 3, 1, 1), LARGE[2], LARGE[4]], ids=str)
+@pytest.mark.parametrize(
+    "case",
+    [
+        Conv(3, 18, 9, 10, 19, 3, 3, 1, 1),
+        LARGE[2],
+        LARGE[4],
+        Conv(3, 18, 9, 17, 19, 1, 3, 1, (0, 1)),
+        Conv(3, 18, 13, 10, 19, 7, 1, 1, (3, 0)),
+    ],
+    ids=str,
+)
 def test_nan_and_infinity_stay_in_their_sample_and_tile(case, value):
     arrays = random_problem(case, np.float32)
     place = (1, 1, 2, 5)
-    before = [pair[0] for pair in case.geometry.padding]
+    kernel, before = case.weight_shape[2:], [pair[0] for pair in case.geometry.padding]
+    turned = [taps - 1 - b for taps, b in zip(kernel, before, strict=True)]
     for what, source, pad in (
         (RESULTS[0], arrays.x, before),
-        (RESULTS[1], arrays.residual, [case.r - 1 - b for b in before]),
+        (RESULTS[1], arrays.residual, turned),
     ):
         usual = directions(case, arrays, "winograd")[what]()
         broken = source.copy()
@@ -343,10 +381,12 @@ def test_nan_and_infinity_stay_in_their_sample_and_tile(case, value):
         # The outputs of its windows, and those that share a tile with them.
         near = np.zeros(usual.shape[2:], bool)
         tiles = near.copy()
-        low = [max(place[2 + i] + pad[i] + 1 - case.r, 0) for i in (0, 1)]
+        low = [max(place[2 + i] + pad[i] + 1 - kernel[i], 0) for i in (0, 1)]
         high = [place[2 + i] + pad[i] + 1 for i in (0, 1)]
         near[low[0] : high[0], low[1] : high[1]] = True
-        first, last = ([n // 4 * 4 for n in low], [-(-n // 4) * 4 for n in high])
+        steps = list(map(step, kernel))
+        first = [n // m * m for n, m in zip(low, steps, strict=True)]
+        last = [-(-n // m) * m for n, m in zip(high, steps, strict=True)]
         tiles[first[0] : last[0], first[1] : last[1]] = True
         group = slice(0, usual.shape[1] // case.groups)
         assert not np.isfinite(result[1, group][:, near]).any()
@@ -367,8 +407,8 @@ def test_nan_in_one_kernel_reaches_its_own_map_only():
 @pytest.mark.parametrize(
     ("weight_shape", "options", "message"),
     [
-        ((4, 2, 3, 2), {}, r"a kernel of 3x3 or 5x5, here it is \(3, 2\)"),
-        ((4, 2, 5, 3), {}, r"a kernel of 3x3 or 5x5, here it is \(5, 3\)"),
+        ((4, 2, 3, 2), {}, r"a kernel of 3x3 or 5x5, or .*, here it is \(3, 2\)"),
+        ((4, 2, 5, 3), {}, r"one row or column of 3, 5 or 7, here it is \(5, 3\)"),
         ((4, 2, 5, 5), {"stride": (1, 2)}, r"stride 1, here it is \(1, 2\)"),
         ((4, 2, 3, 3), {"stride": 2}, r"stride 1, here it is \(2, 2\)"),
     ],
@@ -379,11 +419,34 @@ def test_what_it_cannot_serve(weight_shape, options, message):
         F.conv2d(x, np.ones(weight_shape), algorithm="winograd", **options)
 
 
-@pytest.mark.parametrize("taps", POINTS)
-def test_the_plan_knows_how_much_the_matrices_let_errors_grow(taps):
-    a, g, bt = sizes(taps)
-    forward = (a.T * (g.max(axis=1) * bt.sum(axis=1))).sum(axis=1).max() ** 2
-    weight = (g.T * (a.max(axis=1) * bt.sum(axis=1))).sum(axis=1).max() ** 2
-    for operation, growth in WINOGRAD_GROWTH[taps, taps].items():
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_the_plan_knows_how_much_the_matrices_let_errors_grow(kernel):
+    forward = weight = 1.0
+    for a, g, bt in map(sizes, kernel):
+        forward *= (a.T * (g.max(axis=1) * bt.sum(axis=1))).sum(axis=1).max()
+        weight *= (g.T * (a.max(axis=1) * bt.sum(axis=1))).sum(axis=1).max()
+    for operation, growth in WINOGRAD_GROWTH[kernel].items():
         least = weight if operation == "conv2d_weight" else forward
         assert least <= growth < 1.001 * least
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_one_axis(dtype):
+    shape, kernels, options = (2, 18, 37), (20, 5), ((1,), ((2, 2),), (1,), 2)
+    weight_shape = (kernels[0], shape[1] // 2, kernels[1])
+    geometry = conv_geometry(shape, weight_shape, *options)
+    x, weight, bias = normal(shape, dtype, 1), normal(weight_shape, dtype, 2), normal((20,), dtype)
+    module = MODULES["winograd"]
+    y = np.empty(geometry.output_shape, dtype)
+    module.forward(geometry, x, weight, bias, y)
+    residual, dx, dweight = normal(y.shape, dtype, 4), np.empty_like(x), np.empty_like(weight)
+    module.input_gradient(geometry, residual, weight, dx)
+    module.weight_gradient(geometry, x, residual, dweight)
+    assert "winograd" in able(geometry)
+    for found, expected in (
+        (y, conv_nd(x, weight, bias, *options)),
+        (dx, conv_nd_input(x.shape, weight, residual, *options)),
+        (dweight, conv_nd_weight(x, weight.shape, residual, *options)),
+    ):
+        limit = 100 * np.finfo(dtype).eps * np.abs(expected).max()
+        assert np.abs(found - expected).max() <= limit

@@ -20,7 +20,7 @@ from tests._cases import (
     normal,
     run_tests_code,
 )
-from tests._winograd import matrices, sizes
+from tests._winograd import both, matrices, sandwich, sizes, step
 
 CASES = [
     # Maps smaller than a tile, of whole tiles, and one off; padding that is no number of tiles.
@@ -55,6 +55,16 @@ CASES = [
     Conv(2, 12, 9, 8, 18, 5, 5, 1, 2, 1, 3),
     Conv(2, 3, 83, 80, 2, 5, 5, 1, 2),
     Conv(2, 7, 19, 16, 5, 5, 5, 1, ((0, 5), (7, 1)), (2, 3)),
+    # And for one row or column.
+    Conv(1, 2, 1, 5, 3, 1, 3),
+    Conv(2, 18, 7, 9, 33, 3, 1, 1, ((5, 1), (0, 3))),
+    Conv(1, 34, 3, 17, 16, 1, 5, 1, "full"),
+    Conv(2, 12, 9, 8, 18, 5, 1, 1, (2, 0), 1, 3),
+    Conv(3, 33, 5, 17, 48, 1, 7, 1, (0, 3)),
+    Conv(2, 130, 17, 3, 65, 7, 1, 1, (3, 0)),
+    Conv(2, 3, 83, 80, 2, 7, 1, 1, (3, 0)),
+    Conv(1, 2, 9, 4100, 3, 1, 3, 1, (0, 1)),
+    Conv(2, 7, 9, 16, 5, 1, 7, 1, ((0, 2), (7, 1)), (2, 3)),
 ]
 # Large enough for threads; panel by panel with few threads, point by point with more.
 THREADED = [
@@ -63,16 +73,19 @@ THREADED = [
     Conv(2, 24, 30, 31, 36, 3, 3, 1, 1, 1, 3),
     Conv(1, 130, 7, 7, 140, 5, 5, 1, 2),
     Conv(2, 20, 83, 80, 33, 5, 5, 1, 2),
+    Conv(2, 300, 7, 17, 290, 1, 7, 1, (0, 3)),
+    Conv(2, 40, 83, 80, 65, 3, 1, 1, (1, 0)),
 ]
 
 
-def tiles(maps, before, size, rows, columns):
-    """Return the tiles (N, C, rows, columns, size, size), 4 pixels apart, of padded maps."""
-    wide = np.zeros((*maps.shape[:2], 4 * rows + size, 4 * columns + size), maps.dtype)
+def tiles(maps, before, size, steps, rows, columns):
+    """Return the tiles (N, C, rows, columns, *size), `steps` pixels apart, of padded maps."""
+    height, width = steps[0] * rows, steps[1] * columns
+    wide = np.zeros((*maps.shape[:2], height + size[0], width + size[1]), maps.dtype)
     top, left = before
     wide[:, :, top : top + maps.shape[2], left : left + maps.shape[3]] = maps
-    windows = np.lib.stride_tricks.sliding_window_view(wide, (size, size), (2, 3))
-    return windows[:, :, : 4 * rows : 4, : 4 * columns : 4]
+    windows = np.lib.stride_tricks.sliding_window_view(wide, size, (2, 3))
+    return windows[:, :, : height : steps[0], : width : steps[1]]
 
 
 def twin(case, x, residual, a, g, b):
@@ -96,9 +109,10 @@ def twin(case, x, residual, a, g, b):
             )
             for i, j in np.ndindex(*map(min, (down, across), residual.shape[2:]))
         )
-    rows, columns = (-(-size // 4) for size in residual.shape[2:])
-    d, dy = tiles(x, before, len(b), rows, columns), tiles(residual, (0, 0), 4, rows, columns)
-    v, z = b @ d @ b.T, a @ dy @ a.T
+    steps = [step(taps) for taps in case.weight_shape[2:]]
+    count = [-(-size // m) for size, m in zip(residual.shape[2:], steps, strict=True)]
+    v = sandwich(b, tiles(x, before, tuple(map(len, b)), steps, *count))
+    z = sandwich(a, tiles(residual, (0, 0), tuple(steps), steps, *count))
     inputs, outputs = case.c // case.groups, case.k // case.groups
     sums = [
         np.einsum(
@@ -109,7 +123,7 @@ def twin(case, x, residual, a, g, b):
         )
         for n in range(case.groups)
     ]
-    return g.T @ np.concatenate(sums) @ g
+    return sandwich([matrix.T for matrix in g], np.concatenate(sums))
 
 
 def arrays(case, dtype, make=normal):
@@ -122,11 +136,11 @@ def gradient(case, x, residual, out=None):
     )
 
 
-@pytest.mark.parametrize("case", CASES[:7] + CASES[10:11] + CASES[14:17], ids=str)
+@pytest.mark.parametrize("case", CASES[:7] + CASES[10:11] + CASES[14:17] + CASES[27:30], ids=str)
 def test_the_twin_is_the_weight_gradient_exactly(case):
     x, residual = arrays(case, np.float64, integers)
     fractions = (np.vectorize(Fraction, otypes=[object])(a) for a in (x, residual))
-    found = twin(case, *fractions, *matrices(case.r))
+    found = twin(case, *fractions, *both(case.weight_shape[2:], matrices))
     expected = reference.conv2d_weight(x, case.weight_shape, residual, *case.options)
     assert (found == expected).all()
 
@@ -141,11 +155,13 @@ def assert_within_bound(case, dtype):
     wide = x.astype(np.float64), residual.astype(np.float64)
     expected = reference.conv2d_weight(wide[0], case.weight_shape, wide[1], *case.options)
     tall = case.n * prod(
-        min(dilation, size) * -(-size // (4 * dilation))
-        for size, dilation in zip(residual.shape[2:], case.geometry.dilation, strict=True)
+        min(dilation, size) * -(-size // (step(taps) * dilation))
+        for size, dilation, taps in zip(
+            residual.shape[2:], case.geometry.dilation, case.weight_shape[2:], strict=True
+        )
     )
     roundings = 2 * (5 + 4 + 6 + 1) + tall + 1
-    spread = twin(case, *map(np.abs, wide), *sizes(case.r))
+    spread = twin(case, *map(np.abs, wide), *both(case.weight_shape[2:], sizes))
     # The reference's own error in float64, too.
     terms = residual.size / residual.shape[1]
     bound = roundings * np.finfo(dtype).eps / 2 * spread + terms * np.finfo(np.float64).eps * spread
@@ -189,7 +205,7 @@ def test_any_number_of_threads_gives_the_same_bits(case, dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("case", [CASES[7], CASES[9], CASES[17]], ids=str)
+@pytest.mark.parametrize("case", [CASES[7], CASES[9], CASES[17], CASES[29], CASES[31]], ids=str)
 def test_whole_vectors_of_kernels_write_nothing_behind_the_last(case, dtype):
     # Of 16 kernels side by side, each is written over what the one before it has too much.
     x, residual = arrays(case, dtype)

@@ -11,10 +11,18 @@
 #define FASTCONV_EACH "winograd_loops.h"
 #include "regions.h"
 
-/* By the taps of a kernel's side. */
-static const fastconv_winograd_f *const fastconv_winograd_table3_f[] = FASTCONV_TABLE(winograd3_f);
-static const fastconv_winograd_d *const fastconv_winograd_table3_d[] = FASTCONV_TABLE(winograd3_d);
-static const fastconv_winograd_f *const fastconv_winograd_table5_f[] = FASTCONV_TABLE(winograd5_f);
-static const fastconv_winograd_d *const fastconv_winograd_table5_d[] = FASTCONV_TABLE(winograd5_d);
+/* Of each form of tiles. */
+enum { FASTCONV_WINOGRAD_FORMS = 8 };
+#define FASTCONV_FORMS(type)                                                                       \
+    {FASTCONV_TABLE(winograd33_##type), FASTCONV_TABLE(winograd55_##type),                         \
+     FASTCONV_TABLE(winograd13_##type), FASTCONV_TABLE(winograd31_##type),                         \
+     FASTCONV_TABLE(winograd15_##type), FASTCONV_TABLE(winograd51_##type),                         \
+     FASTCONV_TABLE(winograd17_##type), FASTCONV_TABLE(winograd71_##type)}
+
+static const fastconv_winograd_f *const fastconv_winograd_forms_f[][FASTCONV_ISAS] =
+    FASTCONV_FORMS(f);
+static const fastconv_winograd_d *const fastconv_winograd_forms_d[][FASTCONV_ISAS] =
+    FASTCONV_FORMS(d);
+#undef FASTCONV_FORMS
 
 #endif

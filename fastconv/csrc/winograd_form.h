@@ -1,52 +1,57 @@
-/* The loops of one form of Winograd's tiles: POINTS x POINTS pixels, of which kernels of
- * TAPS x TAPS make STEP x STEP outputs. Included once for each form, whose names end with TAPS. */
+/* The loops of one form of Winograd's tiles: ROW_POINTS x COLUMN_POINTS pixels, of which kernels of
+ * ROW_TAPS x COLUMN_TAPS make ROW_STEP x COLUMN_STEP outputs. Included once for each form, whose
+ * names end with the taps. */
 
-#define STEP 4
-#define POINTS (STEP + TAPS - 1)
-#define SQUARE (TAPS * TAPS)
-#define FORM(name) ISA(TYPED(FASTCONV_JOIN(name, TAPS)))
+#define FORM(name) ISA(TYPED(FASTCONV_JOIN(name, FASTCONV_JOIN(ROW_TAPS, COLUMN_TAPS))))
+/* What is called so on the axis of the rows, from top to bottom, and on that of the columns. */
+#define DOWN(name) ISA(TYPED(FASTCONV_JOIN(name, ROW_TAPS)))
+#define ACROSS(name) ISA(TYPED(FASTCONV_JOIN(name, COLUMN_TAPS)))
+#define ROW_STEP DOWN(step)
+#define ROW_POINTS DOWN(size)
+#define COLUMN_STEP ACROSS(step)
+#define COLUMN_POINTS ACROSS(size)
+#define COUNT (ROW_TAPS * COLUMN_TAPS)
 
-#include "winograd_points.h"
-
-#if POINTS == 6
+#if ROW_TAPS == 3 && COLUMN_TAPS == 3
 /* The free inputs of `count` rows or columns of the stage, which begin `next` vectors apart. */
 static void FORM(free_lines)(SCALAR *stage, ptrdiff_t step, ptrdiff_t next, ptrdiff_t count,
                              ptrdiff_t outputs)
 {
     for (ptrdiff_t i = 0; i < count; i++)
-        FORM(free_inputs)((VECTOR *)stage + i * next, step, outputs);
+        DOWN(free_inputs)((VECTOR *)stage + i * next, step, outputs);
 }
 #endif
 
-/* Both sides of all tiles of `size` pixels, STEP pixels apart, to v[point * point_step + tile *
- * tile_step]. The places of the tile after the next are fetched meanwhile. */
-#define TILES(name, size, points)                                                                  \
+/* Both sides of all tiles, `width` pixels wide, to v[point * point_step + tile * tile_step]. The
+ * places of the tile after the next are fetched meanwhile. */
+#define TILES(name, width, points)                                                                 \
     static void FORM(name)(const SCALAR *stage, ptrdiff_t pitch, ptrdiff_t rows,                   \
                            ptrdiff_t columns, SCALAR *v, ptrdiff_t tile_step,                      \
                            ptrdiff_t point_step)                                                   \
     {                                                                                              \
-        for (ptrdiff_t i = 0; i < rows; i++, stage += STEP * pitch * LANES)                        \
+        for (ptrdiff_t i = 0; i < rows; i++, stage += ROW_STEP * pitch * LANES)                    \
             for (ptrdiff_t j = 0; j < columns; j++, v += tile_step) {                              \
-                const VECTOR *tile = (const VECTOR *)(stage + STEP * j * LANES);                   \
-                VECTOR half[POINTS][size], row[POINTS];                                            \
-                _Pragma("GCC unroll 8") for (int s = 0; s < size; s++)                             \
-                    FORM(points)(tile + s, pitch, &half[0][s], size);                              \
-                _Pragma("GCC unroll 8") for (int r = 0; r < POINTS; r++)                           \
+                const VECTOR *tile = (const VECTOR *)(stage + COLUMN_STEP * j * LANES);            \
+                VECTOR half[ROW_POINTS][width], row[COLUMN_POINTS];                                \
+                _Pragma("GCC unroll 10") for (int s = 0; s < width; s++)                           \
+                    DOWN(points)(tile + s, pitch, &half[0][s], width);                             \
+                _Pragma("GCC unroll 10") for (int r = 0; r < ROW_POINTS; r++)                      \
                 {                                                                                  \
-                    FORM(points)(half[r], 1, row, 1);                                              \
-                    _Pragma("GCC unroll 8") for (int s = 0; s < POINTS; s++)                       \
+                    ACROSS(points)(half[r], 1, row, 1);                                            \
+                    _Pragma("GCC unroll 10") for (int s = 0; s < COLUMN_POINTS; s++)               \
                     {                                                                              \
-                        __builtin_prefetch(v + 2 * tile_step + (POINTS * r + s) * point_step, 1);  \
-                        *(VECTOR *)(v + (POINTS * r + s) * point_step) = row[s];                   \
+                        const ptrdiff_t at = (COLUMN_POINTS * r + s) * point_step;                 \
+                        __builtin_prefetch(v + 2 * tile_step + at, 1);                             \
+                        *(VECTOR *)(v + at) = row[s];                                              \
                     }                                                                              \
                 }                                                                                  \
             }                                                                                      \
     }
-TILES(input_tiles, POINTS, input_points)
-TILES(residual_tiles, STEP, residual_points)
+TILES(input_tiles, COLUMN_POINTS, input_points)
+TILES(residual_tiles, COLUMN_STEP, residual_points)
 
-/* The tiles' outputs, STEP pixels apart, into `height` x `width` pixels of the stage: what lies
- * beyond them is dropped. The inverse of the above, from m[point * point_step + tile * tile_step]. */
+/* The tiles' outputs into `height` x `width` pixels of the stage: what lies beyond them is dropped.
+ * The inverse of the above, from m[point * point_step + tile * tile_step]. */
 static void FORM(output_tiles)(const SCALAR *m, ptrdiff_t tile_step, ptrdiff_t point_step,
                                const SCALAR *bias, SCALAR *stage, ptrdiff_t rows,
                                ptrdiff_t columns, ptrdiff_t height, ptrdiff_t width)
@@ -56,31 +61,58 @@ static void FORM(output_tiles)(const SCALAR *m, ptrdiff_t tile_step, ptrdiff_t p
 
     for (ptrdiff_t i = 0; i < rows; i++)
         for (ptrdiff_t j = 0; j < columns; j++, m += tile_step) {
-            VECTOR half[STEP][POINTS], y[STEP][STEP];
-            VECTOR *to = (VECTOR *)stage + STEP * (i * width + j);
-#pragma GCC unroll 8
-            for (int s = 0; s < POINTS; s++)
-                FORM(points_output)((const VECTOR *)m + s * step, POINTS * step, &half[0][s],
-                                    POINTS);
+            VECTOR half[ROW_STEP][COLUMN_POINTS], y[ROW_STEP][COLUMN_STEP];
+            VECTOR *to = (VECTOR *)stage + ROW_STEP * i * width + COLUMN_STEP * j;
+#pragma GCC unroll 10
+            for (int s = 0; s < COLUMN_POINTS; s++)
+                DOWN(points_output)((const VECTOR *)m + s * step, COLUMN_POINTS * step,
+                                    &half[0][s], COLUMN_POINTS);
 #pragma GCC unroll 4
-            for (int r = 0; r < STEP; r++) {
-                FORM(points_output)(half[r], 1, y[r], 1);
+            for (int r = 0; r < ROW_STEP; r++) {
+                ACROSS(points_output)(half[r], 1, y[r], 1);
 #pragma GCC unroll 4
-                for (int s = 0; s < STEP; s++)
+                for (int s = 0; s < COLUMN_STEP; s++)
                     y[r][s] += shift;
             }
-            if (STEP * (i + 1) <= height && STEP * (j + 1) <= width) {
+            if (ROW_STEP * (i + 1) <= height && COLUMN_STEP * (j + 1) <= width) {
 #pragma GCC unroll 4
-                for (int r = 0; r < STEP; r++)
+                for (int r = 0; r < ROW_STEP; r++)
 #pragma GCC unroll 4
-                    for (int s = 0; s < STEP; s++)
+                    for (int s = 0; s < COLUMN_STEP; s++)
                         to[r * width + s] = y[r][s];
             } else {
-                for (ptrdiff_t r = 0; r < STEP && STEP * i + r < height; r++)
-                    for (ptrdiff_t s = 0; s < STEP && STEP * j + s < width; s++)
+                for (ptrdiff_t r = 0; r < ROW_STEP && ROW_STEP * i + r < height; r++)
+                    for (ptrdiff_t s = 0; s < COLUMN_STEP && COLUMN_STEP * j + s < width; s++)
                         to[r * width + s] = y[r][s];
             }
         }
+}
+
+/* Whether the taps of a kernel are neighbours in memory, forwards (1) or backwards (-1). */
+#define NEIGHBOURS(way)                                                                            \
+    ((ROW_TAPS == 1 || row_step == (way) * COLUMN_TAPS) &&                                         \
+     (COLUMN_TAPS == 1 || column_step == (way)))
+
+/* Kernels of few taps are not worth blocks. Compilers have shuffles for three taps. */
+#define FEW (2 * COUNT < LANES)
+
+/* A vector of kernels that are neighbours, tap by tap; and back. */
+static inline __attribute__((always_inline)) void FORM(split)(const SCALAR *restrict kernels,
+                                                              VECTOR *restrict taps)
+{
+    for (ptrdiff_t q = 0; q < LANES; q++)
+#pragma GCC unroll 7
+        for (int t = 0; t < COUNT; t++)
+            ((SCALAR *)taps)[t * LANES + q] = kernels[q * COUNT + t];
+}
+
+static inline __attribute__((always_inline)) void FORM(merge)(const VECTOR *restrict taps,
+                                                              SCALAR *restrict kernels)
+{
+    for (ptrdiff_t q = 0; q < LANES; q++)
+#pragma GCC unroll 7
+        for (int t = 0; t < COUNT; t++)
+            kernels[q * COUNT + t] = ((const SCALAR *)taps)[t * LANES + q];
 }
 
 /* The kernels of `outputs` output channels, at most a vector, and `channels` input channels,
@@ -90,35 +122,43 @@ static void FORM(kernels)(const SCALAR *w, ptrdiff_t output_step, ptrdiff_t outp
                           ptrdiff_t column_step, SCALAR *u, ptrdiff_t channel_step,
                           ptrdiff_t point_step)
 {
-    enum { TOGETHER = 144 / SQUARE };
-    VECTOR taps[TOGETHER * SQUARE];
+    enum { TOGETHER = 144 / COUNT };
+    VECTOR taps[TOGETHER * COUNT];
     /* Kernels whose taps are neighbours, upright or turned, are gathered in blocks. */
-    const int upright = row_step == TAPS && column_step == 1;
-    const int turned = row_step == -TAPS && column_step == -1;
-    const ptrdiff_t together = upright && w_channel_step == SQUARE ? TOGETHER : 1;
+    const int upright = NEIGHBOURS(1), turned = NEIGHBOURS(-1);
+    const ptrdiff_t together = upright && w_channel_step == COUNT ? TOGETHER : 1;
+    /* Those of a vector of output channels, where the roles of the channels have changed. */
+    const int neighbours = FEW && (upright || turned) && together == 1 && outputs == LANES &&
+                           output_step == COUNT;
 
     for (ptrdiff_t c = 0; c < channels; c += together, w += together * w_channel_step) {
         const ptrdiff_t count = channels - c < together ? channels - c : together;
-        if (upright || turned)
-            ISA(TYPED(gather))(turned ? w - (SQUARE - 1) : w, output_step, outputs,
-                               SQUARE * count, together * w_channel_step, taps);
+        const SCALAR *first_tap = turned ? w - (COUNT - 1) : w;
+        if (neighbours) {
+            for (int t = 0; t <= COUNT; t++)
+                __builtin_prefetch(first_tap + w_channel_step + t * LANES);
+            FORM(split)(first_tap, taps);
+        } else if (upright || turned)
+            ISA(TYPED(gather))(first_tap, output_step, outputs, COUNT * count,
+                               together * w_channel_step, taps);
         else
-            for (int t = 0; t < SQUARE; t++)
-                ISA(TYPED(gather))(w + t / TAPS * row_step + t % TAPS * column_step, output_step,
-                                   outputs, 1, 0, taps + t);
+            for (int t = 0; t < COUNT; t++)
+                ISA(TYPED(gather))(w + t / COLUMN_TAPS * row_step + t % COLUMN_TAPS * column_step,
+                                   output_step, outputs, 1, 0, taps + t);
         for (ptrdiff_t i = 0; i < count; i++, u += channel_step) {
-            const VECTOR *first = taps + SQUARE * i + (turned ? SQUARE - 1 : 0);
+            const VECTOR *first = taps + COUNT * i + (turned ? COUNT - 1 : 0);
             const ptrdiff_t step = turned ? -1 : 1;
-            VECTOR half[POINTS][TAPS], row[POINTS];
-#pragma GCC unroll 5
-            for (int s = 0; s < TAPS; s++)
-                FORM(kernel_points)(first + s * step, TAPS * step, &half[0][s], TAPS);
-#pragma GCC unroll 8
-            for (int r = 0; r < POINTS; r++) {
-                FORM(kernel_points)(half[r], 1, row, 1);
-#pragma GCC unroll 8
-                for (int s = 0; s < POINTS; s++)
-                    *(VECTOR *)(u + (POINTS * r + s) * point_step) = row[s];
+            VECTOR half[ROW_POINTS][COLUMN_TAPS], row[COLUMN_POINTS];
+#pragma GCC unroll 7
+            for (int s = 0; s < COLUMN_TAPS; s++)
+                DOWN(kernel_points)(first + s * step, COLUMN_TAPS * step, &half[0][s],
+                                    COLUMN_TAPS);
+#pragma GCC unroll 10
+            for (int r = 0; r < ROW_POINTS; r++) {
+                ACROSS(kernel_points)(half[r], 1, row, 1);
+#pragma GCC unroll 10
+                for (int s = 0; s < COLUMN_POINTS; s++)
+                    *(VECTOR *)(u + (COLUMN_POINTS * r + s) * point_step) = row[s];
             }
         }
     }
@@ -130,28 +170,33 @@ static void FORM(kernel_gradients)(const SCALAR *m, ptrdiff_t point_step, SCALAR
                                    ptrdiff_t channel_step, ptrdiff_t channels, ptrdiff_t row_step,
                                    ptrdiff_t column_step)
 {
-    enum { SPACE = SQUARE + LANES };
+    enum { SPACE = COUNT + LANES };
     const ptrdiff_t step = point_step / LANES;
-    const int whole = channels == LANES && channel_step == SQUARE && row_step == TAPS &&
-                      column_step == 1;
-    VECTOR half[TAPS][POINTS], taps[SPACE] = {{0}};
+    const int whole = channels == LANES && channel_step == COUNT && NEIGHBOURS(1);
+    VECTOR half[ROW_TAPS][COLUMN_POINTS], taps[SPACE] = {{0}};
 
-#pragma GCC unroll 8
-    for (int s = 0; s < POINTS; s++)
-        FORM(points_kernel)((const VECTOR *)m + s * step, POINTS * step, &half[0][s], POINTS);
-#pragma GCC unroll 5
-    for (int r = 0; r < TAPS; r++)
-        FORM(points_kernel)(half[r], 1, taps + TAPS * r, 1);
+#pragma GCC unroll 10
+    for (int s = 0; s < COLUMN_POINTS; s++)
+        DOWN(points_kernel)((const VECTOR *)m + s * step, COLUMN_POINTS * step, &half[0][s],
+                            COLUMN_POINTS);
+#pragma GCC unroll 7
+    for (int r = 0; r < ROW_TAPS; r++)
+        ACROSS(points_kernel)(half[r], 1, taps + COLUMN_TAPS * r, 1);
     if (!whole) {
-        for (ptrdiff_t t = 0; t < SQUARE; t++)
+        for (ptrdiff_t t = 0; t < COUNT; t++)
             for (ptrdiff_t q = 0; q < channels; q++)
-                dw[q * channel_step + t / TAPS * row_step + t % TAPS * column_step] = taps[t][q];
+                dw[q * channel_step + t / COLUMN_TAPS * row_step +
+                   t % COLUMN_TAPS * column_step] = taps[t][q];
+        return;
+    }
+    if (FEW) {
+        FORM(merge)(taps, dw);
         return;
     }
     /* Blocks of taps; the last ends with the last tap, and partly comes again. If a block is more
      * than a kernel, what it has too much is written over by the next kernel. */
-    for (ptrdiff_t t = 0; t < SQUARE; t += LANES) {
-        const ptrdiff_t at = t + LANES <= SQUARE || SQUARE < LANES ? t : SQUARE - LANES;
+    for (ptrdiff_t t = 0; t < COUNT; t += LANES) {
+        const ptrdiff_t at = t + LANES <= COUNT || COUNT < LANES ? t : COUNT - LANES;
         VECTOR block[LANES];
 #pragma GCC unroll 16
         for (ptrdiff_t q = 0; q < LANES; q++)
@@ -159,18 +204,22 @@ static void FORM(kernel_gradients)(const SCALAR *m, ptrdiff_t point_step, SCALAR
         ISA(TYPED(turn))(block);
 #pragma GCC unroll 16
         for (ptrdiff_t q = 0; q < LANES; q++)
-            if (q < LANES - 1 || SQUARE >= LANES)
-                *(VECTOR *)(dw + q * SQUARE + at) = block[q];
+            if (q < LANES - 1 || COUNT >= LANES)
+                *(VECTOR *)(dw + q * COUNT + at) = block[q];
     }
-    if (SQUARE < LANES)
-        for (ptrdiff_t t = 0; t < SQUARE; t++)
-            dw[(LANES - 1) * SQUARE + t] = taps[t][LANES - 1];
+    if (COUNT < LANES)
+        for (ptrdiff_t t = 0; t < COUNT; t++)
+            dw[(LANES - 1) * COUNT + t] = taps[t][LANES - 1];
 }
 
 static const TYPED(fastconv_winograd) FORM(winograd) = {
     .lanes = LANES,
+    .row_taps = ROW_TAPS,
+    .column_taps = COLUMN_TAPS,
+    .row_step = ROW_STEP,
+    .column_step = COLUMN_STEP,
     .stage = ISA(TYPED(stage)),
-#if POINTS == 6
+#if ROW_TAPS == 3 && COLUMN_TAPS == 3
     .free_inputs = FORM(free_lines),
 #endif
     .input_tiles = FORM(input_tiles),
@@ -182,7 +231,15 @@ static const TYPED(fastconv_winograd) FORM(winograd) = {
 };
 
 #undef TILES
+#undef NEIGHBOURS
+#undef FEW
 #undef FORM
-#undef SQUARE
-#undef POINTS
-#undef STEP
+#undef DOWN
+#undef ACROSS
+#undef ROW_STEP
+#undef ROW_POINTS
+#undef COLUMN_STEP
+#undef COLUMN_POINTS
+#undef COUNT
+#undef ROW_TAPS
+#undef COLUMN_TAPS

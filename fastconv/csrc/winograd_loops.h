@@ -172,11 +172,38 @@ ISA(TYPED(gather))(const SCALAR *source, ptrdiff_t step, ptrdiff_t count, ptrdif
             ((SCALAR *)(to + i))[q] = q < count ? source[q * step + i] : 0;
 }
 
+#define TAPS 1
+#include "winograd_points.h"
 #define TAPS 3
-#include "winograd_form.h"
-#undef TAPS
+#include "winograd_points.h"
 #define TAPS 5
+#include "winograd_points.h"
+#define TAPS 7
+#include "winograd_points.h"
+
+#define ROW_TAPS 3
+#define COLUMN_TAPS 3
 #include "winograd_form.h"
-#undef TAPS
+#define ROW_TAPS 5
+#define COLUMN_TAPS 5
+#include "winograd_form.h"
+#define ROW_TAPS 1
+#define COLUMN_TAPS 3
+#include "winograd_form.h"
+#define ROW_TAPS 3
+#define COLUMN_TAPS 1
+#include "winograd_form.h"
+#define ROW_TAPS 1
+#define COLUMN_TAPS 5
+#include "winograd_form.h"
+#define ROW_TAPS 5
+#define COLUMN_TAPS 1
+#include "winograd_form.h"
+#define ROW_TAPS 1
+#define COLUMN_TAPS 7
+#include "winograd_form.h"
+#define ROW_TAPS 7
+#define COLUMN_TAPS 1
+#include "winograd_form.h"
 
 #include "vector_end.h"

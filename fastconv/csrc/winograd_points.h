@@ -1,4 +1,5 @@
-/* The matrices of one form of Winograd's convolution, each as a function of vectors.
+/* The matrices of Winograd's convolution on one axis, each as a function of vectors. Included once
+ * for each number of taps, with which their names end.
  *
  * An output of m elements with a kernel of r taps sees n = m + r - 1 inputs. It is computed as
  *
@@ -13,91 +14,137 @@
  *     G[j][i] = p_j^i / product of (p_j - p_l), l != j        infinity: 1 at i = r - 1
  *     B[i][j] = factor of x^i in the product of (x - p_l), l != j; infinity: of all (x - p_l)
  *
- * The points are 0 and pairs +-P, +-Q and, with 8 of them, +-R. They are exact in binary, and their
- * powers stay near 1: with +-5/8 and +-3/2 the error is a few times smaller than with +-1 and +-2;
- * for 8 points +-1/2, +-1 and +-2 had the smallest of 60 such sets. A pair shares all it computes:
- * the even and the odd terms, whose sum and difference are the numbers of its two points.
+ * On an axis of several taps m is 4. The points are 0 and pairs +-P, +-Q and, with 8 or 10 of them,
+ * +-R and +-S. They are exact in binary, and their powers stay near 1: with +-5/8 and +-3/2 the
+ * error is a few times smaller than with +-1 and +-2; for 8 points +-1/2, +-1 and +-2 had the
+ * smallest of 60 such sets, and for 10 points these have one of the smallest of 1001. A pair shares
+ * all it computes: the even and the odd terms, whose sum and difference are the numbers of its two
+ * points. On an axis of one tap m is 1, and each matrix is the number 1.
  *
  * The gradient of the kernel is a correlation as well, of the input with the residual:
  * dg = G^T [(A dY A^T) * (B^T d B)] G, the transposed matrices with m and r as they are.
  *
  * Each function takes numbers `from_step` vectors apart and writes such `to_step` apart. Expects
- * VECTOR, POINTS, TAPS and STEP, the outputs, and FORM, which gives a name the form's suffix. */
+ * VECTOR and TAPS. */
 
+#define AXIS(name) ISA(TYPED(FASTCONV_JOIN(name, TAPS)))
+#define STEP (TAPS == 1 ? 1 : 4)
+#define POINTS (STEP + TAPS - 1)
 #define PAIRS (POINTS / 2 - 1)
-/* A constant of the vectors' type, and a power of at most 4. */
+/* A constant of the vectors' type, and a power of at most 6. */
 #define K(number) ((SCALAR)(number))
+#define UP_TO_CUBE(p, i) ((i) == 0 ? 1 : (i) == 1 ? (p) : (i) == 2 ? (p) * (p) : (p) * (p) * (p))
 #define POWER(p, i)                                                                                \
-    ((i) == 0 ? 1 : (i) == 1 ? (p) : (i) == 2 ? (p) * (p) : ((i) == 3 ? 1 : (p)) * (p) * (p) * (p))
+    ((i) <= 3 ? UP_TO_CUBE(p, i) : UP_TO_CUBE(p, 3) * UP_TO_CUBE(p, (i) - 3))
 #define INLINE static inline __attribute__((always_inline))
+
+/* The outputs of a tile, and its points. */
+enum { AXIS(step) = STEP, AXIS(size) = POINTS };
+
+#if TAPS == 1
+/* Each matrix is the number 1. */
+#define COPY(name)                                                                                 \
+    INLINE void AXIS(name)(const VECTOR *from, ptrdiff_t from_step, VECTOR *to, ptrdiff_t to_step) \
+    {                                                                                              \
+        to[0] = from[0];                                                                           \
+    }
+COPY(input_points)
+COPY(points_output)
+COPY(kernel_points)
+COPY(residual_points)
+COPY(points_kernel)
+#undef COPY
+#else
 
 #if POINTS == 6
 #define P 0.625
 #define Q 1.5
 #define PP (P * P)
 #define QQ (Q * Q)
-static const double FORM(points)[PAIRS] = {P, Q};
+static const double AXIS(points)[PAIRS] = {P, Q};
 /* The factors of 1, x^2, x^4 in the product of all (x^2 - p^2), and in those without one. */
-static const double FORM(all)[PAIRS + 1] = {PP * QQ, -(PP + QQ), 1};
-static const double FORM(others)[PAIRS][PAIRS] = {{-QQ, 1}, {-PP, 1}};
+static const double AXIS(all)[PAIRS + 1] = {PP * QQ, -(PP + QQ), 1};
+static const double AXIS(others)[PAIRS][PAIRS] = {{-QQ, 1}, {-PP, 1}};
 /* The products in G. */
-static const double FORM(norms)[PAIRS] = {2 * PP * (PP - QQ), 2 * QQ * (QQ - PP)};
-#else
+static const double AXIS(norms)[PAIRS] = {2 * PP * (PP - QQ), 2 * QQ * (QQ - PP)};
+#elif POINTS == 8
 #define P 0.5
 #define Q 1.0
 #define R 2.0
 #define PP (P * P)
 #define QQ (Q * Q)
 #define RR (R * R)
-static const double FORM(points)[PAIRS] = {P, Q, R};
-static const double FORM(all)[PAIRS + 1] = {-PP * QQ * RR, PP * QQ + PP * RR + QQ * RR,
+static const double AXIS(points)[PAIRS] = {P, Q, R};
+static const double AXIS(all)[PAIRS + 1] = {-PP * QQ * RR, PP * QQ + PP * RR + QQ * RR,
                                             -(PP + QQ + RR), 1};
-static const double FORM(others)[PAIRS][PAIRS] = {
+static const double AXIS(others)[PAIRS][PAIRS] = {
     {QQ * RR, -(QQ + RR), 1}, {PP * RR, -(PP + RR), 1}, {PP * QQ, -(PP + QQ), 1}};
-static const double FORM(norms)[PAIRS] = {2 * PP * (PP - QQ) * (PP - RR),
+static const double AXIS(norms)[PAIRS] = {2 * PP * (PP - QQ) * (PP - RR),
                                           2 * QQ * (QQ - PP) * (QQ - RR),
                                           2 * RR * (RR - PP) * (RR - QQ)};
+#else
+#define P 0.5
+#define Q 0.75
+#define R 1.25
+#define S 2.5
+#define PP (P * P)
+#define QQ (Q * Q)
+#define RR (R * R)
+#define SS (S * S)
+/* The factors of 1, x^2, x^4 in the product of (x^2 - a) for three numbers a. */
+#define CUBIC(a, b, c) -(a) * (b) * (c), (a) * (b) + (a) * (c) + (b) * (c), -((a) + (b) + (c))
+static const double AXIS(points)[PAIRS] = {P, Q, R, S};
+static const double AXIS(all)[PAIRS + 1] = {
+    PP * QQ * RR * SS, -(PP * QQ * (RR + SS) + (PP + QQ) * RR * SS),
+    PP * QQ + (PP + QQ) * (RR + SS) + RR * SS, -(PP + QQ + RR + SS), 1};
+static const double AXIS(others)[PAIRS][PAIRS] = {
+    {CUBIC(QQ, RR, SS), 1}, {CUBIC(PP, RR, SS), 1}, {CUBIC(PP, QQ, SS), 1}, {CUBIC(PP, QQ, RR), 1}};
+static const double AXIS(norms)[PAIRS] = {2 * PP * (PP - QQ) * (PP - RR) * (PP - SS),
+                                          2 * QQ * (QQ - PP) * (QQ - RR) * (QQ - SS),
+                                          2 * RR * (RR - PP) * (RR - QQ) * (RR - SS),
+                                          2 * SS * (SS - PP) * (SS - QQ) * (SS - RR)};
+#undef CUBIC
 #endif
 /* That of 0. */
-#define NORM_0 FORM(all)[0]
+#define NORM_0 AXIS(all)[0]
 
 /* POINTS inputs to as many points. */
-INLINE void FORM(input_points)(const VECTOR *d, ptrdiff_t from_step, VECTOR *v, ptrdiff_t to_step)
+INLINE void AXIS(input_points)(const VECTOR *d, ptrdiff_t from_step, VECTOR *v, ptrdiff_t to_step)
 {
     VECTOR first = d[2 * PAIRS * from_step], last = d[(2 * PAIRS + 1) * from_step];
 
-#pragma GCC unroll 3
+#pragma GCC unroll 4
     for (int i = PAIRS - 1; i >= 0; i--) {
-        first += K(FORM(all)[i]) * d[2 * i * from_step];
-        last += K(FORM(all)[i]) * d[(2 * i + 1) * from_step];
+        first += K(AXIS(all)[i]) * d[2 * i * from_step];
+        last += K(AXIS(all)[i]) * d[(2 * i + 1) * from_step];
     }
     v[0] = first;
     v[(POINTS - 1) * to_step] = last;
-#pragma GCC unroll 3
+#pragma GCC unroll 4
     for (int j = 0; j < PAIRS; j++) {
         VECTOR even = d[2 * PAIRS * from_step], odd = d[(2 * PAIRS - 1) * from_step];
-#pragma GCC unroll 3
+#pragma GCC unroll 4
         for (int i = PAIRS - 2; i >= 0; i--) {
-            even += K(FORM(others)[j][i]) * d[(2 * i + 2) * from_step];
-            odd += K(FORM(others)[j][i]) * d[(2 * i + 1) * from_step];
+            even += K(AXIS(others)[j][i]) * d[(2 * i + 2) * from_step];
+            odd += K(AXIS(others)[j][i]) * d[(2 * i + 1) * from_step];
         }
-        v[(2 * j + 1) * to_step] = even + K(FORM(points)[j]) * odd;
-        v[(2 * j + 2) * to_step] = even - K(FORM(points)[j]) * odd;
+        v[(2 * j + 1) * to_step] = even + K(AXIS(points)[j]) * odd;
+        v[(2 * j + 2) * to_step] = even - K(AXIS(points)[j]) * odd;
     }
 }
 
 /* POINTS points to STEP outputs. */
-INLINE void FORM(points_output)(const VECTOR *m, ptrdiff_t from_step, VECTOR *y, ptrdiff_t to_step)
+INLINE void AXIS(points_output)(const VECTOR *m, ptrdiff_t from_step, VECTOR *y, ptrdiff_t to_step)
 {
     VECTOR sums[STEP];
 
-#pragma GCC unroll 3
+#pragma GCC unroll 4
     for (int j = 0; j < PAIRS; j++) {
         const VECTOR plus = m[(2 * j + 1) * from_step], minus = m[(2 * j + 2) * from_step];
         const VECTOR even = plus + minus, odd = plus - minus;
 #pragma GCC unroll 4
         for (int i = 0; i < STEP; i++) {
-            const VECTOR term = K(POWER(FORM(points)[j], i)) * (i % 2 ? odd : even);
+            const VECTOR term = K(POWER(AXIS(points)[j], i)) * (i % 2 ? odd : even);
             sums[i] = j ? sums[i] + term : i ? term : m[0] + term;
         }
     }
@@ -108,18 +155,18 @@ INLINE void FORM(points_output)(const VECTOR *m, ptrdiff_t from_step, VECTOR *y,
 }
 
 /* TAPS taps of a kernel to POINTS points. */
-INLINE void FORM(kernel_points)(const VECTOR *g, ptrdiff_t from_step, VECTOR *u, ptrdiff_t to_step)
+INLINE void AXIS(kernel_points)(const VECTOR *g, ptrdiff_t from_step, VECTOR *u, ptrdiff_t to_step)
 {
     u[0] = K(1 / NORM_0) * g[0];
     u[(POINTS - 1) * to_step] = g[(TAPS - 1) * from_step];
-#pragma GCC unroll 3
+#pragma GCC unroll 4
     for (int j = 0; j < PAIRS; j++) {
-        const double p = FORM(points)[j], norm = FORM(norms)[j];
+        const double p = AXIS(points)[j], norm = AXIS(norms)[j];
         VECTOR even = K(1 / norm) * g[0], odd = g[from_step];
-#pragma GCC unroll 2
+#pragma GCC unroll 3
         for (int i = 2; i < TAPS; i += 2)
             even += K(POWER(p, i) / norm) * g[i * from_step];
-#pragma GCC unroll 2
+#pragma GCC unroll 3
         for (int i = 3; i < TAPS; i += 2)
             odd += K(POWER(p, i - 1)) * g[i * from_step];
         u[(2 * j + 1) * to_step] = even + K(p / norm) * odd;
@@ -128,16 +175,16 @@ INLINE void FORM(kernel_points)(const VECTOR *g, ptrdiff_t from_step, VECTOR *u,
 }
 
 /* The transposed matrices: STEP residuals to POINTS points. */
-INLINE void FORM(residual_points)(const VECTOR *y, ptrdiff_t from_step, VECTOR *z,
+INLINE void AXIS(residual_points)(const VECTOR *y, ptrdiff_t from_step, VECTOR *z,
                                   ptrdiff_t to_step)
 {
     z[0] = y[0];
     z[(POINTS - 1) * to_step] = y[(STEP - 1) * from_step];
-#pragma GCC unroll 3
+#pragma GCC unroll 4
     for (int j = 0; j < PAIRS; j++) {
-        const double p = FORM(points)[j];
+        const double p = AXIS(points)[j];
         VECTOR even = y[0], odd = y[from_step];
-#pragma GCC unroll 2
+#pragma GCC unroll 3
         for (int i = 2; i < STEP; i += 2) {
             even += K(POWER(p, i)) * y[i * from_step];
             odd += K(POWER(p, i)) * y[(i + 1) * from_step];
@@ -148,31 +195,31 @@ INLINE void FORM(residual_points)(const VECTOR *y, ptrdiff_t from_step, VECTOR *
 }
 
 /* POINTS points to TAPS taps of a kernel's gradient. */
-INLINE void FORM(points_kernel)(const VECTOR *m, ptrdiff_t from_step, VECTOR *g, ptrdiff_t to_step)
+INLINE void AXIS(points_kernel)(const VECTOR *m, ptrdiff_t from_step, VECTOR *g, ptrdiff_t to_step)
 {
     VECTOR sums[TAPS];
 
-#pragma GCC unroll 3
+#pragma GCC unroll 4
     for (int j = 0; j < PAIRS; j++) {
-        const double p = FORM(points)[j], norm = FORM(norms)[j];
+        const double p = AXIS(points)[j], norm = AXIS(norms)[j];
         const VECTOR plus = m[(2 * j + 1) * from_step], minus = m[(2 * j + 2) * from_step];
         const VECTOR even = plus + minus, odd = plus - minus;
-#pragma GCC unroll 5
+#pragma GCC unroll 7
         for (int i = 0; i < TAPS; i++) {
             const VECTOR term = K(POWER(p, i) / norm) * (i % 2 ? odd : even);
             sums[i] = j ? sums[i] + term : i ? term : K(1 / NORM_0) * m[0] + term;
         }
     }
     sums[TAPS - 1] += m[(POINTS - 1) * from_step];
-#pragma GCC unroll 5
+#pragma GCC unroll 7
     for (int i = 0; i < TAPS; i++)
         g[i * to_step] = sums[i];
 }
 
-#if POINTS == 6
+#if TAPS == 3
 /* Of the last tile of a row only the first `outputs`, 1 or 2, may be wanted: all its inputs but the
  * first outputs + 2 are free. With these, the products of the point Q vanish, or of Q and -Q. */
-INLINE void FORM(free_inputs)(VECTOR *d, ptrdiff_t step, ptrdiff_t outputs)
+INLINE void AXIS(free_inputs)(VECTOR *d, ptrdiff_t step, ptrdiff_t outputs)
 {
     const VECTOR third = K(PP) * d[step], fourth = K(PP) * d[2 * step];
 
@@ -185,14 +232,23 @@ INLINE void FORM(free_inputs)(VECTOR *d, ptrdiff_t step, ptrdiff_t outputs)
 }
 #endif
 
-#undef PAIRS
-#undef K
-#undef POWER
-#undef INLINE
 #undef P
 #undef Q
 #undef R
+#undef S
 #undef PP
 #undef QQ
 #undef RR
+#undef SS
 #undef NORM_0
+#endif /* TAPS > 1 */
+
+#undef AXIS
+#undef STEP
+#undef POINTS
+#undef PAIRS
+#undef K
+#undef UP_TO_CUBE
+#undef POWER
+#undef INLINE
+#undef TAPS

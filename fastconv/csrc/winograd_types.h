@@ -1,11 +1,13 @@
 /* The types of winograd.h, for one scalar type. */
 
 typedef struct {
-    int lanes; /* numbers in a vector */
+    int lanes;                 /* numbers in a vector */
+    int row_taps, column_taps; /* of a kernel */
+    int row_step, column_step; /* outputs of a tile */
     void (*stage)(const SCALAR *source, ptrdiff_t channel_step, ptrdiff_t channels,
                   ptrdiff_t row_step, ptrdiff_t column_step, ptrdiff_t rows, ptrdiff_t columns,
                   SCALAR *target, ptrdiff_t pitch);
-    /* Only where the tiles have 6 points. */
+    /* Only for kernels of 3x3. */
     void (*free_inputs)(SCALAR *stage, ptrdiff_t step, ptrdiff_t next, ptrdiff_t count,
                         ptrdiff_t outputs);
     void (*input_tiles)(const SCALAR *stage, ptrdiff_t pitch, ptrdiff_t rows, ptrdiff_t columns,

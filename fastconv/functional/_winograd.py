@@ -1,4 +1,4 @@
-"""The algorithm "winograd": kernels of 3 x 3 and 5 x 5 with a quarter or a sixth of the products.
+"""The algorithm "winograd": fewer products for kernels of 3 x 3, 5 x 5, and one row or column.
 
 The compiled loops of `_winograd` and `_winograd_weight` are called as those of the engine are.
 """

@@ -81,9 +81,10 @@ def conv2d(
     algorithm : {"auto", "fft", "depthwise", "winograd", "gemm", "direct", "im2col"}
         How to compute it: Fourier transforms for large kernels, loops of vector instructions for
         one input channel in each group, Winograd's tiles with a quarter of the products for 3x3
-        kernels and a sixth for 5x5, the engine of vector instructions, plain loops, or columns and
-        `numpy.matmul`. "auto" takes the one that was measured fastest for such shapes; inside
-        `fastconv.exact()`, of those that are exact on integers. `fastconv.explain` says which.
+        kernels, a sixth for 5x5, and a half to a third for one row or column of 3, 5 or 7 taps, the
+        engine of vector instructions, plain loops, or columns and `numpy.matmul`. "auto" takes the
+        one that was measured fastest for such shapes; inside `fastconv.exact()`, of those that are
+        exact on integers. `fastconv.explain` says which.
     out : ndarray, optional
         Where to write the result. Its (H, W) planes are contiguous; the other strides are free.
 
@@ -111,14 +112,15 @@ def conv2d(
     below 2**24 (float32) or 2**53 (float64), and have the same bits for any number
     of threads, and for each sample whatever the batch.
 
-    "winograd" is not exact on integers. Its error is at most 204.1 (3x3 kernels) or 1769 (5x5)
-    times (C/groups + 34) 17/16 eps times the sum over the channels of sum \|w\| times the largest
-    \|a\| of the tile of 6x6 or 8x8 cells that the output lies in; in practice it is 1e-6 to 4e-6
-    (3x3) or 3e-6 to 7e-6 (5x5) of the largest output in float32, and 1e-15 to 1e-14 in float64. A
-    NaN or an infinity makes all the outputs of its windows NaN or infinite, and maybe others of
-    the same sample, in tiles of 4x4 outputs that have such a window. "fft" errs by at most
-    (12 log2 n + C/groups + 4) eps times the sum over the channels of the two norms, n the cells of
-    a transform; a NaN reaches all outputs of the blocks that see it.
+    "winograd" is not exact on integers. Its error is at most 204.1 (3x3 kernels) or 1769 (5x5),
+    or 14.3, 42.1 or 154.9 (one row or column of 3, 5 or 7 taps) times (C/groups + 34) 17/16 eps
+    times the sum over the channels of sum \|w\| times the largest \|a\| of the tile of 6, 8 or 10
+    cells on an axis that the output lies in; in practice it is 1e-6 to 4e-6 (3x3) or 3e-6 to 7e-6
+    (5x5) of the largest output in float32, and 1e-15 to 1e-14 in float64, and less for rows and
+    columns. A NaN or an infinity makes all the outputs of its windows NaN or infinite, and maybe
+    others of the same sample, in tiles of 4x4, 1x4 or 4x1 outputs that have such a window. "fft"
+    errs by at most (12 log2 n + C/groups + 4) eps times the sum over the channels of the two norms,
+    n the cells of a transform; a NaN reaches all outputs of the blocks that see it.
 
     Examples
     --------
