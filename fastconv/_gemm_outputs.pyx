@@ -24,9 +24,9 @@ from cython cimport floating
 from cython.parallel cimport parallel, prange, threadid
 
 from fastconv._slab cimport (
-    Cursor, Run, Slab, Windows, add_run, block_channels, ceil_div, fill_offsets, fill_shifts,
-    fill_slab, first_line, line_up, make_slab, next_line, pack_rows, slab_planes, split_blocks,
-    store_pixels, transpose)
+    Cursor, Run, Slab, Windows, add_run, block_channels, ceil_div, fetch, fill_offsets,
+    fill_shifts, fill_slab, first_line, line_up, make_slab, next_line, pack_rows, slab_planes,
+    split_blocks, store_pixels, transpose)
 from fastconv._threads cimport flush_denormals, restore_denormals
 from fastconv._tile cimport MAX_PIXEL_VECTORS, lanes, max_pixels, run_pixels
 
@@ -217,10 +217,11 @@ cdef void multiply_lines(const floating* x, floating* y, const Swapped* p, bint 
     cdef Tile* tiles = <Tile*>(own + p.tiles_at)
     cdef floating* near_sums = <floating*>(own + p.near_at)
     cdef Py_ssize_t count, n_outs, c, channels, panel, vectors, output, width, i, near, steps
-    cdef Py_ssize_t first
+    cdef Py_ssize_t first, share, line = 64 // sizeof(floating)
     cdef const floating* source
     cdef const floating* weights
     cdef const floating* start
+    cdef const floating* ahead
     cdef floating* sums
     cdef floating* target
     cdef Slab slab = p.slab
@@ -248,7 +249,13 @@ cdef void multiply_lines(const floating* x, floating* y, const Swapped* p, bint 
                 steps = min(p.near_channels, channels - near) * p.windows.taps
                 last = near + p.near_channels >= channels
                 target = sums if last else near_sums
+                ahead = weights + steps * width
+                share = ceil_div(steps * width, count * line)
                 for i in range(count):
+                    # The next part of the weights, meanwhile.
+                    for _ in range(share):
+                        fetch(ahead)
+                        ahead += line
                     first = tiles[i].first * width
                     run_pixels(tiles[i].count, vectors, p.span, source + tiles[i].at,
                                shifts + near * p.windows.taps, weights, steps,

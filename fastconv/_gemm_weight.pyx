@@ -68,6 +68,7 @@ cdef struct Correlation:
     bint dots                           # vectors lie along the pixels
     Py_ssize_t dot_steps                # of a row of their sums
     bint in_place                       # the gradient itself takes the sums
+    bint neighbours                     # the steps of the gradient lie side by side
     bint turned                         # the residual in the rows, the input in the lanes
     Py_ssize_t width                    # of a row of the partial sums
     # The workspace: what all threads share, then one part for each.
@@ -131,6 +132,10 @@ cdef Correlation make_correlation(const Py_ssize_t* x, const Py_ssize_t* x_strid
     while p.parts < p.panels and (p.chunks * p.groups * p.parts < 8 * threads
                                   and p.chunks * p.groups * p.parts % threads):
         p.parts += 1
+    p.neighbours = (
+        p.c_strides[5] == 1 and p.c_strides[4] == p.windows.column.taps
+        and p.c_strides[3] == p.windows.row.taps * p.windows.column.taps
+        and p.c_strides[2] == p.windows.taps)
     p.in_place = not p.dots and p.chunks == 1 and p.windows.taps == 1 and p.c_strides[1] == 1
     return p
 
@@ -287,6 +292,27 @@ cdef void dot_chunk(const floating* x, const floating* dy, const Correlation* p,
             partial[step * p.width + k] = total
 
 
+cdef void write_block(const floating* sums, Py_ssize_t row, const Correlation* p, Py_ssize_t g,
+                      Py_ssize_t step, Py_ssize_t steps, Py_ssize_t output, Py_ssize_t outputs,
+                      floating* dw) noexcept nogil:
+    """Write sums, a row for each step, into the gradient of some steps and output channels."""
+    cdef Py_ssize_t i, j, c, tap
+    cdef floating* to
+    dw += g * p.c_strides[0] + output * p.c_strides[1]
+    if p.neighbours:
+        transpose(sums, row, steps, outputs, dw + step, p.c_strides[1])
+        return
+    for i in range(steps):
+        c = (step + i) // p.windows.taps
+        tap = (step + i) % p.windows.taps
+        to = (dw + c * p.c_strides[2]
+              + tap // p.windows.column.taps // p.windows.row.taps * p.c_strides[3]
+              + tap // p.windows.column.taps % p.windows.row.taps * p.c_strides[4]
+              + tap % p.windows.column.taps * p.c_strides[5])
+        for j in range(outputs):
+            to[j * p.c_strides[1]] = sums[i * row + j]
+
+
 cdef void add_up_chunk(const floating* x, const floating* dy, floating* dw, const Correlation* p,
                        Py_ssize_t task, char* shared, char* own) noexcept nogil:
     """Add up one chunk of the units for some panels of output channels."""
@@ -349,6 +375,10 @@ cdef void add_up_chunk(const floating* x, const floating* dy, floating* dw, cons
                     run_tile(rows, vectors, a, positions, packed, b_at, unit.end - unit.pixel,
                              sums + (c * p.windows.taps + row) * c_row + output, c_row, &whole, 1,
                              <const floating*>NULL, number > first)
+                if p.chunks == 1 and number == p.units - 1 and not p.in_place:
+                    # All there is, and still in the cache.
+                    write_block(<const floating*>sums + c * p.windows.taps * p.width + output,
+                                p.width, p, g, c * p.windows.taps, steps, output, outputs, dw)
 
 
 cdef void add_chunks(const floating* partial, const Correlation* p, floating* dw, Py_ssize_t task,
@@ -357,14 +387,9 @@ cdef void add_chunks(const floating* partial, const Correlation* p, floating* dw
     cdef Py_ssize_t blocks = ceil_div(p.steps, BLOCK), size = p.groups * p.steps * p.width
     cdef Py_ssize_t g = task // blocks, step = task % blocks * BLOCK
     cdef Py_ssize_t steps = min(p.steps - step, <Py_ssize_t>BLOCK)
-    cdef Py_ssize_t k, outputs, i, j, _, c, tap
+    cdef Py_ssize_t k, outputs, i, j, _
     cdef const floating* source
     cdef floating* row
-    cdef bint neighbours = (
-        p.c_strides[5] == 1 and p.c_strides[4] == p.windows.column.taps
-        and p.c_strides[3] == p.windows.row.taps * p.windows.column.taps
-        and p.c_strides[2] == p.windows.taps)
-    dw += g * p.c_strides[0]
     for k from 0 <= k < p.outputs by BLOCK:
         outputs = min(p.outputs - k, <Py_ssize_t>BLOCK)
         for i in range(steps):
@@ -376,19 +401,7 @@ cdef void add_chunks(const floating* partial, const Correlation* p, floating* dw
                 source += size
                 for j in range(outputs):
                     row[j] += source[j]
-        if neighbours:
-            transpose(<const floating*>sums, BLOCK, steps, outputs, dw + k * p.c_strides[1] + step,
-                      p.c_strides[1])
-            continue
-        for i in range(steps):
-            c = (step + i) // p.windows.taps
-            tap = (step + i) % p.windows.taps
-            row = (dw + k * p.c_strides[1] + c * p.c_strides[2]
-                   + tap // p.windows.column.taps // p.windows.row.taps * p.c_strides[3]
-                   + tap // p.windows.column.taps % p.windows.row.taps * p.c_strides[4]
-                   + tap % p.windows.column.taps * p.c_strides[5])
-            for j in range(outputs):
-                row[j * p.c_strides[1]] = sums[i * BLOCK + j]
+        write_block(<const floating*>sums, BLOCK, p, g, step, steps, k, outputs, dw)
 
 
 cdef size_t call_bytes(const Correlation* p, int* threads) noexcept nogil:
@@ -414,7 +427,7 @@ cdef int compute(const floating* x, const floating* dy, floating* dw, const Corr
         for i in prange(p.chunks * p.groups * p.parts, schedule="dynamic"):
             add_up_chunk(rows, columns, dw, p, i, shared,
                          shared + p.threads_at + threadid() * p.thread_bytes)
-        if not p.in_place:
+        if p.chunks > 1 or p.dots:
             for i in prange(p.groups * ceil_div(p.steps, BLOCK), schedule="static"):
                 add_chunks(<const floating*>(shared + p.partial_at), p, dw, i,
                            <floating*>(shared + p.threads_at + threadid() * p.thread_bytes

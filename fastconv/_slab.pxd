@@ -5,6 +5,7 @@ from cython cimport floating
 cdef extern from "csrc/run.h" nogil:
     ctypedef struct Run "fastconv_run":
         Py_ssize_t first, count, at, step
+    void fetch "FASTCONV_FETCH"(const void* address) noexcept
 
 cdef struct Axis:
     Py_ssize_t size         # of the input

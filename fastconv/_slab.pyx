@@ -21,12 +21,19 @@ holds for the input itself, in place, without a slab.
 from fastconv._isa cimport isa_row
 
 cdef extern from "csrc/copy.h" nogil:
+    enum:
+        MAX_SPAN "FASTCONV_SPAN"
+    ctypedef struct Piece "fastconv_piece":
+        Py_ssize_t at, rows, width, plane, hop, step, stride, size
+        Py_ssize_t channel, target_channel, span, begin
+    ctypedef struct Plane "fastconv_plane":
+        Py_ssize_t at, first, low, high
     ctypedef struct copies_f "fastconv_copies_f":
         void (*copy_row)(const float* source, Py_ssize_t step, Py_ssize_t count,
                          float* target) noexcept nogil
-        void (*copy_rows)(const float* source, Py_ssize_t hop, Py_ssize_t step, Py_ssize_t rows,
-                          Py_ssize_t at, Py_ssize_t stride, Py_ssize_t size, Py_ssize_t low,
-                          Py_ssize_t high, Py_ssize_t width, float* target) noexcept nogil
+        void (*copy_planes)(const float* source, const Piece* piece, const Plane* planes,
+                            Py_ssize_t n_planes, Py_ssize_t channels,
+                            float* target) noexcept nogil
         void (*pack_columns)(const float* source, const Py_ssize_t* at, Py_ssize_t steps,
                              const Run* runs, Py_ssize_t n_runs, bint overrun,
                              Py_ssize_t width, float* panels) noexcept nogil
@@ -42,9 +49,9 @@ cdef extern from "csrc/copy.h" nogil:
     ctypedef struct copies_d "fastconv_copies_d":
         void (*copy_row)(const double* source, Py_ssize_t step, Py_ssize_t count,
                          double* target) noexcept nogil
-        void (*copy_rows)(const double* source, Py_ssize_t hop, Py_ssize_t step, Py_ssize_t rows,
-                          Py_ssize_t at, Py_ssize_t stride, Py_ssize_t size, Py_ssize_t low,
-                          Py_ssize_t high, Py_ssize_t width, double* target) noexcept nogil
+        void (*copy_planes)(const double* source, const Piece* piece, const Plane* planes,
+                            Py_ssize_t n_planes, Py_ssize_t channels,
+                            double* target) noexcept nogil
         void (*pack_columns)(const double* source, const Py_ssize_t* at, Py_ssize_t steps,
                              const Run* runs, Py_ssize_t n_runs, bint overrun,
                              Py_ssize_t width, double* panels) noexcept nogil
@@ -59,6 +66,10 @@ cdef extern from "csrc/copy.h" nogil:
                              Py_ssize_t target_row, Py_ssize_t step) noexcept nogil
     const copies_f** table_f "fastconv_copy_table_f"
     const copies_d** table_d "fastconv_copy_table_d"
+
+# Planes of a piece that are copied at once.
+cdef enum:
+    MAX_PLANES = 16
 
 # Bytes of a row of A in one block of channels: with eight of them in the first-level cache, the
 # longest sums for which B still streams past.
@@ -121,20 +132,14 @@ cdef void copy_row(const floating* source, Py_ssize_t step, Py_ssize_t count,
         copies_double.copy_row(source, step, count, target)
 
 
-cdef inline void copy_rows(const floating* source, Py_ssize_t hop, Py_ssize_t step,
-                           Py_ssize_t rows, Py_ssize_t at, Py_ssize_t stride, Py_ssize_t size,
-                           Py_ssize_t low, Py_ssize_t high, Py_ssize_t width,
-                           floating* target) noexcept nogil:
-    """Copy rows `hop` apart into columns low to high of a slab; what is outside gets zeros.
-
-    `at` is the first row's place in an axis of `size` rows, `stride` the distance of the rows.
-    """
+cdef inline void copy_planes(const floating* source, const Piece* piece, const Plane* planes,
+                             Py_ssize_t n_planes, Py_ssize_t channels,
+                             floating* target) noexcept nogil:
+    """Copy the planes of some channels of a piece into a slab."""
     if floating is float:
-        copies_float.copy_rows(source, hop, step, rows, at, stride, size, low, high, width,
-                               target)
+        copies_float.copy_planes(source, piece, planes, n_planes, channels, target)
     else:
-        copies_double.copy_rows(source, hop, step, rows, at, stride, size, low, high, width,
-                                target)
+        copies_double.copy_planes(source, piece, planes, n_planes, channels, target)
 
 
 cdef Axis make_axis(Py_ssize_t size, Py_ssize_t out, Py_ssize_t taps, Py_ssize_t stride,
@@ -337,50 +342,77 @@ cdef Py_ssize_t split_blocks(Py_ssize_t copies, Py_ssize_t total, Py_ssize_t uni
     return best_blocks
 
 
+cdef Py_ssize_t list_planes(const Windows* windows, const Slab* slab, Py_ssize_t first,
+                            Plane* planes) noexcept nogil:
+    """List some planes of a slab, from the first on; return their number."""
+    cdef const Axis* column = &windows.column
+    cdef Py_ssize_t i, left, low, high
+    cdef Py_ssize_t count = min(<Py_ssize_t>MAX_PLANES,
+                                windows.row.phases * column.phases - first)
+    for i in range(count):
+        planes[i].at = ((first + i) // column.phases * windows.row.dilation) % windows.row.stride
+        # Every column.stride-th column from `left` on; those from `low` to `high` are inside.
+        left = (slab.column * column.stride
+                + ((first + i) % column.phases * column.dilation) % column.stride - column.before)
+        low = min(ceil_div(-left, column.stride), slab.width) if left < 0 else 0
+        high = min(ceil_div(column.size - left, column.stride), slab.width) if (
+            column.size > left) else 0
+        planes[i].low, planes[i].high = low, max(high, low)
+        planes[i].first = (planes[i].at * windows.strides[4]
+                           + (left + low * column.stride) * windows.strides[5])
+    return count
+
+
+cdef void part_columns(const Windows* windows, Piece* piece) noexcept nogil:
+    """Let short rows of stride 2, of which both phases are wanted, be parted all at once."""
+    cdef Py_ssize_t row = windows.strides[4], first = max(piece.at, 0)
+    cdef Py_ssize_t last = min(piece.at + piece.rows * piece.stride, piece.size) - 1
+    cdef Py_ssize_t span = (last - first) * row + windows.column.size
+    piece.begin = (first - piece.at) * row
+    piece.span = span if (
+        piece.step == 2 and windows.column.phases == 2 and piece.hop % 2 == 0 and first <= last
+        and row >= windows.column.size and span <= MAX_SPAN) else 0
+
+
 cdef void fill_slab(const floating* x, const Windows* windows, const Slab* slab,
                     Py_ssize_t channel, Py_ssize_t channels, floating* to) noexcept nogil:
     """Copy what the slab's lines need of some channels; `x` is the first of the group."""
-    cdef Py_ssize_t c, t, r, s, n, od, oh, ind, inh, line, rows, first, low, high
-    cdef Py_ssize_t end = slab.line + slab.lines, width = slab.width
-    cdef Py_ssize_t hop = windows.row.stride * windows.strides[4]
-    cdef Py_ssize_t step = windows.column.stride * windows.strides[5]
-    cdef const Axis* column = &windows.column
-    cdef const floating* source
-    cdef floating* row
-    cdef floating* plane
-    cdef bint holds
-    for s in range(column.phases):
-        # Every column.stride-th column from `first` on; those from `low` to `high` are inside.
-        first = (slab.column * column.stride + (s * column.dilation) % column.stride
-                 - column.before)
-        low = min(ceil_div(-first, column.stride), width) if first < 0 else 0
-        high = min(ceil_div(column.size - first, column.stride), width) if (
-            column.size > first) else 0
-        high = max(high, low)
-        first = (first + low * column.stride) * windows.strides[5]
-        line = slab.line
-        row = to + s * slab.plane
-        while line < end:
+    cdef Py_ssize_t phases = windows.row.phases * windows.column.phases
+    cdef Py_ssize_t above = slab.line // windows.row.out
+    cdef Py_ssize_t t, n, od, oh, ind, first, count, left
+    cdef floating* piece_to
+    cdef Piece piece
+    cdef Plane planes[MAX_PLANES]
+    x += channel * windows.strides[2]
+    piece.width, piece.plane = slab.width, slab.plane
+    piece.hop = windows.row.stride * windows.strides[4]
+    piece.step = windows.column.stride * windows.strides[5]
+    piece.stride, piece.channel = windows.row.stride, windows.strides[2]
+    piece.target_channel = windows.depth.taps * phases * slab.plane
+    for first from 0 <= first < phases by MAX_PLANES:
+        count = list_planes(windows, slab, first, planes)
+        n = above // windows.depth.out
+        od = above - n * windows.depth.out
+        oh = slab.line - above * windows.row.out
+        left = slab.lines
+        piece_to = to + first * slab.plane
+        while left > 0:
             # A piece: the lines of one sample and depth.
-            oh = line % windows.row.out
-            od = line // windows.row.out % windows.depth.out
-            n = line // windows.row.out // windows.depth.out
-            rows = min(windows.row.out - oh, end - line)
-            line += rows
-            rows += windows.row.reach
-            plane = row
-            for c in range(channel, channel + channels):
-                for t in range(windows.depth.taps):
-                    ind = (od * windows.depth.stride + t * windows.depth.dilation
-                           - windows.depth.before)
-                    holds = 0 <= ind < windows.depth.size
-                    for r in range(windows.row.phases):
-                        inh = (oh * windows.row.stride
-                               + (r * windows.row.dilation) % windows.row.stride
-                               - windows.row.before)
-                        source = (x + n * windows.strides[0] + c * windows.strides[2]
-                                  + ind * windows.strides[3] + inh * windows.strides[4] + first)
-                        copy_rows(source, hop, step, rows, inh if holds else windows.row.size,
-                                  windows.row.stride, windows.row.size, low, high, width, plane)
-                        plane += column.phases * slab.plane
-            row += rows * width
+            piece.rows = min(windows.row.out - oh, left)
+            left -= piece.rows
+            piece.rows += windows.row.reach
+            piece.at = oh * windows.row.stride - windows.row.before
+            for t in range(windows.depth.taps):
+                ind = od * windows.depth.stride + t * windows.depth.dilation - windows.depth.before
+                # Of a depth outside, no row is inside.
+                piece.size = windows.row.size if 0 <= ind < windows.depth.size else 0
+                part_columns(windows, &piece)
+                copy_planes(x + n * windows.strides[0] + ind * windows.strides[3]
+                            + piece.at * windows.strides[4], &piece, planes, count, channels,
+                            piece_to + t * phases * slab.plane)
+            piece_to += piece.rows * slab.width
+            oh = 0
+            od += 1
+            if od == windows.depth.out:
+                od = 0
+                n += 1

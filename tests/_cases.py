@@ -181,6 +181,9 @@ PICKED = (
     Conv(5, 30, 12, 13, 3, 3, 3, 2, 1),
     Conv(3, 8, 9, 9, 8, 3, 3, 1, 1, 1, 4),
     Conv(2, 300, 6, 6, 70, 3, 2, 2, 1),
+    # Slabs: rows of stride 2 that are too many to be parted at once; more planes than are listed.
+    Conv(1, 2, 47, 49, 17, 3, 3, 2, 1),
+    Conv(1, 2, 13, 16, 7, 5, 5, 5, 2),
     # Output channels in the lanes: one off one, two and three vectors of 16, 8 or 4 lanes; rows one
     # off its 14, 8 or 4 pixels, and of two tiles; kernel rows of 3, 4 and 5 taps; in place; blocks
     # of channels and parts of them; strides, dilation and groups.

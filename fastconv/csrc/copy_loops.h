@@ -20,19 +20,68 @@ static void ISA(TYPED(copy_row))(const SCALAR *source, ptrdiff_t step, ptrdiff_t
     ISA(TYPED(copy))(source, step, count, target);
 }
 
-/* Rows `hop` apart, into columns low .. high of rows of `width`, with zeros beside them. Row i is
- * the one at `at` + i * stride of `size`; outside, it is zeros. */
-static void ISA(TYPED(copy_rows))(const SCALAR *source, ptrdiff_t hop, ptrdiff_t step,
-                                  ptrdiff_t rows, ptrdiff_t at, ptrdiff_t stride, ptrdiff_t size,
-                                  ptrdiff_t low, ptrdiff_t high, ptrdiff_t width, SCALAR *target)
+/* Part numbers into those at even and at odd places; the next channel's are fetched meanwhile. */
+static inline __attribute__((always_inline)) void
+ISA(TYPED(part))(const SCALAR *source, ptrdiff_t count, ptrdiff_t next, SCALAR *even, SCALAR *odd)
 {
-    for (ptrdiff_t i = 0; i < rows; i++, at += stride, source += hop, target += width) {
+    ptrdiff_t j = 0;
+
+    for (; j + 2 * LANES <= count; j += 2 * LANES) {
+        const VECTOR *from = (const VECTOR *)(source + j);
+        __builtin_prefetch(source + next + j);
+        __builtin_prefetch(source + next + j + LANES);
+        *(VECTOR *)(even + j / 2) = EVEN(from[0], from[1]);
+        *(VECTOR *)(odd + j / 2) = ODD(from[0], from[1]);
+    }
+    for (; j < count; j++)
+        (j % 2 ? odd : even)[j / 2] = source[j];
+}
+
+static inline __attribute__((always_inline)) void
+ISA(TYPED(copy_plane))(const SCALAR *source, ptrdiff_t hop, const ptrdiff_t step,
+                       const fastconv_piece *piece, const fastconv_plane *plane, SCALAR *target)
+{
+    const ptrdiff_t rows = piece->rows, width = piece->width, size = piece->size;
+    const ptrdiff_t low = plane->low, high = plane->high;
+
+    for (ptrdiff_t i = 0, at = piece->at + plane->at; i < rows; i++, at += piece->stride) {
         const int holds = at >= 0 && at < size;
         const ptrdiff_t from = holds ? low : 0, to = holds ? high : 0;
 
         ISA(TYPED(clear))(target, from);
         ISA(TYPED(copy))(source, step, to - from, target + from);
         ISA(TYPED(clear))(target + to, width - to);
+        source += hop;
+        target += width;
+    }
+}
+
+/* The planes of a piece, for some channels. Where columns of stride 2 are parted into two phases,
+ * all numbers of a channel are, at once, and its rows come from the two halves. */
+static void ISA(TYPED(copy_planes))(const SCALAR *source, const fastconv_piece *piece,
+                                    const fastconv_plane *planes, ptrdiff_t n_planes,
+                                    ptrdiff_t channels, SCALAR *target)
+{
+    SCALAR halves[2][FASTCONV_SPAN / 2];
+
+    for (ptrdiff_t c = 0; c < channels; c++) {
+        SCALAR *to = target;
+        if (piece->span)
+            ISA(TYPED(part))(source + piece->begin, piece->span, piece->channel, halves[0],
+                             halves[1]);
+        for (ptrdiff_t i = 0; i < n_planes; i++, to += piece->plane) {
+            const ptrdiff_t first = planes[i].first, at = first - piece->begin;
+            if (piece->span)
+                ISA(TYPED(copy_plane))
+                (halves[at & 1] + (at >> 1), piece->hop / 2, 1, piece, planes + i, to);
+            else if (piece->step == 1)
+                ISA(TYPED(copy_plane))(source + first, piece->hop, 1, piece, planes + i, to);
+            else
+                ISA(TYPED(copy_plane))
+                (source + first, piece->hop, piece->step, piece, planes + i, to);
+        }
+        source += piece->channel;
+        target += piece->target_channel;
     }
 }
 
@@ -68,6 +117,9 @@ static void ISA(TYPED(pack_columns))(const SCALAR *source, const ptrdiff_t *at, 
     }
 }
 
+/* Steps by which a panel of rows is fetched ahead. */
+#define AHEAD 4
+
 /* A panel of rows: for each step, the numbers of the rows side by side, `height` apart. */
 static void ISA(TYPED(pack_rows))(const SCALAR *source, ptrdiff_t row, ptrdiff_t rows,
                                   const ptrdiff_t *at, ptrdiff_t steps, ptrdiff_t height,
@@ -78,9 +130,18 @@ static void ISA(TYPED(pack_rows))(const SCALAR *source, ptrdiff_t row, ptrdiff_t
             ISA(TYPED(copy))(source + at[l], 1, rows, panel);
         return;
     }
-    for (ptrdiff_t l = 0; l < steps; l++, panel += height)
+    const ptrdiff_t distance = row < 0 ? -row : row;
+    const ptrdiff_t hop = distance && distance < LANES ? LANES / distance : 1;
+
+    for (ptrdiff_t l = 0; l < steps; l++, panel += height) {
+        const SCALAR *ahead = source + at[l + AHEAD < steps ? l + AHEAD : steps - 1];
+
+        /* Steps lie far apart: the hardware does not foresee them. */
+        for (ptrdiff_t i = 0; i < rows; i += hop)
+            __builtin_prefetch(ahead + i * row);
         for (ptrdiff_t i = 0; i < rows; i++)
             panel[i] = source[at[l] + i * row];
+    }
 }
 
 /* target[j * target_row + i] = source[i * source_row + j] for i < rows, j < columns.
@@ -166,11 +227,12 @@ static void ISA(TYPED(store_pixels))(const SCALAR *source, ptrdiff_t source_row,
 
 static const TYPED(fastconv_copies) ISA(TYPED(copies)) = {
     .copy_row = ISA(TYPED(copy_row)),
-    .copy_rows = ISA(TYPED(copy_rows)),
+    .copy_planes = ISA(TYPED(copy_planes)),
     .pack_columns = ISA(TYPED(pack_columns)),
     .pack_rows = ISA(TYPED(pack_rows)),
     .transpose = ISA(TYPED(transpose)),
     .store_pixels = ISA(TYPED(store_pixels)),
 };
 
+#undef AHEAD
 #include "vector_end.h"

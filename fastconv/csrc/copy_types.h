@@ -2,9 +2,9 @@
 
 typedef struct {
     void (*copy_row)(const SCALAR *source, ptrdiff_t step, ptrdiff_t count, SCALAR *target);
-    void (*copy_rows)(const SCALAR *source, ptrdiff_t hop, ptrdiff_t step, ptrdiff_t rows,
-                      ptrdiff_t at, ptrdiff_t stride, ptrdiff_t size, ptrdiff_t low,
-                      ptrdiff_t high, ptrdiff_t width, SCALAR *target);
+    void (*copy_planes)(const SCALAR *source, const fastconv_piece *piece,
+                        const fastconv_plane *planes, ptrdiff_t n_planes, ptrdiff_t channels,
+                        SCALAR *target);
     void (*pack_columns)(const SCALAR *source, const ptrdiff_t *at, ptrdiff_t steps,
                          const fastconv_run *runs, ptrdiff_t n_runs, int overrun,
                          ptrdiff_t width, SCALAR *panels);

@@ -31,10 +31,15 @@ static void ISA(TYPED(store))(int rows, const SCALAR *sums, ptrdiff_t width,
             const fastconv_run run = target->runs[r];
             const SCALAR *from = sums + run.first;
             SCALAR *c = target->c + i * target->row + run.at;
-            if (run.step != 1 || target->accumulate)
+            if (run.step != 1)
                 for (ptrdiff_t j = 0; j < run.count; j++) {
                     SCALAR sum = target->accumulate ? c[j * run.step] + from[j] : from[j];
                     c[j * run.step] = target->bias ? sum + bias : sum;
+                }
+            else if (target->accumulate)
+                for (ptrdiff_t j = 0; j < run.count; j++) {
+                    SCALAR sum = c[j] + from[j];
+                    c[j] = target->bias ? sum + bias : sum;
                 }
             else if (target->bias)
                 for (ptrdiff_t j = 0; j < run.count; j++)
@@ -50,12 +55,14 @@ ISA(TYPED(tile))(const int rows, const int vectors, const SCALAR *const *a, cons
                  const SCALAR *b, const ptrdiff_t *b_at, ptrdiff_t steps,
                  const TYPED(fastconv_target) * target)
 {
-    const fastconv_run *run = target->runs;
+    const fastconv_run *run = target->runs, *last = run + target->n_runs - 1;
     VECTOR t[FASTCONV_ROWS][FASTCONV_VECTORS];
 
-    for (int i = 0; i < rows; i++)
+    for (int i = 0; i < rows; i++) {
         for (int j = 0; j < vectors; j++)
             __builtin_prefetch(target->c + i * target->row + run->at + j * LANES, 1);
+        __builtin_prefetch(target->c + i * target->row + last->at, 1);
+    }
 #pragma GCC unroll 16
     for (int i = 0; i < rows; i++)
 #pragma GCC unroll 4

@@ -87,6 +87,11 @@ ISA(TYPED(copy))(const SCALAR *source, ptrdiff_t step, ptrdiff_t count, SCALAR *
         } else if (count >= LANES / 2) {
             *(HALF *)target = *(const HALF *)source;
             *(HALF *)(end - LANES / 2) = *(const HALF *)(last + 1 - LANES / 2);
+#ifdef QUARTER
+        } else if (count >= LANES / 4) {
+            *(QUARTER *)target = *(const QUARTER *)source;
+            *(QUARTER *)(end - LANES / 4) = *(const QUARTER *)(last + 1 - LANES / 4);
+#endif
         } else {
             for (; j < count; j++)
                 target[j] = source[j];
