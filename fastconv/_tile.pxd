@@ -11,6 +11,7 @@ cdef extern from "csrc/tile.h" nogil:
         DOT_ROWS "FASTCONV_DOT_ROWS"
         DOT_COLUMNS "FASTCONV_DOT_COLUMNS"
         MAX_PIXEL_VECTORS "FASTCONV_PIXEL_VECTORS"
+        BLOCKED_VECTORS "FASTCONV_BLOCKED_VECTORS"
 
 # Vectors of a tile's row where they are pixels. Three of them and eight rows reach the peak on
 # every instruction set with 32 registers, and so do four rows with 16.
@@ -31,7 +32,7 @@ cdef Py_ssize_t max_pixels(Py_ssize_t itemsize, Py_ssize_t vectors) noexcept nog
 cdef void run_pixels(Py_ssize_t pixels, Py_ssize_t vectors, Py_ssize_t span, const floating* x,
                      const Py_ssize_t* x_at, const floating* w, Py_ssize_t steps,
                      const floating* start, floating* sums, bint accumulate) noexcept nogil
-cdef void run_blocked(Py_ssize_t pixels, Py_ssize_t vectors, const floating* x,
+cdef void run_blocked(Py_ssize_t pixels, Py_ssize_t vectors, bint neighbours, const floating* x,
                       const Py_ssize_t* x_at, const floating* w, Py_ssize_t steps,
                       floating* sums, bint accumulate, Py_ssize_t x_ahead,
                       Py_ssize_t w_ahead) noexcept nogil

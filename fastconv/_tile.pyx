@@ -53,7 +53,7 @@ cdef extern from "csrc/tile.h" nogil:
         dot_f[6] dots
         int[3] max_pixels
         pixels_f[3][3][14] pixels
-        blocked_f[3][14] blocked
+        blocked_f[2][2][14] blocked
     ctypedef void (*dot_d)(const double** a, const double** b, Py_ssize_t vectors, double* sums,
                            Py_ssize_t row) noexcept nogil
     ctypedef void (*pixels_d)(const double* x, const Py_ssize_t* x_at, const double* w,
@@ -70,7 +70,7 @@ cdef extern from "csrc/tile.h" nogil:
         dot_d[6] dots
         int[3] max_pixels
         pixels_d[3][3][14] pixels
-        blocked_d[3][14] blocked
+        blocked_d[2][2][14] blocked
     const tiles_f** table_f "fastconv_tile_table_f"
     const tiles_d** table_d "fastconv_tile_table_d"
 
@@ -155,19 +155,19 @@ cdef void run_pixels(Py_ssize_t pixels, Py_ssize_t vectors, Py_ssize_t span, con
                                                                 accumulate)
 
 
-cdef void run_blocked(Py_ssize_t pixels, Py_ssize_t vectors, const floating* x,
+cdef void run_blocked(Py_ssize_t pixels, Py_ssize_t vectors, bint neighbours, const floating* x,
                       const Py_ssize_t* x_at, const floating* w, Py_ssize_t steps,
                       floating* sums, bint accumulate, Py_ssize_t x_ahead,
                       Py_ssize_t w_ahead) noexcept nogil:
-    """Compute one tile as run_pixels does, of pixels that lie a vector apart.
+    """Compute one tile as run_pixels does, of pixels that are neighbours or lie a vector apart.
 
-    What lies `x_ahead` and `w_ahead` is fetched meanwhile.
+    What lies `x_ahead` and `w_ahead` is fetched meanwhile; of neighbours, a cache line a step.
     """
     if floating is float:
-        tiles_float.blocked[vectors - 1][pixels - 1](
+        tiles_float.blocked[neighbours][vectors - 1][pixels - 1](
             x, x_at, w, steps, sums, accumulate, x_ahead, w_ahead)
     else:
-        tiles_double.blocked[vectors - 1][pixels - 1](
+        tiles_double.blocked[neighbours][vectors - 1][pixels - 1](
             x, x_at, w, steps, sums, accumulate, x_ahead, w_ahead)
 
 

@@ -18,13 +18,14 @@ multiplied with a strip for all points, and transformed back while its M is in t
 cache. Long sums are cut into blocks of channels, whose U fits there, too; the borders depend on
 the number of channels alone.
 
-What is kept between chunks depends on the size of U:
+What is kept between chunks depends on the size of U and the number of tiles:
 
-    small     U is there as a whole, for all threads; a thread takes a chunk and transforms its
-              tiles, which stay in its cache for all the strips.
-    large     V is there for many chunks at once, for all threads; a thread takes a strip,
-              transforms its kernels block by block into its cache, and uses them at once for a
-              chunk. Ready U would have four times the bytes of the weights.
+    small U, many tiles     U is there as a whole, for all threads; a thread takes a chunk and
+                            transforms its tiles, which stay in its cache for all the strips.
+    large U, or few tiles   V is there for many chunks at once, for all threads; a thread takes a
+                            strip, transforms its kernels block by block into its cache, and uses
+                            them at once for a chunk. Ready U would have four times the bytes of
+                            the weights.
 
 The steps of each output are the same in either way, whatever the chunks, threads and batch.
 """
@@ -38,8 +39,8 @@ from fastconv._slab cimport ceil_div, line_up
 from fastconv._threads cimport flush_denormals, restore_denormals, threads_for
 from fastconv._tile cimport lanes, max_pixels, run_blocked
 from fastconv._winograd_tiles cimport (
-    STAGE_BYTES, Tiles, TileRange, cut_off, find_form, make_tiles, point_step, same_work,
-    tile_points, transform_kernels, transform_tiles, wanted_tiles, write_outputs)
+    SMALL_MAP, STAGE_BYTES, Tiles, TileRange, cut_off, find_form, make_tiles, point_step,
+    same_work, tile_points, transform_kernels, transform_tiles, wanted_tiles, write_outputs)
 from fastconv._workspace cimport give, take
 
 # The most vectors of output channels in a strip.
@@ -72,13 +73,15 @@ cdef struct Product:
     Py_ssize_t depth                            # channels of a block
     Py_ssize_t tiles, chunk, chunks             # in all, of a chunk; chunks
     Py_ssize_t held                             # chunks whose V is there at once
-    bint keeps_u
+    bint small, keeps_u                         # U is, and is there as a whole for all chunks
+    bint ready                                  # U is there beforehand
+    Py_ssize_t v_vectors                        # vectors of channels in a task that transforms V
     # Distances in V between vectors of channels and between chunks; distances between points.
     Py_ssize_t v_vector, v_chunk, v_point, u_point, m_point
     # The workspace: what is shared, then one part for each thread.
     size_t steps_at, bias_at, u_at, v_at, threads_at
     size_t stage_at, own_at, m_at, thread_bytes
-    char* u                                     # where U is kept: there, or prepared
+    char* u                                     # where U is there as a whole
 
 
 cdef void fit_chunks(Product* p, int threads) noexcept nogil:
@@ -86,10 +89,10 @@ cdef void fit_chunks(Product* p, int threads) noexcept nogil:
     cdef Py_ssize_t most = same_work(FEW_TILES if p.keeps_u else MANY_TILES, p.form)
     cdef Py_ssize_t unit, units, chunk, tasks
     # Transforming the kernels takes as long as so many tiles of their products.
-    cdef Py_ssize_t extra = 1 if p.keeps_u else 7
+    cdef Py_ssize_t extra = 1 if p.keeps_u or p.ready else 7
     cdef double cost, best = 1e300
     unit = p.inputs.rows * p.inputs.columns
-    if unit > most:
+    if unit > SMALL_MAP:
         unit = p.inputs.columns
     if unit > most:
         unit = 1
@@ -121,18 +124,21 @@ cdef void size_weights(Product* p, const Py_ssize_t* w, const Py_ssize_t* w_stri
     most = TILE_BYTES // (p.lanes * max(p.points, 36) * itemsize)
     p.depth = ceil_div(vectors, ceil_div(vectors, most)) * p.lanes
     p.u_point = point_step(p.channels * p.width, itemsize)
-    p.keeps_u = p.strips * p.points * p.u_point * itemsize <= KEPT_BYTES
-    if not p.keeps_u:
-        p.u_point = point_step(p.depth * p.width, itemsize)
+    p.small = p.strips * p.points * p.u_point * itemsize <= KEPT_BYTES
 
 
 cdef inline Py_ssize_t kept_numbers(const Product* p) noexcept nogil:
     """Return the size of U where it is kept."""
-    return p.groups * p.strips * p.points * p.u_point if p.keeps_u else 0
+    return p.groups * p.strips * p.points * p.u_point if p.small else 0
 
 
 cdef void size_blocks(Product* p, Py_ssize_t itemsize, bint prepared, int threads) noexcept nogil:
     """Choose the blocks of tiles, and lay out the workspace."""
+    p.ready = prepared
+    # With few tiles each strip is used but once: its kernels need not leave the cache.
+    p.keeps_u = p.small and (p.tiles > MANY_TILES or p.groups > 1)
+    if not p.keeps_u and not p.ready:
+        p.u_point = point_step(p.depth * p.width, itemsize)
     fit_chunks(p, threads)
     p.v_vector = p.chunk * p.lanes
     p.v_chunk = ceil_div(p.channels, p.lanes) * p.v_vector
@@ -140,6 +146,7 @@ cdef void size_blocks(Product* p, Py_ssize_t itemsize, bint prepared, int thread
     if not p.keeps_u:
         p.held = max(V_BYTES // (p.points * p.v_chunk * itemsize), 1)
         p.held = ceil_div(p.chunks, ceil_div(p.chunks, p.held))
+    p.v_vectors = max(min(V_VECTORS, ceil_div(p.channels, p.lanes) * p.held // threads), 1)
     p.v_point = point_step(p.held * p.v_chunk, itemsize)
     p.m_point = point_step(p.chunk * p.width, itemsize)
     p.steps_at = 0
@@ -150,12 +157,13 @@ cdef void size_blocks(Product* p, Py_ssize_t itemsize, bint prepared, int thread
     p.stage_at = 0
     p.own_at = STAGE_BYTES
     # Either U or V is shared, and the other is each thread's own.
+    p.m_at = p.own_at
     if p.keeps_u:
-        p.threads_at += 0 if prepared else kept_numbers(p) * itemsize
-        p.m_at = p.own_at + p.points * p.v_point * itemsize
+        p.threads_at += 0 if p.ready else kept_numbers(p) * itemsize
+        p.m_at += p.points * p.v_point * itemsize
     else:
         p.threads_at += p.points * p.v_point * itemsize
-        p.m_at = p.own_at + p.points * p.u_point * itemsize
+        p.m_at += 0 if p.ready else p.points * p.u_point * itemsize
     p.thread_bytes = p.m_at + p.points * p.m_point * itemsize
 
 
@@ -220,8 +228,9 @@ cdef void multiply(const Product* p, const char* shared, const floating* v, Py_s
         panels = ceil_div(rows, most)
         for i in range(panels):
             row = wanted.first + i * rows // panels
-            run_blocked(wanted.first + (i + 1) * rows // panels - row, vectors, v + row * p.lanes,
-                        at, u, steps, m + row * width, first > 0, p.v_point, p.u_point)
+            run_blocked(wanted.first + (i + 1) * rows // panels - row, vectors, False,
+                        v + row * p.lanes, at, u, steps, m + row * width, first > 0, p.v_point,
+                        p.u_point)
         v += p.v_point
         u += p.u_point
         m += p.m_point
@@ -251,9 +260,11 @@ cdef void compute_chunk(const floating* x, floating* y, const Product* p, Py_ssi
     cdef floating* stage = <floating*>(own + p.stage_at)
     cdef floating* v = <floating*>(own + p.own_at)
     cdef floating* m = <floating*>(own + p.m_at)
+    cdef TileRange held
+    held.first, held.end = tile, tile + count
     u += g * p.strips * p.points * p.u_point
-    transform_tiles(x + g * p.x_group, &p.inputs, tile, count, p.channels, stage, v, p.lanes,
-                    p.v_vector, p.v_point)
+    transform_tiles(x + g * p.x_group, &p.inputs, held, tile, count, p.channels, stage, v, 1,
+                    p.chunk, p.v_point)
     for strip in range(p.strips):
         vectors = vectors_of(p, strip)
         for c from 0 <= c < p.channels by p.depth:
@@ -267,14 +278,16 @@ cdef void compute_chunk(const floating* x, floating* y, const Product* p, Py_ssi
 cdef void fill_v(const floating* x, const Product* p, Py_ssize_t g, Py_ssize_t chunk,
                  Py_ssize_t task, char* shared, char* own) noexcept nogil:
     """Transform some channels of one of the chunks that are held together from `chunk` on."""
-    cdef Py_ssize_t blocks = ceil_div(p.channels, V_VECTORS * p.lanes)
-    cdef Py_ssize_t at = task // blocks, c = task % blocks * V_VECTORS * p.lanes
+    cdef Py_ssize_t width = p.v_vectors * p.lanes, blocks = ceil_div(p.channels, width)
+    cdef Py_ssize_t at = task // blocks, c = task % blocks * width
     cdef Py_ssize_t tile = (chunk + at) * p.chunk
     cdef floating* v = <floating*>(shared + p.v_at)
-    transform_tiles(x + g * p.x_group + c * p.inputs.channel_step, &p.inputs, tile,
-                    min(p.chunk, p.tiles - tile), min(V_VECTORS * p.lanes, p.channels - c),
-                    <floating*>(own + p.stage_at), v + at * p.v_chunk + c * p.chunk, p.lanes,
-                    p.v_vector, p.v_point)
+    cdef TileRange held
+    held.first, held.end = tile, tile + min(p.chunk, p.tiles - tile)
+    transform_tiles(x + g * p.x_group + c * p.inputs.channel_step, &p.inputs, held, tile,
+                    held.end - tile, min(width, p.channels - c),
+                    <floating*>(own + p.stage_at), v + at * p.v_chunk + c * p.chunk, 1, p.chunk,
+                    p.v_point)
 
 
 cdef void compute_strip(const floating* w, floating* y, const Product* p, Py_ssize_t g,
@@ -285,13 +298,17 @@ cdef void compute_strip(const floating* w, floating* y, const Product* p, Py_ssi
     cdef Py_ssize_t tile = (chunk + at) * p.chunk, count = min(p.chunk, p.tiles - tile), c, steps
     cdef const floating* v = <const floating*>(shared + p.v_at)
     cdef floating* stage = <floating*>(own + p.stage_at)
-    cdef floating* u = <floating*>(own + p.own_at)
+    cdef const floating* u = <const floating*>(own + p.own_at)
     cdef floating* m = <floating*>(own + p.m_at)
+    cdef Py_ssize_t vectors = vectors_of(p, strip)
     for c from 0 <= c < p.channels by p.depth:
         steps = min(p.depth, p.channels - c)
-        fill_u(w, p, g, strip, c, steps, u)
-        multiply(p, shared, v + at * p.v_chunk + c * p.chunk, count, <const floating*>u,
-                 vectors_of(p, strip), c, steps, m)
+        if p.ready:
+            u = (<const floating*>p.u + (g * p.strips + strip) * p.points * p.u_point
+                 + c * vectors * p.lanes)
+        else:
+            fill_u(w, p, g, strip, c, steps, <floating*>(own + p.own_at))
+        multiply(p, shared, v + at * p.v_chunk + c * p.chunk, count, u, vectors, c, steps, m)
     finish(p, shared, g, strip, tile, count, <const floating*>m, stage, y)
 
 
@@ -375,7 +392,7 @@ def correlate(const floating[:, :, :, :, :, :] x, const floating[:, :, :, :, :, 
     with nogil, parallel(num_threads=threads):
         saved = flush_denormals()
         if p.keeps_u:
-            if not ready:
+            if not p.ready:
                 for i in prange(kept_tasks(&p), schedule="static"):
                     keep_u(&w[0, 0, 0, 0, 0, 0], &p, i)
             for i in prange(tasks, schedule="dynamic"):
@@ -385,7 +402,7 @@ def correlate(const floating[:, :, :, :, :, :] x, const floating[:, :, :, :, :, 
             for g in range(p.groups):
                 for chunk from 0 <= chunk < p.chunks by p.held:
                     chunks = min(p.held, p.chunks - chunk)
-                    for i in prange(chunks * ceil_div(p.channels, V_VECTORS * p.lanes),
+                    for i in prange(chunks * ceil_div(p.channels, p.v_vectors * p.lanes),
                                     schedule="dynamic"):
                         fill_v(&x[0, 0, 0, 0, 0, 0], &p, g, chunk, i, shared,
                                shared + p.threads_at + threadid() * p.thread_bytes)

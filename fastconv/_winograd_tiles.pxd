@@ -38,7 +38,7 @@ cdef struct Piece:
     Py_ssize_t sample, row_phase, column_phase, row, column, rows, columns
 
 cdef struct TileRange:
-    # Tiles of some maps, where those that are cut off lie by themselves.
+    # The tiles in their order from `first` on, before `end`.
     Py_ssize_t first, end
 
 cdef Tiles make_tiles(const Py_ssize_t* shape, const Py_ssize_t* strides, Py_ssize_t itemsize,
@@ -53,9 +53,9 @@ cdef TileRange wanted_tiles(const Tiles* tiles, Py_ssize_t maps, Py_ssize_t poin
 cdef Piece find_piece(const Tiles* tiles, Py_ssize_t itemsize, Py_ssize_t first,
                       Py_ssize_t count) noexcept nogil
 cdef Py_ssize_t point_step(Py_ssize_t numbers, Py_ssize_t itemsize) noexcept nogil
-cdef void transform_tiles(const floating* x, const Tiles* tiles, Py_ssize_t first,
-                          Py_ssize_t count, Py_ssize_t channels, floating* stage, floating* v,
-                          Py_ssize_t tile_step, Py_ssize_t vector_step,
+cdef void transform_tiles(const floating* x, const Tiles* tiles, TileRange held,
+                          Py_ssize_t first, Py_ssize_t count, Py_ssize_t channels,
+                          floating* stage, floating* v, Py_ssize_t panel, Py_ssize_t steps,
                           Py_ssize_t point_step) noexcept nogil
 cdef void write_outputs(const floating* m, const Tiles* tiles, Py_ssize_t first,
                         Py_ssize_t count, Py_ssize_t tile_step, Py_ssize_t point_step,

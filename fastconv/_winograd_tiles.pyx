@@ -24,8 +24,9 @@ or over the tiles. Channels are filled up with zeros to whole vectors.
 
 Small maps can be *cut off*, for kernels of 3 x 3: where a map ends with 1, 2 or 3 outputs of its
 last tiles, these need but 3, 4 or 5 points of 6 in that direction. What the other inputs would be
-is free, and is chosen so that the products of the other points are zero, or never read. The tiles
-of some maps then lie in another order,
+is free, and is chosen so that the products of the other points are zero, or never read. For the
+gradient of the weights the same inputs are free: they meet residuals that are zero. The tiles of
+some maps then lie in another order,
 
     last row | inner | last column | last of both           each: map by map, row by row
 
@@ -45,7 +46,8 @@ cdef extern from "csrc/winograd.h" nogil:
         int lanes, row_taps, column_taps, row_step, column_step
         void (*stage)(const float* source, Py_ssize_t channel_step, Py_ssize_t channels,
                       Py_ssize_t row_step, Py_ssize_t column_step, Py_ssize_t rows,
-                      Py_ssize_t columns, float* target, Py_ssize_t pitch) noexcept nogil
+                      Py_ssize_t columns, Py_ssize_t ahead, float* target,
+                      Py_ssize_t pitch) noexcept nogil
         void (*free_inputs)(float* stage, Py_ssize_t step, Py_ssize_t next, Py_ssize_t count,
                             Py_ssize_t outputs) noexcept nogil
         void (*input_tiles)(const float* stage, Py_ssize_t pitch, Py_ssize_t rows,
@@ -72,7 +74,8 @@ cdef extern from "csrc/winograd.h" nogil:
         int lanes, row_taps, column_taps, row_step, column_step
         void (*stage)(const double* source, Py_ssize_t channel_step, Py_ssize_t channels,
                       Py_ssize_t row_step, Py_ssize_t column_step, Py_ssize_t rows,
-                      Py_ssize_t columns, double* target, Py_ssize_t pitch) noexcept nogil
+                      Py_ssize_t columns, Py_ssize_t ahead, double* target,
+                      Py_ssize_t pitch) noexcept nogil
         void (*free_inputs)(double* stage, Py_ssize_t step, Py_ssize_t next, Py_ssize_t count,
                             Py_ssize_t outputs) noexcept nogil
         void (*input_tiles)(const double* stage, Py_ssize_t pitch, Py_ssize_t rows,
@@ -267,6 +270,15 @@ cdef Piece find_piece(const Tiles* tiles, Py_ssize_t itemsize, Py_ssize_t first,
     return piece
 
 
+cdef inline Py_ssize_t piece_place(const Tiles* tiles, const Piece* piece) noexcept nogil:
+    """Return where the tiles of a piece begin in the maps, up to the zeros before them."""
+    cdef Phase down = find_phase(&tiles.down, piece.row_phase)
+    cdef Phase across = find_phase(&tiles.across, piece.column_phase)
+    return (piece.sample * tiles.sample_step + down.at
+            + tiles.down.outputs * piece.row * down.step
+            + across.at + tiles.across.outputs * piece.column * across.step)
+
+
 cdef Py_ssize_t point_step(Py_ssize_t numbers, Py_ssize_t itemsize) noexcept nogil:
     """Return a distance between the numbers of two points, which are at least `numbers`.
 
@@ -279,7 +291,7 @@ cdef Py_ssize_t point_step(Py_ssize_t numbers, Py_ssize_t itemsize) noexcept nog
 
 cdef inline void stage_piece(const floating* x, const Tiles* tiles, const Piece* piece,
                              Py_ssize_t pitch, Py_ssize_t channels, bint clear,
-                             floating* stage) noexcept nogil:
+                             Py_ssize_t ahead, floating* stage) noexcept nogil:
     """Write the pixels of a piece's tiles, of at most a vector of channels."""
     cdef Py_ssize_t lanes = vector_lanes(sizeof(floating))
     cdef Phase down = find_phase(&tiles.down, piece.row_phase)
@@ -299,10 +311,10 @@ cdef inline void stage_piece(const floating* x, const Tiles* tiles, const Piece*
     stage += (top * pitch + left) * lanes
     if floating is float:
         loops_float[tiles.form].stage(x, tiles.channel_step, channels, down.step, across.step,
-                                      bottom - top, right - left, stage, pitch)
+                                      bottom - top, right - left, ahead, stage, pitch)
     else:
         loops_double[tiles.form].stage(x, tiles.channel_step, channels, down.step, across.step,
-                                       bottom - top, right - left, stage, pitch)
+                                       bottom - top, right - left, ahead, stage, pitch)
 
 
 cdef inline void choose_inputs(const Tiles* tiles, Py_ssize_t pitch,
@@ -344,40 +356,52 @@ cdef inline void transform_piece(const floating* stage, const Tiles* tiles, cons
             stage, pitch, piece.rows, piece.columns, v, tile_step, point_step)
 
 
-cdef void transform_tiles(const floating* x, const Tiles* tiles, Py_ssize_t first,
-                          Py_ssize_t count, Py_ssize_t channels, floating* stage, floating* v,
-                          Py_ssize_t tile_step, Py_ssize_t vector_step,
+cdef void transform_tiles(const floating* x, const Tiles* tiles, TileRange held,
+                          Py_ssize_t first, Py_ssize_t count, Py_ssize_t channels,
+                          floating* stage, floating* v, Py_ssize_t panel, Py_ssize_t steps,
                           Py_ssize_t point_step) noexcept nogil:
     """Transform `count` tiles from `first` on, of some channels; `x` is the first of them.
 
-    Writes v[point * point_step + tile * tile_step], a whole vector of channels, and the next one
-    `vector_step` behind it. `stage` has room for STAGE_BYTES.
+    Writes them to where they belong in v[point][panel of channels][tile][channel], whose first tile
+    is that of `held`. A panel has so many vectors of channels, the last one what is left, and room
+    for so many tiles, the `steps`. `stage` has room for STAGE_BYTES.
     """
-    cdef Py_ssize_t lanes = vector_lanes(sizeof(floating))
-    cdef Py_ssize_t begin = first, end = first + count, size = tiles.rows * tiles.columns
-    cdef Py_ssize_t pitch, c, i
-    cdef Piece piece, part
+    cdef Py_ssize_t lanes = vector_lanes(sizeof(floating)), vectors = ceil_div(channels, lanes)
+    cdef Py_ssize_t end = first + count, size = tiles.rows * tiles.columns
+    cdef Py_ssize_t maps = (held.end - held.first) // size
+    cdef Py_ssize_t pitch, vector, before, width, ahead, i
+    cdef Piece piece, part, next = find_piece(tiles, sizeof(floating), first, count)
     cdef floating* to
     while first < end:
-        piece = find_piece(tiles, sizeof(floating), first, end - first)
+        piece = next
         pitch = tiles.across.outputs * (piece.columns - 1) + tiles.across.pixels
-        for c from 0 <= c < channels by lanes:
-            to = v + c // lanes * vector_step
-            stage_piece(x + c * tiles.channel_step, tiles, &piece, pitch,
-                        min(channels - c, lanes), c == 0, stage)
+        if first + piece.rows * piece.columns < end:
+            next = find_piece(tiles, sizeof(floating), first + piece.rows * piece.columns,
+                              end - first - piece.rows * piece.columns)
+        for vector in range(vectors):
+            before = vector // panel * panel
+            width = min(panel, vectors - before) * lanes
+            to = v + (before * steps + vector - before) * lanes
+            ahead = lanes * tiles.channel_step
+            if vector == vectors - 1:
+                ahead = (piece_place(tiles, &next) - piece_place(tiles, &piece)
+                         - vector * lanes * tiles.channel_step)
+            stage_piece(x + vector * lanes * tiles.channel_step, tiles, &piece, pitch,
+                        min(channels - vector * lanes, lanes), vector == 0, ahead, stage)
             if tiles.last_rows == 0 and tiles.last_columns == 0:
                 transform_piece(<const floating*>stage, tiles, &piece, pitch,
-                                to + (first - begin) * tile_step, tile_step, point_step)
+                                to + (first - held.first) * width, width, point_step)
                 continue
-            choose_inputs(tiles, pitch, stage)
+            if tiles.seen:
+                choose_inputs(tiles, pitch, stage)
             for i in range(4):
                 part = find_part(tiles, i)
                 transform_piece(
                     <const floating*>stage + (tiles.down.outputs * part.row * pitch
                                               + tiles.across.outputs * part.column) * lanes,
                     tiles, &part, pitch,
-                    to + part_place(tiles, count // size, (first - begin) // size, i) * tile_step,
-                    tile_step, point_step)
+                    to + part_place(tiles, maps, (first - held.first) // size, i) * width,
+                    width, point_step)
         first += piece.rows * piece.columns
 
 
@@ -478,12 +502,17 @@ cdef void write_kernel_gradients(const floating* m, Py_ssize_t point_step, Py_ss
 
 def transformed(const floating[:, :, :, :, :, :] maps, tuple kernel, bint seen, tuple out,
                 tuple before, floating[:, :, :] v):
-    """Write the transformed tiles of the first group of `maps` into `v` (point, tile, channel)."""
+    """Write the transformed tiles of the first group of `maps` into `v` (point, tile, channel).
+
+    It has a whole number of vectors of channels.
+    """
     cdef Tiles tiles = make_tiles(&maps.shape[0], &maps.strides[0], sizeof(floating),
                                   find_form(kernel[0], kernel[1]), seen, out[0], out[1],
                                   before[0], before[1], 1, 1)
     cdef floating* stage = <floating*>take(STAGE_BYTES)
-    transform_tiles(&maps[0, 0, 0, 0, 0, 0], &tiles, 0, tiles.count, maps.shape[2], stage,
-                    &v[0, 0, 0], v.strides[1] // sizeof(floating),
-                    vector_lanes(sizeof(floating)), v.strides[0] // sizeof(floating))
+    cdef TileRange held
+    held.first, held.end = 0, tiles.count
+    transform_tiles(&maps[0, 0, 0, 0, 0, 0], &tiles, held, 0, tiles.count, maps.shape[2], stage,
+                    &v[0, 0, 0], v.shape[2] // vector_lanes(sizeof(floating)), tiles.count,
+                    v.strides[0] // sizeof(floating))
     give(stage)

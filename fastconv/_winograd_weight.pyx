@@ -15,11 +15,13 @@ a part of the products, and adds it to what earlier chunks gave. A sum is one se
 roundings, whichever thread computes it: the result has the same bits for each number of threads.
 
 V and Z are cut into *panels* of a few vectors of channels, v[point][panel][tile][channel], so that
-a tile of the engine (_tile.pyx) has the input channels of a panel in its lanes, the output channels
-of one in its rows, and neighbouring memory in its steps, the tiles.
+a tile of the engine (_tile.pyx) has the input channels of a panel in its lanes, output channels
+of one in its rows, and neighbouring memory in its steps, the tiles. dU[point] has the products of
+a panel of inputs with all outputs together. Of small maps the tiles that a point needs not are left
+out (_winograd_tiles.pyx).
 
 Where there is one chunk of few tiles, on deep layers, dU is larger than all else: each task then
-computes all points of a panel of outputs and one of inputs, and transforms them into the gradient
+computes all points of a panel of outputs and a few of inputs, and transforms them into the gradient
 before they leave the second-level cache. Otherwise a task is a part of one point's product, which
 reads V and Z once, and the gradient is written in the end.
 
@@ -29,12 +31,12 @@ A NaN or an infinity makes all taps of its channel's kernels NaN or infinite, an
 from cython cimport floating
 from cython.parallel cimport parallel, prange, threadid
 
-from fastconv._slab cimport Run, ceil_div, line_up
+from fastconv._slab cimport ceil_div, line_up
 from fastconv._threads cimport flush_denormals, restore_denormals, threads_for
-from fastconv._tile cimport MAX_ROWS, MAX_VECTORS, lanes, max_rows, output_vectors, run_tile
+from fastconv._tile cimport BLOCKED_VECTORS, lanes, max_pixels, run_blocked
 from fastconv._winograd_tiles cimport (
-    STAGE_BYTES, Tiles, find_form, make_tiles, point_step, same_work, tile_points, transform_tiles,
-    write_kernel_gradients)
+    STAGE_BYTES, TileRange, Tiles, cut_off, find_form, make_tiles, point_step, same_work,
+    tile_points, transform_tiles, wanted_tiles, write_kernel_gradients)
 from fastconv._workspace cimport give, take
 
 # V and Z of a chunk stay in the last-level cache, as far as its tiles are enough to make up for
@@ -44,6 +46,11 @@ cdef Py_ssize_t CHUNK_BYTES = 6 << 20
 cdef Py_ssize_t LEAST_TILES = 128
 cdef Py_ssize_t MOST_TILES = 512
 cdef Py_ssize_t SUM_TILES = 128
+# Vectors of output channels in a panel, of input channels in a block of panels, and of channels
+# that one task transforms.
+cdef Py_ssize_t OUTPUTS = 4
+cdef Py_ssize_t INPUTS = 4
+cdef Py_ssize_t TOGETHER = 4
 # So few tiles are computed and transformed panel by panel.
 cdef Py_ssize_t FEW_TILES = 192
 # The part of the second-level cache that they may take.
@@ -65,10 +72,13 @@ cdef struct Correlation:
     Side input, residual
     Py_ssize_t groups, lanes
     Py_ssize_t form, points             # of the tiles
-    Py_ssize_t tiles, chunks, steps     # steps: the tiles of the longest chunk
+    bint cut                            # maps are cut off
+    Py_ssize_t unit, units              # tiles that stay together: of a whole map, where they are
+    Py_ssize_t chunks, steps            # steps: the tiles of the longest chunk
     Py_ssize_t strides[6]               # of the gradient (G, K, C, 1, R, S), in elements
     bint fused                          # the gradient is written panel by panel
-    Py_ssize_t row, point_step          # of dU: between output channels and between points
+    Py_ssize_t block, blocks            # panels of inputs in a task, where it is
+    Py_ssize_t rows, point_step         # of dU: output channels; the distance of its points
     # The workspace: what all threads share, then one part for each.
     size_t steps_at, sums_at, threads_at
     size_t stage_at, own_sums_at, thread_bytes
@@ -85,13 +95,16 @@ cdef void cut_panels(Side* side, Py_ssize_t most) noexcept nogil:
     side.panels = ceil_div(side.vectors, side.panel)
 
 
-cdef inline Py_ssize_t first_tile(const Correlation* p, Py_ssize_t chunk) noexcept nogil:
-    """Return the first tile of a chunk."""
-    return chunk * p.tiles // p.chunks
+cdef inline TileRange tiles_of(const Correlation* p, Py_ssize_t chunk) noexcept nogil:
+    """Return the tiles of a chunk."""
+    cdef TileRange tiles
+    tiles.first = chunk * p.units // p.chunks * p.unit
+    tiles.end = (chunk + 1) * p.units // p.chunks * p.unit
+    return tiles
 
 
 cdef Side make_side(const Py_ssize_t* shape, const Py_ssize_t* strides, Py_ssize_t itemsize,
-                    Tiles tiles) noexcept nogil:
+                    Tiles tiles, Py_ssize_t most) noexcept nogil:
     """Return a side of the product for maps (N, G, C, 1, H, W)."""
     cdef Side side
     side.tiles = tiles
@@ -99,7 +112,7 @@ cdef Side make_side(const Py_ssize_t* shape, const Py_ssize_t* strides, Py_ssize
     side.channels = shape[2]
     side.vectors = ceil_div(shape[2], lanes(itemsize))
     side.point_step = side.at = 0
-    cut_panels(&side, output_vectors(itemsize))
+    cut_panels(&side, most)
     return side
 
 
@@ -111,37 +124,45 @@ cdef Correlation make_correlation(const Py_ssize_t* x, const Py_ssize_t* x_strid
                                   int threads) noexcept nogil:
     """Return the plan for arrays of these shapes and strides."""
     cdef Correlation p
-    cdef Py_ssize_t i, size, most
+    cdef Py_ssize_t i, size, most, tiles
     p.input = make_side(x, x_strides, itemsize, make_tiles(
         x, x_strides, itemsize, form, True, dy[4], dy[5], row_before, column_before, row_dilation,
-        column_dilation))
+        column_dilation), BLOCKED_VECTORS)
     p.residual = make_side(dy, dy_strides, itemsize, make_tiles(
-        dy, dy_strides, itemsize, form, False, dy[4], dy[5], 0, 0, row_dilation, column_dilation))
+        dy, dy_strides, itemsize, form, False, dy[4], dy[5], 0, 0, row_dilation,
+        column_dilation), OUTPUTS)
+    cut_off(&p.input.tiles, dy[4], dy[5])
+    cut_off(&p.residual.tiles, dy[4], dy[5])
     p.form, p.points = form, tile_points(form)
     p.groups = dy[1]
     for i in range(6):
         p.strides[i] = dw_strides[i] // itemsize
     p.lanes = lanes(itemsize)
-    p.tiles = p.input.tiles.count
+    tiles = p.input.tiles.count
+    p.cut = p.input.tiles.last_rows > 0 or p.input.tiles.last_columns > 0
+    p.unit = p.input.tiles.rows * p.input.tiles.columns if p.cut else 1
+    p.units = tiles // p.unit
     size = p.points * (p.input.vectors + p.residual.vectors) * p.lanes * itemsize
     most = min(max(CHUNK_BYTES // size, same_work(LEAST_TILES, form)),
                same_work(MOST_TILES, form))
-    p.chunks = max((p.tiles + most // 2) // most, 1)
-    p.steps = ceil_div(p.tiles, p.chunks)
-    p.fused = (p.chunks == 1 and p.tiles <= same_work(FEW_TILES, form)
-               and p.residual.panels * p.input.panels >= 4 * threads)
-    p.row = p.input.vectors * p.lanes
-    size = p.residual.channels
+    p.chunks = min(max((tiles + most // 2) // most, 1), p.units)
+    p.steps = ceil_div(p.units, p.chunks) * p.unit
+    p.block = ceil_div(INPUTS, BLOCKED_VECTORS)
+    p.blocks = ceil_div(p.input.panels, p.block)
+    p.fused = (p.chunks == 1 and tiles <= same_work(FEW_TILES, form)
+               and p.residual.panels * p.blocks >= 4 * threads)
+    p.rows = p.residual.channels
+    size = p.rows * p.input.vectors * p.lanes
     if p.fused:
-        p.row = p.input.panel * p.lanes
-        # Lower panels of outputs, where dU, V and Z of two panels then fit in the cache.
-        size = p.points * p.row * itemsize
-        most = (PANELS_BYTES - size * p.tiles) // (size * p.lanes
-                                                   + p.points * p.tiles * p.lanes * itemsize)
+        # Lower panels of outputs, where dU, V and Z of a task then fit in the cache.
+        size = p.points * p.block * p.input.panel * p.lanes * itemsize
+        most = (PANELS_BYTES - size * tiles) // (size * p.lanes
+                                                 + p.points * tiles * p.lanes * itemsize)
         if 0 < most < p.residual.panel:
             cut_panels(&p.residual, most)
-        size = p.residual.panel * p.lanes
-    p.point_step = point_step(size * p.row, itemsize)
+        p.rows = p.residual.panel * p.lanes
+        size = p.rows * p.block * p.input.panel * p.lanes
+    p.point_step = point_step(size, itemsize)
     return p
 
 
@@ -151,7 +172,7 @@ cdef void size_workspace(Correlation* p, Py_ssize_t itemsize) noexcept nogil:
     p.input.point_step = point_step(p.steps * p.input.vectors * p.lanes, itemsize)
     p.residual.point_step = point_step(p.steps * p.residual.vectors * p.lanes, itemsize)
     p.steps_at = 0
-    p.input.at = p.steps_at + line_up(MAX_VECTORS * p.steps * sizeof(Py_ssize_t))
+    p.input.at = p.steps_at + line_up(OUTPUTS * p.steps * sizeof(Py_ssize_t))
     p.residual.at = p.input.at + line_up(p.points * p.input.point_step * itemsize)
     p.sums_at = p.residual.at + line_up(p.points * p.residual.point_step * itemsize)
     p.threads_at = p.sums_at + (0 if p.fused else sums)
@@ -160,92 +181,126 @@ cdef void size_workspace(Correlation* p, Py_ssize_t itemsize) noexcept nogil:
     p.thread_bytes = p.own_sums_at + (sums if p.fused else 0)
 
 
+cdef inline Py_ssize_t groups_of(const Side* side) noexcept nogil:
+    """Return how many groups of a few panels a side has: they are transformed together."""
+    return ceil_div(side.panels, max(TOGETHER // side.panel, 1))
+
+
 cdef void transform_part(const floating* maps, const Side* side, const Correlation* p,
                          Py_ssize_t g, Py_ssize_t chunk, Py_ssize_t task, Py_ssize_t parts,
                          char* shared, floating* stage) noexcept nogil:
-    """Transform a part of the chunk's tiles for one panel of channels."""
-    cdef Py_ssize_t panel = task // parts, part = task % parts
-    cdef Py_ssize_t first = first_tile(p, chunk), tiles = first_tile(p, chunk + 1) - first
-    cdef Py_ssize_t tile = part * tiles // parts, vector = first_vector(side, panel)
-    cdef Py_ssize_t width = (first_vector(side, panel + 1) - vector) * p.lanes
-    cdef Py_ssize_t channel = vector * p.lanes
+    """Transform a part of the chunk's tiles for a group of panels of channels."""
+    cdef Py_ssize_t group = task // parts, part = task % parts
+    cdef TileRange held = tiles_of(p, chunk)
+    cdef Py_ssize_t units = (held.end - held.first) // p.unit
+    cdef Py_ssize_t first = held.first + part * units // parts * p.unit
+    cdef Py_ssize_t end = held.first + (part + 1) * units // parts * p.unit
+    cdef Py_ssize_t panels = max(TOGETHER // side.panel, 1)
+    cdef Py_ssize_t channel = first_vector(side, group * panels) * p.lanes
+    cdef Py_ssize_t channels = min(first_vector(side, (group + 1) * panels) * p.lanes,
+                                   side.channels) - channel
     transform_tiles(maps + g * side.group_step + channel * side.tiles.channel_step, &side.tiles,
-                    first + tile, (part + 1) * tiles // parts - tile,
-                    min(width, side.channels - channel), stage,
-                    <floating*>(shared + side.at) + channel * p.steps + tile * width, width,
-                    p.lanes, side.point_step)
+                    held, first, end - first, channels, stage,
+                    <floating*>(shared + side.at) + channel * p.steps, side.panel, p.steps,
+                    side.point_step)
 
 
-cdef void multiply(const Correlation* p, Py_ssize_t tiles, Py_ssize_t point, Py_ssize_t output,
-                   Py_ssize_t input, const char* shared, floating* sums,
-                   bint accumulate) noexcept nogil:
-    """Write the product of a panel of outputs and one of inputs for one point, or add it."""
-    cdef const Py_ssize_t* steps = <const Py_ssize_t*>(shared + p.steps_at)
+cdef void multiply(const Correlation* p, TileRange wanted, Py_ssize_t point, Py_ssize_t output,
+                   Py_ssize_t input, const char* shared, floating* sums, bint accumulate,
+                   Py_ssize_t z_ahead, Py_ssize_t v_ahead) noexcept nogil:
+    """Write the product of a panel of outputs and one of inputs for one point, or add it.
+
+    The operands of the next product lie `z_ahead` and `v_ahead`. Each tile fetches its share.
+    """
     cdef Py_ssize_t k = first_vector(&p.residual, output) * p.lanes
     cdef Py_ssize_t c = first_vector(&p.input, input) * p.lanes
     cdef Py_ssize_t z_width = first_vector(&p.residual, output + 1) * p.lanes - k
-    cdef Py_ssize_t vectors = first_vector(&p.input, input + 1) - first_vector(&p.input, input)
+    cdef Py_ssize_t v_width = first_vector(&p.input, input + 1) * p.lanes - c
+    cdef Py_ssize_t outputs = min(z_width, p.residual.channels - k)
+    cdef Py_ssize_t vectors = v_width // p.lanes
+    cdef Py_ssize_t blocks = ceil_div(outputs, max_pixels(sizeof(floating), vectors))
     cdef const floating* z = (<const floating*>(shared + p.residual.at)
                               + point * p.residual.point_step + k * p.steps)
     cdef const floating* v = (<const floating*>(shared + p.input.at)
                               + point * p.input.point_step + c * p.steps)
-    cdef const Py_ssize_t* a_at = steps + (z_width // p.lanes - 1) * p.steps
-    cdef const Py_ssize_t* b_at = steps + (vectors - 1) * p.steps
-    cdef Py_ssize_t outputs = min(z_width, p.residual.channels - k)
-    cdef Py_ssize_t blocks = ceil_div(outputs, max_rows(sizeof(floating), vectors))
-    cdef Py_ssize_t least = outputs // blocks, higher = outputs % blocks, i, j, rows
-    cdef Py_ssize_t tile
-    cdef const floating* a[MAX_ROWS]
-    cdef Run whole
-    whole.first, whole.count, whole.at, whole.step = 0, vectors * p.lanes, 0, 1
-    for i in range(blocks):
-        rows = least + (i < higher)
-        for tile from 0 <= tile < tiles by SUM_TILES:
-            for j in range(rows):
-                a[j] = z + tile * z_width + j
-            run_tile(rows, vectors, a, a_at, v + tile * vectors * p.lanes, b_at,
-                     min(tiles - tile, SUM_TILES), sums, p.row, &whole, 1,
-                     <const floating*>NULL, accumulate or tile > 0)
-        z += rows
-        sums += rows * p.row
+    cdef const Py_ssize_t* at = <const Py_ssize_t*>(shared + p.steps_at)
+    cdef Py_ssize_t tile = wanted.first, tiles, i, row
+    at += (z_width // p.lanes - 1) * p.steps
+    while True:
+        tiles = min(wanted.end - tile, SUM_TILES)
+        for i in range(blocks):
+            row = i * outputs // blocks
+            run_blocked((i + 1) * outputs // blocks - row, vectors, True, z + tile * z_width + row,
+                        at, v + tile * v_width, tiles, sums + row * v_width, accumulate,
+                        z_ahead - row + i * tiles * z_width // blocks,
+                        v_ahead + i * tiles * v_width // blocks)
+        tile += tiles
+        accumulate = True
+        if tile >= wanted.end:
+            break
 
 
-cdef void write_kernels(const floating* sums, const Correlation* p, Py_ssize_t k,
+cdef inline TileRange wanted_of(const Correlation* p, Py_ssize_t tiles,
+                                Py_ssize_t point) noexcept nogil:
+    """Return which of so many tiles have a product at the point."""
+    cdef TileRange wanted
+    wanted.first, wanted.end = 0, tiles
+    if p.cut:
+        wanted = wanted_tiles(&p.input.tiles, tiles // p.unit, point)
+    return wanted
+
+
+cdef void write_kernels(const floating* sums, const Correlation* p, Py_ssize_t row, Py_ssize_t k,
                         Py_ssize_t first, Py_ssize_t end, floating* dw) noexcept nogil:
-    """Write the gradients of one output channel and the vectors `first` to `end` of inputs."""
-    cdef Py_ssize_t c
-    for c from first * p.lanes <= c < min(end * p.lanes, p.input.channels) by p.lanes:
-        write_kernel_gradients(sums + c - first * p.lanes, p.point_step, p.form,
-                               min(p.lanes, p.input.channels - c),
-                               dw + k * p.strides[1] + c * p.strides[2], p.strides)
+    """Write the gradients of the output channel `k`, a row of dU, for some panels of inputs."""
+    cdef Py_ssize_t panel, vector, width, c
+    for panel in range(first, end):
+        width = (first_vector(&p.input, panel + 1) - first_vector(&p.input, panel)) * p.lanes
+        for vector from 0 <= vector < width by p.lanes:
+            c = first_vector(&p.input, panel) * p.lanes + vector
+            write_kernel_gradients(sums + row * width + vector, p.point_step, p.form,
+                                   min(p.lanes, p.input.channels - c),
+                                   dw + k * p.strides[1] + c * p.strides[2], p.strides)
+        sums += p.rows * width
 
 
 cdef void multiply_panels(const Correlation* p, floating* dw, Py_ssize_t task, char* shared,
                           char* own) noexcept nogil:
-    """Compute the gradients of a panel of outputs and one of inputs, from the only chunk."""
-    cdef Py_ssize_t output = task % p.residual.panels, input = task // p.residual.panels
+    """Compute the gradients of a panel of outputs and a block of inputs, from the only chunk."""
+    cdef Py_ssize_t output = task % p.residual.panels
+    cdef Py_ssize_t first = task // p.residual.panels * p.block
+    cdef Py_ssize_t end = min(first + p.block, p.input.panels)
     cdef floating* sums = <floating*>(own + p.own_sums_at)
-    cdef Py_ssize_t point, k, first = first_vector(&p.residual, output) * p.lanes
+    cdef Py_ssize_t c = first_vector(&p.input, first), point, k, input
+    cdef Py_ssize_t row = first_vector(&p.residual, output) * p.lanes
+    cdef TileRange wanted
     for point in range(p.points):
-        multiply(p, p.tiles, point, output, input, shared, sums + point * p.point_step, False)
-    for k in range(first, min(first_vector(&p.residual, output + 1) * p.lanes,
-                              p.residual.channels)):
-        write_kernels(<const floating*>sums + (k - first) * p.row, p, k,
-                      first_vector(&p.input, input), first_vector(&p.input, input + 1), dw)
+        wanted = wanted_of(p, p.units * p.unit, point)
+        for input in range(first, end):
+            multiply(p, wanted, point, output, input, shared,
+                     sums + point * p.point_step
+                     + (first_vector(&p.input, input) - c) * p.lanes * p.rows, False,
+                     p.residual.point_step, p.input.point_step)
+    for k in range(row, min(first_vector(&p.residual, output + 1) * p.lanes,
+                            p.residual.channels)):
+        write_kernels(<const floating*>sums, p, k - row, k, first, end, dw)
 
 
 cdef void multiply_point(const Correlation* p, Py_ssize_t chunk, Py_ssize_t task,
                          Py_ssize_t parts, const char* shared, floating* sums) noexcept nogil:
     """Add a part of one point's product to the sums that all threads share."""
     cdef Py_ssize_t point = task // parts, part = task % parts
-    cdef Py_ssize_t panels = p.residual.panels * p.input.panels, i, output, input
-    cdef Py_ssize_t tiles = first_tile(p, chunk + 1) - first_tile(p, chunk)
+    cdef Py_ssize_t panels = p.residual.panels * p.input.panels, i, output, input, c, k, width
+    cdef TileRange tiles = tiles_of(p, chunk)
+    tiles = wanted_of(p, tiles.end - tiles.first, point)
     sums += point * p.point_step
     for i in range(part * panels // parts, (part + 1) * panels // parts):
         output, input = i % p.residual.panels, i // p.residual.panels
+        c, k = first_vector(&p.input, input), first_vector(&p.residual, output)
+        width = (first_vector(&p.input, input + 1) - c) * p.lanes
         multiply(p, tiles, point, output, input, shared,
-                 sums + (first_vector(&p.residual, output) * p.row
-                         + first_vector(&p.input, input)) * p.lanes, chunk > 0)
+                 sums + c * p.lanes * p.rows + k * p.lanes * width, chunk > 0,
+                 p.steps * p.residual.panel * p.lanes, p.steps * width)
 
 
 def correlate_weight(const floating[:, :, :, :, :, :] x, const floating[:, :, :, :, :, :] dy,
@@ -279,14 +334,15 @@ def correlate_weight(const floating[:, :, :, :, :, :] x, const floating[:, :, :,
     size = p.threads_at + threads * p.thread_bytes
     if dry:
         return size
-    parts = min(ceil_div(PARTS * threads, p.input.panels + p.residual.panels), p.steps)
-    inputs, residuals = parts * p.input.panels, parts * p.residual.panels
+    inputs, residuals = groups_of(&p.input), groups_of(&p.residual)
+    parts = min(ceil_div(PARTS * threads, inputs + residuals), p.steps // p.unit)
+    inputs, residuals = parts * inputs, parts * residuals
     point_parts = min(ceil_div(9 * threads, p.points), p.input.panels * p.residual.panels)
     tasks = p.points * point_parts
     if p.fused:
-        tasks = p.input.panels * p.residual.panels
+        tasks = p.blocks * p.residual.panels
     shared = <char*>take(size)
-    for v in range(MAX_VECTORS):
+    for v in range(OUTPUTS):
         for i in range(p.steps):
             (<Py_ssize_t*>(shared + p.steps_at))[v * p.steps + i] = i * (v + 1) * p.lanes
     with nogil, parallel(num_threads=threads):
@@ -311,8 +367,8 @@ def correlate_weight(const floating[:, :, :, :, :, :] x, const floating[:, :, :,
                                        <floating*>(shared + p.sums_at))
             if not p.fused:
                 for i in prange(p.residual.channels, schedule="static"):
-                    write_kernels(<const floating*>(shared + p.sums_at) + i * p.row, &p, i, 0,
-                                  p.input.vectors, gradient + g * p.strides[0])
+                    write_kernels(<const floating*>(shared + p.sums_at), &p, i, i,
+                                  0, p.input.panels, gradient + g * p.strides[0])
         restore_denormals(saved)
     give(shared)
     return size

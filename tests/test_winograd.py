@@ -12,6 +12,7 @@ from fastconv import functional as F
 from fastconv._check import C_TYPES
 from fastconv._geometry import conv_geometry
 from fastconv._plan import WINOGRAD_GROWTH
+from fastconv._tile import tile_shape
 from fastconv.reference.conv import conv_nd, conv_nd_input, conv_nd_weight
 from tests._cases import (
     CONVS,
@@ -54,6 +55,13 @@ def test_a_tile_that_is_cut_off_needs_fewer_points(outputs, unwanted):
     products[list(unwanted)] = 0
     expected = [sum(d[i : i + 3] * kernel) for i in range(outputs)]
     assert (a.T @ products)[:outputs].tolist() == expected
+    # In the gradient of the kernel the other residuals are zeros.
+    residual = fractions((4,), 3)
+    residual[outputs:] = 0
+    products = (a @ residual) * (bt @ d)
+    products[list(unwanted)] = 0
+    expected = [sum(d[j : j + outputs] * residual[:outputs]) for j in range(3)]
+    assert (g.T @ products).tolist() == expected
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
@@ -109,7 +117,9 @@ def test_transformed_tiles(shape, before, dtype, kernel, seen):
     tiles = cut(maps.astype(np.float64), list(map(step, kernel)), size, out, before)
     points = prod(map(len, used))
     expected = np.moveaxis(sandwich(used, tiles), 3, 5).reshape(-1, points, shape[1])
-    room = -(-shape[1] // 16) * 16
+    # A whole number of vectors: the engine's tile has three to a row.
+    lanes = tile_shape(maps.itemsize, False)[1] // 3
+    room = -(-shape[1] // lanes) * lanes
     for values in (maps, np.asfortranarray(maps), maps[:, :, ::-1, ::-1].copy()[:, :, ::-1, ::-1]):
         v = np.full((points, len(expected), room), 7, dtype)
         n, c, h, w = shape
@@ -235,6 +245,7 @@ LARGE = [
     Conv(3, 290, 14, 15, 130, 5, 5, 1, 2, 1, 2),
     # Maps that are cut off by 1, 2 and 3 outputs, or in one direction.
     Conv(3, 18, 13, 14, 40, 3, 3, 1, 1),
+    Conv(1, 40, 26, 27, 100, 3, 3, 1, 1),
     Conv(9, 100, 2, 16, 34, 3, 3, 1, 1),
     Conv(3, 40, 21, 22, 36, 3, 3, 1, 2, (2, 3)),
     # One row or column.

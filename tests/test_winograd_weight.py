@@ -65,6 +65,8 @@ CASES = [
     Conv(2, 3, 83, 80, 2, 7, 1, 1, (3, 0)),
     Conv(1, 2, 9, 4100, 3, 1, 3, 1, (0, 1)),
     Conv(2, 7, 9, 16, 5, 1, 7, 1, ((0, 2), (7, 1)), (2, 3)),
+    # Several chunks of maps that are cut off.
+    Conv(200, 2, 7, 6, 3, 3, 3, 1, 1),
 ]
 # Large enough for threads; panel by panel with few threads, point by point with more.
 THREADED = [

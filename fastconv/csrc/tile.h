@@ -16,6 +16,9 @@
 #define FASTCONV_PIXELS 14
 #define FASTCONV_PIXEL_VECTORS 3
 #define FASTCONV_SPANS 3
+/* In Winograd's products the pixels lie a vector apart or are neighbours; so many vectors at most. */
+#define FASTCONV_LAYOUTS 2
+#define FASTCONV_BLOCKED_VECTORS 2
 
 #define FASTCONV_EACH "tile_types.h"
 #include "scalars.h"

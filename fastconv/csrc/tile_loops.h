@@ -144,14 +144,16 @@ TILE(3, 3) TILE(4, 3) TILE(1, 4) TILE(2, 4)
  * Where `span` steps in a row read neighbours, too (the taps of a row of the kernel), each number
  * that is loaded serves all of them. The order of the additions stays that of the steps.
  *
- * Pixels a vector apart are those of Winograd's V, whose next point lies `x_ahead`, with weights
- * `w_ahead`: both are fetched meanwhile, step l a pixel's vector of V. */
+ * Winograd's products fetch the operands of the next point meanwhile. Of pixels a vector apart they
+ * lie `x_ahead` and `w_ahead`, and step l fetches those of one pixel. Of neighbours these are where
+ * two shares of them begin, of which each step fetches a cache line. */
 static inline __attribute__((always_inline)) void
 ISA(TYPED(pixels))(const int pixels, const int vectors, const int span, const int apart,
-                   const SCALAR *x, const ptrdiff_t *x_at, const SCALAR *w, ptrdiff_t steps,
+                   const int fetches, const SCALAR *x, const ptrdiff_t *x_at, const SCALAR *w, ptrdiff_t steps,
                    const SCALAR *start, SCALAR *sums, int accumulate, ptrdiff_t x_ahead,
                    ptrdiff_t w_ahead)
 {
+    const SCALAR *first = w;
     VECTOR t[FASTCONV_PIXELS][FASTCONV_PIXEL_VECTORS];
 
     if (start)
@@ -171,7 +173,10 @@ ISA(TYPED(pixels))(const int pixels, const int vectors, const int span, const in
         const VECTOR *row = (const VECTOR *)w;
         /* An address without an index, which would make two operations of each multiplication. */
         __asm__("" : "+r"(from));
-        if (apart != 1) {
+        if (fetches && apart == 1) {
+            __builtin_prefetch(x + x_ahead + l * (64 / SCALAR_BYTES));
+            __builtin_prefetch(first + w_ahead + l * (64 / SCALAR_BYTES));
+        } else if (fetches) {
             __builtin_prefetch(from + x_ahead + l % LANES * (LANES - 1));
 #pragma GCC unroll 4
             for (int j = 0; j < vectors; j++)
@@ -203,15 +208,16 @@ ISA(TYPED(pixels))(const int pixels, const int vectors, const int span, const in
         const SCALAR *start, SCALAR *sums, int accumulate)                                         \
     {                                                                                              \
         ISA(TYPED(pixels))                                                                         \
-        (COUNT, VECTORS, SPAN, 1, x, x_at, w, steps, start, sums, accumulate, 0, 0);               \
+        (COUNT, VECTORS, SPAN, 1, 0, x, x_at, w, steps, start, sums, accumulate, 0, 0);               \
     }
-#define BLOCKED(COUNT, VECTORS, _)                                                                 \
-    static __attribute__((noinline)) void ISA(TYPED(blocked_##COUNT##x##VECTORS))(                 \
-        const SCALAR *x, const ptrdiff_t *x_at, const SCALAR *w, ptrdiff_t steps,                  \
-        SCALAR *sums, int accumulate, ptrdiff_t x_ahead, ptrdiff_t w_ahead)                        \
+#define BLOCKED(COUNT, VECTORS, DENSE)                                                               \
+    static __attribute__((noinline)) void ISA(TYPED(blocked_##COUNT##x##VECTORS##d##DENSE))(         \
+        const SCALAR *x, const ptrdiff_t *x_at, const SCALAR *w, ptrdiff_t steps, SCALAR *sums,    \
+        int accumulate, ptrdiff_t x_ahead, ptrdiff_t w_ahead)                                      \
     {                                                                                              \
         ISA(TYPED(pixels))                                                                         \
-        (COUNT, VECTORS, 1, LANES, x, x_at, w, steps, NULL, sums, accumulate, x_ahead, w_ahead);   \
+        (COUNT, VECTORS, 1, DENSE ? 1 : LANES, 1, x, x_at, w, steps, NULL, sums, accumulate,       \
+         x_ahead, w_ahead);                                                                        \
     }
 /* For each number of pixels, up to the tallest tile. */
 #define EACH_OF_4(X, V, S) X(1, V, S) X(2, V, S) X(3, V, S) X(4, V, S)
@@ -233,9 +239,10 @@ EACH_PIXELS_1(PIXELS, 1, 3)
 EACH_PIXELS_1(PIXELS, 1, 5)
 EACH_PIXELS_2(PIXELS, 2, 1)
 EACH_PIXELS_3(PIXELS, 3, 1)
+EACH_PIXELS_1(BLOCKED, 1, 0)
+EACH_PIXELS_2(BLOCKED, 2, 0)
 EACH_PIXELS_1(BLOCKED, 1, 1)
 EACH_PIXELS_2(BLOCKED, 2, 1)
-EACH_PIXELS_3(BLOCKED, 3, 1)
 
 /* Sums of products along the vectors, for outputs that are too few to fill them:
  *
@@ -284,7 +291,7 @@ DOT(3) DOT(4) DOT(5) DOT(6)
 
 #define SIZE(ROWS, VECTORS) ISA(TYPED(tile_##ROWS##x##VECTORS))
 #define PIXEL_SIZE(COUNT, VECTORS, SPAN) ISA(TYPED(pixels_##COUNT##x##VECTORS##s##SPAN)),
-#define BLOCKED_SIZE(COUNT, VECTORS, _) ISA(TYPED(blocked_##COUNT##x##VECTORS)),
+#define BLOCKED_SIZE(COUNT, VECTORS, DENSE) ISA(TYPED(blocked_##COUNT##x##VECTORS##d##DENSE)),
 static const TYPED(fastconv_tiles) ISA(TYPED(tiles)) = {
     .lanes = LANES,
 #if REGISTERS == 32
@@ -327,9 +334,11 @@ static const TYPED(fastconv_tiles) ISA(TYPED(tiles)) = {
             {{EACH_PIXELS_1(PIXEL_SIZE, 1, 3)}},
             {{EACH_PIXELS_1(PIXEL_SIZE, 1, 5)}},
         },
-    .blocked = {{EACH_PIXELS_1(BLOCKED_SIZE, 1, 1)},
-                {EACH_PIXELS_2(BLOCKED_SIZE, 2, 1)},
-                {EACH_PIXELS_3(BLOCKED_SIZE, 3, 1)}},
+    .blocked =
+        {
+            {{EACH_PIXELS_1(BLOCKED_SIZE, 1, 0)}, {EACH_PIXELS_2(BLOCKED_SIZE, 2, 0)}},
+            {{EACH_PIXELS_1(BLOCKED_SIZE, 1, 1)}, {EACH_PIXELS_2(BLOCKED_SIZE, 2, 1)}},
+        },
 };
 
 #undef A_AHEAD

@@ -33,5 +33,7 @@ typedef struct {
     TYPED(fastconv_dot) dots[FASTCONV_DOT_ROWS];
     int max_pixels[FASTCONV_PIXEL_VECTORS]; /* of a tile of 1, 2, ... vectors */
     TYPED(fastconv_pixels) pixels[FASTCONV_SPANS][FASTCONV_PIXEL_VECTORS][FASTCONV_PIXELS];
-    TYPED(fastconv_blocked) blocked[FASTCONV_PIXEL_VECTORS][FASTCONV_PIXELS]; /* a vector apart */
+    /* Pixels a vector apart, and neighbours. */
+    TYPED(fastconv_blocked)
+    blocked[FASTCONV_LAYOUTS][FASTCONV_BLOCKED_VECTORS][FASTCONV_PIXELS];
 } TYPED(fastconv_tiles);

@@ -170,11 +170,13 @@ static void FORM(kernel_gradients)(const SCALAR *m, ptrdiff_t point_step, SCALAR
                                    ptrdiff_t channel_step, ptrdiff_t channels, ptrdiff_t row_step,
                                    ptrdiff_t column_step)
 {
-    enum { SPACE = COUNT + LANES };
     const ptrdiff_t step = point_step / LANES;
     const int whole = channels == LANES && channel_step == COUNT && NEIGHBOURS(1);
-    VECTOR half[ROW_TAPS][COLUMN_POINTS], taps[SPACE] = {{0}};
+    VECTOR half[ROW_TAPS][COLUMN_POINTS], taps[COUNT];
 
+    if (whole)
+        for (ptrdiff_t t = 0; t < COUNT; t++)
+            __builtin_prefetch(dw + t * LANES, 1);
 #pragma GCC unroll 10
     for (int s = 0; s < COLUMN_POINTS; s++)
         DOWN(points_kernel)((const VECTOR *)m + s * step, COLUMN_POINTS * step, &half[0][s],
@@ -200,7 +202,7 @@ static void FORM(kernel_gradients)(const SCALAR *m, ptrdiff_t point_step, SCALAR
         VECTOR block[LANES];
 #pragma GCC unroll 16
         for (ptrdiff_t q = 0; q < LANES; q++)
-            block[q] = taps[at + q];
+            block[q] = COUNT < LANES && q >= COUNT ? (VECTOR){0} : taps[at + q];
         ISA(TYPED(turn))(block);
 #pragma GCC unroll 16
         for (ptrdiff_t q = 0; q < LANES; q++)

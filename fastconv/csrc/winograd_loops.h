@@ -22,11 +22,11 @@ ISA(TYPED(load_block))(const SCALAR *source, ptrdiff_t channel_step, ptrdiff_t c
 }
 
 /* Rows of pixels from `channels` maps into target[row * pitch + column], in vectors. Channels that
- * there are not are zeros. */
+ * there are not are zeros. What is staged next lies `ahead`. */
 static inline __attribute__((always_inline)) void
 ISA(TYPED(stage_channels))(const SCALAR *source, ptrdiff_t channel_step, ptrdiff_t channels,
                            ptrdiff_t row_step, ptrdiff_t column_step, ptrdiff_t rows,
-                           ptrdiff_t columns, SCALAR *target, ptrdiff_t pitch)
+                           ptrdiff_t columns, ptrdiff_t ahead, SCALAR *target, ptrdiff_t pitch)
 {
     /* Rows that follow each other in memory are one long row, whose pixels go to several. */
     const ptrdiff_t runs = row_step == columns && column_step == 1 ? 1 : rows;
@@ -38,8 +38,7 @@ ISA(TYPED(stage_channels))(const SCALAR *source, ptrdiff_t channel_step, ptrdiff
         if (column_step == 1)
             for (; p + LANES <= count; p += LANES) {
                 VECTOR block[LANES];
-                ISA(TYPED(load_block))(source + p, channel_step, channels, LANES * channel_step,
-                                       block);
+                ISA(TYPED(load_block))(source + p, channel_step, channels, ahead, block);
                 if (column + LANES < columns) {
 #pragma GCC unroll 16
                     for (ptrdiff_t q = 0; q < LANES; q++)
@@ -73,14 +72,15 @@ ISA(TYPED(stage_channels))(const SCALAR *source, ptrdiff_t channel_step, ptrdiff
 
 static void ISA(TYPED(stage))(const SCALAR *source, ptrdiff_t channel_step, ptrdiff_t channels,
                               ptrdiff_t row_step, ptrdiff_t column_step, ptrdiff_t rows,
-                              ptrdiff_t columns, SCALAR *target, ptrdiff_t pitch)
+                              ptrdiff_t columns, ptrdiff_t ahead, SCALAR *target,
+                              ptrdiff_t pitch)
 {
     if (channels == LANES)
         ISA(TYPED(stage_channels))(source, channel_step, LANES, row_step, column_step, rows,
-                                   columns, target, pitch);
+                                   columns, ahead, target, pitch);
     else
         ISA(TYPED(stage_channels))(source, channel_step, channels, row_step, column_step, rows,
-                                   columns, target, pitch);
+                                   columns, ahead, target, pitch);
 }
 
 /* The pixels of a stage to rows of `channels` maps. */

@@ -6,7 +6,7 @@ typedef struct {
     int row_step, column_step; /* outputs of a tile */
     void (*stage)(const SCALAR *source, ptrdiff_t channel_step, ptrdiff_t channels,
                   ptrdiff_t row_step, ptrdiff_t column_step, ptrdiff_t rows, ptrdiff_t columns,
-                  SCALAR *target, ptrdiff_t pitch);
+                  ptrdiff_t ahead, SCALAR *target, ptrdiff_t pitch);
     /* Only for kernels of 3x3. */
     void (*free_inputs)(SCALAR *stage, ptrdiff_t step, ptrdiff_t next, ptrdiff_t count,
                         ptrdiff_t outputs);
