@@ -42,3 +42,19 @@ cdef inline Axis make_axis(Py_ssize_t size, Py_ssize_t out,
         axis.reach = max(axis.reach,
                          axis.before - phase.before + (phase.taps - 1) * axis.dilation)
     return axis
+
+
+cdef inline Py_ssize_t first_tap(Py_ssize_t place, Py_ssize_t dilation) noexcept nogil:
+    """Return the first tap that is not before the map, the first tap's place being `place`."""
+    return divide_up(-place, dilation) if place < 0 else 0
+
+
+cdef inline Py_ssize_t past_tap(Py_ssize_t place, Py_ssize_t dilation, Py_ssize_t size,
+                                Py_ssize_t taps) noexcept nogil:
+    """Return the tap after the last one that is not behind a map of this size."""
+    return min((size - 1 - place) // dilation + 1, taps) if place < size else 0
+
+
+cdef inline Py_ssize_t phase_count(const Axis* axis, const Phase* phase) noexcept nogil:
+    """Return the number of outputs of a phase."""
+    return divide_up(axis.out - phase.first, axis.step)

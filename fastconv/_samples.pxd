@@ -5,14 +5,12 @@ from cython cimport floating
 from fastconv._axis cimport Axis
 
 cdef extern from "csrc/samples_steps.h" nogil:
-    enum:
-        SUM_ROWS "FASTCONV_SUM_ROWS"
-        SUM_STEPS "FASTCONV_SUM_STEPS"
     ctypedef struct Loops "fastconv_sample_loops":
         Py_ssize_t[3] count, w_hop, x_hop
         Py_ssize_t w_row, x_pixel, out_row, out_pixel
     ctypedef struct Lines "fastconv_sample_lines":
-        Py_ssize_t lines, pixels, dy_line, x_line, x_pixel, sums_row
+        Py_ssize_t lines, pixels, dy_row, sums_row, dy_line, x_line, x_pixel
+        bint first
 
 cdef enum:
     MAX_LANES = 16
@@ -21,7 +19,7 @@ cdef enum:
 cdef struct Lanes:
     Py_ssize_t lanes
     Py_ssize_t samples, bands       # in a vector; a lane's number is band * samples + sample
-    Py_ssize_t batch, blocks        # all samples; blocks of them
+    Py_ssize_t batch, blocks        # all samples; blocks of them: or groups, where they are across
     Py_ssize_t rows                 # of a band
 
 
@@ -42,11 +40,19 @@ cdef struct Tile:
     Py_ssize_t x_at, out_at         # where they begin
 
 
+# The taps of a row of the output that lie in the map.
+cdef struct Line:
+    Py_ssize_t tap, taps
+
+
 cdef struct Plan:
     Axis row, column
     Lanes lanes
-    Py_ssize_t groups, inputs, outputs
-    Py_ssize_t x_strides[6]         # in elements
+    bint across                     # groups lie in the lanes, instead of samples
+    Py_ssize_t groups               # or samples, where groups lie in the lanes
+    Py_ssize_t inputs, outputs
+    Py_ssize_t kernel               # taps of a kernel
+    Py_ssize_t x_strides[6]         # in elements; the first is that from lane to lane
     Py_ssize_t w_strides[6]
     Py_ssize_t y_strides[6]
     Py_ssize_t lines, line_blocks   # of a band
@@ -57,22 +63,31 @@ cdef struct Plan:
     bint by_columns                 # the taps are added column by column
     Py_ssize_t slab_size, out_size
     # The workspace: what all threads share, then one part for each.
-    size_t at_at, tiles_at, bias_at, threads_at
+    size_t at_at, lines_at, tiles_at, bias_at, weights_at, threads_at
     size_t out_at, thread_bytes
 
 
+cdef inline bint contiguous(const Py_ssize_t* shape, const Py_ssize_t* strides,
+                            Py_ssize_t itemsize) noexcept nogil:
+    """Tell whether the planes of a map are contiguous."""
+    return ((shape[5] == 1 or strides[5] == itemsize)
+            and (shape[4] == 1 or strides[4] == shape[5] * itemsize))
+
+
 cdef Py_ssize_t sum_rows(Py_ssize_t itemsize) noexcept nogil
-cdef void run_sums(Py_ssize_t rows, Py_ssize_t steps, const floating** dy, const floating** x,
-                   const Lines* lines, floating* sums) noexcept nogil
+cdef Py_ssize_t sum_steps(Py_ssize_t rows, Py_ssize_t itemsize) noexcept nogil
+cdef void run_sums(Py_ssize_t rows, Py_ssize_t steps, const floating* dy, const floating* x,
+                   const Py_ssize_t* at, const Lines* lines, floating* sums) noexcept nogil
 cdef void add_lanes(const floating* sums, Py_ssize_t count, floating* target) noexcept nogil
 cdef void gather_rows(const floating* x, const Lanes* lanes, Py_ssize_t block, const Rows* rows,
                       Py_ssize_t channels, const Py_ssize_t* at, floating* to) noexcept nogil
 cdef void fill_positions(Py_ssize_t rows, Py_ssize_t width, Py_ssize_t left, Py_ssize_t line,
                          Py_ssize_t lanes, Py_ssize_t* at) noexcept nogil
-cdef bint make_plan(Plan* p, const Py_ssize_t* x, const Py_ssize_t* x_strides,
-                    const Py_ssize_t* w, const Py_ssize_t* w_strides, const Py_ssize_t* y,
-                    const Py_ssize_t* y_strides, Py_ssize_t itemsize, const Py_ssize_t* depth,
-                    const Py_ssize_t* row, const Py_ssize_t* column) noexcept nogil
+cdef bint take_shapes(Plan* p, const Py_ssize_t* x, const Py_ssize_t* x_strides,
+                      const Py_ssize_t* w, const Py_ssize_t* w_strides, const Py_ssize_t* y,
+                      const Py_ssize_t* y_strides, Py_ssize_t itemsize, const Py_ssize_t* depth,
+                      const Py_ssize_t* row, const Py_ssize_t* column, bint across) noexcept nogil
+cdef bint make_plan(Plan* p, Py_ssize_t itemsize) noexcept nogil
 cdef void size_blocks(Plan* p, Py_ssize_t itemsize, int threads) noexcept nogil
 cdef Rows input_rows(const Plan* p) noexcept nogil
 cdef void clear_columns(const Plan* p, floating* slab) noexcept nogil

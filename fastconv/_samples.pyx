@@ -13,6 +13,10 @@ depends on the width of a map or the number of channels: every lane counts, pixe
 strides cost nothing, and taps that meet only padding are left out. A tile is some output channels
 and some pixels (csrc/samples_loops.h): vectors of the input times single weights, read in place.
 
+Where each group has few channels, but groups are many, they take the samples' place: a pixel is a
+vector of one channel of so many groups, and the weights are vectors, too. Small planes of a
+depthwise convolution fill all lanes so.
+
 Axes are said in numbers, as in _depthwise.pyx, so that the input gradient is one call for all
 phases of a stride. Every output adds the same products in the same order as in _gemm.pyx or
 _depthwise.pyx: which of them computes it may follow the batch and the threads. Those two compute
@@ -24,7 +28,7 @@ from cython.parallel cimport parallel, prange, threadid
 
 from libc.string cimport memset
 
-from fastconv._axis cimport Axis, Phase, divide_up, make_axis
+from fastconv._axis cimport Phase, divide_up, first_tap, make_axis, past_tap, phase_count
 from fastconv._isa cimport isa_row
 from fastconv._slab cimport block_steps, line_up
 from fastconv._threads cimport flush_denormals, restore_denormals, threads_for
@@ -35,16 +39,18 @@ cdef extern from "csrc/samples.h" nogil:
                             float* out) noexcept nogil
     ctypedef void (*tile_d)(const double* w, const double* x, const Loops* loops,
                             double* out) noexcept nogil
-    ctypedef void (*sums_f)(const float** dy, const float** x, const Lines* lines,
-                            float* sums) noexcept nogil
-    ctypedef void (*sums_d)(const double** dy, const double** x, const Lines* lines,
-                            double* sums) noexcept nogil
+    ctypedef void (*sums_f)(const float* dy, const float* x, const Py_ssize_t* at,
+                            const Lines* lines, float* sums) noexcept nogil
+    ctypedef void (*sums_d)(const double* dy, const double* x, const Py_ssize_t* at,
+                            const Lines* lines, double* sums) noexcept nogil
     ctypedef struct samples_f "fastconv_samples_f":
         int lanes, rows
         int[8] pixels
         tile_f[4][8] tiles
+        tile_f[8] lane_tiles
         int sum_rows
-        sums_f[4][4] sums
+        int[4] sum_steps
+        sums_f[4][9] sums
         void (*gather)(const float** rows, Py_ssize_t count, const Py_ssize_t* at,
                        float* target) noexcept nogil
         void (*scatter)(const float* source, Py_ssize_t count, const float* bias,
@@ -54,13 +60,17 @@ cdef extern from "csrc/samples.h" nogil:
         int lanes, rows
         int[8] pixels
         tile_d[4][8] tiles
+        tile_d[8] lane_tiles
         int sum_rows
-        sums_d[4][4] sums
+        int[4] sum_steps
+        sums_d[4][9] sums
         void (*gather)(const double** rows, Py_ssize_t count, const Py_ssize_t* at,
                        double* target) noexcept nogil
         void (*scatter)(const double* source, Py_ssize_t count, const double* bias,
                         double** rows) noexcept nogil
         void (*add_lanes)(const double* sums, Py_ssize_t count, double* target) noexcept nogil
+    enum:
+        LANE_PIXELS "FASTCONV_LANE_PIXELS"
     const samples_f** table_f "fastconv_samples_table_f"
     const samples_d** table_d "fastconv_samples_table_d"
 
@@ -69,6 +79,8 @@ cdef Py_ssize_t SLAB_BYTES = 3 << 16
 cdef Py_ssize_t OUT_BYTES = 1 << 17
 # A line that reads or writes more is left to the others, which cut it.
 cdef double LINE_BYTES = 1 << 20
+# Channels in the lanes serve planes of so many columns.
+cdef Py_ssize_t MOST_COLUMNS = 16
 # Lanes that count, of all: with fewer, the other loops are faster.
 cdef double LEAST_USED = 0.7
 
@@ -76,7 +88,7 @@ cdef const samples_f* samples_float = table_f[isa_row()]
 cdef const samples_d* samples_double = table_d[isa_row()]
 
 
-cdef Lanes share_lanes(Py_ssize_t batch, Py_ssize_t rows, double reach,
+cdef Lanes share_lanes(Py_ssize_t batch, Py_ssize_t rows, double reach, Py_ssize_t most_bands,
                        Py_ssize_t itemsize) noexcept nogil:
     """Choose how many samples and bands of rows share a vector: the fewest rows to compute.
 
@@ -88,7 +100,7 @@ cdef Lanes share_lanes(Py_ssize_t batch, Py_ssize_t rows, double reach,
     lanes.batch = batch
     lanes.samples = lanes.lanes
     best = lanes
-    while lanes.samples:
+    while lanes.samples and lanes.lanes // lanes.samples <= most_bands:
         lanes.bands = lanes.lanes // lanes.samples
         lanes.blocks = divide_up(batch, lanes.samples)
         lanes.rows = divide_up(rows, lanes.bands)
@@ -116,17 +128,22 @@ cdef inline void gather(const floating** rows, Py_ssize_t count, const Py_ssize_
 
 cdef inline void scatter(const floating* source, Py_ssize_t count, const floating* bias,
                          floating** rows) noexcept nogil:
-    """Write rows[lane][j] = source[j * lanes + lane] + bias for j < count, into rows not NULL."""
+    """Write rows[lane][j] = source[j * lanes + lane] + bias[lane] into rows that are not NULL."""
     if floating is float:
         samples_float.scatter(source, count, bias, rows)
     else:
         samples_double.scatter(source, count, bias, rows)
 
 
-cdef inline void run_tile(Py_ssize_t rows, Py_ssize_t pixels, const floating* w,
+cdef inline void run_tile(Py_ssize_t rows, Py_ssize_t pixels, bint across, const floating* w,
                           const floating* x, const Loops* loops, floating* out) noexcept nogil:
-    """Compute a tile of so many output channels and pixels."""
-    if floating is float:
+    """Compute a tile of so many output channels and pixels; `across`: of one output channel."""
+    if across:
+        if floating is float:
+            samples_float.lane_tiles[pixels - 1](w, x, loops, out)
+        else:
+            samples_double.lane_tiles[pixels - 1](w, x, loops, out)
+    elif floating is float:
         samples_float.tiles[pixels - 1][rows - 1](w, x, loops, out)
     else:
         samples_double.tiles[pixels - 1][rows - 1](w, x, loops, out)
@@ -137,13 +154,20 @@ cdef Py_ssize_t sum_rows(Py_ssize_t itemsize) noexcept nogil:
     return samples_float.sum_rows if itemsize == 4 else samples_double.sum_rows
 
 
-cdef void run_sums(Py_ssize_t rows, Py_ssize_t steps, const floating** dy, const floating** x,
-                   const Lines* lines, floating* sums) noexcept nogil:
+cdef Py_ssize_t sum_steps(Py_ssize_t rows, Py_ssize_t itemsize) noexcept nogil:
+    """Return the most steps of sums of so many output channels."""
+    if itemsize == 4:
+        return samples_float.sum_steps[rows - 1]
+    return samples_double.sum_steps[rows - 1]
+
+
+cdef void run_sums(Py_ssize_t rows, Py_ssize_t steps, const floating* dy, const floating* x,
+                   const Py_ssize_t* at, const Lines* lines, floating* sums) noexcept nogil:
     """Add the products of some output channels and steps to their sums."""
     if floating is float:
-        samples_float.sums[rows - 1][steps - 1](dy, x, lines, sums)
+        samples_float.sums[rows - 1][steps - 1](dy, x, at, lines, sums)
     else:
-        samples_double.sums[rows - 1][steps - 1](dy, x, lines, sums)
+        samples_double.sums[rows - 1][steps - 1](dy, x, at, lines, sums)
 
 
 cdef void add_lanes(const floating* sums, Py_ssize_t count, floating* target) noexcept nogil:
@@ -160,24 +184,27 @@ cdef void gather_rows(const floating* x, const Lanes* lanes, Py_ssize_t block, c
 
     `at` says where each number of neighbouring rows goes. Lanes without a sample hold zeros.
     """
-    cdef Py_ssize_t i = 0, q, n, row, run, c, inside
+    cdef Py_ssize_t i = 0, q, n, row, run, c, inside, band, _
     cdef const floating* from_map[MAX_LANES]
     cdef const floating* source[MAX_LANES]
     while i < rows.count:
         # The run of rows that each lane has, or has not.
         run = rows.count - i
-        inside = 0
-        for q in range(lanes.lanes):
-            n = block * lanes.samples + q % lanes.samples
-            row = rows.first + q // lanes.samples * rows.hop + i
-            from_map[q] = NULL
+        inside = q = 0
+        for band in range(lanes.bands):
+            row = rows.first + band * rows.hop + i
             if row < 0:
                 run = min(run, -row)
             elif row < rows.size:
                 run = min(run, rows.size - row)
-                if n < lanes.batch:
+            n = block * lanes.samples
+            for _ in range(lanes.samples):
+                from_map[q] = NULL
+                if 0 <= row < rows.size and n < lanes.batch:
                     from_map[q] = x + n * rows.sample + row * rows.width
                     inside += 1
+                n += 1
+                q += 1
         if inside or rows.zeros:
             for c in range(channels):
                 for q in range(lanes.lanes):
@@ -196,22 +223,6 @@ cdef void fill_positions(Py_ssize_t rows, Py_ssize_t width, Py_ssize_t left, Py_
     for i in range(rows):
         for j in range(width):
             at[i * width + j] = i * line + (left + j) * lanes
-
-
-cdef inline Py_ssize_t first_tap(Py_ssize_t place, Py_ssize_t dilation) noexcept nogil:
-    """Return the first tap that is not before the map, the first tap's place being `place`."""
-    return divide_up(-place, dilation) if place < 0 else 0
-
-
-cdef inline Py_ssize_t past_tap(Py_ssize_t place, Py_ssize_t dilation, Py_ssize_t size,
-                                Py_ssize_t taps) noexcept nogil:
-    """Return the tap after the last one that is not behind a map of this size."""
-    return min((size - 1 - place) // dilation + 1, taps) if place < size else 0
-
-
-cdef inline Py_ssize_t phase_count(const Axis* axis, const Phase* phase) noexcept nogil:
-    """Return the number of outputs of a phase."""
-    return divide_up(axis.out - phase.first, axis.step)
 
 
 cdef double row_cycles(const Plan* p, Py_ssize_t pixels) noexcept nogil:
@@ -235,25 +246,39 @@ cdef double row_cycles(const Plan* p, Py_ssize_t pixels) noexcept nogil:
     return cycles * p.panels
 
 
-cdef bint make_plan(Plan* p, const Py_ssize_t* x, const Py_ssize_t* x_strides,
-                    const Py_ssize_t* w, const Py_ssize_t* w_strides, const Py_ssize_t* y,
-                    const Py_ssize_t* y_strides, Py_ssize_t itemsize, const Py_ssize_t* depth,
-                    const Py_ssize_t* row, const Py_ssize_t* column) noexcept nogil:
-    """Complete the plan for arrays of these shapes; tell whether the module serves them."""
+cdef bint take_shapes(Plan* p, const Py_ssize_t* x, const Py_ssize_t* x_strides,
+                      const Py_ssize_t* w, const Py_ssize_t* w_strides, const Py_ssize_t* y,
+                      const Py_ssize_t* y_strides, Py_ssize_t itemsize, const Py_ssize_t* depth,
+                      const Py_ssize_t* row, const Py_ssize_t* column, bint across) noexcept nogil:
+    """Write what arrays of these shapes are; tell whether their maps are contiguous planes."""
     cdef Py_ssize_t i
-    cdef double cycles, least = 1e300
     p.row, p.column = make_axis(x[4], y[4], row), make_axis(x[5], y[5], column)
-    p.groups, p.inputs, p.outputs = w[0], w[2], w[1]
+    p.across, p.groups, p.lanes.batch = across, x[1 - across], x[across]
+    p.inputs, p.outputs, p.kernel = w[2], w[1], w[4] * w[5]
     for i in range(6):
-        p.x_strides[i] = x_strides[i] // itemsize
+        p.x_strides[i] = x_strides[i ^ (across and i < 2)] // itemsize
         p.w_strides[i] = w_strides[i] // itemsize
-        p.y_strides[i] = y_strides[i] // itemsize
-    if (depth[3] == 0 or x[3] > 1 or y[3] > 1 or w[3] > 1 or depth[5] or p.outputs < 4
-            or p.row.phases != p.row.step or p.column.phases != p.column.step
-            or not contiguous(x, x_strides, itemsize) or not contiguous(y, y_strides, itemsize)):
+        p.y_strides[i] = y_strides[i ^ (across and i < 2)] // itemsize
+    return (depth[3] and x[3] == y[3] == w[3] == 1 and depth[5] == 0
+            and contiguous(x, x_strides, itemsize) and contiguous(y, y_strides, itemsize))
+
+
+cdef bint make_plan(Plan* p, Py_ssize_t itemsize) noexcept nogil:
+    """Complete the plan; tell whether the module serves it."""
+    cdef Py_ssize_t i, widest = LANE_PIXELS
+    cdef double cycles, least = 1e300
+    if p.row.phases != p.row.step or p.column.phases != p.column.step:
         return False
-    p.lanes = share_lanes(x[0], p.row.count, 0.3 * p.row.reach / p.row.stride, itemsize)
+    # A group is one lane of the kernels' vectors, whatever the row.
+    p.lanes = share_lanes(p.lanes.batch, p.row.count, 0.3 * p.row.reach / p.row.stride,
+                          1 if p.across else MAX_LANES, itemsize)
     if used_lanes(&p.lanes, p.row.count) < LEAST_USED:
+        return False
+    if p.across:
+        # Wider planes fill vectors by themselves.
+        if max(p.column.size, p.column.out) > MOST_COLUMNS:
+            return False
+    elif p.outputs < 4:
         return False
     p.left = max(p.column.before, 0)
     p.width = max(p.left + p.column.size, p.left - p.column.before
@@ -261,27 +286,23 @@ cdef bint make_plan(Plan* p, const Py_ssize_t* x, const Py_ssize_t* x_strides,
     if max(<double>p.inputs * (p.row.reach + 1) * p.width,
            <double>p.outputs * p.row.step * p.column.out) * p.lanes.lanes * itemsize > LINE_BYTES:
         return False
-    p.height = samples_float.rows if itemsize == 4 else samples_double.rows
+    p.height = 1 if p.across else samples_float.rows if itemsize == 4 else samples_double.rows
     p.panels = divide_up(p.outputs, p.height)
     p.height = divide_up(p.outputs, p.panels)
-    for i in range(1, (samples_float.pixels[p.height - 1] if itemsize == 4
-                       else samples_double.pixels[p.height - 1]) + 1):
+    if not p.across:
+        widest = (samples_float.pixels[p.height - 1] if itemsize == 4
+                  else samples_double.pixels[p.height - 1])
+    for i in range(1, widest + 1):
         cycles = row_cycles(p, i)
         if cycles < least:
             least, p.pixels = cycles, i
     return True
 
 
-cdef bint contiguous(const Py_ssize_t* shape, const Py_ssize_t* strides,
-                     Py_ssize_t itemsize) noexcept nogil:
-    """Tell whether the planes of a map are contiguous."""
-    return ((shape[5] == 1 or strides[5] == itemsize)
-            and (shape[4] == 1 or strides[4] == shape[5] * itemsize))
-
-
 cdef void size_blocks(Plan* p, Py_ssize_t itemsize, int threads) noexcept nogil:
     """Choose the lines of a block, and lay out the workspace."""
     cdef Py_ssize_t vector = p.lanes.lanes * itemsize, units
+    cdef Py_ssize_t kernels = p.lanes.blocks if p.across else p.groups
     cdef Py_ssize_t out_row = p.outputs * p.row.step * p.column.out * vector
     p.lines = SLAB_BYTES // (p.inputs * p.width * vector) - p.row.reach - 1
     p.lines = max(min(p.lines // p.row.stride + 1, OUT_BYTES // out_row), 1)
@@ -297,9 +318,13 @@ cdef void size_blocks(Plan* p, Py_ssize_t itemsize, int threads) noexcept nogil:
     p.slab_size = p.inputs * p.slab_rows * p.width * p.lanes.lanes
     p.out_size = p.outputs * p.lines * p.row.step * p.column.out * p.lanes.lanes
     p.at_at = 0
-    p.tiles_at = p.at_at + line_up(p.slab_rows * p.column.size * sizeof(Py_ssize_t))
+    p.lines_at = p.at_at + line_up(p.slab_rows * p.column.size * sizeof(Py_ssize_t))
+    p.tiles_at = p.lines_at + line_up(p.row.out * sizeof(Line))
     p.bias_at = p.tiles_at + line_up((p.column.out + 1) * sizeof(Tile))
-    p.threads_at = p.bias_at + line_up(p.groups * p.outputs * itemsize)
+    p.weights_at = p.bias_at + kernels * p.outputs * vector
+    p.threads_at = p.weights_at
+    if p.across:
+        p.threads_at += kernels * p.outputs * p.inputs * p.kernel * vector
     p.out_at = line_up(p.slab_size * itemsize)
     p.thread_bytes = p.out_at + line_up(p.out_size * itemsize)
 
@@ -350,6 +375,21 @@ cdef Py_ssize_t list_tiles(const Plan* p, Tile* tiles) noexcept nogil:
     return total
 
 
+cdef void list_lines(const Plan* p, Line* lines) noexcept nogil:
+    """Write which taps each row of the output has: divisions cost more than a short row."""
+    cdef Py_ssize_t i, m, place, hop = (p.lanes.bands - 1) * p.lanes.rows * p.row.stride
+    cdef const Phase* row
+    cdef Line* line
+    for i in range(p.row.phases):
+        row = p.row.phase + i
+        for m in range(phase_count(&p.row, row)):
+            # Taps that lie outside of the map for every band are left out.
+            place = m * p.row.stride - row.before
+            line = lines + row.first + m * p.row.step
+            line.tap = first_tap(place + hop, p.row.dilation)
+            line.taps = past_tap(place, p.row.dilation, p.row.size, row.taps) - line.tap
+
+
 cdef void correlate_row(const floating* w, const Plan* p, const Tile* tiles, Py_ssize_t tap_hop,
                         Py_ssize_t taps, const floating* slab, floating* out) noexcept nogil:
     """Compute a row of the output; weights and slab begin where its first tap of all lies."""
@@ -369,28 +409,30 @@ cdef void correlate_row(const floating* w, const Plan* p, const Tile* tiles, Py_
         rows = (panel + 1) * p.outputs // p.panels - k
         for i in range(p.tiles):
             loops.count[b], loops.w_hop[b] = tiles[i].taps, tiles[i].tap_hop
-            run_tile(rows, tiles[i].pixels, w + k * p.w_strides[1] + tiles[i].w_at,
+            run_tile(rows, tiles[i].pixels, p.across, w + k * p.w_strides[1] + tiles[i].w_at,
                      slab + tiles[i].x_at, &loops, out + k * loops.out_row + tiles[i].out_at)
 
 
 cdef void scatter_rows(const floating* out, const Plan* p, Py_ssize_t g, Py_ssize_t block,
                        Py_ssize_t line, const floating* bias, floating* y) noexcept nogil:
     """Write what the lanes hold of a block of lines, which begins with `line` of each band."""
-    cdef Py_ssize_t i = 0, q, n, k, row, run
+    cdef Py_ssize_t i = 0, q = 0, n, k, row, run, band, _
     cdef Py_ssize_t rows[MAX_LANES]
     cdef Py_ssize_t size = p.column.out
     cdef Py_ssize_t past = min(line + p.lines, p.lanes.rows) * p.row.step
     cdef floating* to_map[MAX_LANES]
     cdef floating* target[MAX_LANES]
     y += g * p.y_strides[1]
-    for q in range(p.lanes.lanes):
-        n = block * p.lanes.samples + q % p.lanes.samples
-        row = q // p.lanes.samples * p.lanes.rows * p.row.step
-        rows[q] = min(past, p.row.out - row) - line * p.row.step
-        row += line * p.row.step
-        to_map[q] = NULL
-        if n < p.lanes.batch:
-            to_map[q] = y + n * p.y_strides[0] + row * size
+    for band in range(p.lanes.bands):
+        row = band * p.lanes.rows * p.row.step
+        n = block * p.lanes.samples
+        for _ in range(p.lanes.samples):
+            rows[q] = min(past, p.row.out - row) - line * p.row.step
+            to_map[q] = NULL
+            if n < p.lanes.batch:
+                to_map[q] = y + n * p.y_strides[0] + (row + line * p.row.step) * size
+            n += 1
+            q += 1
     while True:
         # The run of rows of the lanes that have more.
         run = 0
@@ -407,7 +449,7 @@ cdef void scatter_rows(const floating* out, const Plan* p, Py_ssize_t g, Py_ssiz
                 if to_map[q] is not NULL:
                     target[q] = to_map[q] + k * p.y_strides[2] + i * size
             scatter(out + ((k * p.lines * p.row.step + i) * size) * p.lanes.lanes, run * size,
-                    bias + k if bias is not NULL else NULL, target)
+                    bias + k * p.lanes.lanes if bias is not NULL else NULL, target)
         i += run
 
 
@@ -419,9 +461,12 @@ cdef void correlate_unit(const floating* x, const floating* w, floating* y, cons
     cdef Py_ssize_t line = unit % p.line_blocks * p.lines
     cdef Py_ssize_t block = unit // p.line_blocks % p.lanes.blocks
     cdef Py_ssize_t g = unit // p.line_blocks // p.lanes.blocks
-    cdef const floating* bias = <const floating*>(shared + p.bias_at) + g * p.outputs
+    cdef Py_ssize_t kernels = block if p.across else g
+    cdef const floating* bias = (<const floating*>(shared + p.bias_at)
+                                 + kernels * p.outputs * p.lanes.lanes)
     cdef Py_ssize_t width = p.column.out * p.lanes.lanes, i, m, r, place
     cdef const Phase* row
+    cdef const Line* lines = <const Line*>(shared + p.lines_at)
     cdef Rows rows = input_rows(p)
     rows.first = line * p.row.stride - p.row.before
     # With one band, taps outside of the map are left out; rows of several differ.
@@ -431,46 +476,76 @@ cdef void correlate_unit(const floating* x, const floating* w, floating* y, cons
     for i in range(p.row.phases):
         row = p.row.phase + i
         for m in range(line, min(line + p.lines, phase_count(&p.row, row))):
-            # Taps that lie outside of the map for every band are left out.
             place = m * p.row.stride - row.before
-            r = first_tap(place + (p.lanes.bands - 1) * rows.hop, p.row.dilation)
-            correlate_row(w + g * p.w_strides[0]
+            r = lines[row.first + m * p.row.step].tap
+            correlate_row(w + kernels * p.w_strides[0]
                           + (row.tap_first + r * row.tap_step) * p.w_strides[4],
                           p, <const Tile*>(shared + p.tiles_at), row.tap_step * p.w_strides[4],
-                          past_tap(place, p.row.dilation, p.row.size, row.taps) - r,
+                          lines[row.first + m * p.row.step].taps,
                           <const floating*>slab + (place - rows.first + r * p.row.dilation)
                           * rows.to_line,
                           out + ((m - line) * p.row.step + row.first) * width)
     scatter_rows(<const floating*>out, p, g, block, line, bias if has_bias else NULL, y)
 
 
+cdef void fill_bias(const floating[:, :] bias, const Plan* p, floating* to) noexcept nogil:
+    """Write the vectors of the bias: a number for each lane, or the same for all."""
+    cdef Py_ssize_t i, k, q, lanes = p.lanes.lanes, last = bias.shape[0] - 1
+    for i in range(p.lanes.blocks if p.across else p.groups):
+        for k in range(p.outputs):
+            for q in range(lanes):
+                to[q] = bias[min(i * lanes + q, last) if p.across else i, k]
+            to += lanes
+
+
+cdef void lay_out_weights(const floating* w, const Py_ssize_t* strides, Py_ssize_t block,
+                          const Plan* p, floating* to) noexcept nogil:
+    """Write the kernels of a block of groups as vectors of one number of each."""
+    cdef Py_ssize_t k, c, r, s, q, lanes = p.lanes.lanes
+    cdef Py_ssize_t groups = min(lanes, p.lanes.batch - block * lanes)
+    cdef const floating* kernel
+    to += block * p.w_strides[0]
+    memset(to, 0, p.w_strides[0] * sizeof(floating))
+    for q in range(groups):
+        for k in range(p.outputs):
+            for c in range(p.inputs):
+                kernel = w + (block * lanes + q) * strides[0] + k * strides[1] + c * strides[2]
+                for r in range(p.w_strides[2] // p.w_strides[4]):
+                    for s in range(p.w_strides[4] // lanes):
+                        to[k * p.w_strides[1] + c * p.w_strides[2] + r * p.w_strides[4]
+                           + s * lanes + q] = kernel[r * strides[4] + s * strides[5]]
+
+
 def correlate(const floating[:, :, :, :, :, :] x, const floating[:, :, :, :, :, :] w,
               const floating[:, :] bias, floating[:, :, :, :, :, :] y,
               const Py_ssize_t[::1] depth, const Py_ssize_t[::1] row,
-              const Py_ssize_t[::1] column, bint by_columns=False, bint dry=False):
+              const Py_ssize_t[::1] column, bint by_columns=False, bint across=False,
+              bint dry=False):
     """Write into `y` the correlation of `x` with `w`, plus `bias` (G, K) unless it is None.
 
     `depth`, `row` and `column` say what is correlated on each axis, as in _depthwise.pyx; with
-    `by_columns` the taps are added in its order, else in that of _gemm.pyx. The output may not be
-    empty. Returns the bytes of workspace, or 0 where the other loops should
-    compute this; a dry call does nothing else.
+    `by_columns` the taps are added in its order, else in that of _gemm.pyx. With `across` groups
+    lie in the lanes, else samples. The output may not be empty. Returns the bytes of workspace, or
+    0 where the other loops should compute this; a dry call does nothing else.
     """
     cdef Plan p
-    cdef Py_ssize_t i, j, units
+    cdef Py_ssize_t i, units
     cdef int threads
     cdef bint has_bias = bias is not None
     cdef unsigned long saved = 0
     cdef size_t size
     cdef char* shared
-    cdef floating* numbers
-    if not make_plan(&p, &x.shape[0], &x.strides[0], &w.shape[0], &w.strides[0], &y.shape[0],
-                     &y.strides[0], sizeof(floating), &depth[0], &row[0], &column[0]):
+    cdef Py_ssize_t[6] strides
+    cdef const floating* weights = &w[0, 0, 0, 0, 0, 0]
+    if not (take_shapes(&p, &x.shape[0], &x.strides[0], &w.shape[0], &w.strides[0], &y.shape[0],
+                        &y.strides[0], sizeof(floating), &depth[0], &row[0], &column[0], across)
+            and make_plan(&p, sizeof(floating))):
         return 0
-    if p.inputs * w.shape[4] * w.shape[5] > block_steps(sizeof(floating)):
+    if p.inputs * p.kernel > block_steps(sizeof(floating)):
         # The engine cuts longer sums.
         return 0
     p.by_columns = by_columns
-    threads = threads_for(<double>x.shape[0] * p.groups * p.outputs * p.inputs * y.shape[4]
+    threads = threads_for(<double>x.shape[0] * x.shape[1] * p.outputs * p.inputs * y.shape[4]
                           * y.shape[5] * p.row.taps * p.column.taps)
     size_blocks(&p, sizeof(floating), threads)
     units = p.groups * p.lanes.blocks * p.line_blocks
@@ -479,19 +554,30 @@ def correlate(const floating[:, :, :, :, :, :] x, const floating[:, :, :, :, :, 
     if dry:
         return size
     shared = <char*>take(size)
+    for i in range(6):
+        strides[i] = p.w_strides[i]
+    if across:
+        weights = <const floating*>(shared + p.weights_at)
+        p.w_strides[5] = p.lanes.lanes
+        p.w_strides[4] = w.shape[5] * p.w_strides[5]
+        p.w_strides[2] = w.shape[4] * p.w_strides[4]
+        p.w_strides[1] = p.inputs * p.w_strides[2]
+        p.w_strides[0] = p.outputs * p.w_strides[1]
     fill_positions(p.slab_rows, p.column.size, p.left, p.width * p.lanes.lanes, p.lanes.lanes,
                    <Py_ssize_t*>(shared + p.at_at))
+    list_lines(&p, <Line*>(shared + p.lines_at))
     p.tiles = list_tiles(&p, <Tile*>(shared + p.tiles_at))
-    numbers = <floating*>(shared + p.bias_at)
     if has_bias:
-        for i in range(p.groups):
-            for j in range(p.outputs):
-                numbers[i * p.outputs + j] = bias[i, j]
+        fill_bias(bias, &p, <floating*>(shared + p.bias_at))
     with nogil, parallel(num_threads=threads):
         saved = flush_denormals()
         clear_columns(&p, <floating*>(shared + p.threads_at + threadid() * p.thread_bytes))
+        if across:
+            for i in prange(p.lanes.blocks, schedule="static"):
+                lay_out_weights(&w[0, 0, 0, 0, 0, 0], strides, i, &p,
+                                <floating*>(shared + p.weights_at))
         for i in prange(units, schedule="dynamic"):
-            correlate_unit(&x[0, 0, 0, 0, 0, 0], &w[0, 0, 0, 0, 0, 0], &y[0, 0, 0, 0, 0, 0], &p,
+            correlate_unit(&x[0, 0, 0, 0, 0, 0], weights, &y[0, 0, 0, 0, 0, 0], &p,
                            has_bias, i, shared,
                            shared + p.threads_at + threadid() * p.thread_bytes)
         restore_denormals(saved)

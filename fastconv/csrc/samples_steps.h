@@ -4,12 +4,14 @@
 
 #include <stddef.h>
 
-/* A tile has at most so many output channels, and so many pixels; the sums of the weight gradient
- * have at most so many output channels, and so many steps. */
+/* A tile has at most so many output channels, and so many pixels; with channels in the lanes it is
+ * so many pixels of one output channel. The sums of the weight gradient have at most so many output
+ * channels, and so many steps. */
 #define FASTCONV_SAMPLE_ROWS 8
 #define FASTCONV_SAMPLE_PIXELS 4
+#define FASTCONV_LANE_PIXELS 8
 #define FASTCONV_SUM_ROWS 4
-#define FASTCONV_SUM_STEPS 4
+#define FASTCONV_SUM_STEPS 9
 
 /* The loops of a tile, over the input channels and the taps, the outermost first: how often, and how
  * far from one to the next in the weights and the input. */
@@ -23,8 +25,9 @@ typedef struct {
 /* The loops of sums of the weight gradient, over lines and pixels, likewise. */
 typedef struct {
     ptrdiff_t lines, pixels;
+    ptrdiff_t dy_row, sums_row; /* from one output channel to the next */
     ptrdiff_t dy_line, x_line, x_pixel;
-    ptrdiff_t sums_row; /* from one output channel to the next */
+    int first;                  /* nothing was added to these sums yet */
 } fastconv_sample_lines;
 
 #endif

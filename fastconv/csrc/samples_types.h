@@ -3,7 +3,7 @@
 typedef void (*TYPED(fastconv_sample_tile))(const SCALAR *w, const SCALAR *x,
                                             const fastconv_sample_loops *loops, SCALAR *out);
 
-typedef void (*TYPED(fastconv_sample_sums))(const SCALAR *const *dy, const SCALAR *const *x,
+typedef void (*TYPED(fastconv_sample_sums))(const SCALAR *dy, const SCALAR *x, const ptrdiff_t *at,
                                             const fastconv_sample_lines *lines, SCALAR *sums);
 
 typedef struct {
@@ -11,7 +11,9 @@ typedef struct {
     int rows;                         /* output channels of the tallest tile */
     int pixels[FASTCONV_SAMPLE_ROWS]; /* of the widest tile of 1, 2, ... output channels */
     TYPED(fastconv_sample_tile) tiles[FASTCONV_SAMPLE_PIXELS][FASTCONV_SAMPLE_ROWS];
-    int sum_rows; /* output channels of the most sums */
+    TYPED(fastconv_sample_tile) lane_tiles[FASTCONV_LANE_PIXELS];
+    int sum_rows;                     /* output channels of the most sums */
+    int sum_steps[FASTCONV_SUM_ROWS]; /* of the most sums of 1, 2, ... output channels */
     TYPED(fastconv_sample_sums) sums[FASTCONV_SUM_ROWS][FASTCONV_SUM_STEPS];
     void (*gather)(const SCALAR *const *rows, ptrdiff_t count, const ptrdiff_t *at,
                    SCALAR *target);

@@ -6,6 +6,8 @@ They have the bits of the algorithm, which computes what they refuse.
 from math import prod
 from typing import Any
 
+import numpy as np
+
 from fastconv import _samples, _samples_weight
 from fastconv._check import C_TYPES, Array
 from fastconv._geometry import ConvGeometry
@@ -19,17 +21,25 @@ _CORRELATE_WEIGHT = {
 
 # With fewer samples the vectors are bands of rows, whose neighbours are laid out twice.
 _LEAST_SAMPLES = 8
+# With so many groups, of at most so many channels each, groups lie in the lanes.
+_LEAST_GROUPS = 16
+_MOST_ACROSS = 3
 # With more channels, to lay them out takes as long as other layouts lose.
 _MOST_CHANNELS = 32
 
 
+def lies_across(geometry: ConvGeometry) -> bool:
+    """Tell whether groups lie in the lanes, instead of samples."""
+    channels = max(geometry.in_channels, geometry.out_channels)
+    return geometry.groups >= _LEAST_GROUPS and channels <= _MOST_ACROSS * geometry.groups
+
+
 def may_pay(geometry: ConvGeometry) -> bool:
-    """Tell whether the loops with samples in the lanes may be the fastest."""
-    return (
-        geometry.batch >= _LEAST_SAMPLES
-        and geometry.in_channels <= _MOST_CHANNELS * geometry.groups
-        and geometry.out_channels <= _MOST_CHANNELS * geometry.groups
-        and prod(geometry.kernel) > 1
+    """Tell whether the loops with samples, or groups, in the lanes may be the fastest."""
+    channels = max(geometry.in_channels, geometry.out_channels)
+    return prod(geometry.kernel) > 1 and (
+        (geometry.batch >= _LEAST_SAMPLES and channels <= _MOST_CHANNELS * geometry.groups)
+        or lies_across(geometry)
     )
 
 
@@ -52,8 +62,9 @@ class Samples(Compiled):
         if may_pay(geometry):
             maps, kernels, results = views(geometry, input, weight, output)
             shift = None if bias is None else bias.reshape(geometry.groups, -1)
-            axes = forward_axes(geometry)
-            if _CORRELATE[input.dtype](maps, kernels, shift, results, *axes, self._by_columns):
+            axes, across = forward_axes(geometry), lies_across(geometry)
+            correlate = _CORRELATE[input.dtype]
+            if correlate(maps, kernels, shift, results, *axes, self._by_columns, across):
                 return
         super().forward(geometry, input, weight, bias, output, prepared)
 
@@ -63,9 +74,9 @@ class Samples(Compiled):
         """Write the gradient with respect to the input into `grad_input`."""
         if may_pay(geometry):
             maps, kernels, results = views(geometry, grad_input, weight, grad_output)
-            axes = gradient_axes(geometry)
-            turned = kernels.swapaxes(1, 2)
-            if _CORRELATE[weight.dtype](results, turned, None, maps, *axes, self._by_columns):
+            axes, across = gradient_axes(geometry), lies_across(geometry)
+            turned, correlate = kernels.swapaxes(1, 2), _CORRELATE[weight.dtype]
+            if correlate(results, turned, None, maps, *axes, self._by_columns, across):
                 return
         super().input_gradient(geometry, grad_output, weight, grad_input)
 
@@ -74,9 +85,12 @@ class Samples(Compiled):
     ) -> None:
         """Write the gradient with respect to the weights into `grad_weight`."""
         if may_pay(geometry):
+            axes, across = forward_axes(geometry), lies_across(geometry)
+            if across:
+                # Maps of other layouts would be refused, and give other bits.
+                input, grad_output = map(np.ascontiguousarray, (input, grad_output))
             maps, kernels, results = views(geometry, input, grad_weight, grad_output)
-            axes = forward_axes(geometry)
-            if _CORRELATE_WEIGHT[input.dtype](maps, results, kernels, *axes):
+            if _CORRELATE_WEIGHT[input.dtype](maps, results, kernels, *axes, across):
                 return
         super().weight_gradient(geometry, input, grad_output, grad_weight)
 
@@ -87,13 +101,13 @@ class Samples(Compiled):
         size = 0
         if may_pay(geometry):
             maps, kernels, results = views(geometry, input, weight, output)
+            dry = {"across": lies_across(geometry), "dry": True}
+            correlate, axes = _CORRELATE[input.dtype], forward_axes(geometry)
             if operation == "conv2d":
-                axes = forward_axes(geometry)
-                size = _CORRELATE[input.dtype](maps, kernels, None, results, *axes, dry=True)
+                size = correlate(maps, kernels, None, results, *axes, **dry)
             elif operation == "conv2d_weight":
-                axes = forward_axes(geometry)
-                size = _CORRELATE_WEIGHT[input.dtype](maps, results, kernels, *axes, dry=True)
+                size = _CORRELATE_WEIGHT[input.dtype](maps, results, kernels, *axes, **dry)
             else:
                 turned, axes = kernels.swapaxes(1, 2), gradient_axes(geometry)
-                size = _CORRELATE[input.dtype](results, turned, None, maps, *axes, dry=True)
+                size = correlate(results, turned, None, maps, *axes, **dry)
         return size or super().workspace(operation, geometry, input, weight, output)
