@@ -9,10 +9,10 @@ Written by `python benches/tune_plan.py --write`; the gains are those of
 WINOGRAD_3 = {
     ("conv2d", "float32"): 18.0,
     ("conv2d_input", "float32"): 16.5,
-    ("conv2d_weight", "float32"): 32.2,
+    ("conv2d_weight", "float32"): 26.4,
     ("conv2d", "float64"): 18.0,
-    ("conv2d_input", "float64"): 18.0,
-    ("conv2d_weight", "float64"): 19.2,
+    ("conv2d_input", "float64"): 13.2,
+    ("conv2d_weight", "float64"): 26.4,
 }
 
 # Products saved for each number transformed, 5x5 kernels.
@@ -27,12 +27,12 @@ WINOGRAD_5 = {
 
 # Products saved for each number transformed, kernels of one row or column.
 WINOGRAD_LINE = {
-    ("conv2d", "float32"): 12.8,
-    ("conv2d_input", "float32"): 12.8,
+    ("conv2d", "float32"): 14.4,
+    ("conv2d_input", "float32"): 14.4,
     ("conv2d_weight", "float32"): 22.0,
-    ("conv2d", "float64"): 11.0,
+    ("conv2d", "float64"): 14.4,
     ("conv2d_input", "float64"): 11.0,
-    ("conv2d_weight", "float64"): 19.2,
+    ("conv2d_weight", "float64"): 17.7,
 }
 
 # Products of the formula for each number that the Fourier transforms touch.
