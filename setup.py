@@ -86,6 +86,8 @@ MODULES = [
     "_threads",
     "_tile",
     "_winograd",
+    "_winograd_rows",
+    "_winograd_rows_weight",
     "_winograd_tiles",
     "_winograd_weight",
     "_workspace",

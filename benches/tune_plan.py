@@ -20,20 +20,24 @@ from fastconv import _plan, _thresholds
 from fastconv._files import replacing
 from fastconv.benchmark.harness import interleaved
 from fastconv.benchmark.machine import cpu_model
-from fastconv.benchmark.rivals import fastconv_call, make_case
+from fastconv.benchmark.rivals import make_case
 from fastconv.benchmark.tables import Layer
+from fastconv.functional._winograd_rows import rows
+from fastconv.functional.conv import MODULES, bind
 
 DTYPES = ("float32", "float64")
 # The names of a direction in the benchmark, and of its operation in the plan.
 OPERATIONS = {"forward": "conv2d", "input": "conv2d_input", "weight": "conv2d_weight"}
-# The choice may not depend on the batch: the threshold is to be good for both.
+# The choice may not depend on the batch: the threshold is to be good for all. Tiles of rows save so
+# much of many samples that the microseconds they lose of one do not count.
 BATCHES = (1, 8)
-GAINS = {"winograd": _plan.winograd_gain, "fft": _plan.fft_gain}
+ROWS_BATCHES = (8, 64)
 # The tables of _thresholds.py, and what the numbers mean.
 TABLES = {
     "winograd_3": "Products saved for each number transformed, 3x3 kernels.",
     "winograd_5": "Products saved for each number transformed, 5x5 kernels.",
     "winograd_line": "Products saved for each number transformed, kernels of one row or column.",
+    "winograd_rows": "Products saved for each number transformed, tiles of rows.",
     "fft": "Products of the formula for each number that the Fourier transforms touch.",
 }
 
@@ -51,12 +55,15 @@ def layers(table):
         pairs = ((2, 8), (3, 64), (4, 4), (8, 8), (8, 32), (16, 16), (16, 64), (32, 32), (64, 64))
         return [layer(*pair, size, 3) for pair, size in product(pairs, (5, 7, 14, 30, 56))]
     if table == "winograd_5":
-        pairs = ((1, 6), (2, 8), (3, 16), (3, 64), (4, 4), (6, 16), (8, 8), (8, 32), (16, 16))
+        pairs = ((2, 8), (3, 16), (3, 64), (4, 4), (6, 16), (8, 8), (8, 32), (16, 16))
         return [layer(*pair, size, 5) for pair, size in product(pairs, (5, 10, 14, 28, 56))]
     if table == "winograd_line":
         pairs = ((3, 64), (4, 4), (8, 8), (16, 16), (16, 64), (32, 32), (64, 64))
         kernels = ((1, 3), (5, 1), (1, 7))
         return [layer(*pair, *rest) for pair, *rest in product(pairs, (8, 17, 35), kernels)]
+    if table == "winograd_rows":
+        pairs = ((2, 8), (3, 16), (4, 4), (6, 16), (8, 8), (3, 32))
+        return [layer(*pair, size, 5) for pair, size in product(pairs, (9, 10, 14, 28))]
     return [
         *(layer(1, 1, size, kernel) for size, kernel in product((128, 512), (17, 33, 65, 97))),
         *(layer(1, 8, size, kernel) for size, kernel in product((96, 200), (17, 33, 65))),
@@ -65,30 +72,54 @@ def layers(table):
     ]
 
 
-def rival(algorithm, geometry):
-    """Return what would compute it: the first algorithm of the rest that always wins."""
-    rows = (row for row in _plan.ALGORITHMS if row.name not in GAINS)
-    return next(
-        row.name
-        for row in rows
-        if row.refuses(geometry) is None and row.wins(geometry, "conv2d", "float32")
-    )
+def contender(table):
+    """Return the kernels that a table is about, and their gain."""
+    if table == "fft":
+        return MODULES[table], _plan.fft_gain
+    if table == "winograd_rows":
+        return rows, _plan.winograd_rows_gain
+    return MODULES["winograd"], _plan.winograd_gain
+
+
+def rival(table, geometry, operation, dtype):
+    """Return the name and the kernels of what would compute it instead."""
+    if table == "winograd_5" and _plan.rows_win(geometry, operation, dtype):
+        return "rows", rows
+    names = [row.name for row in _plan.ALGORITHMS]
+    behind = _plan.ALGORITHMS[names.index(table.partition("_")[0]) + 1 :]
+    able = (row for row in behind if row.refuses(geometry) is None)
+    name = next(row.name for row in able if row.wins(geometry, operation, dtype))
+    return name, MODULES[name]
+
+
+def call_of(case, kernels, geometry, operation):
+    """Return a call of the kernels."""
+    compute = bind(kernels, operation, geometry)
+    result = np.empty(case.result, case.first.dtype)
+    if operation == "conv2d":
+        return lambda: compute(case.first, case.second, None, result)
+    if operation == "conv2d_input":
+        return lambda: compute(case.second, case.first, result)
+    return lambda: compute(case.first, case.second, result)
 
 
 def measure(table, direction, dtype, seconds):
     """Return (gain, time of the rival / time) of every layer and batch, in growing order."""
     found = []
-    algorithm = table.partition("_")[0]
-    for each, batch in product(layers(table), BATCHES):
+    operation = OPERATIONS[direction]
+    own, gain_of = contender(table)
+    batches = ROWS_BATCHES if table == "winograd_rows" else BATCHES
+    for each, batch in product(layers(table), batches):
         geometry = each.geometry(batch)
         case = make_case(each, direction, batch, np.dtype(dtype))
-        names = (algorithm, rival(algorithm, geometry))
+        name, other = rival(table, geometry, operation, dtype)
+        calls = [call_of(case, kernels, geometry, operation) for kernels in (own, other)]
         # Nobody else's threads are to go to sleep.
-        times = interleaved([fastconv_call(case, name) for name in names], seconds, pause=0)
+        times = interleaved(calls, seconds, pause=0)
         ratio = min(times[1]) / min(times[0])
-        gain = GAINS[algorithm](geometry, OPERATIONS[direction])
+        gain = gain_of(geometry, operation)
         found.append((gain, ratio))
-        print(f"  {each!s:24} x {batch} gain {gain:8.2f}  {ratio:5.2f} x {names[1]}", flush=True)
+        print(f"  {each!s:24} x {batch} gain {gain:8.2f}  {ratio:5.2f} x {name}", flush=True)
     return sorted(found)
 
 

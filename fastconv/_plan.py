@@ -14,9 +14,19 @@ import numpy as np
 
 from fastconv._fft_blocks import conv_blocks
 from fastconv._geometry import ConvGeometry, Ints, Padding, conv_geometry
-from fastconv._thresholds import FFT, WINOGRAD_3, WINOGRAD_5, WINOGRAD_LINE
+from fastconv._thresholds import FFT, WINOGRAD_3, WINOGRAD_5, WINOGRAD_LINE, WINOGRAD_ROWS
 
 OPERATIONS = ("conv2d", "conv2d_input", "conv2d_weight")
+
+# Where Winograd's tiles are parts of rows (csrc/winograd_rows_sizes.h): the kernel; the outputs of
+# a tile, and its points.
+_ROWS_KERNEL = (5, 5)
+_ROW_STEP, _ROW_POINTS = 5, 9
+# With more channels in a group, or longer rows, they would leave the caches.
+_ROWS_CHANNELS = 32
+_LONGEST_ROW = 256
+# On shorter rows, half of what they would compute is padding.
+_SHORTEST_ROW = 9
 
 
 def terms(geometry: ConvGeometry, operation: str) -> int:
@@ -55,6 +65,11 @@ WINOGRAD_GROWTH: dict[Ints, dict[str, float]] = {
 }
 
 
+def _output_size(geometry: ConvGeometry, operation: str) -> Ints:
+    """Return the size of the maps that tiles make, or whose tiles the weight gradient reads."""
+    return geometry.in_size if operation == "conv2d_input" else geometry.out_size
+
+
 def _winograd_kernel(geometry: ConvGeometry) -> Ints:
     """Return the kernel's size, on two axes where it has one."""
     return (1,) * (2 - len(geometry.kernel)) + geometry.kernel
@@ -67,7 +82,7 @@ def _tile(taps: int) -> int:
 
 def _tiles(geometry: ConvGeometry, operation: str) -> int:
     """Return the Winograd tiles of one sample: those of every phase of a dilated convolution."""
-    out = geometry.in_size if operation == "conv2d_input" else geometry.out_size
+    out = _output_size(geometry, operation)
     return prod(
         min(dilation, size) * -(-size // (dilation * _tile(taps)))
         for size, dilation, taps in zip(out, geometry.dilation, geometry.kernel, strict=True)
@@ -77,7 +92,8 @@ def _tiles(geometry: ConvGeometry, operation: str) -> int:
 def _winograd_error(geometry: ConvGeometry, operation: str) -> float:
     """Return the factor of at most 5 roundings in each transform, twice, and of the sum.
 
-    The sum is over the channels, in blocks of 16 or more, or over the tiles.
+    The sum is over the channels, in blocks of 16 or more, or over the tiles. Tiles that are parts
+    of rows are transformed in one direction, and err by less, although their sums are longer.
     """
     if operation == "conv2d_weight":
         length = geometry.batch * _tiles(geometry, operation)
@@ -172,8 +188,24 @@ def winograd_gain(geometry: ConvGeometry, operation: str) -> float:
     tiles = _tiles(geometry, operation)
     inputs = geometry.in_channels // geometry.groups
     outputs = geometry.out_channels // geometry.groups
-    points = tiles * prod(_tile(taps) + taps - 1 for taps in geometry.kernel)
+    # A map without cells has one tile, too.
+    points = max(tiles, 1) * prod(_tile(taps) + taps - 1 for taps in geometry.kernel)
     saved = prod(geometry.kernel) * prod(geometry.out_size) - points
+    return saved * inputs * outputs / (points * (inputs + outputs))
+
+
+def winograd_rows_gain(geometry: ConvGeometry, operation: str) -> float:
+    """Return how many products tiles of rows save for each number that they transform.
+
+    9 cells of a row make 5 outputs, and take 9 products instead of 25 for each row of a kernel and
+    each channel.
+    """
+    rows, columns = _output_size(geometry, operation)
+    points = _ROW_POINTS * max(rows, 1) * -(-columns // _ROW_STEP)
+    inputs = geometry.in_channels // geometry.groups
+    outputs = geometry.out_channels // geometry.groups
+    height, width = geometry.kernel
+    saved = height * (width * rows * columns - points)
     return saved * inputs * outputs / (points * (inputs + outputs))
 
 
@@ -186,9 +218,35 @@ def fft_gain(geometry: ConvGeometry, operation: str) -> float:
 _WINOGRAD_THRESHOLDS = {1: WINOGRAD_LINE, 3: WINOGRAD_3, 5: WINOGRAD_5}
 
 
-def _winograd_wins(geometry: ConvGeometry, operation: str, dtype: str) -> bool:
+def _squares_win(geometry: ConvGeometry, operation: str, dtype: str) -> bool:
     thresholds = _WINOGRAD_THRESHOLDS[min(_winograd_kernel(geometry))]
     return winograd_gain(geometry, operation) > thresholds[operation, dtype]
+
+
+def rows_win(geometry: ConvGeometry, operation: str, dtype: str) -> bool:
+    """Tell whether tiles that are parts of rows can serve, and win against the engine."""
+    if geometry.kernel != _ROWS_KERNEL or prod(geometry.stride + geometry.dilation) > 1:
+        return False
+    channels = max(geometry.in_channels, geometry.out_channels) // geometry.groups
+    longest = max(geometry.in_size[1], geometry.out_size[1])
+    return (
+        channels <= _ROWS_CHANNELS
+        and longest <= _LONGEST_ROW
+        and _output_size(geometry, operation)[1] >= _SHORTEST_ROW
+        and winograd_rows_gain(geometry, operation) > WINOGRAD_ROWS[operation, dtype]
+    )
+
+
+def winograd_takes_rows(geometry: ConvGeometry, operation: str, dtype: str) -> bool:
+    """Tell whether the tiles of "winograd" are parts of rows, rather than squares or lines.
+
+    They are for channels that are too few for squares.
+    """
+    return rows_win(geometry, operation, dtype) and not _squares_win(geometry, operation, dtype)
+
+
+def _winograd_wins(geometry: ConvGeometry, operation: str, dtype: str) -> bool:
+    return _squares_win(geometry, operation, dtype) or rows_win(geometry, operation, dtype)
 
 
 def _fft_wins(geometry: ConvGeometry, operation: str, dtype: str) -> bool:

@@ -74,6 +74,12 @@ cdef inline bint contiguous(const Py_ssize_t* shape, const Py_ssize_t* strides,
             and (shape[4] == 1 or strides[4] == shape[5] * itemsize))
 
 
+cdef Lanes share_lanes(Py_ssize_t batch, Py_ssize_t rows, double reach, Py_ssize_t most_bands,
+                       Py_ssize_t itemsize) noexcept nogil
+cdef Py_ssize_t tile_rows(Py_ssize_t itemsize) noexcept nogil
+cdef Py_ssize_t tile_pixels(Py_ssize_t rows, Py_ssize_t itemsize) noexcept nogil
+cdef void run_tile(Py_ssize_t rows, Py_ssize_t pixels, bint across, const floating* w,
+                   const floating* x, const Loops* loops, floating* out) noexcept nogil
 cdef Py_ssize_t sum_rows(Py_ssize_t itemsize) noexcept nogil
 cdef Py_ssize_t sum_steps(Py_ssize_t rows, Py_ssize_t itemsize) noexcept nogil
 cdef void run_sums(Py_ssize_t rows, Py_ssize_t steps, const floating* dy, const floating* x,
@@ -91,3 +97,5 @@ cdef bint make_plan(Plan* p, Py_ssize_t itemsize) noexcept nogil
 cdef void size_blocks(Plan* p, Py_ssize_t itemsize, int threads) noexcept nogil
 cdef Rows input_rows(const Plan* p) noexcept nogil
 cdef void clear_columns(const Plan* p, floating* slab) noexcept nogil
+cdef void scatter_rows(const floating* out, const Plan* p, Py_ssize_t g, Py_ssize_t block,
+                       Py_ssize_t line, const floating* bias, floating* y) noexcept nogil

@@ -135,8 +135,18 @@ cdef inline void scatter(const floating* source, Py_ssize_t count, const floatin
         samples_double.scatter(source, count, bias, rows)
 
 
-cdef inline void run_tile(Py_ssize_t rows, Py_ssize_t pixels, bint across, const floating* w,
-                          const floating* x, const Loops* loops, floating* out) noexcept nogil:
+cdef Py_ssize_t tile_rows(Py_ssize_t itemsize) noexcept nogil:
+    """Return the output channels of the tallest tile."""
+    return samples_float.rows if itemsize == 4 else samples_double.rows
+
+
+cdef Py_ssize_t tile_pixels(Py_ssize_t rows, Py_ssize_t itemsize) noexcept nogil:
+    """Return the pixels of the widest tile of so many output channels."""
+    return samples_float.pixels[rows - 1] if itemsize == 4 else samples_double.pixels[rows - 1]
+
+
+cdef void run_tile(Py_ssize_t rows, Py_ssize_t pixels, bint across, const floating* w,
+                   const floating* x, const Loops* loops, floating* out) noexcept nogil:
     """Compute a tile of so many output channels and pixels; `across`: of one output channel."""
     if across:
         if floating is float:
@@ -286,12 +296,11 @@ cdef bint make_plan(Plan* p, Py_ssize_t itemsize) noexcept nogil:
     if max(<double>p.inputs * (p.row.reach + 1) * p.width,
            <double>p.outputs * p.row.step * p.column.out) * p.lanes.lanes * itemsize > LINE_BYTES:
         return False
-    p.height = 1 if p.across else samples_float.rows if itemsize == 4 else samples_double.rows
+    p.height = 1 if p.across else tile_rows(itemsize)
     p.panels = divide_up(p.outputs, p.height)
     p.height = divide_up(p.outputs, p.panels)
     if not p.across:
-        widest = (samples_float.pixels[p.height - 1] if itemsize == 4
-                  else samples_double.pixels[p.height - 1])
+        widest = tile_pixels(p.height, itemsize)
     for i in range(1, widest + 1):
         cycles = row_cycles(p, i)
         if cycles < least:

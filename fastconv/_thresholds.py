@@ -35,6 +35,16 @@ WINOGRAD_LINE = {
     ("conv2d_weight", "float64"): 17.7,
 }
 
+# Products saved for each number transformed, tiles of rows.
+WINOGRAD_ROWS = {
+    ("conv2d", "float32"): 13.0,
+    ("conv2d_input", "float32"): 3.78,
+    ("conv2d_weight", "float32"): 35.6,
+    ("conv2d", "float64"): 14.2,
+    ("conv2d_input", "float64"): 3.78,
+    ("conv2d_weight", "float64"): 14.2,
+}
+
 # Products of the formula for each number that the Fourier transforms touch.
 FFT = {
     ("conv2d", "float32"): 30.3,

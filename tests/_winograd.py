@@ -5,19 +5,23 @@ from math import prod
 
 import numpy as np
 
+from fastconv._plan import OPERATIONS, winograd_takes_rows
+
 
 def pairs(*numbers):
-    """Return 0 and the numbers with both signs."""
-    return [Fraction(0), *(sign * Fraction(p) for p in numbers for sign in (1, -1))]
+    """Return the numbers with both signs."""
+    return [sign * Fraction(p) for p in numbers for sign in (1, -1)]
 
 
 # By the taps on an axis; infinity is one more.
 POINTS = {
     1: [],
-    3: pairs("5/8", "3/2"),
-    5: pairs("1/2", 1, 2),
-    7: pairs("1/2", "3/4", "5/4", "5/2"),
+    3: [Fraction(0), *pairs("5/8", "3/2")],
+    5: [Fraction(0), *pairs("1/2", 1, 2)],
+    7: [Fraction(0), *pairs("1/2", "3/4", "5/4", "5/2")],
 }
+# Those of tiles of rows.
+ROW_POINTS = pairs("1/4", "3/4", 1, "5/2")
 
 
 def products(numbers):
@@ -38,9 +42,10 @@ def step(taps):
     return 4 if taps > 1 else 1
 
 
-def matrices(taps):
+def matrices(taps, points=None):
     """Return A (n x m), G (n x taps) and B^T (n x n) as fractions, from the points."""
-    points, m = POINTS[taps], step(taps)
+    points = POINTS[taps] if points is None else points
+    m = len(points) + 2 - taps
     a, g, b = [], [], []
     for j, p in enumerate(points):
         others = points[:j] + points[j + 1 :]
@@ -51,13 +56,21 @@ def matrices(taps):
     a.append([Fraction(i == m - 1) for i in range(m)])
     g.append([Fraction(i == taps - 1) for i in range(taps)])
     b.append(products(points))
-    assert len(b) == taps + m - 1
     return tuple(np.array(matrix, object) for matrix in (a, g, b))
 
 
-def sizes(taps):
+def sizes(taps, points=None):
     """Return the absolute values of the matrices as floating-point numbers."""
-    return tuple(np.abs(matrix.astype(np.float64)) for matrix in matrices(taps))
+    return tuple(np.abs(matrix.astype(np.float64)) for matrix in matrices(taps, points))
+
+
+def takes_rows(case, operations=OPERATIONS):
+    """Tell whether any of the operations has tiles of rows, in any dtype."""
+    return any(
+        winograd_takes_rows(case.geometry, operation, dtype)
+        for operation in operations
+        for dtype in ("float32", "float64")
+    )
 
 
 def both(kernel, make=matrices):

@@ -86,6 +86,8 @@ def test_the_wheel_holds_the_package_and_no_tests(built):
         "_threads",
         "_tile",
         "_winograd",
+        "_winograd_rows",
+        "_winograd_rows_weight",
         "_winograd_tiles",
         "_winograd_weight",
         "_workspace",

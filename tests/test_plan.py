@@ -30,6 +30,15 @@ def test_the_choice_depends_on_neither_batch_nor_threads(operation, dtype):
         assert len(found) == 1, layer
 
 
+@pytest.mark.parametrize("algorithm", ["auto", "winograd"])
+@pytest.mark.parametrize("size", [(2, 6, 0, 14), (2, 6, 14, 0)])
+def test_maps_without_cells_have_a_plan(size, algorithm):
+    weight = np.ones((16, 6, 5, 5))
+    residual = F.conv2d(np.ones(size), weight, padding=9, algorithm=algorithm)
+    found = F.conv2d_input(size, weight, residual, padding=9, algorithm=algorithm)
+    assert found.shape == size
+
+
 @pytest.mark.parametrize("operation", _plan.OPERATIONS)
 def test_exact_leaves_the_exact_algorithms(operation):
     rounding = [row.name for row in _plan.ALGORITHMS if not row.exact]

@@ -20,7 +20,7 @@ from tests._cases import (
     normal,
     run_tests_code,
 )
-from tests._winograd import both, matrices, sandwich, sizes, step
+from tests._winograd import both, matrices, sandwich, sizes, step, takes_rows
 
 CASES = [
     # Maps smaller than a tile, of whole tiles, and one off; padding that is no number of tiles.
@@ -48,7 +48,7 @@ CASES = [
     # The same for the other form of tiles.
     Conv(1, 2, 5, 5, 3, 5, 5),
     Conv(2, 3, 1, 2, 2, 5, 5, 1, "full"),
-    Conv(3, 5, 7, 9, 4, 5, 5, 1, ((0, 5), (7, 1))),
+    Conv(2, 33, 7, 9, 4, 5, 5, 1, ((0, 5), (7, 1))),
     Conv(1, 16, 5, 6, 64, 5, 5, 1, 2),
     Conv(2, 65, 7, 8, 63, 5, 5, 1, 2),
     Conv(1, 130, 7, 7, 140, 5, 5, 1, 2),
@@ -78,6 +78,10 @@ THREADED = [
     Conv(2, 300, 7, 17, 290, 1, 7, 1, (0, 3)),
     Conv(2, 40, 83, 80, 65, 3, 1, 1, (1, 0)),
 ]
+
+
+def test_the_tiles_are_squares_and_lines():
+    assert not any(takes_rows(case, ["conv2d_weight"]) for case in CASES + THREADED)
 
 
 def tiles(maps, before, size, steps, rows, columns):

@@ -133,8 +133,8 @@ def explain(
     weights = _check.integers("weight_shape", tuple(weight_shape), 4, 1)
     maps = size if len(size) == 4 else (1, *size)
     arguments = (stride, padding, dilation, groups, algorithm)
-    plan = conv.find_call(operation, kind, maps, weights, *arguments).plan
-    geometry = plan.geometry
+    call = conv.find_call(operation, kind, maps, weights, *arguments)
+    plan, geometry = call.plan, call.plan.geometry
     chosen = next(row for row in ALGORITHMS if row.name == plan.algorithm)
     layouts = (_layout(shape, kind) for shape in (maps, weights, geometry.output_shape))
     empty = not geometry.batch
@@ -145,7 +145,7 @@ def explain(
         tile_shape(kind.itemsize, operation == "conv2d_weight")
         if plan.algorithm == "gemm"
         else None,
-        0 if empty else conv.MODULES[plan.algorithm].workspace(operation, geometry, *layouts),
+        0 if empty else call.kernels.workspace(operation, geometry, *layouts),
         2 * prod(geometry.output_shape) * prod(geometry.weight_shape[1:]),
         chosen.error(geometry, operation) * float(np.finfo(kind).eps),
         chosen.why if algorithm == "auto" else "asked for",

@@ -1,6 +1,8 @@
 """The algorithm "winograd": fewer products for kernels of 3 x 3, 5 x 5, and one row or column.
 
-The compiled loops of `_winograd` and `_winograd_weight` are called as those of the engine are.
+Its tiles are squares, or lines for one row or column, by the compiled loops of `_winograd` and
+`_winograd_weight`, which are called as those of the engine are; or, for few channels, parts of rows
+(`fastconv.functional._winograd_rows`).
 """
 
 from typing import Any
@@ -10,11 +12,17 @@ import numpy as np
 from fastconv import _winograd, _winograd_weight
 from fastconv._check import C_TYPES, Array
 from fastconv._geometry import ConvGeometry
+from fastconv._plan import winograd_takes_rows
 from fastconv.functional._compiled import Compiled, view_shapes
+from fastconv.functional._winograd_rows import rows
 
 
 class Winograd(Compiled):
     """The three convolutions by the compiled loops, and weights that are transformed before."""
+
+    def serving(self, operation: str, geometry: ConvGeometry, dtype: str) -> Compiled:
+        """Return what computes an operation of one geometry: these tiles, or parts of rows."""
+        return rows if winograd_takes_rows(geometry, operation, dtype) else self
 
     def prepare(self, geometry: ConvGeometry, weight: Array) -> Any:
         """Return the transformed weights, or None where each use transforms them anew."""

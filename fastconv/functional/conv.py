@@ -23,7 +23,7 @@ from fastconv.functional._depthwise import depthwise
 from fastconv.functional._engine import Engine, engine
 from fastconv.functional._fft import fft
 from fastconv.functional._prepared import PreparedWeight
-from fastconv.functional._winograd import winograd
+from fastconv.functional._winograd import Winograd, winograd
 
 Gradients: TypeAlias = tuple[Array | None, Array | None, Array | None]
 
@@ -81,10 +81,10 @@ def conv2d(
     algorithm : {"auto", "fft", "depthwise", "winograd", "gemm", "direct", "im2col"}
         How to compute it: Fourier transforms for large kernels, loops of vector instructions for
         one input channel in each group, Winograd's tiles with a quarter of the products for 3x3
-        kernels, a sixth for 5x5, and a half to a third for one row or column of 3, 5 or 7 taps, the
-        engine of vector instructions, plain loops, or columns and `numpy.matmul`. "auto" takes the
-        one that was measured fastest for such shapes; inside `fastconv.exact()`, of those that are
-        exact on integers. `fastconv.explain` says which.
+        kernels, a sixth for 5x5 (two fifths for few channels), and a half to a third for one row or
+        column of 3, 5 or 7 taps, the engine of vector instructions, plain loops, or columns and
+        `numpy.matmul`. "auto" takes the one that was measured fastest for such shapes; inside
+        `fastconv.exact()`, of those that are exact on integers. `fastconv.explain` says which.
     out : ndarray, optional
         Where to write the result. Its (H, W) planes are contiguous; the other strides are free.
 
@@ -117,10 +117,12 @@ def conv2d(
     times the sum over the channels of sum \|w\| times the largest \|a\| of the tile of 6, 8 or 10
     cells on an axis that the output lies in; in practice it is 1e-6 to 4e-6 (3x3) or 3e-6 to 7e-6
     (5x5) of the largest output in float32, and 1e-15 to 1e-14 in float64, and less for rows and
-    columns. A NaN or an infinity makes all the outputs of its windows NaN or infinite, and maybe
-    others of the same sample, in tiles of 4x4, 1x4 or 4x1 outputs that have such a window. "fft"
-    errs by at most (12 log2 n + C/groups + 4) eps times the sum over the channels of the two norms,
-    n the cells of a transform; a NaN reaches all outputs of the blocks that see it.
+    columns. For at most 32 channels in a group, kernels of 5x5 may have tiles of 9 cells of a row
+    for each row of the kernel, and err by less. A NaN or an infinity makes all the outputs of its
+    windows NaN or infinite, and maybe others of the same sample, in tiles of 4x4, 1x4 or 4x1
+    outputs, or 5 of a row for few channels, that have such a window. "fft" errs by at most
+    (12 log2 n + C/groups + 4) eps times the sum over the channels of the two norms, n the cells of
+    a transform; a NaN reaches all outputs of the blocks that see it.
 
     Examples
     --------
@@ -214,7 +216,7 @@ def prepare_weight(
     call = find_call("conv2d", weight.dtype, *arguments)
     copy = weight.copy()
     copy.flags.writeable = False
-    kernels = MODULES[call.plan.algorithm]
+    kernels = call.kernels
     data = kernels.prepare(call.plan.geometry, copy) if isinstance(kernels, Compiled) else None
     return PreparedWeight(copy, call.plan, data)
 
@@ -332,7 +334,8 @@ def conv2d_weight(
 
     The sum over N*OH*OW terms is cut into pieces whose borders depend on the shapes alone, so that
     it is the same for any number of threads. By "winograd", a NaN in a map of the input or the
-    residual reaches all taps of the kernels of its channel; so it may by the other algorithms.
+    residual reaches all taps of the kernels of its channel, or all in the rows that meet it where
+    tiles are parts of rows; so it may by the other algorithms.
 
     Examples
     --------
@@ -461,6 +464,7 @@ class Call:
     """What is the same for all calls of these shapes and arguments."""
 
     plan: Plan
+    kernels: Compiled | ModuleType
     # Computes the operation, called with its arrays, the one that it writes last.
     compute: Callable[..., None]
     # Without the batch where the input has none.
@@ -509,11 +513,14 @@ def _plan_call(
         algorithm,
     )
     shape = plan.geometry.output_shape
-    compute = _bind(MODULES[plan.algorithm], operation, plan.geometry)
-    return Call(plan, compute, shape if batched else shape[1:], weight_shape[:1])
+    kernels = MODULES[plan.algorithm]
+    if isinstance(kernels, Winograd):
+        kernels = kernels.serving(operation, plan.geometry, np.dtype(dtype).name)
+    compute = bind(kernels, operation, plan.geometry)
+    return Call(plan, kernels, compute, shape if batched else shape[1:], weight_shape[:1])
 
 
-def _bind(
+def bind(
     kernels: Compiled | ModuleType, operation: str, geometry: ConvGeometry
 ) -> Callable[..., None]:
     """Return what computes an operation of one geometry."""

@@ -1,0 +1,54 @@
+"""Winograd's tiles that are parts of rows: two fifths of the products of kernels of 5 x 5.
+
+They are for few channels. The compiled loops of `_winograd_rows` and `_winograd_rows_weight` are
+called as those of the engine are, but with maps whose planes are contiguous.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from fastconv import _winograd_rows, _winograd_rows_weight
+from fastconv._check import Array
+from fastconv._geometry import ConvGeometry
+from fastconv.functional._compiled import Compiled
+
+
+def _with_planes(maps: Array) -> Array:
+    """Return the maps, or a copy of the whole array if their planes are not contiguous.
+
+    The loops take whole rows at a time, of which they are told where each begins.
+    """
+    return maps if maps[0, 0].flags.c_contiguous else np.ascontiguousarray(maps)
+
+
+class Rows(Compiled):
+    """The three convolutions by the compiled loops."""
+
+    def forward(
+        self,
+        geometry: ConvGeometry,
+        input: Array,
+        weight: Array,
+        bias: Array | None,
+        output: Array,
+        prepared: Any = None,
+    ) -> None:
+        """Write the convolution into `output`."""
+        super().forward(geometry, _with_planes(input), weight, bias, output)
+
+    def input_gradient(
+        self, geometry: ConvGeometry, grad_output: Array, weight: Array, grad_input: Array
+    ) -> None:
+        """Write the gradient with respect to the input into `grad_input`."""
+        super().input_gradient(geometry, _with_planes(grad_output), weight, grad_input)
+
+    def weight_gradient(
+        self, geometry: ConvGeometry, input: Array, grad_output: Array, grad_weight: Array
+    ) -> None:
+        """Write the gradient with respect to the weights into `grad_weight`."""
+        maps, residual = _with_planes(input), _with_planes(grad_output)
+        super().weight_gradient(geometry, maps, residual, grad_weight)
+
+
+rows = Rows(_winograd_rows.correlate, _winograd_rows_weight.correlate_weight)
