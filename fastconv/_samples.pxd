@@ -94,8 +94,10 @@ cdef bint take_shapes(Plan* p, const Py_ssize_t* x, const Py_ssize_t* x_strides,
                       const Py_ssize_t* y_strides, Py_ssize_t itemsize, const Py_ssize_t* depth,
                       const Py_ssize_t* row, const Py_ssize_t* column, bint across) noexcept nogil
 cdef bint make_plan(Plan* p, Py_ssize_t itemsize) noexcept nogil
+cdef void cut_lines(Plan* p, int threads) noexcept nogil
 cdef void size_blocks(Plan* p, Py_ssize_t itemsize, int threads) noexcept nogil
 cdef Rows input_rows(const Plan* p) noexcept nogil
 cdef void clear_columns(const Plan* p, floating* slab) noexcept nogil
 cdef void scatter_rows(const floating* out, const Plan* p, Py_ssize_t g, Py_ssize_t block,
                        Py_ssize_t line, const floating* bias, floating* y) noexcept nogil
+cdef void fill_bias(const floating[:, :] bias, const Plan* p, floating* to) noexcept nogil

@@ -308,13 +308,9 @@ cdef bint make_plan(Plan* p, Py_ssize_t itemsize) noexcept nogil:
     return True
 
 
-cdef void size_blocks(Plan* p, Py_ssize_t itemsize, int threads) noexcept nogil:
-    """Choose the lines of a block, and lay out the workspace."""
-    cdef Py_ssize_t vector = p.lanes.lanes * itemsize, units
-    cdef Py_ssize_t kernels = p.lanes.blocks if p.across else p.groups
-    cdef Py_ssize_t out_row = p.outputs * p.row.step * p.column.out * vector
-    p.lines = SLAB_BYTES // (p.inputs * p.width * vector) - p.row.reach - 1
-    p.lines = max(min(p.lines // p.row.stride + 1, OUT_BYTES // out_row), 1)
+cdef void cut_lines(Plan* p, int threads) noexcept nogil:
+    """Cut the lines into blocks of `p.lines` at most: enough for the threads, and even ones."""
+    cdef Py_ssize_t units
     p.line_blocks = divide_up(p.lanes.rows, p.lines)
     while p.line_blocks < p.lanes.rows:
         units = p.groups * p.lanes.blocks * p.line_blocks
@@ -323,6 +319,16 @@ cdef void size_blocks(Plan* p, Py_ssize_t itemsize, int threads) noexcept nogil:
         p.line_blocks += 1
     p.lines = divide_up(p.lanes.rows, p.line_blocks)
     p.line_blocks = divide_up(p.lanes.rows, p.lines)
+
+
+cdef void size_blocks(Plan* p, Py_ssize_t itemsize, int threads) noexcept nogil:
+    """Choose the lines of a block, and lay out the workspace."""
+    cdef Py_ssize_t vector = p.lanes.lanes * itemsize
+    cdef Py_ssize_t kernels = p.lanes.blocks if p.across else p.groups
+    cdef Py_ssize_t out_row = p.outputs * p.row.step * p.column.out * vector
+    p.lines = SLAB_BYTES // (p.inputs * p.width * vector) - p.row.reach - 1
+    p.lines = max(min(p.lines // p.row.stride + 1, OUT_BYTES // out_row), 1)
+    cut_lines(p, threads)
     p.slab_rows = (p.lines - 1) * p.row.stride + p.row.reach + 1
     p.slab_size = p.inputs * p.slab_rows * p.width * p.lanes.lanes
     p.out_size = p.outputs * p.lines * p.row.step * p.column.out * p.lanes.lanes

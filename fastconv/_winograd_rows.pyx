@@ -26,8 +26,8 @@ from libc.string cimport memset
 from fastconv._axis cimport divide_up, first_tap, past_tap
 from fastconv._isa cimport isa_row
 from fastconv._samples cimport (
-    MAX_LANES, Loops, Plan, Rows, Tile, fill_positions, gather_rows, run_tile, scatter_rows,
-    share_lanes, tile_pixels, tile_rows)
+    MAX_LANES, Loops, Plan, Rows, Tile, cut_lines, fill_bias, fill_positions, gather_rows,
+    run_tile, scatter_rows, share_lanes, tile_pixels, tile_rows)
 from fastconv._slab cimport line_up
 from fastconv._threads cimport flush_denormals, restore_denormals, threads_for
 from fastconv._workspace cimport give, take
@@ -90,7 +90,8 @@ cdef Tiling make_tiling(const Py_ssize_t* x, const Py_ssize_t* x_strides, const 
     """
     cdef Tiling t
     cdef Plan* plan = &t.plan
-    cdef Py_ssize_t i, vector, line, units
+    cdef Py_ssize_t i, vector, line
+    plan.across = False
     plan.groups, plan.outputs, plan.inputs = w[0], w[1], w[2]
     for i in range(6):
         plan.x_strides[i] = x_strides[i] // itemsize
@@ -109,15 +110,8 @@ cdef Tiling make_tiling(const Py_ssize_t* x, const Py_ssize_t* x_strides, const 
     line = t.tiles * POINTS * vector
     plan.lines = ((most_bytes - plan.inputs * plan.row.reach * line)
                   // ((plan.inputs + beside) * line))
-    plan.lines = min(max(plan.lines, 1), plan.lanes.rows)
-    plan.line_blocks = divide_up(plan.lanes.rows, plan.lines)
-    while plan.line_blocks < plan.lanes.rows:
-        units = plan.groups * plan.lanes.blocks * plan.line_blocks
-        if units >= 8 * threads or units % threads == 0:
-            break
-        plan.line_blocks += 1
-    plan.lines = divide_up(plan.lanes.rows, plan.line_blocks)
-    plan.line_blocks = divide_up(plan.lanes.rows, plan.lines)
+    plan.lines = max(plan.lines, 1)
+    cut_lines(plan, threads)
     plan.slab_rows = plan.lines + plan.row.reach
     t.sums = divide_up(plan.inputs * TAPS, plan.lanes.lanes) * plan.lanes.lanes
     # An odd number of vectors: the points of a tile fall into different sets of the cache.
@@ -326,7 +320,7 @@ def correlate(const floating[:, :, :, :, :, :] x, const floating[:, :, :, :, :, 
     """
     cdef Product p
     cdef Plan* plan = &p.tiling.plan
-    cdef Py_ssize_t i, j, units
+    cdef Py_ssize_t i, units
     cdef Py_ssize_t height = tile_rows(sizeof(floating))
     cdef size_t size
     cdef int threads = threads_for(4.0 * x.shape[0] * w.shape[0] * w.shape[1] * w.shape[2]
@@ -334,7 +328,6 @@ def correlate(const floating[:, :, :, :, :, :] x, const floating[:, :, :, :, :, 
     cdef bint has_bias = bias is not None
     cdef unsigned long saved = 0
     cdef char* shared
-    cdef floating* numbers
     height = divide_up(w.shape[1], divide_up(w.shape[1], height))
     p.tiling = make_tiling(&x.shape[0], &x.strides[0], &w.shape[0], &w.strides[0], &y.shape[0],
                            &y.strides[0], sizeof(floating), before[1], before[2], height,
@@ -350,11 +343,8 @@ def correlate(const floating[:, :, :, :, :, :] x, const floating[:, :, :, :, :, 
         return size
     shared = <char*>take(size)
     list_positions(&p.tiling, <Py_ssize_t*>(shared + p.at_at))
-    numbers = <floating*>(shared + p.bias_at)
     if has_bias:
-        for i in range(plan.groups * plan.outputs * plan.lanes.lanes):
-            j = i // plan.lanes.lanes
-            numbers[i] = bias[j // plan.outputs, j % plan.outputs]
+        fill_bias(bias, plan, <floating*>(shared + p.bias_at))
     with nogil, parallel(num_threads=threads):
         saved = flush_denormals()
         # The zeros on either side of the maps stay for all units.

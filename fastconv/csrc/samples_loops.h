@@ -42,7 +42,8 @@ static void ISA(TYPED(gather))(const SCALAR *const *rows, ptrdiff_t count, const
     }
 }
 
-/* rows[lane][j] = source[j * LANES + lane] (+ bias[lane]) for j < count; rows and bias may be NULL. */
+/* rows[lane][j] = source[j * LANES + lane] (+ bias[lane]) for j < count; rows and bias may be
+ * NULL. */
 static void ISA(TYPED(scatter))(const SCALAR *source, ptrdiff_t count, const SCALAR *bias,
                                 SCALAR *const *rows)
 {
@@ -229,7 +230,7 @@ static void ISA(TYPED(add_lanes))(const SCALAR *sums, ptrdiff_t count, SCALAR *t
 #define EACH_ROWS_6(X, PIXELS) EACH_ROWS_4(X, PIXELS) X(5, PIXELS) X(6, PIXELS)
 #define EACH_ROWS_8(X, PIXELS) EACH_ROWS_6(X, PIXELS) X(7, PIXELS) X(8, PIXELS)
 #define EACH_PIXELS(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8)
-#define EACH_STEPS_6(X, ROWS) \
+#define EACH_STEPS_6(X, ROWS)                                                                      \
     X(ROWS, 1) X(ROWS, 2) X(ROWS, 3) X(ROWS, 4) X(ROWS, 5) X(ROWS, 6)
 #define EACH_STEPS_9(X, ROWS) EACH_STEPS_6(X, ROWS) X(ROWS, 7) X(ROWS, 8) X(ROWS, 9)
 #if REGISTERS == 32

@@ -149,9 +149,9 @@ TILE(3, 3) TILE(4, 3) TILE(1, 4) TILE(2, 4)
  * two shares of them begin, of which each step fetches a cache line. */
 static inline __attribute__((always_inline)) void
 ISA(TYPED(pixels))(const int pixels, const int vectors, const int span, const int apart,
-                   const int fetches, const SCALAR *x, const ptrdiff_t *x_at, const SCALAR *w, ptrdiff_t steps,
-                   const SCALAR *start, SCALAR *sums, int accumulate, ptrdiff_t x_ahead,
-                   ptrdiff_t w_ahead)
+                   const int fetches, const SCALAR *x, const ptrdiff_t *x_at, const SCALAR *w,
+                   ptrdiff_t steps, const SCALAR *start, SCALAR *sums, int accumulate,
+                   ptrdiff_t x_ahead, ptrdiff_t w_ahead)
 {
     const SCALAR *first = w;
     VECTOR t[FASTCONV_PIXELS][FASTCONV_PIXEL_VECTORS];
@@ -208,10 +208,10 @@ ISA(TYPED(pixels))(const int pixels, const int vectors, const int span, const in
         const SCALAR *start, SCALAR *sums, int accumulate)                                         \
     {                                                                                              \
         ISA(TYPED(pixels))                                                                         \
-        (COUNT, VECTORS, SPAN, 1, 0, x, x_at, w, steps, start, sums, accumulate, 0, 0);               \
+        (COUNT, VECTORS, SPAN, 1, 0, x, x_at, w, steps, start, sums, accumulate, 0, 0);            \
     }
-#define BLOCKED(COUNT, VECTORS, DENSE)                                                               \
-    static __attribute__((noinline)) void ISA(TYPED(blocked_##COUNT##x##VECTORS##d##DENSE))(         \
+#define BLOCKED(COUNT, VECTORS, DENSE)                                                             \
+    static __attribute__((noinline)) void ISA(TYPED(blocked_##COUNT##x##VECTORS##d##DENSE))(       \
         const SCALAR *x, const ptrdiff_t *x_at, const SCALAR *w, ptrdiff_t steps, SCALAR *sums,    \
         int accumulate, ptrdiff_t x_ahead, ptrdiff_t w_ahead)                                      \
     {                                                                                              \

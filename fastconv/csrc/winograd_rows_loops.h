@@ -72,6 +72,22 @@ static void ROWS(input_rows)(const SCALAR *slab, ptrdiff_t line, ptrdiff_t rows,
         }
 }
 
+/* The even and the odd part of a polynomial of these numbers, divided by `norm`, at p: at -p their
+ * sum is their difference. */
+static inline __attribute__((always_inline)) void
+ROWS(row_parts)(const VECTOR *numbers, const double p, const double norm, VECTOR *even,
+                VECTOR *odd)
+{
+    *even = K(1 / norm) * numbers[0];
+    *odd = K(p / norm) * numbers[1];
+#pragma GCC unroll 2
+    for (int s = 2; s < STEP; s += 2)
+        *even += K(POWER(p, s) / norm) * numbers[s];
+#pragma GCC unroll 2
+    for (int s = 3; s < STEP; s += 2)
+        *odd += K(POWER(p, s) / norm) * numbers[s];
+}
+
 /* Likewise, rows of residuals: z = A y of every tile. */
 static void ROWS(residual_rows)(const SCALAR *slab, ptrdiff_t line, ptrdiff_t rows,
                                 ptrdiff_t tiles, SCALAR *z, ptrdiff_t point_step)
@@ -82,14 +98,8 @@ static void ROWS(residual_rows)(const SCALAR *slab, ptrdiff_t line, ptrdiff_t ro
             *(VECTOR *)(z + 2 * PAIRS * point_step) = y[STEP - 1];
 #pragma GCC unroll 4
             for (int j = 0; j < PAIRS; j++) {
-                const double p = ROWS(row_points)[j];
-                VECTOR even = y[0], odd = K(p) * y[1];
-#pragma GCC unroll 3
-                for (int s = 2; s < STEP; s += 2)
-                    even += K(POWER(p, s)) * y[s];
-#pragma GCC unroll 2
-                for (int s = 3; s < STEP; s += 2)
-                    odd += K(POWER(p, s)) * y[s];
+                VECTOR even, odd;
+                ROWS(row_parts)(y, ROWS(row_points)[j], 1, &even, &odd);
                 *(VECTOR *)(z + 2 * j * point_step) = even + odd;
                 *(VECTOR *)(z + (2 * j + 1) * point_step) = even - odd;
             }
@@ -147,14 +157,8 @@ static void ROWS(kernel_rows)(const SCALAR *w, ptrdiff_t channels, ptrdiff_t cha
         *(VECTOR *)(u + 2 * PAIRS * point_step) = g[TAPS - 1];
 #pragma GCC unroll 4
         for (int j = 0; j < PAIRS; j++) {
-            const double p = ROWS(row_points)[j], norm = ROWS(row_norms)[j];
-            VECTOR even = K(1 / norm) * g[0], odd = K(p / norm) * g[1];
-#pragma GCC unroll 2
-            for (int s = 2; s < TAPS; s += 2)
-                even += K(POWER(p, s) / norm) * g[s];
-#pragma GCC unroll 2
-            for (int s = 3; s < TAPS; s += 2)
-                odd += K(POWER(p, s) / norm) * g[s];
+            VECTOR even, odd;
+            ROWS(row_parts)(g, ROWS(row_points)[j], ROWS(row_norms)[j], &even, &odd);
             *(VECTOR *)(u + 2 * j * point_step) = odd + even;
             *(VECTOR *)(u + (2 * j + 1) * point_step) = odd - even;
         }
