@@ -1,12 +1,15 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
-# No bounds checks: the callers in fastconv.functional give arrays of one length.
-"""Activations and their gradients in one pass over memory, by the loops of csrc/elementwise.h."""
+# No bounds checks: the callers in fastconv.functional give arrays of one shape and type.
+"""Activations and their gradients in one pass over memory, by the loops of csrc/elementwise.h.
 
-from cython cimport floating
+All arrays are contiguous, of any shape.
+"""
+
 from cython.parallel cimport parallel, prange
 
 from fastconv._isa cimport isa_row
 from fastconv._threads cimport flush_denormals, restore_denormals, threads_for
+from fastconv._views cimport Flat, look_flat
 
 cdef extern from "csrc/elementwise.h" nogil:
     ctypedef void (*map_f "fastconv_map_f")(const float*, float*, Py_ssize_t) noexcept nogil
@@ -28,71 +31,74 @@ cdef const Row* row = &rows[isa_row()]
 cdef Py_ssize_t BLOCK = 4096
 
 
-cdef void map_blocks(const floating[::1] x, floating[::1] y, double cost, map_f single,
-                     map_d double_) noexcept nogil:
+cdef int map_blocks(x, y, double cost, map_f single, map_d double_) except -1:
     """Give the blocks of two arrays to the threads; `cost` is the multiply-adds of an element."""
-    cdef Py_ssize_t i, at, size, count = y.shape[0]
+    cdef Flat source, target
+    cdef Py_ssize_t i, at, size
     cdef unsigned long saved = 0
-    with parallel(num_threads=threads_for(cost * count)):
+    look_flat(x, False, &source)
+    look_flat(y, True, &target)
+    with nogil, parallel(num_threads=threads_for(cost * target.size)):
         saved = flush_denormals()
-        for i in prange((count + BLOCK - 1) // BLOCK, schedule="static"):
+        for i in prange((target.size + BLOCK - 1) // BLOCK, schedule="static"):
             at = i * BLOCK
-            size = min(BLOCK, count - at)
-            if floating is float:
-                single(&x[at], &y[at], size)
+            size = min(BLOCK, target.size - at)
+            if target.itemsize == sizeof(float):
+                single(<const float*>source.data + at, <float*>target.data + at, size)
             else:
-                double_(&x[at], &y[at], size)
+                double_(<const double*>source.data + at, <double*>target.data + at, size)
         restore_denormals(saved)
+    return 0
 
 
-cdef void gradient_blocks(const floating[::1] dy, const floating[::1] y, floating[::1] dx,
-                          gradient_f single, gradient_d double_) noexcept nogil:
+cdef int gradient_blocks(dy, y, dx, gradient_f single, gradient_d double_) except -1:
     """Give the blocks of three arrays to the threads."""
-    cdef Py_ssize_t i, at, size, count = dx.shape[0]
+    cdef Flat residual, output, target
+    cdef Py_ssize_t i, at, size
     cdef unsigned long saved = 0
-    with parallel(num_threads=threads_for(2.0 * count)):
+    look_flat(dy, False, &residual)
+    look_flat(y, False, &output)
+    look_flat(dx, True, &target)
+    with nogil, parallel(num_threads=threads_for(2.0 * target.size)):
         saved = flush_denormals()
-        for i in prange((count + BLOCK - 1) // BLOCK, schedule="static"):
+        for i in prange((target.size + BLOCK - 1) // BLOCK, schedule="static"):
             at = i * BLOCK
-            size = min(BLOCK, count - at)
-            if floating is float:
-                single(&dy[at], &y[at], &dx[at], size)
+            size = min(BLOCK, target.size - at)
+            if target.itemsize == sizeof(float):
+                single(<const float*>residual.data + at, <const float*>output.data + at,
+                       <float*>target.data + at, size)
             else:
-                double_(&dy[at], &y[at], &dx[at], size)
+                double_(<const double*>residual.data + at, <const double*>output.data + at,
+                        <double*>target.data + at, size)
         restore_denormals(saved)
+    return 0
 
 
-def relu(const floating[::1] x, floating[::1] y):
+def relu(x, y):
     """y = 0 where x <= 0, else x; they may be one array, as in all of these functions."""
-    with nogil:
-        map_blocks(x, y, 2, row.relu_f, row.relu_d)
+    map_blocks(x, y, 2, row.relu_f, row.relu_d)
 
 
-def tanh(const floating[::1] x, floating[::1] y):
+def tanh(x, y):
     """y = tanh(x), within 3 units in the last place."""
-    with nogil:
-        map_blocks(x, y, 16, row.tanh_f, row.tanh_d)
+    map_blocks(x, y, 16, row.tanh_f, row.tanh_d)
 
 
-def sigmoid(const floating[::1] x, floating[::1] y):
+def sigmoid(x, y):
     """y = 1 / (1 + exp(-x)), within 3 units in the last place; 0 below EXP_LIMIT."""
-    with nogil:
-        map_blocks(x, y, 16, row.sigmoid_f, row.sigmoid_d)
+    map_blocks(x, y, 16, row.sigmoid_f, row.sigmoid_d)
 
 
-def relu_backward(const floating[::1] dy, const floating[::1] y, floating[::1] dx):
+def relu_backward(dy, y, dx):
     """dx = 0 where y <= 0, else dy."""
-    with nogil:
-        gradient_blocks(dy, y, dx, row.relu_backward_f, row.relu_backward_d)
+    gradient_blocks(dy, y, dx, row.relu_backward_f, row.relu_backward_d)
 
 
-def tanh_backward(const floating[::1] dy, const floating[::1] y, floating[::1] dx):
+def tanh_backward(dy, y, dx):
     """dx = dy * (1 - y**2)."""
-    with nogil:
-        gradient_blocks(dy, y, dx, row.tanh_backward_f, row.tanh_backward_d)
+    gradient_blocks(dy, y, dx, row.tanh_backward_f, row.tanh_backward_d)
 
 
-def sigmoid_backward(const floating[::1] dy, const floating[::1] y, floating[::1] dx):
+def sigmoid_backward(dy, y, dx):
     """dx = dy * y * (1 - y)."""
-    with nogil:
-        gradient_blocks(dy, y, dx, row.sigmoid_backward_f, row.sigmoid_backward_d)
+    gradient_blocks(dy, y, dx, row.sigmoid_backward_f, row.sigmoid_backward_d)

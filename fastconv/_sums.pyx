@@ -95,13 +95,14 @@ def sum_maps(const floating[:, :, :, :] x, floating[::1] sums):
     buffers = <char*>(partial + channels * chunks)
     with nogil, parallel(num_threads=threads):
         saved = flush_denormals()
+        # By samples, as the loops before this one shared them: a thread finds its own in its cache.
         for task in prange(channels * chunks, schedule="static"):
-            k, chunk = task // chunks, task % chunks
+            k, chunk = task % channels, task // channels
             total = 0
             for i in range(chunk * p.count // chunks, (chunk + 1) * p.count // chunks):
                 total = total + sum_piece(x, &p, k, i,
                                           <floating*>(buffers + threadid() * buffer_size))
-            partial[task] = total
+            partial[k * chunks + chunk] = total
         restore_denormals(saved)
     for k in range(channels):
         total = 0

@@ -1,12 +1,17 @@
 # How a kernel sees an array: by its buffer, which takes a third of the time of a memoryview.
 
-from cpython.buffer cimport PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.buffer cimport (
+    PyBUF_ND, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer)
 
 cdef struct View:
     void* data
     Py_ssize_t itemsize
     Py_ssize_t shape[5]
     Py_ssize_t strides[5]               # in bytes
+
+cdef struct Flat:
+    void* data
+    Py_ssize_t itemsize, size
 
 cdef struct Axes:
     # Of maps (N, G, C, D, H, W) or weights (G, K, C, T, R, S).
@@ -33,6 +38,22 @@ cdef inline int look(object array, int axes, bint writes, View* view) except -1:
     PyBuffer_Release(&buffer)
     if axes:
         raise ValueError(f"expected an array of {axes} axes")
+    return 0
+
+
+cdef inline int look_flat(object array, bint writes, Flat* flat) except -1:
+    """Fill in the numbers of an array as one row; they hold while the caller has the array.
+
+    Raises
+    ------
+    ValueError
+        If the array is not contiguous, or is to be written and cannot.
+    """
+    cdef Py_buffer buffer
+    # Without strides: what is not contiguous is refused.
+    PyObject_GetBuffer(array, &buffer, PyBUF_ND | PyBUF_WRITABLE if writes else PyBUF_ND)
+    flat.data, flat.itemsize, flat.size = buffer.buf, buffer.itemsize, buffer.len // buffer.itemsize
+    PyBuffer_Release(&buffer)
     return 0
 
 

@@ -106,11 +106,22 @@ INLINE VECTOR NAME(relu_vector)(VECTOR x)
     return NAME(select)(x <= zero, zero, x);
 }
 
+/* Vectors at a time: each is a chain of operations that wait for each other. */
+#define ABREAST 4
 /* The tail runs the same arithmetic on a vector filled up with zeros. */
 #define MAP(name)                                                                                  \
     static __attribute__((noinline)) void NAME(name)(const SCALAR *x, SCALAR *y, ptrdiff_t count)  \
     {                                                                                              \
         ptrdiff_t i = 0;                                                                           \
+        for (; i + ABREAST * NAME(lanes) <= count; i += ABREAST * NAME(lanes)) {                   \
+            VECTOR several[ABREAST];                                                               \
+            for (int v = 0; v < ABREAST; v++)                                                      \
+                several[v] = *(const NAME(loose) *)(x + i + v * NAME(lanes));                      \
+            for (int v = 0; v < ABREAST; v++)                                                      \
+                several[v] = NAME(name##_vector)(several[v]);                                      \
+            for (int v = 0; v < ABREAST; v++)                                                      \
+                *(NAME(loose) *)(y + i + v * NAME(lanes)) = several[v];                            \
+        }                                                                                          \
         for (; i + NAME(lanes) <= count; i += NAME(lanes))                                         \
             *(NAME(loose) *)(y + i) = NAME(name##_vector)(*(const NAME(loose) *)(x + i));          \
         if (i < count) {                                                                           \
@@ -124,6 +135,7 @@ MAP(relu)
 MAP(tanh)
 MAP(sigmoid)
 #undef MAP
+#undef ABREAST
 
 /* y = exp(x - shift), where no x is above the shift. */
 static __attribute__((noinline)) void NAME(exp_below)(const SCALAR *x, SCALAR shift, SCALAR *y,

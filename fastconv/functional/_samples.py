@@ -3,6 +3,7 @@
 They have the bits of the algorithm, which computes what they refuse.
 """
 
+from functools import lru_cache
 from math import prod
 from typing import Any
 
@@ -28,12 +29,14 @@ _MOST_ACROSS = 3
 _MOST_CHANNELS = 32
 
 
+@lru_cache(maxsize=4096)
 def lies_across(geometry: ConvGeometry) -> bool:
     """Tell whether groups lie in the lanes, instead of samples."""
     channels = max(geometry.in_channels, geometry.out_channels)
     return geometry.groups >= _LEAST_GROUPS and channels <= _MOST_ACROSS * geometry.groups
 
 
+@lru_cache(maxsize=4096)
 def may_pay(geometry: ConvGeometry) -> bool:
     """Tell whether the loops with samples, or groups, in the lanes may be the fastest."""
     channels = max(geometry.in_channels, geometry.out_channels)

@@ -3,30 +3,15 @@
 The most frequent are compiled; NumPy's own loops compute the others.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastconv import _activations, _check
-from fastconv._check import C_TYPES, Array, Random
+from fastconv._check import Array, Random
 
 Mask = NDArray[np.bool_]
-Kernels = Mapping[np.dtype[Any], Callable[..., None]]
-
-
-def _by_dtype(kernels: Mapping[str, Callable[..., None]]) -> Kernels:
-    """Return the variants of a compiled function by dtype."""
-    return {dtype: kernels[name] for dtype, name in C_TYPES.items()}
-
-
-_RELU = _by_dtype(_activations.relu)
-_RELU_BACKWARD = _by_dtype(_activations.relu_backward)
-_SIGMOID = _by_dtype(_activations.sigmoid)
-_SIGMOID_BACKWARD = _by_dtype(_activations.sigmoid_backward)
-_TANH = _by_dtype(_activations.tanh)
-_TANH_BACKWARD = _by_dtype(_activations.tanh_backward)
 
 
 def relu(input: Array, *, out: Array | None = None) -> Array:
@@ -55,7 +40,7 @@ def relu(input: Array, *, out: Array | None = None) -> Array:
     >>> F.relu(np.array([-1.0, 2.0]))
     array([0., 2.])
     """
-    return _mapped(_RELU, input, out)
+    return _mapped(_activations.relu, input, out)
 
 
 def relu_backward(grad_output: Array, output: Array, *, out: Array | None = None) -> Array:
@@ -84,7 +69,7 @@ def relu_backward(grad_output: Array, output: Array, *, out: Array | None = None
     >>> F.relu_backward(np.array([5.0, 5.0]), np.array([0.0, 2.0]))
     array([0., 5.])
     """
-    return _graded(_RELU_BACKWARD, grad_output, output, out)
+    return _graded(_activations.relu_backward, grad_output, output, out)
 
 
 def leaky_relu(input: Array, negative_slope: float = 0.01, *, out: Array | None = None) -> Array:
@@ -179,7 +164,7 @@ def sigmoid(input: Array, *, out: Array | None = None) -> Array:
     >>> F.sigmoid(np.array([-1000.0, 0.0, 1000.0]))
     array([0. , 0.5, 1. ])
     """
-    return _mapped(_SIGMOID, input, out)
+    return _mapped(_activations.sigmoid, input, out)
 
 
 def sigmoid_backward(grad_output: Array, output: Array, *, out: Array | None = None) -> Array:
@@ -208,7 +193,7 @@ def sigmoid_backward(grad_output: Array, output: Array, *, out: Array | None = N
     >>> F.sigmoid_backward(np.array([1.0]), np.array([0.5]))
     array([0.25])
     """
-    return _graded(_SIGMOID_BACKWARD, grad_output, output, out)
+    return _graded(_activations.sigmoid_backward, grad_output, output, out)
 
 
 def tanh(input: Array, *, out: Array | None = None) -> Array:
@@ -237,7 +222,7 @@ def tanh(input: Array, *, out: Array | None = None) -> Array:
     >>> F.tanh(np.array([0.0, 1000.0]))
     array([0., 1.])
     """
-    return _mapped(_TANH, input, out)
+    return _mapped(_activations.tanh, input, out)
 
 
 def tanh_backward(grad_output: Array, output: Array, *, out: Array | None = None) -> Array:
@@ -266,7 +251,7 @@ def tanh_backward(grad_output: Array, output: Array, *, out: Array | None = None
     >>> F.tanh_backward(np.array([4.0]), np.array([0.5]))
     array([3.])
     """
-    return _graded(_TANH_BACKWARD, grad_output, output, out)
+    return _graded(_activations.tanh_backward, grad_output, output, out)
 
 
 def softmax(input: Array, axis: int = -1, *, out: Array | None = None) -> Array:
@@ -526,23 +511,25 @@ def _pair(grad_output: Array, name: str, saved: Array) -> tuple[Array, Array]:
     return grad_output, saved
 
 
-def _mapped(kernels: Kernels, input: Array, out: Array | None) -> Array:
-    """Run a kernel over flat arrays; arrays that are not contiguous are copied."""
+def _mapped(kernel: Callable[..., None], input: Array, out: Array | None) -> Array:
+    """Run a kernel over contiguous arrays; others are copied."""
     input = _check.array("input", input)
     result = _check.elementwise(out, input)
     flat = result if out is None else _writeable_flat(result, input)
-    kernels[input.dtype](input.ravel(), flat.ravel())
+    kernel(np.ascontiguousarray(input), flat)
     if flat is not result:
         result[...] = flat
     return result
 
 
-def _graded(kernels: Kernels, grad_output: Array, output: Array, out: Array | None) -> Array:
-    """Run a gradient's kernel over flat arrays; arrays that are not contiguous are copied."""
+def _graded(
+    kernel: Callable[..., None], grad_output: Array, output: Array, out: Array | None
+) -> Array:
+    """Run a gradient's kernel over contiguous arrays; others are copied."""
     grad_output, output = _pair(grad_output, "output", output)
     result = _check.elementwise(out, output)
     flat = result if out is None else _writeable_flat(result, grad_output, output)
-    kernels[output.dtype](grad_output.ravel(), output.ravel(), flat.ravel())
+    kernel(np.ascontiguousarray(grad_output), np.ascontiguousarray(output), flat)
     if flat is not result:
         result[...] = flat
     return result

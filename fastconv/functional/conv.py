@@ -449,14 +449,17 @@ def conv2d_backward(
     _check.same_dtype("grad_output", grad_output, "input", input)
     for_input, for_weight, for_bias = _check.output_mask(output_mask)
     arguments = (input.shape, weight.shape, stride, padding, dilation, groups, "auto")
-    for_x = find_call("conv2d_input", input.dtype, *arguments)
-    for_w = find_call("conv2d_weight", input.dtype, *arguments)
-    for_w.check_residual(grad_output)
-    return (
-        _input_gradient(for_x, input.shape, weight, grad_output, None) if for_input else None,
-        _weight_gradient(for_w, input, weight.shape, grad_output, None) if for_weight else None,
-        _bias_gradient(grad_output, None) if for_bias else None,
-    )
+    call = find_call("conv2d_weight", input.dtype, *arguments)
+    call.check_residual(grad_output)
+    grad_input = grad_weight = grad_bias = None
+    if for_input:
+        for_x = find_call("conv2d_input", input.dtype, *arguments)
+        grad_input = _input_gradient(for_x, input.shape, weight, grad_output, None)
+    if for_weight:
+        grad_weight = _weight_gradient(call, input, weight.shape, grad_output, None)
+    if for_bias:
+        grad_bias = _bias_gradient(grad_output, None)
+    return grad_input, grad_weight, grad_bias
 
 
 @dataclass(frozen=True, slots=True)
