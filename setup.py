@@ -70,6 +70,7 @@ MODULES = [
     "_depthwise",
     "_direct",
     "_gemm",
+    "_gemm_input",
     "_gemm_outputs",
     "_gemm_weight",
     "_halving",

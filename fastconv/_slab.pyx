@@ -46,6 +46,10 @@ cdef extern from "csrc/copy.h" nogil:
         void (*store_pixels)(const float* source, Py_ssize_t source_row, Py_ssize_t pixels,
                              Py_ssize_t channels, const float* bias, float* target,
                              Py_ssize_t target_row, Py_ssize_t step) noexcept nogil
+        void (*pack_taps)(const float* source, Py_ssize_t row, Py_ssize_t steps,
+                          Py_ssize_t channels, Py_ssize_t taps, float* panels) noexcept nogil
+        void (*add_vectors)(const float* source, const Py_ssize_t* at, Py_ssize_t count,
+                            float* target) noexcept nogil
     ctypedef struct copies_d "fastconv_copies_d":
         void (*copy_row)(const double* source, Py_ssize_t step, Py_ssize_t count,
                          double* target) noexcept nogil
@@ -64,6 +68,10 @@ cdef extern from "csrc/copy.h" nogil:
         void (*store_pixels)(const double* source, Py_ssize_t source_row, Py_ssize_t pixels,
                              Py_ssize_t channels, const double* bias, double* target,
                              Py_ssize_t target_row, Py_ssize_t step) noexcept nogil
+        void (*pack_taps)(const double* source, Py_ssize_t row, Py_ssize_t steps,
+                          Py_ssize_t channels, Py_ssize_t taps, double* panels) noexcept nogil
+        void (*add_vectors)(const double* source, const Py_ssize_t* at, Py_ssize_t count,
+                            double* target) noexcept nogil
     const copies_f** table_f "fastconv_copy_table_f"
     const copies_d** table_d "fastconv_copy_table_d"
 
@@ -121,6 +129,24 @@ cdef void store_pixels(const floating* source, Py_ssize_t source_row, Py_ssize_t
     else:
         copies_double.store_pixels(source, source_row, pixels, channels, bias, target, target_row,
                                    step)
+
+
+cdef void pack_taps(const floating* source, Py_ssize_t row, Py_ssize_t steps,
+                    Py_ssize_t channels, Py_ssize_t taps, floating* panels) noexcept nogil:
+    """Write for each step, `row` apart, a vector of the channels for each tap, in pairs of taps."""
+    if floating is float:
+        copies_float.pack_taps(source, row, steps, channels, taps, panels)
+    else:
+        copies_double.pack_taps(source, row, steps, channels, taps, panels)
+
+
+cdef void add_vectors(const floating* source, const Py_ssize_t* at, Py_ssize_t count,
+                      floating* target) noexcept nogil:
+    """Add each vector of the source to target + at[i]; a place less than 0 is none."""
+    if floating is float:
+        copies_float.add_vectors(source, at, count, target)
+    else:
+        copies_double.add_vectors(source, at, count, target)
 
 
 cdef void copy_row(const floating* source, Py_ssize_t step, Py_ssize_t count,

@@ -70,6 +70,7 @@ def test_the_wheel_holds_the_package_and_no_tests(built):
         "_depthwise",
         "_direct",
         "_gemm",
+        "_gemm_input",
         "_gemm_outputs",
         "_gemm_weight",
         "_halving",

@@ -225,6 +225,56 @@ static void ISA(TYPED(store_pixels))(const SCALAR *source, ptrdiff_t source_row,
         }
 }
 
+/* Weights of up to LANES channels: for each step a vector of channels for each tap, in panels of two
+ * taps (the last may have one). The taps of all channels of a step are neighbours.
+ *
+ * A whole vector is read from each channel's row, and what stands behind the taps is dropped. */
+static void ISA(TYPED(pack_taps))(const SCALAR *source, ptrdiff_t row, ptrdiff_t steps,
+                                  ptrdiff_t channels, ptrdiff_t taps, SCALAR *panels)
+{
+    const SCALAR *end = source + (steps - 1) * row + channels * taps;
+
+    for (ptrdiff_t l = 0; l < steps; l++, source += row) {
+        const SCALAR *ahead = source + (l + AHEAD < steps ? AHEAD * row : 0);
+
+        for (ptrdiff_t i = 0; i < channels * taps; i += 64 / SCALAR_BYTES)
+            __builtin_prefetch(ahead + i);
+        for (ptrdiff_t t = 0; t < taps; t += LANES) {
+            const ptrdiff_t count = taps - t < LANES ? taps - t : LANES;
+            VECTOR block[LANES];
+            if (channels == LANES && source + (LANES - 1) * taps + t + LANES <= end) {
+#pragma GCC unroll 16
+                for (ptrdiff_t q = 0; q < LANES; q++)
+                    block[q] = *(const VECTOR *)(source + q * taps + t);
+            } else {
+                SCALAR rows[LANES][LANES] = {{0}};
+                for (ptrdiff_t q = 0; q < channels; q++)
+                    for (ptrdiff_t i = 0; i < count; i++)
+                        rows[q][i] = source[q * taps + t + i];
+#pragma GCC unroll 16
+                for (ptrdiff_t q = 0; q < LANES; q++)
+                    block[q] = *(const VECTOR *)rows[q];
+            }
+            ISA(TYPED(turn))(block);
+#pragma GCC unroll 16
+            for (ptrdiff_t q = 0; q < LANES; q++)
+                if (q < count) {
+                    const ptrdiff_t first = (t + q) / 2 * 2, width = taps - first < 2 ? 1 : 2;
+                    *(VECTOR *)(panels + (first * steps + l * width + q % 2) * LANES) = block[q];
+                }
+        }
+    }
+}
+
+/* Add a row of vectors to those of the target, each to its place; less than 0 is none. */
+static void ISA(TYPED(add_vectors))(const SCALAR *source, const ptrdiff_t *at, ptrdiff_t count,
+                                    SCALAR *target)
+{
+    for (ptrdiff_t i = 0; i < count; i++, source += LANES)
+        if (at[i] >= 0)
+            *(VECTOR *)(target + at[i]) += *(const VECTOR *)source;
+}
+
 static const TYPED(fastconv_copies) ISA(TYPED(copies)) = {
     .copy_row = ISA(TYPED(copy_row)),
     .copy_planes = ISA(TYPED(copy_planes)),
@@ -232,6 +282,8 @@ static const TYPED(fastconv_copies) ISA(TYPED(copies)) = {
     .pack_rows = ISA(TYPED(pack_rows)),
     .transpose = ISA(TYPED(transpose)),
     .store_pixels = ISA(TYPED(store_pixels)),
+    .pack_taps = ISA(TYPED(pack_taps)),
+    .add_vectors = ISA(TYPED(add_vectors)),
 };
 
 #undef AHEAD

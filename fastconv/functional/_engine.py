@@ -3,10 +3,33 @@
 from collections.abc import Callable
 from math import prod
 
-from fastconv import _gemm, _gemm_weight
+import numpy as np
+
+from fastconv import _gemm, _gemm_input, _gemm_weight
+from fastconv._check import C_TYPES, Array
 from fastconv._geometry import ConvGeometry
-from fastconv.functional._compiled import input_parts, moves
+from fastconv.functional._compiled import input_parts, moves, views
 from fastconv.functional._samples import Samples, may_pay
+
+# Where the input gradient reads so many weights of a group for so few pixels of a sample, turning
+# the weights takes too long, and it adds products. The bits are others: batch and threads may not
+# take part.
+_LARGE_WEIGHTS = 1 << 19
+_FEW_PIXELS = 1 << 8
+_FEW_CELLS = 1 << 10
+
+_INPUT_GRADIENT = {dtype: _gemm_input.input_gradient[name] for dtype, name in C_TYPES.items()}
+
+
+def adds_products(geometry: ConvGeometry) -> bool:
+    """Tell whether the input gradient is a sum of products, each computed once."""
+    weights = geometry.in_channels * geometry.out_channels * prod(geometry.kernel)
+    return (
+        prod(geometry.kernel) > 1
+        and weights >= _LARGE_WEIGHTS * geometry.groups**2
+        and 0 < prod(geometry.out_size) <= _FEW_PIXELS
+        and prod(geometry.in_size) <= _FEW_CELLS
+    )
 
 
 class Engine(Samples):
@@ -18,7 +41,7 @@ class Engine(Samples):
         None where it takes several phases, or none: the input gradient for stride > 1; and where
         samples may lie in the lanes.
         """
-        if may_pay(geometry):
+        if may_pay(geometry) or (operation == "conv2d_input" and adds_products(geometry)):
             return None
         axes, groups = 2 + len(geometry.kernel), geometry.groups
         if operation == "conv2d":
@@ -30,6 +53,27 @@ class Engine(Samples):
             return None
         part = parts[0]
         return _gemm.InputGradient(axes, groups, (1, 1, 1), part.before, part.dilation)
+
+    def input_gradient(
+        self, geometry: ConvGeometry, grad_output: Array, weight: Array, grad_input: Array
+    ) -> None:
+        """Write the gradient with respect to the input into `grad_input`."""
+        if adds_products(geometry):
+            grad_output, weight = map(np.ascontiguousarray, (grad_output, weight))
+            maps, kernels, results = views(geometry, grad_input, weight, grad_output)
+            _INPUT_GRADIENT[weight.dtype](results, kernels, maps, *moves(geometry))
+            return
+        super().input_gradient(geometry, grad_output, weight, grad_input)
+
+    def workspace(
+        self, operation: str, geometry: ConvGeometry, input: Array, weight: Array, output: Array
+    ) -> int:
+        """Return the bytes of workspace that an operation takes, for arrays of this layout."""
+        if operation == "conv2d_input" and adds_products(geometry):
+            output, weight = map(np.ascontiguousarray, (output, weight))
+            maps, kernels, results = views(geometry, input, weight, output)
+            return _INPUT_GRADIENT[weight.dtype](results, kernels, maps, *moves(geometry), dry=True)
+        return super().workspace(operation, geometry, input, weight, output)
 
 
 engine = Engine(_gemm.correlate, _gemm_weight.correlate_weight)
