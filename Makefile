@@ -11,9 +11,9 @@ SOURCES := setup.py pyproject.toml $(wildcard fastconv/*.pyx fastconv/*.pxd fast
 
 SANITIZE := build/sanitize
 SANITIZERS := -fsanitize=address,undefined
-SANITIZED := random guards conv winograd winograd_weight winograd_rows samples prepared kernels_nd \
-  isa threads denormals explain pooling unfold linear activations losses result_memory \
-  training_optimizers hostile sums cache
+SANITIZED := random guards conv winograd winograd_weight winograd_rows samples channels gemm_input \
+  prepared kernels_nd isa threads denormals explain pooling unfold linear activations losses \
+  result_memory training_optimizers hostile sums cache
 # The test of huge sizes limits the process's memory, of which the sanitizer's map takes terabytes;
 # torch is not ours to convict.
 UNSANITIZED := not near_the_end_of_the_integers and not torch

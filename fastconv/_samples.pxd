@@ -76,6 +76,10 @@ cdef inline bint contiguous(const Py_ssize_t* shape, const Py_ssize_t* strides,
 
 cdef Lanes share_lanes(Py_ssize_t batch, Py_ssize_t rows, double reach, Py_ssize_t most_bands,
                        Py_ssize_t itemsize) noexcept nogil
+cdef void gather(const floating** rows, Py_ssize_t count, const Py_ssize_t* at,
+                 floating* target) noexcept nogil
+cdef void scatter(const floating* source, Py_ssize_t count, const floating* bias,
+                  floating** rows) noexcept nogil
 cdef Py_ssize_t tile_rows(Py_ssize_t itemsize) noexcept nogil
 cdef Py_ssize_t tile_pixels(Py_ssize_t rows, Py_ssize_t itemsize) noexcept nogil
 cdef void run_tile(Py_ssize_t rows, Py_ssize_t pixels, bint across, const floating* w,

@@ -117,8 +117,8 @@ cdef double used_lanes(const Lanes* lanes, Py_ssize_t rows) noexcept nogil:
             / (<double>lanes.lanes * lanes.blocks * lanes.rows))
 
 
-cdef inline void gather(const floating** rows, Py_ssize_t count, const Py_ssize_t* at,
-                        floating* target) noexcept nogil:
+cdef void gather(const floating** rows, Py_ssize_t count, const Py_ssize_t* at,
+                 floating* target) noexcept nogil:
     """Write target[at[j] + lane] = rows[lane][j] for j < count; a row that is NULL is zeros."""
     if floating is float:
         samples_float.gather(rows, count, at, target)
@@ -126,8 +126,8 @@ cdef inline void gather(const floating** rows, Py_ssize_t count, const Py_ssize_
         samples_double.gather(rows, count, at, target)
 
 
-cdef inline void scatter(const floating* source, Py_ssize_t count, const floating* bias,
-                         floating** rows) noexcept nogil:
+cdef void scatter(const floating* source, Py_ssize_t count, const floating* bias,
+                  floating** rows) noexcept nogil:
     """Write rows[lane][j] = source[j * lanes + lane] + bias[lane] into rows that are not NULL."""
     if floating is float:
         samples_float.scatter(source, count, bias, rows)

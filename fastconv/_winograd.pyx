@@ -50,12 +50,14 @@ cdef enum:
 # The most bytes of one tile's numbers in a block of channels, for all points, as if there were at
 # least 36: sums stay short.
 cdef Py_ssize_t TILE_BYTES = 9216
-# U is kept as a whole where it has at most so many bytes: it may stream from the third-level cache.
+# U is kept as a whole where it has at most so many bytes, and there are more than so many tiles: it
+# may stream from the third-level cache.
 cdef Py_ssize_t KEPT_BYTES = 3 << 20
+cdef Py_ssize_t KEPT_TILES = 64
 # The most tiles of 36 points in a chunk: with U in the cache, and where kernels are transformed for
 # each.
 cdef Py_ssize_t FEW_TILES = 28
-cdef Py_ssize_t MANY_TILES = 64
+cdef Py_ssize_t MANY_TILES = 128
 # V of the chunks that are there at once.
 cdef Py_ssize_t V_BYTES = 10 << 20
 # Vectors of channels in one task that transforms tiles for all threads.
@@ -136,7 +138,7 @@ cdef void size_blocks(Product* p, Py_ssize_t itemsize, bint prepared, int thread
     """Choose the blocks of tiles, and lay out the workspace."""
     p.ready = prepared
     # With few tiles each strip is used but once: its kernels need not leave the cache.
-    p.keeps_u = p.small and (p.tiles > MANY_TILES or p.groups > 1)
+    p.keeps_u = p.small and (p.tiles > KEPT_TILES or p.groups > 1)
     if not p.keeps_u and not p.ready:
         p.u_point = point_step(p.depth * p.width, itemsize)
     fit_chunks(p, threads)
@@ -215,7 +217,7 @@ cdef void multiply(const Product* p, const char* shared, const floating* v, Py_s
     cdef Py_ssize_t most = max_pixels(sizeof(floating), vectors), width = vectors * p.lanes
     cdef Py_ssize_t maps = count // (p.inputs.rows * p.inputs.columns)
     cdef bint cut = p.inputs.last_rows > 0 or p.inputs.last_columns > 0
-    cdef Py_ssize_t point, panels, i, row, rows
+    cdef Py_ssize_t point, row, rows = 0, height = 0
     cdef TileRange wanted
     wanted.first, wanted.end = 0, count
     for point in range(p.points):
@@ -224,13 +226,12 @@ cdef void multiply(const Product* p, const char* shared, const floating* v, Py_s
             if first == 0:
                 memset(m, 0, wanted.first * width * sizeof(floating))
                 memset(m + wanted.end * width, 0, (count - wanted.end) * width * sizeof(floating))
-        rows = wanted.end - wanted.first
-        panels = ceil_div(rows, most)
-        for i in range(panels):
-            row = wanted.first + i * rows // panels
-            run_blocked(wanted.first + (i + 1) * rows // panels - row, vectors, False,
-                        v + row * p.lanes, at, u, steps, m + row * width, first > 0, p.v_point,
-                        p.u_point)
+        if rows != wanted.end - wanted.first:
+            rows = wanted.end - wanted.first
+            height = ceil_div(rows, max(ceil_div(rows, most), 1))
+        for row from wanted.first <= row < wanted.end by height:
+            run_blocked(min(height, wanted.end - row), vectors, False, v + row * p.lanes, at, u,
+                        steps, m + row * width, first > 0, p.v_point, p.u_point)
         v += p.v_point
         u += p.u_point
         m += p.m_point

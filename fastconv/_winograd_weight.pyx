@@ -212,28 +212,34 @@ cdef void multiply(const Correlation* p, TileRange wanted, Py_ssize_t point, Py_
 
     The operands of the next product lie `z_ahead` and `v_ahead`. Each tile fetches its share.
     """
-    cdef Py_ssize_t k = first_vector(&p.residual, output) * p.lanes
-    cdef Py_ssize_t c = first_vector(&p.input, input) * p.lanes
-    cdef Py_ssize_t z_width = first_vector(&p.residual, output + 1) * p.lanes - k
-    cdef Py_ssize_t v_width = first_vector(&p.input, input + 1) * p.lanes - c
+    cdef Py_ssize_t z_first = first_vector(&p.residual, output)
+    cdef Py_ssize_t v_first = first_vector(&p.input, input)
+    cdef Py_ssize_t z_vectors = first_vector(&p.residual, output + 1) - z_first
+    cdef Py_ssize_t vectors = first_vector(&p.input, input + 1) - v_first
+    cdef Py_ssize_t k = z_first * p.lanes, c = v_first * p.lanes
+    cdef Py_ssize_t z_width = z_vectors * p.lanes, v_width = vectors * p.lanes
     cdef Py_ssize_t outputs = min(z_width, p.residual.channels - k)
-    cdef Py_ssize_t vectors = v_width // p.lanes
-    cdef Py_ssize_t blocks = ceil_div(outputs, max_pixels(sizeof(floating), vectors))
+    # Divisions of small numbers: those of 64 bits took longer than a product of few tiles.
+    cdef unsigned int most = max_pixels(sizeof(floating), vectors), rows = outputs
+    cdef unsigned int blocks = (rows + most - 1) // most, height = (rows + blocks - 1) // blocks
+    cdef Py_ssize_t z_share = <unsigned int>z_width // blocks
+    cdef Py_ssize_t v_share = <unsigned int>v_width // blocks
     cdef const floating* z = (<const floating*>(shared + p.residual.at)
                               + point * p.residual.point_step + k * p.steps)
     cdef const floating* v = (<const floating*>(shared + p.input.at)
                               + point * p.input.point_step + c * p.steps)
     cdef const Py_ssize_t* at = <const Py_ssize_t*>(shared + p.steps_at)
-    cdef Py_ssize_t tile = wanted.first, tiles, i, row
-    at += (z_width // p.lanes - 1) * p.steps
+    cdef Py_ssize_t tile = wanted.first, tiles, z_at, v_at, row
+    at += (z_vectors - 1) * p.steps
     while True:
         tiles = min(wanted.end - tile, SUM_TILES)
-        for i in range(blocks):
-            row = i * outputs // blocks
-            run_blocked((i + 1) * outputs // blocks - row, vectors, True, z + tile * z_width + row,
-                        at, v + tile * v_width, tiles, sums + row * v_width, accumulate,
-                        z_ahead - row + i * tiles * z_width // blocks,
-                        v_ahead + i * tiles * v_width // blocks)
+        z_at, v_at = z_ahead, v_ahead
+        for row from 0 <= row < outputs by height:
+            run_blocked(min(outputs - row, <Py_ssize_t>height), vectors, True,
+                        z + tile * z_width + row, at, v + tile * v_width, tiles,
+                        sums + row * v_width, accumulate, z_at - row, v_at)
+            z_at += tiles * z_share
+            v_at += tiles * v_share
         tile += tiles
         accumulate = True
         if tile >= wanted.end:

@@ -67,6 +67,8 @@ def test_the_wheel_holds_the_package_and_no_tests(built):
     assert compiled == {
         "_activations",
         "_cache",
+        "_channels",
+        "_channels_weight",
         "_depthwise",
         "_direct",
         "_gemm",

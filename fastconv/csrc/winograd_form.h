@@ -157,8 +157,11 @@ static void FORM(kernels)(const SCALAR *w, ptrdiff_t output_step, ptrdiff_t outp
             for (int r = 0; r < ROW_POINTS; r++) {
                 ACROSS(kernel_points)(half[r], 1, row, 1);
 #pragma GCC unroll 10
-                for (int s = 0; s < COLUMN_POINTS; s++)
-                    *(VECTOR *)(u + (COLUMN_POINTS * r + s) * point_step) = row[s];
+                for (int s = 0; s < COLUMN_POINTS; s++) {
+                    const ptrdiff_t at = (COLUMN_POINTS * r + s) * point_step;
+                    __builtin_prefetch(u + 2 * channel_step + at, 1);
+                    *(VECTOR *)(u + at) = row[s];
+                }
             }
         }
     }
@@ -177,6 +180,9 @@ static void FORM(kernel_gradients)(const SCALAR *m, ptrdiff_t point_step, SCALAR
     if (whole)
         for (ptrdiff_t t = 0; t < COUNT; t++)
             __builtin_prefetch(dw + t * LANES, 1);
+    /* What the next vector needs, from the second-level cache. */
+    for (ptrdiff_t s = 0; s < ROW_POINTS * COLUMN_POINTS; s++)
+        __builtin_prefetch(m + LANES + s * point_step);
 #pragma GCC unroll 10
     for (int s = 0; s < COLUMN_POINTS; s++)
         DOWN(points_kernel)((const VECTOR *)m + s * step, COLUMN_POINTS * step, &half[0][s],

@@ -8,8 +8,9 @@ import numpy as np
 from fastconv import _gemm, _gemm_input, _gemm_weight
 from fastconv._check import C_TYPES, Array
 from fastconv._geometry import ConvGeometry
+from fastconv.functional._channels import Channels, fill_lanes
 from fastconv.functional._compiled import input_parts, moves, views
-from fastconv.functional._samples import Samples, may_pay
+from fastconv.functional._samples import may_pay
 
 # Where the input gradient reads so many weights of a group for so few pixels of a sample, turning
 # the weights takes too long, and it adds products. The bits are others: batch and threads may not
@@ -32,16 +33,18 @@ def adds_products(geometry: ConvGeometry) -> bool:
     )
 
 
-class Engine(Samples):
+class Engine(Channels):
     """The engine: its plans are kept, and it takes the arrays as they are."""
 
     def bind(self, operation: str, geometry: ConvGeometry) -> Callable[..., None] | None:
         """Return what computes an operation of one geometry, called with its arrays.
 
-        None where it takes several phases, or none: the input gradient for stride > 1; and where
-        samples may lie in the lanes.
+        None where it takes several phases, or none: the input gradient for stride > 1, or where it
+        adds products; and where samples, or channels, may lie in the lanes.
         """
-        if may_pay(geometry) or (operation == "conv2d_input" and adds_products(geometry)):
+        if may_pay(geometry) or fill_lanes(geometry):
+            return None
+        if operation == "conv2d_input" and adds_products(geometry):
             return None
         axes, groups = 2 + len(geometry.kernel), geometry.groups
         if operation == "conv2d":

@@ -1,0 +1,4 @@
+from collections.abc import Callable, Mapping
+
+# Fused functions: one compiled function for each of the C types "float" and "double".
+correlate: Mapping[str, Callable[..., int]]
