@@ -11,7 +11,7 @@ from fastconv._check import C_TYPES, Array
 from fastconv._geometry import ConvGeometry
 from fastconv.functional._axes import forward_axes, gradient_axes
 from fastconv.functional._compiled import views
-from fastconv.functional._samples import Samples
+from fastconv.functional._samples import Samples, ask
 
 _CORRELATE = {dtype: _channels.correlate[name] for dtype, name in C_TYPES.items()}
 _CORRELATE_WEIGHT = {
@@ -81,14 +81,7 @@ class Channels(Samples):
         """Return the bytes of workspace that an operation takes, for arrays of this layout."""
         size = 0
         if fill_lanes(geometry):
-            maps, kernels, results = views(geometry, input, weight, output)
-            axes, correlate = forward_axes(geometry), _CORRELATE[input.dtype]
-            if operation == "conv2d":
-                size = correlate(maps, kernels, None, results, *axes, dry=True)
-            elif operation == "conv2d_weight":
-                correlate = _CORRELATE_WEIGHT[input.dtype]
-                size = correlate(maps, results, kernels, *axes, dry=True)
-            else:
-                turned, axes = kernels.swapaxes(1, 2), gradient_axes(geometry)
-                size = correlate(results, turned, None, maps, *axes, dry=True)
+            loops = _CORRELATE[input.dtype], _CORRELATE_WEIGHT[input.dtype]
+            arrays = views(geometry, input, weight, output)
+            size = ask(loops, operation, geometry, arrays)
         return size or super().workspace(operation, geometry, input, weight, output)

@@ -3,6 +3,7 @@
 They have the bits of the algorithm, which computes what they refuse.
 """
 
+from collections.abc import Callable
 from functools import lru_cache
 from math import prod
 from typing import Any
@@ -44,6 +45,28 @@ def may_pay(geometry: ConvGeometry) -> bool:
         (geometry.batch >= _LEAST_SAMPLES and channels <= _MOST_CHANNELS * geometry.groups)
         or lies_across(geometry)
     )
+
+
+def ask(
+    loops: tuple[Callable[..., int], Callable[..., int]],
+    operation: str,
+    geometry: ConvGeometry,
+    arrays: tuple[Array, Array, Array],
+    **options: bool,
+) -> int:
+    """Return the bytes of workspace that loops with numbers in the lanes take, or 0: they refuse.
+
+    `loops` are those of the correlation and of the weight gradient, `arrays` what `views` returns.
+    """
+    correlate, correlate_weight = loops
+    maps, kernels, results = arrays
+    axes = forward_axes(geometry)
+    if operation == "conv2d":
+        return correlate(maps, kernels, None, results, *axes, dry=True, **options)
+    if operation == "conv2d_weight":
+        return correlate_weight(maps, results, kernels, *axes, dry=True, **options)
+    turned, axes = kernels.swapaxes(1, 2), gradient_axes(geometry)
+    return correlate(results, turned, None, maps, *axes, dry=True, **options)
 
 
 class Samples(Compiled):
@@ -103,14 +126,7 @@ class Samples(Compiled):
         """Return the bytes of workspace that an operation takes, for arrays of this layout."""
         size = 0
         if may_pay(geometry):
-            maps, kernels, results = views(geometry, input, weight, output)
-            dry = {"across": lies_across(geometry), "dry": True}
-            correlate, axes = _CORRELATE[input.dtype], forward_axes(geometry)
-            if operation == "conv2d":
-                size = correlate(maps, kernels, None, results, *axes, **dry)
-            elif operation == "conv2d_weight":
-                size = _CORRELATE_WEIGHT[input.dtype](maps, results, kernels, *axes, **dry)
-            else:
-                turned, axes = kernels.swapaxes(1, 2), gradient_axes(geometry)
-                size = correlate(results, turned, None, maps, *axes, **dry)
+            loops = _CORRELATE[input.dtype], _CORRELATE_WEIGHT[input.dtype]
+            arrays = views(geometry, input, weight, output)
+            size = ask(loops, operation, geometry, arrays, across=lies_across(geometry))
         return size or super().workspace(operation, geometry, input, weight, output)
