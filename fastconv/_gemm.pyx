@@ -36,8 +36,6 @@ The sum over the steps is cut at PC borders that depend on the shape of A alone,
 its steps in order: every output has the same bits for each batch, number of threads and layout.
 """
 
-import os
-
 from cython cimport floating
 from cython.parallel cimport parallel, prange, threadid
 
@@ -46,16 +44,16 @@ from libc.string cimport memcmp
 from fastconv._gemm_outputs cimport Swapped, correlate_swapped, plan_swapped, swapped_tasks
 from fastconv._slab cimport (
     Cursor, Run, Slab, Windows, add_run, block_channels, ceil_div, fill_offsets, fill_shifts,
-    fill_slab, first_line, line_up, make_slab, make_windows, next_line, pack_columns, pack_rows,
-    slab_planes, split_blocks, transpose)
+    fill_slab, first_line, first_unit, line_up, make_slab, make_windows, next_line, pack_columns,
+    pack_rows, slab_planes, split_blocks, transpose)
 from fastconv._threads cimport flush_denormals, restore_denormals, threads_for
 from fastconv._tile cimport MAX_ROWS, VECTORS, lanes, max_rows, run_tile
 from fastconv._views cimport Axes, View, look, split_maps, split_weights
 from fastconv._workspace cimport give, take
 
-# A block of B: most of the second-level cache of a core, since the weights are read once for each
-# block. It changes no result, so that it may follow the machine.
-cdef Py_ssize_t BLOCK_BYTES = 0
+# A block of B: much of the second-level cache of a core, since the weights are read once for each
+# block.
+cdef Py_ssize_t BLOCK_BYTES = 5 << 17
 cdef Py_ssize_t SLAB_BYTES = 3 << 16
 # The slab that is packed into panels at once, in the first-level cache.
 cdef Py_ssize_t PACKED_SLAB_BYTES = 3 << 13
@@ -65,18 +63,6 @@ cdef Py_ssize_t SMALL_BYTES = 1 << 14
 # different pages, often in the same set of the cache, and a tile waits for them.
 cdef Py_ssize_t LARGE_BYTES = 1 << 17
 cdef Py_ssize_t MANY_PIXELS = 1024
-
-
-def _second_level_cache():
-    """Return the bytes of a core's second-level cache, or a common size."""
-    try:
-        size = os.sysconf("SC_LEVEL2_CACHE_SIZE")
-    except (AttributeError, OSError, ValueError):
-        size = 0
-    return min(max(size, 1 << 18), 1 << 21) if size > 0 else 1 << 19
-
-
-BLOCK_BYTES = _second_level_cache() * 7 // 10
 
 
 cdef struct Panel:
@@ -93,7 +79,8 @@ cdef struct Product:
     Py_ssize_t c_strides[6]                 # of the output (N, G, K, D, H, W)
     Py_ssize_t channels                     # of a block
     Py_ssize_t columns, column_blocks       # of the output, in one column block
-    Py_ssize_t pixels, blocks               # of a block; blocks of a column block
+    Py_ssize_t unit, units                  # pixels that no border parts; of a column block
+    Py_ssize_t pixels, blocks               # of the largest block; blocks of a column block
     Py_ssize_t parts                        # tasks that share a block's rows
     Py_ssize_t width                        # numbers of a tile's row
     Py_ssize_t lanes
@@ -139,7 +126,7 @@ cdef int size_blocks(Product* p, Py_ssize_t itemsize, int threads) noexcept nogi
     Returns -1 where the slab of one row of the output would not fit in memory at all.
     """
     cdef Py_ssize_t planes = slab_planes(&p.windows), out = p.windows.column.out
-    cdef Py_ssize_t pixels, total, blocks, lines
+    cdef Py_ssize_t pixels, total, lines
     p.channels = block_channels(&p.windows, itemsize)
     # Columns: all of them, unless a slab of one line is too large.
     if <double>planes * itemsize * (1.0 + p.windows.row.reach) * (
@@ -164,13 +151,12 @@ cdef int size_blocks(Product* p, Py_ssize_t itemsize, int threads) noexcept nogi
                                * (p.columns + p.windows.column.reach)) - p.windows.row.reach
         pixels = max(lines, 1) * p.columns
     total = p.windows.lines * p.columns
-    blocks = split_blocks(p.groups * p.column_blocks, total, p.lanes, ceil_div(total, pixels),
-                          p.row_panels, threads, &p.parts)
-    p.pixels = ceil_div(ceil_div(total, blocks), p.lanes) * p.lanes
-    if not p.packs_b:
-        p.pixels = ceil_div(p.pixels, p.columns) * p.columns
-    p.pixels = min(p.pixels, total)
-    p.blocks = ceil_div(total, p.pixels)
+    # A block of a slab is whole lines.
+    p.unit = p.lanes if p.packs_b else p.columns
+    p.units = ceil_div(total, p.unit)
+    p.blocks = split_blocks(p.groups * p.column_blocks, p.units, ceil_div(total, pixels),
+                            p.row_panels, threads, &p.parts)
+    p.pixels = min(ceil_div(p.units, p.blocks) * p.unit, total)
     return 0
 
 
@@ -341,8 +327,8 @@ cdef void multiply_block(const floating* x, const floating* w, floating* y, cons
 
     slab.column = column_block * p.columns
     columns = min(p.columns, p.windows.column.out - slab.column)
-    pixel = block * p.pixels
-    end = min(pixel + p.pixels, p.windows.lines * p.columns)
+    pixel = first_unit(block, p.units, p.blocks) * p.unit
+    end = min(first_unit(block + 1, p.units, p.blocks) * p.unit, p.windows.lines * p.columns)
     if columns < p.columns:
         # The last column block is narrower: the same lines.
         pixel = pixel // p.columns * columns
@@ -391,7 +377,10 @@ cdef double product_cycles(const Product* p) noexcept nogil:
         tile *= 1.125 * (columns + p.windows.column.reach) / columns
     if p.packs_a:
         tile += (1 if p.neighbours else 3) * p.rows / pixels * p.width
-    return tile * p.windows.column.out / p.width
+    else:
+        tile *= 1.03
+    # What is measured: B comes from the second-level cache.
+    return 1.08 * tile * p.windows.column.out / p.width
 
 
 cdef Product make_product(const Py_ssize_t* x, const Py_ssize_t* x_strides, const Py_ssize_t* w,

@@ -25,13 +25,14 @@ from cython.parallel cimport parallel, prange, threadid
 
 from fastconv._slab cimport (
     Cursor, Run, Slab, Windows, add_run, block_channels, ceil_div, fetch, fill_offsets,
-    fill_shifts, fill_slab, first_line, line_up, make_slab, next_line, pack_rows, slab_planes,
-    split_blocks, store_pixels, transpose)
+    fill_shifts, fill_slab, first_line, first_unit, line_up, make_slab, next_line, pack_rows,
+    slab_planes, split_blocks, store_pixels, transpose)
 from fastconv._threads cimport flush_denormals, restore_denormals
 from fastconv._tile cimport MAX_PIXEL_VECTORS, lanes, max_pixels, run_pixels
 
-# A slab with the sums of its pixels: about a third of the second-level cache.
-cdef Py_ssize_t BLOCK_BYTES = 3 << 17
+# A slab with the sums of its pixels: as much of the second-level cache as leaves room for the
+# weights that pass. They are read once for each block.
+cdef Py_ssize_t BLOCK_BYTES = 5 << 17
 # The weights that all tiles of a block read before the next ones come: half the first-level cache.
 cdef Py_ssize_t NEAR_BYTES = 1 << 14
 # Channels that lie so far apart in place are not foreseen by the hardware.
@@ -59,7 +60,7 @@ cdef double plan_swapped(Swapped* p, const Windows* windows, const Py_ssize_t* w
     Returns a huge number, and no plan, where the output channels leave more than half of a vector
     empty, or the slab of one line would be too large.
     """
-    cdef Py_ssize_t i, neighbour = 1, v, pieces, out, line_bytes, span, blocks
+    cdef Py_ssize_t i, neighbour = 1, v, pieces, out, line_bytes, span
     cdef double cycles, slab_bytes, best = 1e300
     p.lanes = lanes(itemsize)
     if 2 * w[1] < p.lanes:
@@ -84,8 +85,9 @@ cdef double plan_swapped(Swapped* p, const Windows* windows, const Py_ssize_t* w
         if v == 1 and windows.column.stride == 1 and windows.column.dilation == 1 and (
                 windows.column.taps == 3 or windows.column.taps == 5):
             span = windows.column.taps
-        cycles = pieces * ceil_div(p.vectors, v) * tile_cycles(
-            ceil_div(out, pieces), v, span, p.channels * windows.taps)
+        # The pixels of each channel come from another cache line.
+        cycles = pieces * ceil_div(p.vectors, v) * (2.0 / windows.taps + tile_cycles(
+            ceil_div(out, pieces), v, span, p.channels * windows.taps))
         if cycles < best:
             best, p.width, p.span = cycles, v, span
     p.panels = ceil_div(p.vectors, p.width)
@@ -104,17 +106,16 @@ cdef double plan_swapped(Swapped* p, const Windows* windows, const Py_ssize_t* w
         return 1e300
     p.near_channels = max(NEAR_BYTES // (p.width * p.lanes * itemsize * windows.taps), 1)
     p.near_channels = ceil_div(p.channels, ceil_div(p.channels, p.near_channels))
-    blocks = split_blocks(p.groups, windows.lines, 1,
-                          ceil_div(windows.lines, max(BLOCK_BYTES // line_bytes, 1)), p.panels,
-                          threads, &p.parts)
-    p.lines = ceil_div(windows.lines, blocks)
-    p.blocks = ceil_div(windows.lines, p.lines)
+    p.blocks = split_blocks(p.groups, windows.lines,
+                            ceil_div(windows.lines, max(BLOCK_BYTES // line_bytes, 1)), p.panels,
+                            threads, &p.parts)
+    p.lines = ceil_div(windows.lines, p.blocks)
     size_workspace(p, itemsize)
     if windows.in_place and windows.strides[2] * itemsize >= FAR_BYTES:
         best += 10.0 * p.panels * ceil_div(out, p.pixels)
-    # Storing, and packing the weights.
+    # Storing; packing the weights, and fetching them for each block.
     return (best + 0.6 * out * p.vectors * p.lanes / p.steps
-            + 1.5 * p.outputs / windows.lines)
+            + 1.5 * p.outputs / windows.lines + 0.4 * p.outputs / p.lines)
 
 
 cdef void size_workspace(Swapped* p, Py_ssize_t itemsize) noexcept nogil:
@@ -205,7 +206,7 @@ cdef Py_ssize_t list_tiles(const Swapped* p, const Slab* slab, Run* pieces, Run*
 cdef void multiply_lines(const floating* x, floating* y, const Swapped* p, bint has_bias,
                          Py_ssize_t task, char* shared, char* own) noexcept nogil:
     """Compute a task: some panels of output channels for one block of lines."""
-    cdef Py_ssize_t part = task % p.parts
+    cdef Py_ssize_t part = task % p.parts, block = task // p.parts % p.blocks
     cdef Py_ssize_t g = task // p.parts // p.blocks
     cdef const Py_ssize_t* shifts = <const Py_ssize_t*>(shared + p.shifts_at)
     cdef const floating* packed = <const floating*>(shared + p.packed_at)
@@ -227,8 +228,8 @@ cdef void multiply_lines(const floating* x, floating* y, const Swapped* p, bint 
     cdef Slab slab = p.slab
     cdef bint last
 
-    slab.line = task // p.parts % p.blocks * p.lines
-    slab.lines = min(p.lines, p.windows.lines - slab.line)
+    slab.line = first_unit(block, p.windows.lines, p.blocks)
+    slab.lines = first_unit(block + 1, p.windows.lines, p.blocks) - slab.line
     count = list_tiles(p, &slab, pieces, outs, &n_outs, tiles)
     x += g * p.windows.strides[1]
     y += g * p.y_strides[1]

@@ -17,7 +17,7 @@ from cython cimport floating
 from cython.parallel cimport parallel, prange, threadid
 
 from fastconv._slab cimport (
-    Run, block_steps, ceil_div, line_up, pack_rows, split_blocks, transpose)
+    Run, block_steps, ceil_div, first_unit, line_up, pack_rows, split_blocks, transpose)
 from fastconv._threads cimport flush_denormals, restore_denormals, threads_for
 from fastconv._tile cimport MAX_ROWS, lanes, max_rows, output_vectors, run_tile
 from fastconv._views cimport View, look
@@ -34,7 +34,8 @@ cdef struct Product:
     # Strides, in elements.
     Py_ssize_t a_row, a_step, b_step, b_column, c_row, c_column, bias_step
     Py_ssize_t depth                    # steps of a block
-    Py_ssize_t block, blocks            # columns of a block; blocks
+    Py_ssize_t vectors, blocks          # of all columns; blocks of them
+    Py_ssize_t block                    # columns of the largest block
     Py_ssize_t parts                    # tasks that share a block's rows
     Py_ssize_t row_panels, height       # panels of rows; rows of the tallest
     Py_ssize_t lanes, width             # numbers in a vector, and in a row of a panel of B
@@ -53,11 +54,11 @@ cdef void make_plan(Product* p, Py_ssize_t itemsize, int threads) noexcept nogil
     vectors = ceil_div(p.columns, p.lanes)
     p.row_panels = ceil_div(p.rows, max_rows(itemsize, min(vectors, most)))
     columns = BLOCK_BYTES // (p.depth * itemsize)
-    p.blocks = split_blocks(1, p.columns, p.lanes, ceil_div(p.columns, columns), p.row_panels,
-                            threads, &p.parts)
+    p.vectors = vectors
+    p.blocks = split_blocks(1, vectors, ceil_div(p.columns, columns), p.row_panels, threads,
+                            &p.parts)
     vectors = ceil_div(vectors, p.blocks)
     p.block = vectors * p.lanes
-    p.blocks = ceil_div(p.columns, p.block)
     vectors = ceil_div(vectors, ceil_div(vectors, most))
     p.width = vectors * p.lanes
     p.height = max_rows(itemsize, vectors)
@@ -100,8 +101,10 @@ cdef void multiply_block(const floating* a, const floating* b, const floating* b
                          const Product* p, Py_ssize_t task, char* shared,
                          char* own) noexcept nogil:
     """Compute a task: some rows of A times a block of columns of B."""
-    cdef Py_ssize_t part = task % p.parts, column = task // p.parts * p.block
-    cdef Py_ssize_t count = min(p.block, p.columns - column)
+    cdef Py_ssize_t part = task % p.parts, block = task // p.parts
+    cdef Py_ssize_t column = first_unit(block, p.vectors, p.blocks) * p.lanes
+    cdef Py_ssize_t count = min(first_unit(block + 1, p.vectors, p.blocks) * p.lanes,
+                                p.columns) - column
     cdef Py_ssize_t vectors = ceil_div(count, p.lanes), panels = ceil_div(count, p.width)
     cdef Py_ssize_t step, steps, i, j, row, rows, at
     cdef const Py_ssize_t* a_at = <const Py_ssize_t*>(shared + p.a_at)

@@ -85,6 +85,11 @@ cdef Py_ssize_t block_steps(Py_ssize_t itemsize) noexcept nogil
 cdef Py_ssize_t block_channels(const Windows* windows, Py_ssize_t itemsize) noexcept nogil
 cdef void fill_offsets(const Windows* windows, const Py_ssize_t* strides, Py_ssize_t channels,
                        Py_ssize_t* at) noexcept nogil
-cdef Py_ssize_t split_blocks(Py_ssize_t copies, Py_ssize_t total, Py_ssize_t unit,
-                             Py_ssize_t blocks, Py_ssize_t panels, int threads,
-                             Py_ssize_t* parts) noexcept nogil
+cdef Py_ssize_t split_blocks(Py_ssize_t copies, Py_ssize_t units, Py_ssize_t blocks,
+                             Py_ssize_t panels, int threads, Py_ssize_t* parts) noexcept nogil
+
+
+cdef inline Py_ssize_t first_unit(Py_ssize_t block, Py_ssize_t units,
+                                  Py_ssize_t blocks) noexcept nogil:
+    """Return the first unit of a block: blocks are as even as can be."""
+    return block * units // blocks

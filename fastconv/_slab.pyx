@@ -343,27 +343,29 @@ cdef void fill_offsets(const Windows* windows, const Py_ssize_t* strides, Py_ssi
                     step += 1
 
 
-cdef Py_ssize_t split_blocks(Py_ssize_t copies, Py_ssize_t total, Py_ssize_t unit,
-                             Py_ssize_t blocks, Py_ssize_t panels, int threads,
-                             Py_ssize_t* parts) noexcept nogil:
-    """Return how many blocks, at least so many, to cut `total` into, and the parts of each.
+cdef Py_ssize_t split_blocks(Py_ssize_t copies, Py_ssize_t units, Py_ssize_t blocks,
+                             Py_ssize_t panels, int threads, Py_ssize_t* parts) noexcept nogil:
+    """Return how many blocks, at least so many, to cut the units into, and the parts of each.
 
     Each of the `copies` of the work is cut so; a part is some of the panels for a block. The
     cheapest number: the time of the thread that has most to do, in units, a little more where a
-    block is made once more for each part.
+    block is made once more for each part. Blocks are as even as can be (`first_unit`).
     """
-    cdef Py_ssize_t best_blocks = 1, count, tasks
+    cdef Py_ssize_t best_blocks = 1, count, rounds
     cdef double cost, best = 1e300
     parts[0] = 1
+    blocks = min(blocks, units)
     for _ in range(2 * threads if blocks < 16 * threads else 1):
         count = 1
         while count <= min(<Py_ssize_t>threads, panels):
-            tasks = copies * blocks * count
-            cost = (<double>ceil_div(tasks, threads) * ceil_div(ceil_div(total, blocks), unit)
-                    * ceil_div(panels, count) / panels * (0.96 + 0.04 * count))
+            rounds = ceil_div(copies * blocks * count, threads)
+            cost = (<double>ceil_div(rounds * units, blocks) * ceil_div(panels, count) / panels
+                    * (0.9 + 0.1 * count))
             if cost < best * 0.999:
                 best, best_blocks, parts[0] = cost, blocks, count
             count += 1
+        if blocks == units:
+            break
         blocks += 1
     return best_blocks
 
