@@ -75,6 +75,7 @@ MODULES = [
     "_gemm_input",
     "_gemm_outputs",
     "_gemm_weight",
+    "_gemm_weight_plan",
     "_halving",
     "_isa",
     "_losses",

@@ -20,8 +20,10 @@ Where the output channels of a group are too few to fill a vector, the vectors l
 instead: both the input and the residual are in slabs of the same width, with zeros in the
 residual's gaps, and every sum of C is a vector whose lanes are added at the end of the chunk.
 
-For kernels of one tap the roles may change: with the input in the lanes and the residual in the
-rows, C is the gradient as it stands in memory.
+For kernels of one tap, and for few pixels, the roles may change: with the input in the lanes and
+the residual in the rows, C is the gradient as it stands in memory. The lanes are then all steps
+(c, t, r, s): what the taps of some channels see is gathered from a slab, a row for each of its
+positions.
 """
 
 from cython cimport floating
@@ -29,151 +31,21 @@ from cython.parallel cimport parallel, prange, threadid
 
 from libc.string cimport memcmp, memset
 
+from fastconv._gemm_weight_plan cimport (
+    BLOCK, Correlation, dot_pixels, first_vector, lane_channels, make_correlation)
 from fastconv._slab cimport (
     Cursor, Run, Slab, Windows, add_run, ceil_div, copy_row, fill_shifts, fill_slab, first_line,
-    line_up, make_slab, make_windows, next_line, slab_planes, transpose)
+    next_line, slab_planes, transpose, transpose_rows)
 from fastconv._threads cimport flush_denormals, restore_denormals, threads_for
 from fastconv._tile cimport (
-    DOT_COLUMNS, DOT_ROWS, MAX_ROWS, MAX_VECTORS, dot_rows, lanes, max_rows, output_vectors,
-    run_dots, run_tile)
+    DOT_COLUMNS, DOT_ROWS, MAX_ROWS, MAX_VECTORS, dot_rows, max_rows, run_dots, run_tile)
 from fastconv._views cimport Axes, View, look, split_maps, split_weights
 from fastconv._workspace cimport give, take
-
-# Bytes of one step's pixels in a unit: the rows of A in a tile stay in the first-level cache, and
-# no running sum is longer.
-cdef Py_ssize_t UNIT_BYTES = 2048
-# The channels of a slab share the second-level cache with a panel of B.
-cdef Py_ssize_t SLAB_BYTES = 3 << 17
-# Tasks that keep many threads busy, where the sums of so many chunks take no more than so much.
-cdef Py_ssize_t TASKS = 32
-cdef Py_ssize_t PARTIAL_BYTES = 1 << 24
-# Sums along the vectors: at most so many steps, or the sums leave the second-level cache.
-cdef Py_ssize_t DOT_STEPS = 1024
-# Steps and output channels that are transposed at once when the chunks are added.
-cdef enum:
-    BLOCK = 64
-
-
-cdef struct Correlation:
-    Windows windows
-    Py_ssize_t groups, steps, outputs
-    Py_ssize_t b_strides[6]             # of the residual (N, G, K, D, H, W), in elements
-    Py_ssize_t c_strides[6]             # of the gradient (G, K, C, T, R, S)
-    Py_ssize_t lanes, vectors, panels   # of all output channels of a group
-    Py_ssize_t columns, column_blocks
-    Py_ssize_t pixels, blocks, units    # of a unit; units of a column block; all units
-    Py_ssize_t chunks, parts            # a task: a chunk, for a part of the panels
-    Py_ssize_t channels                 # of a slab
-    Slab slab
-    bint dots                           # vectors lie along the pixels
-    Py_ssize_t dot_steps                # of a row of their sums
-    bint in_place                       # the gradient itself takes the sums
-    bint neighbours                     # the steps of the gradient lie side by side
-    bint turned                         # the residual in the rows, the input in the lanes
-    Py_ssize_t width                    # of a row of the partial sums
-    # The workspace: what all threads share, then one part for each.
-    size_t shifts_at, b_at_at, partial_at, threads_at
-    size_t slab_at, panel_at, rows_at, positions_at, runs_at, dots_at, thread_bytes
 
 
 cdef struct Unit:
     Py_ssize_t columns                  # of its column block
     Py_ssize_t pixel, end               # in the column block
-
-
-cdef Correlation make_correlation(const Py_ssize_t* x, const Py_ssize_t* x_strides,
-                                  const Py_ssize_t* dy, const Py_ssize_t* dy_strides,
-                                  const Py_ssize_t* dw, const Py_ssize_t* dw_strides,
-                                  Py_ssize_t itemsize, tuple stride, tuple before,
-                                  tuple dilation, int threads):
-    """Return the plan for arrays of these shapes and strides."""
-    cdef Correlation p
-    cdef Py_ssize_t i, total, size, planes, last
-    p.windows = make_windows(x, x_strides, dw + 3, dy + 3, itemsize, stride, before, dilation)
-    p.groups, p.outputs, p.steps = dw[0], dw[1], dw[2] * p.windows.taps
-    for i in range(6):
-        p.b_strides[i] = dy_strides[i] // itemsize
-        p.c_strides[i] = dw_strides[i] // itemsize
-    p.lanes = lanes(itemsize)
-    p.dots = 2 * p.outputs <= p.lanes and p.steps <= DOT_STEPS
-    p.dot_steps = ceil_div(p.steps, DOT_COLUMNS) * DOT_COLUMNS
-    p.windows.in_place = p.windows.in_place and not p.dots
-    p.vectors = ceil_div(p.outputs, p.lanes)
-    p.panels = ceil_div(p.vectors, output_vectors(itemsize))
-    planes = slab_planes(&p.windows)
-    p.columns = min(p.windows.column.out, max(UNIT_BYTES // itemsize, 1))
-    p.columns = ceil_div(p.windows.column.out, ceil_div(p.windows.column.out, p.columns))
-    p.column_blocks = ceil_div(p.windows.column.out, p.columns)
-    total = p.windows.lines * p.columns
-    p.blocks = ceil_div(total, max(UNIT_BYTES // itemsize, 1))
-    p.pixels = ceil_div(total, p.blocks)
-    p.blocks = ceil_div(total, p.pixels)
-    p.units = p.column_blocks * p.blocks
-    if <double>planes * itemsize * (2.0 + p.windows.row.reach) * (
-            p.columns + <double>p.windows.column.reach) > 1e15:
-        raise MemoryError("the padded input of a few outputs does not fit in memory")
-    # The last column block may be narrower: there, the pixels of a unit lie in more lines.
-    last = p.windows.column.out - (p.column_blocks - 1) * p.columns
-    p.slab = make_slab(&p.windows, min(ceil_div(p.pixels, last) + 1, p.windows.lines), p.columns)
-    if p.dots:
-        p.slab.plane += p.lanes
-    p.channels = p.windows.channels
-    if not p.windows.in_place:
-        size = planes * p.slab.plane * itemsize
-        if not p.dots:
-            p.channels = min(max(SLAB_BYTES // size, 1), p.channels)
-        p.channels = ceil_div(p.windows.channels, ceil_div(p.windows.channels, p.channels))
-    p.width = p.vectors * p.lanes
-    size = p.groups * p.steps * p.width * itemsize
-    p.chunks = min(min(ceil_div(TASKS, p.groups * p.panels), PARTIAL_BYTES // size), p.units)
-    p.chunks = max(p.chunks, 1)
-    # Enough tasks for all threads, as even as can be; each part has a slab of its own.
-    p.parts = 1
-    while p.parts < p.panels and (p.chunks * p.groups * p.parts < 8 * threads
-                                  and p.chunks * p.groups * p.parts % threads):
-        p.parts += 1
-    p.neighbours = (
-        p.c_strides[5] == 1 and p.c_strides[4] == p.windows.column.taps
-        and p.c_strides[3] == p.windows.row.taps * p.windows.column.taps
-        and p.c_strides[2] == p.windows.taps)
-    p.in_place = not p.dots and p.chunks == 1 and p.windows.taps == 1 and p.c_strides[1] == 1
-    return p
-
-
-cdef inline Py_ssize_t dot_pixels(const Correlation* p) noexcept nogil:
-    """Return the numbers of an output channel of the residual in a slab."""
-    return ceil_div(p.slab.plane, p.lanes) * p.lanes
-
-
-cdef void size_workspace(Correlation* p, Py_ssize_t itemsize) noexcept nogil:
-    """Lay out the workspace: fill in its offsets."""
-    cdef Py_ssize_t shifts = p.channels * p.windows.taps, slab = 0
-    if not p.windows.in_place:
-        slab = p.channels * slab_planes(&p.windows) * p.slab.plane
-    p.shifts_at = 0
-    p.b_at_at = p.shifts_at + line_up(shifts * sizeof(Py_ssize_t))
-    p.partial_at = p.b_at_at + line_up(MAX_VECTORS * p.pixels * sizeof(Py_ssize_t))
-    p.threads_at = p.partial_at
-    if not p.in_place:
-        p.threads_at += line_up(p.chunks * p.groups * p.steps * p.width * itemsize)
-    p.slab_at = 0
-    p.panel_at = p.slab_at + line_up(slab * itemsize)
-    p.rows_at = p.panel_at
-    if p.dots:
-        p.rows_at += line_up(p.outputs * dot_pixels(p) * itemsize)
-    else:
-        p.rows_at += line_up(p.pixels * MAX_VECTORS * p.lanes * itemsize)
-    p.positions_at = p.rows_at + line_up(BLOCK * BLOCK * itemsize)
-    p.runs_at = p.positions_at + line_up(p.pixels * sizeof(Py_ssize_t))
-    p.dots_at = p.runs_at + line_up(p.pixels * sizeof(Run))
-    p.thread_bytes = p.dots_at
-    if p.dots:
-        p.thread_bytes += line_up(p.outputs * p.dot_steps * p.lanes * itemsize)
-
-
-cdef inline Py_ssize_t first_vector(const Correlation* p, Py_ssize_t panel) noexcept nogil:
-    """Return the first vector of a panel of output channels: panels are as even as can be."""
-    return panel * p.vectors // p.panels
 
 
 cdef void pack_residual(const floating* dy, const Correlation* p, const Run* runs,
@@ -213,22 +85,34 @@ cdef Unit find_unit(const Correlation* p, Py_ssize_t number, Slab* slab) noexcep
     return unit
 
 
-cdef Py_ssize_t list_pixels(const Correlation* p, const Slab* slab, const Unit* unit,
-                            Py_ssize_t* positions, Run* runs) noexcept nogil:
-    """Write the position of each pixel, and the runs of the residual; return their number."""
+cdef Py_ssize_t list_pixels(const Windows* windows, const Slab* slab, const Unit* unit,
+                            const Py_ssize_t* strides, Py_ssize_t* positions,
+                            Run* runs) noexcept nogil:
+    """Write the position of each pixel, and its runs in an array; return their number."""
     cdef Py_ssize_t column = unit.pixel - slab.line * unit.columns
     cdef Py_ssize_t count = 0, n_runs = 0, number, i, end = unit.end - unit.pixel
-    cdef Cursor cursor = first_line(&p.windows, slab, p.b_strides, slab.line)
+    cdef Cursor cursor = first_line(windows, slab, strides, slab.line)
     while count < end:
         number = min(unit.columns - column, end - count)
-        n_runs = add_run(runs, n_runs, count, number, cursor.out + column * p.b_strides[5],
-                         p.b_strides[5])
+        n_runs = add_run(runs, n_runs, count, number, cursor.out + column * strides[5],
+                         strides[5])
         for i in range(number):
             positions[count + i] = cursor.at + column + i
         count += number
         column = 0
-        next_line(&p.windows, slab, p.b_strides, &cursor)
+        next_line(windows, slab, strides, &cursor)
     return n_runs
+
+
+cdef void gather_panel(const floating* x, const Correlation* p, const Slab* slab,
+                       Py_ssize_t lane, Py_ssize_t count, Py_ssize_t positions,
+                       const Py_ssize_t* shifts, floating* slab_data,
+                       floating* panel, Py_ssize_t width) noexcept nogil:
+    """Put the numbers that some lanes (c, t, r, s) see from each position side by side."""
+    cdef Py_ssize_t c = lane // p.kernel.taps
+    fill_slab(x, &p.kernel, slab, c, ceil_div(lane + count, p.kernel.taps) - c, slab_data)
+    transpose_rows(<const floating*>slab_data, shifts + (lane - c * p.kernel.taps), count,
+                   positions, panel, width)
 
 
 cdef void dot_chunk(const floating* x, const floating* dy, const Correlation* p, Py_ssize_t g,
@@ -292,79 +176,117 @@ cdef void dot_chunk(const floating* x, const floating* dy, const Correlation* p,
             partial[step * p.width + k] = total
 
 
-cdef void write_block(const floating* sums, Py_ssize_t row, const Correlation* p, Py_ssize_t g,
-                      Py_ssize_t step, Py_ssize_t steps, Py_ssize_t output, Py_ssize_t outputs,
+cdef inline Py_ssize_t tap_at(const Correlation* p, Py_ssize_t step) noexcept nogil:
+    """Return where the step (c, t, r, s) lies in the gradient of an output channel."""
+    cdef Py_ssize_t tap = step % p.kernel.taps
+    return (step // p.kernel.taps * p.c_strides[2]
+            + tap // p.kernel.column.taps // p.kernel.row.taps * p.c_strides[3]
+            + tap // p.kernel.column.taps % p.kernel.row.taps * p.c_strides[4]
+            + tap % p.kernel.column.taps * p.c_strides[5])
+
+
+cdef void write_block(const floating* sums, Py_ssize_t width, const Correlation* p, Py_ssize_t g,
+                      Py_ssize_t row, Py_ssize_t rows, Py_ssize_t column, Py_ssize_t columns,
                       floating* dw) noexcept nogil:
-    """Write sums, a row for each step, into the gradient of some steps and output channels."""
-    cdef Py_ssize_t i, j, c, tap
-    cdef floating* to
-    dw += g * p.c_strides[0] + output * p.c_strides[1]
-    if p.neighbours:
-        transpose(sums, row, steps, outputs, dw + step, p.c_strides[1])
-        return
-    for i in range(steps):
-        c = (step + i) // p.windows.taps
-        tap = (step + i) % p.windows.taps
-        to = (dw + c * p.c_strides[2]
-              + tap // p.windows.column.taps // p.windows.row.taps * p.c_strides[3]
-              + tap // p.windows.column.taps % p.windows.row.taps * p.c_strides[4]
-              + tap % p.windows.column.taps * p.c_strides[5])
-        for j in range(outputs):
-            to[j * p.c_strides[1]] = sums[i * row + j]
+    """Write some rows and columns of C into the gradient."""
+    cdef Py_ssize_t i, j, at
+    dw += g * p.c_strides[0] + (row if p.turned else column) * p.c_strides[1]
+    if p.neighbours and p.turned:
+        for i in range(rows):
+            copy_row(sums + i * width, 1, columns, dw + i * p.c_strides[1] + column)
+    elif p.neighbours:
+        transpose(sums, width, rows, columns, dw + row, p.c_strides[1])
+    elif p.turned:
+        for j in range(columns):
+            at = tap_at(p, column + j)
+            for i in range(rows):
+                dw[at + i * p.c_strides[1]] = sums[i * width + j]
+    else:
+        for i in range(rows):
+            at = tap_at(p, row + i)
+            for j in range(columns):
+                dw[at + j * p.c_strides[1]] = sums[i * width + j]
 
 
 cdef void add_up_chunk(const floating* x, const floating* dy, floating* dw, const Correlation* p,
                        Py_ssize_t task, char* shared, char* own) noexcept nogil:
-    """Add up one chunk of the units for some panels of output channels."""
-    cdef Py_ssize_t part = task % p.parts
-    cdef Py_ssize_t g = task // p.parts % p.groups
-    cdef Py_ssize_t chunk = task // p.parts // p.groups
+    """Add up one chunk of the units for some rows and panels; `x` and `dy` in their roles."""
+    cdef Py_ssize_t panel_part = task % p.panel_parts
+    cdef Py_ssize_t row_part = task // p.panel_parts % p.row_parts
+    cdef Py_ssize_t g = task // p.panel_parts // p.row_parts % p.groups
+    cdef Py_ssize_t chunk = task // p.panel_parts // p.row_parts // p.groups
     cdef const Py_ssize_t* shifts = <const Py_ssize_t*>(shared + p.shifts_at)
-    cdef const Py_ssize_t* b_at
+    cdef Py_ssize_t* b_at
     cdef floating* slab_data = <floating*>(own + p.slab_at)
     cdef floating* packed = <floating*>(own + p.panel_at)
-    cdef floating* rows_data = <floating*>(own + p.rows_at)
     cdef Py_ssize_t* positions = <Py_ssize_t*>(own + p.positions_at)
+    cdef Py_ssize_t* lane_positions = <Py_ssize_t*>(own + p.lane_positions_at)
     cdef Run* runs = <Run*>(own + p.runs_at)
-    cdef Py_ssize_t number, n_runs, c, channels, steps, panel, panels
-    cdef Py_ssize_t vectors, output, outputs, height, i, j, row, rows
-    cdef Py_ssize_t first = chunk * p.units // p.chunks, c_row = p.width
+    cdef Py_ssize_t number, n_runs, c, channels, steps, panel, panels, count
+    cdef Py_ssize_t vectors, output, outputs, height, i, j, row, rows, c_row
+    cdef Py_ssize_t first = chunk * p.units // p.chunks
+    cdef Py_ssize_t first_panel = panel_part * p.panels // p.panel_parts
+    cdef Py_ssize_t start = row_part * p.windows.channels // p.row_parts
+    cdef Py_ssize_t end = (row_part + 1) * p.windows.channels // p.row_parts
     cdef const floating* a[MAX_ROWS]
     cdef const floating* source
     cdef floating* sums
-    cdef Slab slab = p.slab
+    cdef floating* c_at
+    cdef Slab slab = p.slab, lane_slab = p.lane_slab
     cdef Unit unit
     cdef Run whole
 
     whole.first, whole.at, whole.step = 0, 0, 1
     x += g * p.windows.strides[1]
     dy += g * p.b_strides[1]
-    if p.in_place:
-        sums = dw + g * p.c_strides[0]
-        c_row = p.c_strides[2]
-    else:
-        sums = <floating*>(shared + p.partial_at) + (chunk * p.groups + g) * p.steps * p.width
+    sums = <floating*>(shared + p.partial_at) + (chunk * p.groups + g) * p.steps * p.width
     if p.dots:
         dot_chunk(x, dy, p, g, chunk, shifts, own, sums)
         return
     for number in range(first, (chunk + 1) * p.units // p.chunks):
         unit = find_unit(p, number, &slab)
-        n_runs = list_pixels(p, &slab, &unit, positions, runs)
-        for c from 0 <= c < p.windows.channels by p.channels:
-            channels = min(p.channels, p.windows.channels - c)
+        n_runs = list_pixels(&p.windows, &slab, &unit, p.b_strides, positions, runs)
+        count = unit.end - unit.pixel
+        if p.gathered and count:
+            lane_slab.line, lane_slab.column, lane_slab.lines = slab.line, slab.column, slab.lines
+            list_pixels(&p.kernel, &lane_slab, &unit, p.b_strides, lane_positions, runs)
+        c = start
+        while c < end:
+            channels = min(p.channels, end - c)
             steps = channels * p.windows.taps
             source = x + c * p.windows.strides[2]
             if not p.windows.in_place:
                 fill_slab(x, &p.windows, &slab, c, channels, slab_data)
                 source = slab_data
-            for panel in range(part * p.panels // p.parts, (part + 1) * p.panels // p.parts):
+            for panel in range(first_panel, (panel_part + 1) * p.panels // p.panel_parts):
                 vectors = first_vector(p, panel + 1) - first_vector(p, panel)
                 output = first_vector(p, panel) * p.lanes
                 outputs = min(vectors * p.lanes, p.outputs - output)
-                whole.count = outputs if p.in_place else vectors * p.lanes
-                b_at = <const Py_ssize_t*>(shared + p.b_at_at) + (vectors - 1) * p.pixels
-                pack_residual(dy + output * p.b_strides[2], p, runs, n_runs, outputs,
-                              vectors * p.lanes, rows_data, packed)
+                if p.kept:
+                    packed = (<floating*>(own + p.panel_at)
+                              + (panel - first_panel) * p.packed * MAX_VECTORS * p.lanes)
+                if p.gathered:
+                    b_at = lane_positions + p.pixels
+                    for i in range(count):
+                        b_at[i] = lane_positions[i] * vectors * p.lanes
+                    if count:
+                        gather_panel(dy, p, &lane_slab, output, outputs,
+                                     lane_positions[count - 1] + 1,
+                                     <const Py_ssize_t*>(shared + p.lane_shifts_at),
+                                     <floating*>(own + p.lane_slab_at), packed,
+                                     vectors * p.lanes)
+                else:
+                    b_at = <Py_ssize_t*>(shared + p.b_at_at) + (vectors - 1) * p.pixels
+                    if c == start or not p.kept:
+                        pack_residual(dy + output * p.b_strides[2], p, runs, n_runs, outputs,
+                                      vectors * p.lanes, <floating*>(own + p.rows_at), packed)
+                if p.in_place:
+                    whole.count, c_row = outputs, p.c_strides[1]
+                    c_at = dw + g * p.c_strides[0] + c * c_row + output
+                else:
+                    # The sums of a panel lie together.
+                    whole.count = c_row = vectors * p.lanes
+                    c_at = sums + output * p.steps + c * p.windows.taps * c_row
                 height = max_rows(sizeof(floating), vectors)
                 panels = ceil_div(steps, height)
                 for i in range(panels):
@@ -372,41 +294,38 @@ cdef void add_up_chunk(const floating* x, const floating* dy, floating* dw, cons
                     rows = (i + 1) * steps // panels - row
                     for j in range(rows):
                         a[j] = source + shifts[row + j]
-                    run_tile(rows, vectors, a, positions, packed, b_at, unit.end - unit.pixel,
-                             sums + (c * p.windows.taps + row) * c_row + output, c_row, &whole, 1,
-                             <const floating*>NULL, number > first)
+                    run_tile(rows, vectors, a, positions, packed, b_at, count, c_at + row * c_row,
+                             c_row, &whole, 1, <const floating*>NULL, number > first)
                 if p.chunks == 1 and number == p.units - 1 and not p.in_place:
                     # All there is, and still in the cache.
-                    write_block(<const floating*>sums + c * p.windows.taps * p.width + output,
-                                p.width, p, g, c * p.windows.taps, steps, output, outputs, dw)
+                    write_block(<const floating*>c_at, c_row, p, g, c * p.windows.taps, steps,
+                                output, outputs, dw)
+            c += channels
 
 
 cdef void add_chunks(const floating* partial, const Correlation* p, floating* dw, Py_ssize_t task,
                      floating* sums) noexcept nogil:
-    """Write the sum of the chunks, in order, into a block of the gradient's steps."""
+    """Write the sum of the chunks, in order, into a block of rows of a panel."""
     cdef Py_ssize_t blocks = ceil_div(p.steps, BLOCK), size = p.groups * p.steps * p.width
-    cdef Py_ssize_t g = task // blocks, step = task % blocks * BLOCK
-    cdef Py_ssize_t steps = min(p.steps - step, <Py_ssize_t>BLOCK)
-    cdef Py_ssize_t k, outputs, i, j, _
-    cdef const floating* source
-    cdef floating* row
-    for k from 0 <= k < p.outputs by BLOCK:
-        outputs = min(p.outputs - k, <Py_ssize_t>BLOCK)
-        for i in range(steps):
-            source = partial + (g * p.steps + step + i) * p.width + k
-            row = sums + i * BLOCK
-            for j in range(outputs):
-                row[j] = source[j]
-            for _ in range(1, p.chunks):
-                source += size
-                for j in range(outputs):
-                    row[j] += source[j]
-        write_block(<const floating*>sums, BLOCK, p, g, step, steps, k, outputs, dw)
+    cdef Py_ssize_t step = task % blocks * BLOCK, panel = task // blocks % p.panels
+    cdef Py_ssize_t g = task // blocks // p.panels
+    cdef Py_ssize_t count = min(p.steps - step, <Py_ssize_t>BLOCK)
+    cdef Py_ssize_t output = first_vector(p, panel) * p.lanes
+    cdef Py_ssize_t width = first_vector(p, panel + 1) * p.lanes - output
+    cdef Py_ssize_t i
+    cdef const floating* source = partial + g * p.steps * p.width + output * p.steps + step * width
+    copy_row(source, 1, count * width, sums)
+    for _ in range(1, p.chunks):
+        source += size
+        for i in range(count * width):
+            sums[i] += source[i]
+    write_block(<const floating*>sums, width, p, g, step, count, output,
+                min(width, p.outputs - output), dw)
 
 
 cdef size_t call_bytes(const Correlation* p, int* threads) noexcept nogil:
     """Return the bytes of workspace of a call, and lower the threads to the tasks."""
-    threads[0] = min(<Py_ssize_t>threads[0], p.chunks * p.groups * p.parts)
+    threads[0] = min(<Py_ssize_t>threads[0], p.chunks * p.groups * p.row_parts * p.panel_parts)
     return p.threads_at + threads[0] * p.thread_bytes
 
 
@@ -419,16 +338,19 @@ cdef int compute(const floating* x, const floating* dy, floating* dw, const Corr
     cdef Py_ssize_t i, v
     cdef unsigned long saved = 0
     fill_shifts(&p.windows, &p.slab, p.channels, <Py_ssize_t*>(shared + p.shifts_at))
+    if p.gathered:
+        fill_shifts(&p.kernel, &p.lane_slab, lane_channels(p),
+                    <Py_ssize_t*>(shared + p.lane_shifts_at))
     for v in range(MAX_VECTORS):
         for i in range(p.pixels):
             (<Py_ssize_t*>(shared + p.b_at_at))[v * p.pixels + i] = i * (v + 1) * p.lanes
     with nogil, parallel(num_threads=threads):
         saved = flush_denormals()
-        for i in prange(p.chunks * p.groups * p.parts, schedule="dynamic"):
+        for i in prange(p.chunks * p.groups * p.row_parts * p.panel_parts, schedule="dynamic"):
             add_up_chunk(rows, columns, dw, p, i, shared,
                          shared + p.threads_at + threadid() * p.thread_bytes)
         if p.chunks > 1 or p.dots:
-            for i in prange(p.groups * ceil_div(p.steps, BLOCK), schedule="static"):
+            for i in prange(p.groups * p.panels * ceil_div(p.steps, BLOCK), schedule="static"):
                 add_chunks(<const floating*>(shared + p.partial_at), p, dw, i,
                            <floating*>(shared + p.threads_at + threadid() * p.thread_bytes
                                        + p.rows_at))
@@ -443,36 +365,6 @@ cdef int worth_threads(const Py_ssize_t* dy, const Py_ssize_t* dw) noexcept nogi
                        * dw[4] * dw[5])
 
 
-cdef Correlation plan(const Py_ssize_t* x, const Py_ssize_t* x_strides, const Py_ssize_t* dy,
-                      const Py_ssize_t* dy_strides, const Py_ssize_t* dw,
-                      const Py_ssize_t* dw_strides, Py_ssize_t itemsize, tuple stride,
-                      tuple before, tuple dilation, int threads):
-    """Return the plan for arrays of these shapes and strides, with its workspace."""
-    cdef Correlation p
-    cdef Py_ssize_t shape[6]
-    cdef Py_ssize_t strides[6]
-    cdef Py_ssize_t w_shape[6]
-    cdef Py_ssize_t w_strides[6]
-    cdef Py_ssize_t i
-    p = make_correlation(x, x_strides, dy, dy_strides, dw, dw_strides, itemsize, stride, before,
-                         dilation, threads)
-    p.turned = (p.windows.taps == 1 and before == (0, 0, 0) and x[2] <= dy[2]
-                and all([(dy[i] - 1) * stride[i - 3] < x[i] for i in range(3, 6)]))
-    if p.turned:
-        # One tap inside the input: the pixels that it sees are a view, and the roles can change.
-        for i in range(6):
-            shape[i] = x[i] if i < 3 else dy[i]
-            strides[i] = x_strides[i] * (<Py_ssize_t>stride[i - 3] if i > 2 else 1)
-            w_shape[i], w_strides[i] = dw[i], dw_strides[i]
-        w_shape[1], w_shape[2] = w_shape[2], w_shape[1]
-        w_strides[1], w_strides[2] = w_strides[2], w_strides[1]
-        p = make_correlation(dy, dy_strides, shape, strides, w_shape, w_strides, itemsize,
-                             (1, 1, 1), before, (1, 1, 1), threads)
-        p.turned = True
-    size_workspace(&p, itemsize)
-    return p
-
-
 def correlate_weight(const floating[:, :, :, :, :, :] x, const floating[:, :, :, :, :, :] dy,
                      floating[:, :, :, :, :, :] dw, tuple stride, tuple before, tuple dilation,
                      bint dry=False):
@@ -484,7 +376,7 @@ def correlate_weight(const floating[:, :, :, :, :, :] x, const floating[:, :, :,
     nothing else.
     """
     cdef int threads = worth_threads(&dy.shape[0], &dw.shape[0])
-    cdef Correlation p = plan(
+    cdef Correlation p = make_correlation(
         &x.shape[0], &x.strides[0], &dy.shape[0], &dy.strides[0], &dw.shape[0], &dw.strides[0],
         sizeof(floating), stride, before, dilation, threads)
     if not dry:
@@ -527,7 +419,7 @@ cdef class WeightGradient:
                 or memcmp(&dy_axes, &self.dy, sizeof(Axes))
                 or memcmp(&dw_axes, &self.dw, sizeof(Axes))):
             self.threads = 0
-            self.correlation = plan(
+            self.correlation = make_correlation(
                 x_axes.shape, x_axes.strides, dy_axes.shape, dy_axes.strides, dw_axes.shape,
                 dw_axes.strides, maps.itemsize, self.stride, self.before, self.dilation, threads)
             self.x, self.dy, self.dw = x_axes, dy_axes, dw_axes

@@ -72,6 +72,9 @@ cdef void pack_rows(const floating* source, Py_ssize_t row, Py_ssize_t rows,
                     floating* panel) noexcept nogil
 cdef void transpose(const floating* source, Py_ssize_t source_row, Py_ssize_t rows,
                     Py_ssize_t columns, floating* target, Py_ssize_t target_row) noexcept nogil
+cdef void transpose_rows(const floating* source, const Py_ssize_t* at, Py_ssize_t rows,
+                         Py_ssize_t columns, floating* target,
+                         Py_ssize_t target_row) noexcept nogil
 cdef void pack_taps(const floating* source, Py_ssize_t row, Py_ssize_t steps,
                     Py_ssize_t channels, Py_ssize_t taps, floating* panels) noexcept nogil
 cdef void add_vectors(const floating* source, const Py_ssize_t* at, Py_ssize_t count,

@@ -43,6 +43,9 @@ cdef extern from "csrc/copy.h" nogil:
         void (*transpose)(const float* source, Py_ssize_t source_row, Py_ssize_t rows,
                           Py_ssize_t columns, float* target,
                           Py_ssize_t target_row) noexcept nogil
+        void (*transpose_rows)(const float* source, const Py_ssize_t* at, Py_ssize_t rows,
+                               Py_ssize_t columns, float* target,
+                               Py_ssize_t target_row) noexcept nogil
         void (*store_pixels)(const float* source, Py_ssize_t source_row, Py_ssize_t pixels,
                              Py_ssize_t channels, const float* bias, float* target,
                              Py_ssize_t target_row, Py_ssize_t step) noexcept nogil
@@ -65,6 +68,9 @@ cdef extern from "csrc/copy.h" nogil:
         void (*transpose)(const double* source, Py_ssize_t source_row, Py_ssize_t rows,
                           Py_ssize_t columns, double* target,
                           Py_ssize_t target_row) noexcept nogil
+        void (*transpose_rows)(const double* source, const Py_ssize_t* at, Py_ssize_t rows,
+                               Py_ssize_t columns, double* target,
+                               Py_ssize_t target_row) noexcept nogil
         void (*store_pixels)(const double* source, Py_ssize_t source_row, Py_ssize_t pixels,
                              Py_ssize_t channels, const double* bias, double* target,
                              Py_ssize_t target_row, Py_ssize_t step) noexcept nogil
@@ -114,6 +120,19 @@ cdef void transpose(const floating* source, Py_ssize_t source_row, Py_ssize_t ro
         copies_float.transpose(source, source_row, rows, columns, target, target_row)
     else:
         copies_double.transpose(source, source_row, rows, columns, target, target_row)
+
+
+cdef void transpose_rows(const floating* source, const Py_ssize_t* at, Py_ssize_t rows,
+                         Py_ssize_t columns, floating* target,
+                         Py_ssize_t target_row) noexcept nogil:
+    """Write target[j * target_row + i] = source[at[i] + j]; i < rows, j < columns.
+
+    Rows are read, and columns and rows are written, in whole vectors.
+    """
+    if floating is float:
+        copies_float.transpose_rows(source, at, rows, columns, target, target_row)
+    else:
+        copies_double.transpose_rows(source, at, rows, columns, target, target_row)
 
 
 cdef void store_pixels(const floating* source, Py_ssize_t source_row, Py_ssize_t pixels,

@@ -75,6 +75,7 @@ def test_the_wheel_holds_the_package_and_no_tests(built):
         "_gemm_input",
         "_gemm_outputs",
         "_gemm_weight",
+        "_gemm_weight_plan",
         "_halving",
         "_isa",
         "_losses",

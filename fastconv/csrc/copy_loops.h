@@ -146,7 +146,8 @@ static void ISA(TYPED(pack_rows))(const SCALAR *source, ptrdiff_t row, ptrdiff_t
 
 /* target[j * target_row + i] = source[i * source_row + j] for i < rows, j < columns.
  *
- * Whole blocks go through the registers, and so does half a block of rows at the end. */
+ * Whole blocks go through the registers, and so does half a block of rows at the end. Rows may lie
+ * pages apart, which the hardware does not foresee: their next but one vectors are fetched. */
 static void ISA(TYPED(transpose))(const SCALAR *source, ptrdiff_t source_row, ptrdiff_t rows,
                                   ptrdiff_t columns, SCALAR *target, ptrdiff_t target_row)
 {
@@ -157,8 +158,10 @@ static void ISA(TYPED(transpose))(const SCALAR *source, ptrdiff_t source_row, pt
         for (ptrdiff_t i = 0; i < whole_rows; i += LANES) {
             VECTOR block[LANES];
 #pragma GCC unroll 16
-            for (ptrdiff_t q = 0; q < LANES; q++)
+            for (ptrdiff_t q = 0; q < LANES; q++) {
+                __builtin_prefetch(source + (i + q) * source_row + j + 2 * LANES);
                 block[q] = *(const VECTOR *)(source + (i + q) * source_row + j);
+            }
             ISA(TYPED(turn))(block);
 #pragma GCC unroll 16
             for (ptrdiff_t q = 0; q < LANES; q++)
@@ -181,6 +184,26 @@ static void ISA(TYPED(transpose))(const SCALAR *source, ptrdiff_t source_row, pt
     for (ptrdiff_t j = 0; j < columns; j++)
         for (ptrdiff_t i = j < whole_columns ? whole_rows : 0; i < rows; i++)
             target[j * target_row + i] = source[i * source_row + j];
+}
+
+/* target[j * target_row + i] = source[at[i] + j] for i < rows, j < columns.
+ *
+ * Whole blocks are read and written: behind the last row it stands again, and there are whole
+ * vectors behind the last column. */
+static void ISA(TYPED(transpose_rows))(const SCALAR *source, const ptrdiff_t *at, ptrdiff_t rows,
+                                       ptrdiff_t columns, SCALAR *target, ptrdiff_t target_row)
+{
+    for (ptrdiff_t i = 0; i < rows; i += LANES)
+        for (ptrdiff_t j = 0; j < columns; j += LANES) {
+            VECTOR block[LANES];
+#pragma GCC unroll 16
+            for (ptrdiff_t q = 0; q < LANES; q++)
+                block[q] = *(const VECTOR *)(source + at[i + q < rows ? i + q : rows - 1] + j);
+            ISA(TYPED(turn))(block);
+#pragma GCC unroll 16
+            for (ptrdiff_t q = 0; q < LANES; q++)
+                *(VECTOR *)(target + (j + q) * target_row + i) = block[q];
+        }
 }
 
 /* Let sums leave that have pixels in their rows and output channels in their lanes:
@@ -281,6 +304,7 @@ static const TYPED(fastconv_copies) ISA(TYPED(copies)) = {
     .pack_columns = ISA(TYPED(pack_columns)),
     .pack_rows = ISA(TYPED(pack_rows)),
     .transpose = ISA(TYPED(transpose)),
+    .transpose_rows = ISA(TYPED(transpose_rows)),
     .store_pixels = ISA(TYPED(store_pixels)),
     .pack_taps = ISA(TYPED(pack_taps)),
     .add_vectors = ISA(TYPED(add_vectors)),

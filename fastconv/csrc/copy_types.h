@@ -12,6 +12,8 @@ typedef struct {
                       ptrdiff_t steps, ptrdiff_t height, SCALAR *panel);
     void (*transpose)(const SCALAR *source, ptrdiff_t source_row, ptrdiff_t rows,
                       ptrdiff_t columns, SCALAR *target, ptrdiff_t target_row);
+    void (*transpose_rows)(const SCALAR *source, const ptrdiff_t *at, ptrdiff_t rows,
+                           ptrdiff_t columns, SCALAR *target, ptrdiff_t target_row);
     void (*store_pixels)(const SCALAR *source, ptrdiff_t source_row, ptrdiff_t pixels,
                          ptrdiff_t channels, const SCALAR *bias, SCALAR *target,
                          ptrdiff_t target_row, ptrdiff_t step);
