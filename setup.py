@@ -66,6 +66,7 @@ class BuildKernels(build_ext):
 HEADERS = sorted(glob("fastconv/csrc/*.h"))
 MODULES = [
     "_activations",
+    "_batches",
     "_cache",
     "_channels",
     "_channels_weight",

@@ -264,8 +264,8 @@ def output_mask(value: object) -> tuple[bool, bool, bool]:
     """
     if not isinstance(value, tuple | list) or len(value) != 3:
         raise ValueError(f"output_mask must hold three booleans, got {value!r}")
-    for_input, for_weight, for_bias = map(bool, value)
-    return for_input, for_weight, for_bias
+    for_input, for_weight, for_bias = value
+    return bool(for_input), bool(for_weight), bool(for_bias)
 
 
 def rank(name: str, shape: Ints, axes: int) -> None:

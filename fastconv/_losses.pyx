@@ -1,6 +1,9 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 # No bounds checks: the callers in fastconv.functional have compared the shapes.
-"""Cross-entropy of rows of scores, and its gradient: each row once, while it lies in the cache."""
+"""Cross-entropy of rows of scores, and its gradient: each row once, while it lies in the cache.
+
+All arrays are contiguous; those of floats are of one type.
+"""
 
 from cython cimport floating
 from cython.parallel cimport parallel, prange, threadid
@@ -9,6 +12,7 @@ from libc.math cimport log
 
 from fastconv._isa cimport isa_row
 from fastconv._threads cimport flush_denormals, restore_denormals, threads_for
+from fastconv._views cimport Flat, look_flat
 from fastconv._workspace cimport give, take
 
 cdef extern from "csrc/elementwise.h" nogil:
@@ -51,38 +55,54 @@ cdef double exponentials(const floating* x, floating shift, floating* y,
     return total
 
 
-cdef bint exist(const Py_ssize_t[::1] target, Py_ssize_t classes) noexcept nogil:
+cdef bint exist(const Py_ssize_t* target, Py_ssize_t count, Py_ssize_t classes) noexcept nogil:
     """Tell whether all classes are from 0 to `classes` - 1."""
     cdef Py_ssize_t i
     cdef size_t most = 0
     # Seen as unsigned, a negative number is a huge one.
-    for i in range(target.shape[0]):
+    for i in range(count):
         most = max(most, <size_t>target[i])
     return most < <size_t>classes
 
 
-def cross_entropy(const floating[:, ::1] x, const Py_ssize_t[::1] target, floating[::1] losses):
+cdef int add_rows(const floating* x, const Py_ssize_t* target, Py_ssize_t count,
+                  Py_ssize_t classes, floating* losses) except -1:
+    cdef Py_ssize_t n
+    cdef int threads = threads_for(COST * count * classes)
+    cdef floating shift = 0
+    cdef floating* powers = <floating*>take(threads * classes * sizeof(floating))
+    cdef unsigned long saved = 0
+    with nogil, parallel(num_threads=threads):
+        saved = flush_denormals()
+        for n in prange(count, schedule="static"):
+            shift = largest(x + n * classes, classes)
+            losses[n] = <floating>(
+                log(exponentials(x + n * classes, shift, powers + threadid() * classes, classes))
+                - (<double>x[n * classes + target[n]] - <double>shift))
+        restore_denormals(saved)
+    give(powers)
+    return 0
+
+
+def cross_entropy(x, target, losses):
     """Write log(sum over c of exp x[n, c]) - x[n, target[n]] of each row into `losses`.
 
     Returns False, and writes nothing, if a class does not exist.
     """
-    cdef Py_ssize_t n, classes = x.shape[1]
-    cdef int threads = threads_for(COST * x.shape[0] * classes)
-    cdef floating shift = 0
-    cdef floating* powers
-    cdef unsigned long saved = 0
-    if not exist(target, classes):
+    cdef Flat scores, classes, results
+    cdef Py_ssize_t width
+    look_flat(x, False, &scores)
+    look_flat(target, False, &classes)
+    look_flat(losses, True, &results)
+    width = scores.size // results.size
+    if not exist(<const Py_ssize_t*>classes.data, results.size, width):
         return False
-    powers = <floating*>take(threads * classes * sizeof(floating))
-    with nogil, parallel(num_threads=threads):
-        saved = flush_denormals()
-        for n in prange(x.shape[0], schedule="static"):
-            shift = largest(&x[n, 0], classes)
-            losses[n] = <floating>(
-                log(exponentials(&x[n, 0], shift, powers + threadid() * classes, classes))
-                - (<double>x[n, target[n]] - <double>shift))
-        restore_denormals(saved)
-    give(powers)
+    if results.itemsize == sizeof(float):
+        add_rows(<const float*>scores.data, <const Py_ssize_t*>classes.data, results.size, width,
+                 <float*>results.data)
+    else:
+        add_rows(<const double*>scores.data, <const Py_ssize_t*>classes.data, results.size, width,
+                 <double*>results.data)
     return True
 
 
@@ -92,25 +112,46 @@ cdef void scale_row(floating* y, floating factor, Py_ssize_t count) noexcept nog
         y[i] *= factor
 
 
-def cross_entropy_backward(const floating[:, ::1] x, const Py_ssize_t[::1] target,
-                           const floating[::1] scale, floating[:, ::1] dx):
+cdef int differentiate_rows(const floating* x, const Py_ssize_t* target, const floating* scale,
+                            Py_ssize_t step, Py_ssize_t count, Py_ssize_t classes,
+                            floating* dx) except -1:
+    cdef Py_ssize_t n
+    cdef floating* row_dx = NULL
+    cdef double total = 0
+    cdef unsigned long saved = 0
+    with nogil, parallel(num_threads=threads_for(COST * count * classes)):
+        saved = flush_denormals()
+        for n in prange(count, schedule="static"):
+            row_dx = dx + n * classes
+            total = exponentials(x + n * classes, largest(x + n * classes, classes), row_dx,
+                                 classes)
+            scale_row(row_dx, <floating>(1 / total), classes)
+            row_dx[target[n]] -= 1
+            scale_row(row_dx, scale[n * step], classes)
+        restore_denormals(saved)
+    return 0
+
+
+def cross_entropy_backward(x, target, scale, dx):
     """dx = scale * (softmax of the row, less 1 at its class); `scale` has one number, or n.
 
     Returns False, and writes nothing, if a class does not exist.
     """
-    cdef Py_ssize_t n, classes = x.shape[1], step = 1 if scale.shape[0] > 1 else 0
-    cdef floating factor = 0
-    cdef double total = 0
-    cdef unsigned long saved = 0
-    if not exist(target, classes):
+    cdef Flat scores, classes, factors, results
+    cdef Py_ssize_t width, step
+    look_flat(x, False, &scores)
+    look_flat(target, False, &classes)
+    look_flat(scale, False, &factors)
+    look_flat(dx, True, &results)
+    width, step = scores.size // classes.size, 1 if factors.size > 1 else 0
+    if not exist(<const Py_ssize_t*>classes.data, classes.size, width):
         return False
-    with nogil, parallel(num_threads=threads_for(COST * x.shape[0] * classes)):
-        saved = flush_denormals()
-        for n in prange(x.shape[0], schedule="static"):
-            factor = scale[n * step]
-            total = exponentials(&x[n, 0], largest(&x[n, 0], classes), &dx[n, 0], classes)
-            scale_row(&dx[n, 0], <floating>(1 / total), classes)
-            dx[n, target[n]] -= 1
-            scale_row(&dx[n, 0], factor, classes)
-        restore_denormals(saved)
+    if results.itemsize == sizeof(float):
+        differentiate_rows(<const float*>scores.data, <const Py_ssize_t*>classes.data,
+                           <const float*>factors.data, step, classes.size, width,
+                           <float*>results.data)
+    else:
+        differentiate_rows(<const double*>scores.data, <const Py_ssize_t*>classes.data,
+                           <const double*>factors.data, step, classes.size, width,
+                           <double*>results.data)
     return True

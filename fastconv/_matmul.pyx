@@ -177,7 +177,7 @@ cdef int multiply_all(const floating* a, const floating* b, const floating* bias
         (<Py_ssize_t*>(shared + p.packed_b_at))[i] = i * p.width
     with nogil, parallel(num_threads=threads):
         saved = flush_denormals()
-        for i in prange(tasks, schedule="dynamic"):
+        for i in prange(tasks, schedule="static"):
             multiply_block(a, b, bias, c, p, i, shared,
                            shared + p.threads_at + threadid() * p.thread_bytes)
         restore_denormals(saved)

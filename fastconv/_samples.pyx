@@ -591,7 +591,7 @@ def correlate(const floating[:, :, :, :, :, :] x, const floating[:, :, :, :, :, 
             for i in prange(p.lanes.blocks, schedule="static"):
                 lay_out_weights(&w[0, 0, 0, 0, 0, 0], strides, i, &p,
                                 <floating*>(shared + p.weights_at))
-        for i in prange(units, schedule="dynamic"):
+        for i in prange(units, schedule="static"):
             correlate_unit(&x[0, 0, 0, 0, 0, 0], weights, &y[0, 0, 0, 0, 0, 0], &p,
                            has_bias, i, shared,
                            shared + p.threads_at + threadid() * p.thread_bytes)

@@ -1,6 +1,6 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 # No bounds checks: fastconv.functional gives one number for each map.
-"""Sums over maps: the gradient of a bias.
+"""Sums over maps, and over the rows of a matrix: the gradients of a bias.
 
 The maps are added in pieces of at most PIECE numbers, several small maps or a part of a large one.
 The loop of csrc/sums.h sums a piece in its own precision; the pieces are added in double precision,
@@ -13,6 +13,7 @@ from cython.parallel cimport parallel, prange, threadid
 
 from fastconv._isa cimport isa_row
 from fastconv._threads cimport flush_denormals, restore_denormals, threads_for
+from fastconv._views cimport View, look
 from fastconv._workspace cimport give, take
 
 cdef extern from "csrc/sums.h" nogil:
@@ -110,3 +111,40 @@ def sum_maps(const floating[:, :, :, :] x, floating[::1] sums):
             total += partial[k * chunks + chunk]
         sums[k] = <floating>total
     give(partial)
+
+
+cdef void add_rows(const floating* x, const View* view, Py_ssize_t first, Py_ssize_t past,
+                   floating* sums) noexcept nogil:
+    """Add up some columns, row by row, in their own precision."""
+    cdef Py_ssize_t _, column, item = sizeof(floating)
+    cdef Py_ssize_t step = view.strides[1] // item
+    for column in range(first, past):
+        sums[column] = x[column * step]
+    for _ in range(view.shape[0] - 1):
+        x = <const floating*>(<const char*>x + view.strides[0])
+        if step == 1:
+            for column in range(first, past):
+                sums[column] += x[column]
+        else:
+            for column in range(first, past):
+                sums[column] += x[column * step]
+
+
+def sum_rows(x, sums):
+    """Write into `sums` (C), contiguous, the sums of the columns of `x` (N, C), N at least 1."""
+    cdef View view, result
+    cdef Py_ssize_t i, columns
+    cdef unsigned long saved = 0
+    look(x, 2, False, &view)
+    look(sums, 1, True, &result)
+    columns = view.shape[1]
+    with nogil, parallel(num_threads=threads_for(4.0 * view.shape[0] * columns)):
+        saved = flush_denormals()
+        for i in prange((columns + PIECE - 1) // PIECE, schedule="static"):
+            if result.itemsize == sizeof(float):
+                add_rows(<const float*>view.data, &view, i * PIECE, min((i + 1) * PIECE, columns),
+                         <float*>result.data)
+            else:
+                add_rows(<const double*>view.data, &view, i * PIECE,
+                         min((i + 1) * PIECE, columns), <double*>result.data)
+        restore_denormals(saved)

@@ -351,7 +351,7 @@ def correlate(const floating[:, :, :, :, :, :] x, const floating[:, :, :, :, :, 
         memset(shared + p.threads_at + threadid() * p.thread_bytes, 0, p.v_at)
         for i in prange(plan.groups * plan.outputs, schedule="static"):
             transform_kernels(&w[0, 0, 0, 0, 0, 0], &p, i, <floating*>(shared + p.u_at))
-        for i in prange(units, schedule="dynamic"):
+        for i in prange(units, schedule="static"):
             correlate_unit(&x[0, 0, 0, 0, 0, 0], <const floating*>(shared + p.u_at),
                            &y[0, 0, 0, 0, 0, 0], &p, has_bias, i, shared,
                            shared + p.threads_at + threadid() * p.thread_bytes)

@@ -100,8 +100,9 @@ cdef void list_steps(const Correlation* p, Py_ssize_t* at) noexcept nogil:
 
 
 cdef void add_products(const floating* v, const floating* z, const Correlation* p,
-                       const Py_ssize_t* at, Py_ssize_t lines, floating* sums) noexcept nogil:
-    """Add the products of some lines of tiles to the sums of all points."""
+                       const Py_ssize_t* at, Py_ssize_t lines, bint begins,
+                       floating* sums) noexcept nogil:
+    """Add the products of some lines of tiles to the sums of all points, or begin them."""
     cdef const Tiling* t = &p.tiling
     cdef const Plan* plan = &t.plan
     cdef Py_ssize_t lanes = plan.lanes.lanes, steps = plan.inputs * TAPS
@@ -111,7 +112,7 @@ cdef void add_products(const floating* v, const floating* z, const Correlation* 
     loops.lines, loops.pixels = 1, lines * t.tiles
     loops.dy_line = loops.x_line = 0
     loops.dy_row, loops.x_pixel, loops.sums_row = p.z_row, lanes, t.sums * lanes
-    loops.first = False
+    loops.first = begins
     for _ in range(POINTS):
         for panel in range(p.panels):
             k = panel * plan.outputs // p.panels
@@ -133,10 +134,10 @@ cdef void add_up_chunk(const floating* x, const floating* dy, const Correlation*
     cdef floating* v = <floating*>(own + p.v_at)
     cdef floating* z = <floating*>(own + p.z_at)
     cdef floating* sums = <floating*>(own + p.sums_at)
-    cdef Py_ssize_t g = task // p.chunks, chunk = task % p.chunks, unit, line, lines, block
+    cdef Py_ssize_t g = task // p.chunks, chunk = task % p.chunks, line, lines, block
     cdef Py_ssize_t numbers = POINTS * p.numbers
-    memset(sums, 0, numbers * plan.lanes.lanes * sizeof(floating))
-    for unit in range(chunk * p.units // p.chunks, (chunk + 1) * p.units // p.chunks):
+    cdef Py_ssize_t begin = chunk * p.units // p.chunks, unit
+    for unit in range(begin, (chunk + 1) * p.units // p.chunks):
         line = unit % plan.line_blocks * plan.lines
         lines = min(plan.lines, plan.lanes.rows - line)
         block = unit // plan.line_blocks
@@ -146,7 +147,7 @@ cdef void add_up_chunk(const floating* x, const floating* dy, const Correlation*
                            <const Py_ssize_t*>(shared + p.dy_at),
                            <floating*>(own + p.residual_at), z)
         add_products(<const floating*>v, <const floating*>z, p,
-                     <const Py_ssize_t*>(shared + p.steps_at), lines, sums)
+                     <const Py_ssize_t*>(shared + p.steps_at), lines, unit == begin, sums)
     add_lanes(<const floating*>sums, numbers,
               <floating*>(shared + p.partial_at) + (g * p.chunks + chunk) * numbers)
 
@@ -202,7 +203,7 @@ def correlate_weight(const floating[:, :, :, :, :, :] x, const floating[:, :, :,
         saved = flush_denormals()
         # The zeros beside the maps, and behind the rows of the residual, stay for all units.
         memset(shared + p.threads_at + threadid() * p.thread_bytes, 0, p.v_at)
-        for i in prange(tasks, schedule="dynamic"):
+        for i in prange(tasks, schedule="static"):
             add_up_chunk(&x[0, 0, 0, 0, 0, 0], &dy[0, 0, 0, 0, 0, 0], &p, i, shared,
                          shared + p.threads_at + threadid() * p.thread_bytes)
         for i in prange(plan.groups * plan.outputs, schedule="static"):

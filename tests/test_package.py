@@ -66,6 +66,7 @@ def test_the_wheel_holds_the_package_and_no_tests(built):
     compiled = {Path(name).name.split(".")[0] for name in names if name.endswith(".so")}
     assert compiled == {
         "_activations",
+        "_batches",
         "_cache",
         "_channels",
         "_channels_weight",

@@ -149,6 +149,25 @@ class TestBatches:
             np.concatenate([y for _, y in found]), data.train_labels[order]
         )
 
+    @pytest.mark.parametrize("dtype", [np.float32, np.float64])
+    @pytest.mark.parametrize("kind", [np.uint8, np.float32, np.float64, np.int16, ">f4"])
+    def test_every_kind_and_layout_of_images_gives_the_bits_of_the_formula(self, kind, dtype):
+        whole = np.random.default_rng(0).integers(0, 256, (9, 2, 5, 7)).astype(kind)
+        order = np.array([3, 0, -1, 3])
+        for images in (whole, whole[:, :, ::-1, ::2]):
+            wanted = images[order].astype(dtype)
+            wanted -= dtype(72.9)
+            wanted *= dtype(1 / 0.3)
+            for numbers in (order, order % 9):
+                ((x, y),) = batches(
+                    images, np.arange(9), 9, dtype=dtype, mean=72.9, std=0.3, order=numbers
+                )
+                assert x.dtype == dtype
+                assert x.tobytes() == wanted.tobytes()
+                np.testing.assert_array_equal(y, [3, 0, 8, 3])
+        with pytest.raises(IndexError, match="out of bounds"):
+            next(batches(whole, np.arange(9), 9, order=np.array([9])))
+
     def test_the_scaled_training_images_have_mean_0_and_variance_1(self):
         data = load_digits()
         x = np.concatenate(

@@ -4,12 +4,11 @@ y = x W^T + b. All three products of a full connection run on the engine's tile 
 fixed order of summation.
 """
 
-import numpy as np
-
 from fastconv import _check
 from fastconv._check import Array
 from fastconv._matmul import multiply
 from fastconv._memory import empty
+from fastconv._sums import sum_rows
 
 
 def linear(
@@ -119,7 +118,11 @@ def linear_backward(
         grad_weight = empty(weight.shape, weight.dtype)
         _multiply(residual.T, _rows(input), None, grad_weight)
     if for_bias:
-        grad_bias = np.add.reduce(residual, axis=0)
+        grad_bias = empty(weight.shape[:1], weight.dtype)
+        if residual.size:
+            sum_rows(residual, grad_bias)
+        else:
+            grad_bias[...] = 0
     return grad_input, grad_weight, grad_bias
 
 

@@ -11,16 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastconv import _check, _losses
-from fastconv._check import C_TYPES, Array
+from fastconv._check import Array
 
 Loss = Any
 """A NumPy scalar of the input's dtype, or with reduction="none" an array."""
 
 _REDUCTIONS = ("mean", "sum", "none")
-_CROSS_ENTROPY = {dtype: _losses.cross_entropy[name] for dtype, name in C_TYPES.items()}
-_CROSS_ENTROPY_BACKWARD = {
-    dtype: _losses.cross_entropy_backward[name] for dtype, name in C_TYPES.items()
-}
+_CLASS_DTYPE = np.dtype(np.intp)
 
 
 def cross_entropy(
@@ -61,7 +58,7 @@ def cross_entropy(
     check_reduction(reduction)
     losses = np.empty(target.shape, input.dtype)
     if losses.size:
-        fits = _CROSS_ENTROPY[input.dtype](_rows(input, axis), classes.ravel(), losses.reshape(-1))
+        fits = _losses.cross_entropy(_rows(input, axis), classes, losses)
         _check_classes(fits, target, input.shape[axis])
     return _reduce(losses, reduction)
 
@@ -112,10 +109,10 @@ def cross_entropy_backward(
             and not np.may_share_memory(result, scale)
         )
     )
-    rows = result.reshape(-1, input.shape[axis]) if direct else np.empty_like(_rows(input, axis))
+    rows = result if direct else np.empty_like(_rows(input, axis))
     if target.size:
-        fits = _CROSS_ENTROPY_BACKWARD[input.dtype](
-            _rows(input, axis), classes.ravel(), scale.ravel(), rows
+        fits = _losses.cross_entropy_backward(
+            _rows(input, axis), classes, np.ascontiguousarray(scale), rows
         )
         _check_classes(fits, target, input.shape[axis])
     if not direct:
@@ -305,8 +302,10 @@ def _classes(input: Array, target: NDArray[np.integer[Any]]) -> tuple[Array, NDA
     _check.same_shape(
         "target", target, input.shape[:axis] + input.shape[axis + 1 :], "input.shape without C"
     )
-    classes = target.astype(np.intp, copy=not target.flags.aligned)
-    return input, classes, axis
+    flags = target.flags
+    if target.dtype is _CLASS_DTYPE and flags.aligned and flags.c_contiguous:
+        return input, target, axis  # type: ignore[return-value]
+    return input, target.astype(np.intp, "C"), axis
 
 
 def _check_classes(fit: bool, target: NDArray[np.integer[Any]], count: int) -> None:

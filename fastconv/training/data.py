@@ -9,6 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from fastconv._batches import take_images
+from fastconv._check import C_TYPES
+from fastconv._memory import empty
+
 Array = np.ndarray[Any, np.dtype[Any]]
 
 _IMAGE_DTYPES = (np.dtype(np.uint8), np.dtype(np.float32), np.dtype(np.float64))
@@ -170,13 +174,22 @@ def batches(
     """
     scale = 1.0 / std
     count = len(images) if order is None else len(order)
+    plain = (
+        images.dtype in _IMAGE_DTYPES
+        and np.dtype(dtype) in C_TYPES
+        and images.flags.aligned
+        and images.flags.c_contiguous
+        and images.size > 0
+    )
     for first in range(start * batch_size, count, batch_size):
-        chosen: slice | Array = slice(first, min(first + batch_size, count))
-        if order is not None:
-            chosen = order[chosen]
-        x = images[chosen].astype(dtype)
-        np.subtract(x, mean, x)
-        np.multiply(x, scale, x)
+        past = min(first + batch_size, count)
+        chosen = np.arange(first, past) if order is None else order[first:past]
+        numbers = np.ascontiguousarray(chosen, np.intp)
+        x = empty((len(chosen), *images.shape[1:]), np.dtype(dtype))
+        if not (plain and take_images(images, numbers, mean, scale, x)):
+            x[...] = images[chosen]
+            np.subtract(x, mean, x)
+            np.multiply(x, scale, x)
         yield x, labels[chosen]
 
 
