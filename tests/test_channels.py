@@ -26,8 +26,9 @@ CASES = [
 def test_they_have_the_bits_of_the_engine(case, dtype, monkeypatch):
     arrays = problem(case, dtype)
     counts = []
-    for name in ("_CORRELATE", "_CORRELATE_WEIGHT"):
-        monkeypatch.setattr(_channels, name, counted(getattr(_channels, name), counts))
+    for name in ("_correlate", "_correlate_weight"):
+        kernels = getattr(_channels.channels, name)
+        monkeypatch.setattr(_channels.channels, name, counted(kernels, counts))
     threads = get_num_threads()
     results = []
     try:
@@ -39,8 +40,8 @@ def test_they_have_the_bits_of_the_engine(case, dtype, monkeypatch):
     assert counts[:3] == counts[3:]
     if np.dtype(dtype) == np.float32:
         assert any(counts)
-    monkeypatch.setattr(_channels, "fill_lanes", lambda geometry: False)
-    monkeypatch.setattr(_samples, "may_pay", lambda geometry: False)
+    monkeypatch.setattr(_channels.channels, "may_pay", lambda geometry: False)
+    monkeypatch.setattr(_samples.samples, "may_pay", lambda geometry: False)
     expected = convolve(case, arrays, "gemm")
     for one, other in zip(*results, strict=True):
         assert one.tobytes() == other.tobytes()

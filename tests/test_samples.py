@@ -59,14 +59,16 @@ def test_they_have_the_bits_of_the_algorithm_they_stand_for(case, algorithm, dty
     arrays = problem(case, dtype)
     counts = []
     # Channels would lie in the lanes of some.
-    monkeypatch.setattr(_channels, "fill_lanes", lambda geometry: False)
-    for name in ("_CORRELATE", "_CORRELATE_WEIGHT"):
-        monkeypatch.setattr(_samples, name, counted(getattr(_samples, name), counts))
+    monkeypatch.setattr(_channels.channels, "may_pay", lambda geometry: False)
+    for loops in (_samples.samples, _samples.samples_by_columns):
+        for name in ("_correlate", "_correlate_weight"):
+            monkeypatch.setattr(loops, name, counted(getattr(loops, name), counts))
     y, dx, dw, _ = convolve(case, arrays, algorithm)
     # A tile of less than four output channels is refused: the input gradient of one channel.
     few = not _samples.lies_across(case.geometry) and case.c // case.groups < 4
     assert counts == [True, not few, True]
-    monkeypatch.setattr(_samples, "may_pay", lambda geometry: False)
+    for loops in (_samples.samples, _samples.samples_by_columns):
+        monkeypatch.setattr(loops, "may_pay", lambda geometry: False)
     expected_y, expected_dx, expected_dw, _ = convolve(case, arrays, algorithm)
     assert len(counts) == 3
     assert y.tobytes() == expected_y.tobytes()

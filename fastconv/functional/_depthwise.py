@@ -12,13 +12,14 @@ from fastconv._check import Array
 from fastconv._geometry import ConvGeometry
 from fastconv.functional._axes import PHASES, forward_axes, gradient_axes
 from fastconv.functional._compiled import Axes, Call
-from fastconv.functional._samples import Samples
+from fastconv.functional._lanes import Lanes
+from fastconv.functional._samples import samples_by_columns
 
 
-class Depthwise(Samples):
+class Depthwise(Lanes):
     """The three convolutions with the axes said as above."""
 
-    _by_columns = True
+    loops = (samples_by_columns,)
 
     def axes(self, geometry: ConvGeometry) -> Axes:
         """Return the numbers of each axis."""

@@ -8,9 +8,10 @@ import numpy as np
 from fastconv import _gemm, _gemm_input, _gemm_weight
 from fastconv._check import C_TYPES, Array
 from fastconv._geometry import ConvGeometry
-from fastconv.functional._channels import Channels, fill_lanes
+from fastconv.functional._channels import channels, fill_lanes
 from fastconv.functional._compiled import input_parts, moves, views
-from fastconv.functional._samples import may_pay
+from fastconv.functional._lanes import Lanes
+from fastconv.functional._samples import may_pay, samples
 
 # Where the input gradient reads so many weights of a group for so few pixels of a sample, turning
 # the weights takes too long, and it adds products. The bits are others: batch and threads may not
@@ -33,8 +34,10 @@ def adds_products(geometry: ConvGeometry) -> bool:
     )
 
 
-class Engine(Channels):
+class Engine(Lanes):
     """The engine: its plans are kept, and it takes the arrays as they are."""
+
+    loops = (channels, samples)
 
     def bind(self, operation: str, geometry: ConvGeometry) -> Callable[..., None] | None:
         """Return what computes an operation of one geometry, called with its arrays.

@@ -1,25 +1,14 @@
-"""Few channels and many samples: what `_samples` and `_samples_weight` compute for an algorithm.
+"""Few channels and many samples: what `_samples` and `_samples_weight` compute for an algorithm."""
 
-They have the bits of the algorithm, which computes what they refuse.
-"""
-
-from collections.abc import Callable
 from functools import lru_cache
 from math import prod
-from typing import Any
 
 import numpy as np
 
 from fastconv import _samples, _samples_weight
-from fastconv._check import C_TYPES, Array
+from fastconv._check import Array
 from fastconv._geometry import ConvGeometry
-from fastconv.functional._axes import forward_axes, gradient_axes
-from fastconv.functional._compiled import Compiled, views
-
-_CORRELATE = {dtype: _samples.correlate[name] for dtype, name in C_TYPES.items()}
-_CORRELATE_WEIGHT = {
-    dtype: _samples_weight.correlate_weight[name] for dtype, name in C_TYPES.items()
-}
+from fastconv.functional._lanes import Loops
 
 # With fewer samples the vectors are bands of rows, whose neighbours are laid out twice.
 _LEAST_SAMPLES = 8
@@ -47,86 +36,37 @@ def may_pay(geometry: ConvGeometry) -> bool:
     )
 
 
-def ask(
-    loops: tuple[Callable[..., int], Callable[..., int]],
-    operation: str,
-    geometry: ConvGeometry,
-    arrays: tuple[Array, Array, Array],
-    **options: bool,
-) -> int:
-    """Return the bytes of workspace that loops with numbers in the lanes take, or 0: they refuse.
+class Samples(Loops):
+    """The loops with samples, or groups, in the lanes, for an algorithm.
 
-    `loops` are those of the correlation and of the weight gradient, `arrays` what `views` returns.
+    `by_columns` tells whether it adds the taps of a kernel column by column.
     """
-    correlate, correlate_weight = loops
-    maps, kernels, results = arrays
-    axes = forward_axes(geometry)
-    if operation == "conv2d":
-        return correlate(maps, kernels, None, results, *axes, dry=True, **options)
-    if operation == "conv2d_weight":
-        return correlate_weight(maps, results, kernels, *axes, dry=True, **options)
-    turned, axes = kernels.swapaxes(1, 2), gradient_axes(geometry)
-    return correlate(results, turned, None, maps, *axes, dry=True, **options)
 
+    def __init__(self, by_columns: bool):
+        super().__init__(_samples.correlate, _samples_weight.correlate_weight, may_pay)
+        self._by_columns = by_columns
 
-class Samples(Compiled):
-    """An algorithm that leaves many samples of few channels to those loops."""
+    def options(self, operation: str, geometry: ConvGeometry) -> tuple[bool, ...]:
+        """Return what a loop is told after the axes."""
+        across = lies_across(geometry)
+        return (across,) if operation == "conv2d_weight" else (self._by_columns, across)
 
-    # Whether the algorithm adds the taps of a kernel column by column.
-    _by_columns = False
-
-    def forward(
+    def run(
         self,
+        operation: str,
         geometry: ConvGeometry,
         input: Array,
         weight: Array,
-        bias: Array | None,
         output: Array,
-        prepared: Any = None,
-    ) -> None:
-        """Write the convolution into `output`."""
-        if may_pay(geometry):
-            maps, kernels, results = views(geometry, input, weight, output)
-            shift = None if bias is None else bias.reshape(geometry.groups, -1)
-            axes, across = forward_axes(geometry), lies_across(geometry)
-            correlate = _CORRELATE[input.dtype]
-            if correlate(maps, kernels, shift, results, *axes, self._by_columns, across):
-                return
-        super().forward(geometry, input, weight, bias, output, prepared)
-
-    def input_gradient(
-        self, geometry: ConvGeometry, grad_output: Array, weight: Array, grad_input: Array
-    ) -> None:
-        """Write the gradient with respect to the input into `grad_input`."""
-        if may_pay(geometry):
-            maps, kernels, results = views(geometry, grad_input, weight, grad_output)
-            axes, across = gradient_axes(geometry), lies_across(geometry)
-            turned, correlate = kernels.swapaxes(1, 2), _CORRELATE[weight.dtype]
-            if correlate(results, turned, None, maps, *axes, self._by_columns, across):
-                return
-        super().input_gradient(geometry, grad_output, weight, grad_input)
-
-    def weight_gradient(
-        self, geometry: ConvGeometry, input: Array, grad_output: Array, grad_weight: Array
-    ) -> None:
-        """Write the gradient with respect to the weights into `grad_weight`."""
-        if may_pay(geometry):
-            axes, across = forward_axes(geometry), lies_across(geometry)
-            if across:
-                # Maps of other layouts would be refused, and give other bits.
-                input, grad_output = map(np.ascontiguousarray, (input, grad_output))
-            maps, kernels, results = views(geometry, input, grad_weight, grad_output)
-            if _CORRELATE_WEIGHT[input.dtype](maps, results, kernels, *axes, across):
-                return
-        super().weight_gradient(geometry, input, grad_output, grad_weight)
-
-    def workspace(
-        self, operation: str, geometry: ConvGeometry, input: Array, weight: Array, output: Array
+        bias: Array | None,
+        dry: bool,
     ) -> int:
-        """Return the bytes of workspace that an operation takes, for arrays of this layout."""
-        size = 0
-        if may_pay(geometry):
-            loops = _CORRELATE[input.dtype], _CORRELATE_WEIGHT[input.dtype]
-            arrays = views(geometry, input, weight, output)
-            size = ask(loops, operation, geometry, arrays, across=lies_across(geometry))
-        return size or super().workspace(operation, geometry, input, weight, output)
+        """Compute an operation, or return the bytes of workspace that it takes."""
+        if operation == "conv2d_weight" and not dry and lies_across(geometry):
+            # Maps of other layouts would be refused, and give other bits.
+            input, output = map(np.ascontiguousarray, (input, output))
+        return super().run(operation, geometry, input, weight, output, bias, dry)
+
+
+samples = Samples(by_columns=False)
+samples_by_columns = Samples(by_columns=True)
