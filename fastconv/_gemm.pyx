@@ -44,8 +44,8 @@ from libc.string cimport memcmp
 from fastconv._gemm_outputs cimport Swapped, correlate_swapped, plan_swapped, swapped_tasks
 from fastconv._slab cimport (
     Cursor, Run, Slab, Windows, add_run, block_channels, ceil_div, fill_offsets, fill_shifts,
-    fill_slab, first_line, first_unit, line_up, make_slab, make_windows, next_line, pack_columns,
-    pack_rows, slab_planes, split_blocks, transpose)
+    fill_slab, first_line, first_unit, imbalance, line_up, make_slab, make_windows, next_line,
+    pack_columns, pack_rows, slab_planes, split_blocks, transpose)
 from fastconv._threads cimport flush_denormals, restore_denormals, threads_for
 from fastconv._tile cimport MAX_ROWS, VECTORS, lanes, max_rows, run_tile
 from fastconv._views cimport Axes, View, look, split_maps, split_weights
@@ -363,7 +363,7 @@ cdef void multiply_block(const floating* x, const floating* w, floating* y, cons
                          panels[j].n_outs, bias + row if has_bias and last else NULL, c > 0)
 
 
-cdef double product_cycles(const Product* p) noexcept nogil:
+cdef double product_cycles(const Product* p, int threads) noexcept nogil:
     """Estimate the cycles of one step of a line of the output."""
     cdef double rows = <double>p.rows / p.row_panels, columns = p.columns
     cdef double pixels = <double>p.windows.lines * p.windows.column.out
@@ -379,6 +379,8 @@ cdef double product_cycles(const Product* p) noexcept nogil:
         tile += (1 if p.neighbours else 3) * p.rows / pixels * p.width
     else:
         tile *= 1.03
+    tile *= imbalance(p.groups * p.column_blocks, p.units, p.blocks, p.row_panels, p.parts,
+                      threads)
     # What is measured: B comes from the second-level cache.
     return 1.08 * tile * p.windows.column.out / p.width
 
@@ -416,7 +418,7 @@ cdef Product make_product(const Py_ssize_t* x, const Py_ssize_t* x_strides, cons
     cycles = plan_swapped(swapped, &p.windows, w, w_strides, y_strides, itemsize, threads)
     if size_blocks(&p, itemsize, threads) < 0:
         raise MemoryError("the padded input of a few outputs does not fit in memory")
-    swaps[0] = cycles < product_cycles(&p)
+    swaps[0] = cycles < product_cycles(&p, threads)
     size_workspace(&p, itemsize)
     return p
 

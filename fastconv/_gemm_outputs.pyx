@@ -25,8 +25,8 @@ from cython.parallel cimport parallel, prange, threadid
 
 from fastconv._slab cimport (
     Cursor, Run, Slab, Windows, add_run, block_channels, ceil_div, fetch, fill_offsets,
-    fill_shifts, fill_slab, first_line, first_unit, line_up, make_slab, next_line, pack_rows,
-    slab_planes, split_blocks, store_pixels, transpose)
+    fill_shifts, fill_slab, first_line, first_unit, imbalance, line_up, make_slab, next_line,
+    pack_rows, slab_planes, split_blocks, store_pixels, transpose)
 from fastconv._threads cimport flush_denormals, restore_denormals
 from fastconv._tile cimport MAX_PIXEL_VECTORS, lanes, max_pixels, run_pixels
 
@@ -111,11 +111,17 @@ cdef double plan_swapped(Swapped* p, const Windows* windows, const Py_ssize_t* w
                             threads, &p.parts)
     p.lines = ceil_div(windows.lines, p.blocks)
     size_workspace(p, itemsize)
-    if windows.in_place and windows.strides[2] * itemsize >= FAR_BYTES:
-        best += 10.0 * p.panels * ceil_div(out, p.pixels)
-    # Storing; packing the weights, and fetching them for each block.
-    return (best + 0.6 * out * p.vectors * p.lanes / p.steps
-            + 1.5 * p.outputs / windows.lines + 0.4 * p.outputs / p.lines)
+    if windows.in_place:
+        # The first reading, in no order that the hardware foresees.
+        best += 0.2 * out
+        if windows.strides[2] * itemsize >= FAR_BYTES:
+            best += 10.0 * p.panels * ceil_div(out, p.pixels)
+    best *= imbalance(p.groups, windows.lines, p.blocks, p.panels, p.parts, threads)
+    # Storing; packing the weights, whole vectors where output channels are neighbours; and fetching
+    # them for each block.
+    return (best + 0.3 * out * p.vectors * p.lanes / p.steps
+            + (0.3 if p.w_strides[1] == 1 else 1.5) * p.outputs / windows.lines
+            + 0.4 * p.outputs / p.lines)
 
 
 cdef void size_workspace(Swapped* p, Py_ssize_t itemsize) noexcept nogil:

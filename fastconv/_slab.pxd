@@ -96,3 +96,16 @@ cdef inline Py_ssize_t first_unit(Py_ssize_t block, Py_ssize_t units,
                                   Py_ssize_t blocks) noexcept nogil:
     """Return the first unit of a block: blocks are as even as can be."""
     return block * units // blocks
+
+
+cdef inline double busiest(Py_ssize_t copies, Py_ssize_t units, Py_ssize_t blocks,
+                           Py_ssize_t panels, Py_ssize_t parts, int threads) noexcept nogil:
+    """Return the share of a copy's work, in units, of the thread that has most to do."""
+    cdef Py_ssize_t rounds = ceil_div(copies * blocks * parts, threads)
+    return <double>ceil_div(rounds * units, blocks) * ceil_div(panels, parts) / panels
+
+
+cdef inline double imbalance(Py_ssize_t copies, Py_ssize_t units, Py_ssize_t blocks,
+                             Py_ssize_t panels, Py_ssize_t parts, int threads) noexcept nogil:
+    """Return how much longer all threads take than if they had even shares."""
+    return busiest(copies, units, blocks, panels, parts, threads) * threads / (copies * units)

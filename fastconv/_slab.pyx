@@ -370,15 +370,14 @@ cdef Py_ssize_t split_blocks(Py_ssize_t copies, Py_ssize_t units, Py_ssize_t blo
     cheapest number: the time of the thread that has most to do, in units, a little more where a
     block is made once more for each part. Blocks are as even as can be (`first_unit`).
     """
-    cdef Py_ssize_t best_blocks = 1, count, rounds
+    cdef Py_ssize_t best_blocks = 1, count
     cdef double cost, best = 1e300
     parts[0] = 1
     blocks = min(blocks, units)
     for _ in range(2 * threads if blocks < 16 * threads else 1):
         count = 1
         while count <= min(<Py_ssize_t>threads, panels):
-            rounds = ceil_div(copies * blocks * count, threads)
-            cost = (<double>ceil_div(rounds * units, blocks) * ceil_div(panels, count) / panels
+            cost = (busiest(copies, units, blocks, panels, count, threads)
                     * (0.9 + 0.1 * count))
             if cost < best * 0.999:
                 best, best_blocks, parts[0] = cost, blocks, count

@@ -56,24 +56,54 @@ ISA(TYPED(copy_plane))(const SCALAR *source, ptrdiff_t hop, const ptrdiff_t step
     }
 }
 
+#define BITS ISA(TYPED(bits))
+typedef __typeof__((VECTOR){0} < (VECTOR){0}) BITS
+    __attribute__((aligned(SCALAR_BYTES), may_alias));
+
+/* The same for rows that are no longer than a vector, of numbers that have a vector's room on either
+ * side: whole vectors, of which what stands behind a row is written anew with the next. */
+static inline __attribute__((always_inline)) void
+ISA(TYPED(copy_short))(const SCALAR *source, ptrdiff_t hop, const fastconv_piece *piece,
+                       const fastconv_plane *plane, SCALAR *target)
+{
+    static const SCALAR places[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    const VECTOR place = *(const VECTOR *)places;
+    const BITS inside = (place >= (SCALAR)plane->low) & (place < (SCALAR)plane->high);
+    fastconv_piece rest = *piece;
+    ptrdiff_t at = piece->at + plane->at;
+
+    for (; rest.rows * piece->width >= LANES; rest.rows--, at += piece->stride) {
+        VECTOR row = {0};
+        if (at >= 0 && at < piece->size)
+            row = (VECTOR)(inside & *(const BITS *)(source - plane->low));
+        *(VECTOR *)target = row;
+        source += hop;
+        target += piece->width;
+    }
+    rest.at = at - plane->at;
+    ISA(TYPED(copy_plane))(source, hop, 1, &rest, plane, target);
+}
+
 /* The planes of a piece, for some channels. Where columns of stride 2 are parted into two phases,
  * all numbers of a channel are, at once, and its rows come from the two halves. */
 static void ISA(TYPED(copy_planes))(const SCALAR *source, const fastconv_piece *piece,
                                     const fastconv_plane *planes, ptrdiff_t n_planes,
                                     ptrdiff_t channels, SCALAR *target)
 {
-    SCALAR halves[2][FASTCONV_SPAN / 2];
+    SCALAR halves[2][LANES + FASTCONV_SPAN / 2 + LANES];
+    SCALAR *even = halves[0] + LANES, *odd = halves[1] + LANES;
 
     for (ptrdiff_t c = 0; c < channels; c++) {
         SCALAR *to = target;
         if (piece->span)
-            ISA(TYPED(part))(source + piece->begin, piece->span, piece->channel, halves[0],
-                             halves[1]);
+            ISA(TYPED(part))(source + piece->begin, piece->span, piece->channel, even, odd);
         for (ptrdiff_t i = 0; i < n_planes; i++, to += piece->plane) {
             const ptrdiff_t first = planes[i].first, at = first - piece->begin;
-            if (piece->span)
-                ISA(TYPED(copy_plane))
-                (halves[at & 1] + (at >> 1), piece->hop / 2, 1, piece, planes + i, to);
+            const SCALAR *half = (at & 1 ? odd : even) + (at >> 1);
+            if (piece->span && piece->width <= LANES && planes[i].low < planes[i].high)
+                ISA(TYPED(copy_short))(half, piece->hop / 2, piece, planes + i, to);
+            else if (piece->span)
+                ISA(TYPED(copy_plane))(half, piece->hop / 2, 1, piece, planes + i, to);
             else if (piece->step == 1)
                 ISA(TYPED(copy_plane))(source + first, piece->hop, 1, piece, planes + i, to);
             else
@@ -144,6 +174,28 @@ static void ISA(TYPED(pack_rows))(const SCALAR *source, ptrdiff_t row, ptrdiff_t
     }
 }
 
+/* Rows so long are transposed one block of rows after the other, which the hardware foresees; shorter
+ * ones side by side. */
+#define LONG 256
+
+static inline __attribute__((always_inline)) void
+ISA(TYPED(transpose_block))(const SCALAR *source, ptrdiff_t source_row, const int fetches,
+                            SCALAR *target, ptrdiff_t target_row)
+{
+    VECTOR block[LANES];
+
+#pragma GCC unroll 16
+    for (ptrdiff_t q = 0; q < LANES; q++) {
+        if (fetches)
+            __builtin_prefetch(source + q * source_row + 2 * LANES);
+        block[q] = *(const VECTOR *)(source + q * source_row);
+    }
+    ISA(TYPED(turn))(block);
+#pragma GCC unroll 16
+    for (ptrdiff_t q = 0; q < LANES; q++)
+        *(VECTOR *)(target + q * target_row) = block[q];
+}
+
 /* target[j * target_row + i] = source[i * source_row + j] for i < rows, j < columns.
  *
  * Whole blocks go through the registers, and so does half a block of rows at the end. Rows may lie
@@ -154,19 +206,18 @@ static void ISA(TYPED(transpose))(const SCALAR *source, ptrdiff_t source_row, pt
     const ptrdiff_t whole_columns = columns - columns % LANES;
     ptrdiff_t whole_rows = rows - rows % LANES;
 
-    for (ptrdiff_t j = 0; j < whole_columns; j += LANES)
-        for (ptrdiff_t i = 0; i < whole_rows; i += LANES) {
-            VECTOR block[LANES];
-#pragma GCC unroll 16
-            for (ptrdiff_t q = 0; q < LANES; q++) {
-                __builtin_prefetch(source + (i + q) * source_row + j + 2 * LANES);
-                block[q] = *(const VECTOR *)(source + (i + q) * source_row + j);
-            }
-            ISA(TYPED(turn))(block);
-#pragma GCC unroll 16
-            for (ptrdiff_t q = 0; q < LANES; q++)
-                *(VECTOR *)(target + (j + q) * target_row + i) = block[q];
-        }
+    if (columns >= LONG)
+        for (ptrdiff_t i = 0; i < whole_rows; i += LANES)
+            for (ptrdiff_t j = 0; j < whole_columns; j += LANES)
+                ISA(TYPED(transpose_block))
+                (source + i * source_row + j, source_row, 0, target + j * target_row + i,
+                 target_row);
+    else
+        for (ptrdiff_t j = 0; j < whole_columns; j += LANES)
+            for (ptrdiff_t i = 0; i < whole_rows; i += LANES)
+                ISA(TYPED(transpose_block))
+                (source + i * source_row + j, source_row, 1, target + j * target_row + i,
+                 target_row);
     if (rows - whole_rows == LANES / 2) {
         for (ptrdiff_t j = 0; j < whole_columns; j += LANES) {
             const SCALAR *from = source + whole_rows * source_row + j;
@@ -311,4 +362,6 @@ static const TYPED(fastconv_copies) ISA(TYPED(copies)) = {
 };
 
 #undef AHEAD
+#undef LONG
+#undef BITS
 #include "vector_end.h"
