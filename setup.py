@@ -84,6 +84,7 @@ MODULES = [
     "_memory",
     "_optimizers",
     "_pooling",
+    "_sample_tiles",
     "_samples",
     "_samples_weight",
     "_slab",

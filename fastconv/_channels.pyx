@@ -26,7 +26,8 @@ from libc.string cimport memset
 
 from fastconv._axis cimport Phase, divide_up, first_tap, make_axis, past_tap, phase_count
 from fastconv._isa cimport isa_row
-from fastconv._samples cimport MAX_LANES, contiguous, gather, scatter
+from fastconv._sample_tiles cimport MAX_LANES, gather, scatter
+from fastconv._samples cimport contiguous
 from fastconv._slab cimport block_steps, line_up
 from fastconv._threads cimport flush_denormals, restore_denormals, threads_for
 from fastconv._workspace cimport give, take

@@ -21,7 +21,7 @@ from fastconv._axis cimport divide_up, first_tap, past_tap
 from fastconv._channels cimport (
     Lines, Plan, clear_columns, column_place, fill_positions, lay_out, list_channels, most_pixels,
     run_sums, size_slab, take_shapes)
-from fastconv._samples cimport MAX_LANES, scatter
+from fastconv._sample_tiles cimport MAX_LANES, scatter
 from fastconv._slab cimport line_up
 from fastconv._threads cimport flush_denormals, restore_denormals, threads_for
 from fastconv._workspace cimport give, take

@@ -4,17 +4,6 @@ from cython cimport floating
 
 from fastconv._axis cimport Axis
 
-cdef extern from "csrc/samples_steps.h" nogil:
-    ctypedef struct Loops "fastconv_sample_loops":
-        Py_ssize_t[3] count, w_hop, x_hop
-        Py_ssize_t w_row, x_pixel, out_row, out_pixel
-    ctypedef struct Lines "fastconv_sample_lines":
-        Py_ssize_t lines, pixels, dy_row, sums_row, dy_line, x_line, x_pixel
-        bint first
-
-cdef enum:
-    MAX_LANES = 16
-
 
 cdef struct Lanes:
     Py_ssize_t lanes
@@ -63,7 +52,7 @@ cdef struct Plan:
     bint by_columns                 # the taps are added column by column
     Py_ssize_t slab_size, out_size
     # The workspace: what all threads share, then one part for each.
-    size_t at_at, lines_at, tiles_at, bias_at, weights_at, threads_at
+    size_t at_at, lines_at, tiles_at, bias_at, taps_at, weights_at, threads_at
     size_t out_at, thread_bytes
 
 
@@ -76,19 +65,6 @@ cdef inline bint contiguous(const Py_ssize_t* shape, const Py_ssize_t* strides,
 
 cdef Lanes share_lanes(Py_ssize_t batch, Py_ssize_t rows, double reach, Py_ssize_t most_bands,
                        Py_ssize_t itemsize) noexcept nogil
-cdef void gather(const floating** rows, Py_ssize_t count, const Py_ssize_t* at,
-                 floating* target) noexcept nogil
-cdef void scatter(const floating* source, Py_ssize_t count, const floating* bias,
-                  floating** rows) noexcept nogil
-cdef Py_ssize_t tile_rows(Py_ssize_t itemsize) noexcept nogil
-cdef Py_ssize_t tile_pixels(Py_ssize_t rows, Py_ssize_t itemsize) noexcept nogil
-cdef void run_tile(Py_ssize_t rows, Py_ssize_t pixels, bint across, const floating* w,
-                   const floating* x, const Loops* loops, floating* out) noexcept nogil
-cdef Py_ssize_t sum_rows(Py_ssize_t itemsize) noexcept nogil
-cdef Py_ssize_t sum_steps(Py_ssize_t rows, Py_ssize_t itemsize) noexcept nogil
-cdef void run_sums(Py_ssize_t rows, Py_ssize_t steps, const floating* dy, const floating* x,
-                   const Py_ssize_t* at, const Lines* lines, floating* sums) noexcept nogil
-cdef void add_lanes(const floating* sums, Py_ssize_t count, floating* target) noexcept nogil
 cdef void gather_rows(const floating* x, const Lanes* lanes, Py_ssize_t block, const Rows* rows,
                       Py_ssize_t channels, const Py_ssize_t* at, floating* to) noexcept nogil
 cdef void fill_positions(Py_ssize_t rows, Py_ssize_t width, Py_ssize_t left, Py_ssize_t line,

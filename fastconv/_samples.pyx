@@ -29,50 +29,12 @@ from cython.parallel cimport parallel, prange, threadid
 from libc.string cimport memset
 
 from fastconv._axis cimport Phase, divide_up, first_tap, make_axis, past_tap, phase_count
-from fastconv._isa cimport isa_row
+from fastconv._sample_tiles cimport (
+    LANE_PIXELS, MAX_LANES, Loops, gather, run_tile, sample_lanes, scatter, tile_pixels,
+    tile_rows)
 from fastconv._slab cimport block_steps, line_up
 from fastconv._threads cimport flush_denormals, restore_denormals, threads_for
 from fastconv._workspace cimport give, take
-
-cdef extern from "csrc/samples.h" nogil:
-    ctypedef void (*tile_f)(const float* w, const float* x, const Loops* loops,
-                            float* out) noexcept nogil
-    ctypedef void (*tile_d)(const double* w, const double* x, const Loops* loops,
-                            double* out) noexcept nogil
-    ctypedef void (*sums_f)(const float* dy, const float* x, const Py_ssize_t* at,
-                            const Lines* lines, float* sums) noexcept nogil
-    ctypedef void (*sums_d)(const double* dy, const double* x, const Py_ssize_t* at,
-                            const Lines* lines, double* sums) noexcept nogil
-    ctypedef struct samples_f "fastconv_samples_f":
-        int lanes, rows
-        int[8] pixels
-        tile_f[4][8] tiles
-        tile_f[8] lane_tiles
-        int sum_rows
-        int[4] sum_steps
-        sums_f[4][9] sums
-        void (*gather)(const float** rows, Py_ssize_t count, const Py_ssize_t* at,
-                       float* target) noexcept nogil
-        void (*scatter)(const float* source, Py_ssize_t count, const float* bias,
-                        float** rows) noexcept nogil
-        void (*add_lanes)(const float* sums, Py_ssize_t count, float* target) noexcept nogil
-    ctypedef struct samples_d "fastconv_samples_d":
-        int lanes, rows
-        int[8] pixels
-        tile_d[4][8] tiles
-        tile_d[8] lane_tiles
-        int sum_rows
-        int[4] sum_steps
-        sums_d[4][9] sums
-        void (*gather)(const double** rows, Py_ssize_t count, const Py_ssize_t* at,
-                       double* target) noexcept nogil
-        void (*scatter)(const double* source, Py_ssize_t count, const double* bias,
-                        double** rows) noexcept nogil
-        void (*add_lanes)(const double* sums, Py_ssize_t count, double* target) noexcept nogil
-    enum:
-        LANE_PIXELS "FASTCONV_LANE_PIXELS"
-    const samples_f** table_f "fastconv_samples_table_f"
-    const samples_d** table_d "fastconv_samples_table_d"
 
 # What a block of lines reads, and what it writes: together about half the second-level cache.
 cdef Py_ssize_t SLAB_BYTES = 3 << 16
@@ -84,10 +46,6 @@ cdef Py_ssize_t MOST_COLUMNS = 16
 # Lanes that count, of all: with fewer, the other loops are faster.
 cdef double LEAST_USED = 0.7
 
-cdef const samples_f* samples_float = table_f[isa_row()]
-cdef const samples_d* samples_double = table_d[isa_row()]
-
-
 cdef Lanes share_lanes(Py_ssize_t batch, Py_ssize_t rows, double reach, Py_ssize_t most_bands,
                        Py_ssize_t itemsize) noexcept nogil:
     """Choose how many samples and bands of rows share a vector: the fewest rows to compute.
@@ -96,7 +54,7 @@ cdef Lanes share_lanes(Py_ssize_t batch, Py_ssize_t rows, double reach, Py_ssize
     """
     cdef Lanes lanes, best
     cdef double cost, least = 1e300
-    lanes.lanes = samples_float.lanes if itemsize == 4 else samples_double.lanes
+    lanes.lanes = sample_lanes(itemsize)
     lanes.batch = batch
     lanes.samples = lanes.lanes
     best = lanes
@@ -115,77 +73,6 @@ cdef double used_lanes(const Lanes* lanes, Py_ssize_t rows) noexcept nogil:
     """Return the share of the lanes that count, in maps of so many rows."""
     return (<double>lanes.batch * rows
             / (<double>lanes.lanes * lanes.blocks * lanes.rows))
-
-
-cdef void gather(const floating** rows, Py_ssize_t count, const Py_ssize_t* at,
-                 floating* target) noexcept nogil:
-    """Write target[at[j] + lane] = rows[lane][j] for j < count; a row that is NULL is zeros."""
-    if floating is float:
-        samples_float.gather(rows, count, at, target)
-    else:
-        samples_double.gather(rows, count, at, target)
-
-
-cdef void scatter(const floating* source, Py_ssize_t count, const floating* bias,
-                  floating** rows) noexcept nogil:
-    """Write rows[lane][j] = source[j * lanes + lane] + bias[lane] into rows that are not NULL."""
-    if floating is float:
-        samples_float.scatter(source, count, bias, rows)
-    else:
-        samples_double.scatter(source, count, bias, rows)
-
-
-cdef Py_ssize_t tile_rows(Py_ssize_t itemsize) noexcept nogil:
-    """Return the output channels of the tallest tile."""
-    return samples_float.rows if itemsize == 4 else samples_double.rows
-
-
-cdef Py_ssize_t tile_pixels(Py_ssize_t rows, Py_ssize_t itemsize) noexcept nogil:
-    """Return the pixels of the widest tile of so many output channels."""
-    return samples_float.pixels[rows - 1] if itemsize == 4 else samples_double.pixels[rows - 1]
-
-
-cdef void run_tile(Py_ssize_t rows, Py_ssize_t pixels, bint across, const floating* w,
-                   const floating* x, const Loops* loops, floating* out) noexcept nogil:
-    """Compute a tile of so many output channels and pixels; `across`: of one output channel."""
-    if across:
-        if floating is float:
-            samples_float.lane_tiles[pixels - 1](w, x, loops, out)
-        else:
-            samples_double.lane_tiles[pixels - 1](w, x, loops, out)
-    elif floating is float:
-        samples_float.tiles[pixels - 1][rows - 1](w, x, loops, out)
-    else:
-        samples_double.tiles[pixels - 1][rows - 1](w, x, loops, out)
-
-
-cdef Py_ssize_t sum_rows(Py_ssize_t itemsize) noexcept nogil:
-    """Return the most output channels of sums of the weight gradient."""
-    return samples_float.sum_rows if itemsize == 4 else samples_double.sum_rows
-
-
-cdef Py_ssize_t sum_steps(Py_ssize_t rows, Py_ssize_t itemsize) noexcept nogil:
-    """Return the most steps of sums of so many output channels."""
-    if itemsize == 4:
-        return samples_float.sum_steps[rows - 1]
-    return samples_double.sum_steps[rows - 1]
-
-
-cdef void run_sums(Py_ssize_t rows, Py_ssize_t steps, const floating* dy, const floating* x,
-                   const Py_ssize_t* at, const Lines* lines, floating* sums) noexcept nogil:
-    """Add the products of some output channels and steps to their sums."""
-    if floating is float:
-        samples_float.sums[rows - 1][steps - 1](dy, x, at, lines, sums)
-    else:
-        samples_double.sums[rows - 1][steps - 1](dy, x, at, lines, sums)
-
-
-cdef void add_lanes(const floating* sums, Py_ssize_t count, floating* target) noexcept nogil:
-    """Write the sum of the lanes of each vector; their count is a multiple of the lanes."""
-    if floating is float:
-        samples_float.add_lanes(sums, count, target)
-    else:
-        samples_double.add_lanes(sums, count, target)
 
 
 cdef void gather_rows(const floating* x, const Lanes* lanes, Py_ssize_t block, const Rows* rows,
@@ -336,7 +223,10 @@ cdef void size_blocks(Plan* p, Py_ssize_t itemsize, int threads) noexcept nogil:
     p.lines_at = p.at_at + line_up(p.slab_rows * p.column.size * sizeof(Py_ssize_t))
     p.tiles_at = p.lines_at + line_up(p.row.out * sizeof(Line))
     p.bias_at = p.tiles_at + line_up((p.column.out + 1) * sizeof(Tile))
-    p.weights_at = p.bias_at + kernels * p.outputs * vector
+    p.taps_at = p.bias_at + kernels * p.outputs * vector
+    p.weights_at = p.taps_at
+    if p.across:
+        p.weights_at += line_up(p.kernel * sizeof(Py_ssize_t))
     p.threads_at = p.weights_at
     if p.across:
         p.threads_at += kernels * p.outputs * p.inputs * p.kernel * vector
@@ -408,7 +298,7 @@ cdef void list_lines(const Plan* p, Line* lines) noexcept nogil:
 cdef void correlate_row(const floating* w, const Plan* p, const Tile* tiles, Py_ssize_t tap_hop,
                         Py_ssize_t taps, const floating* slab, floating* out) noexcept nogil:
     """Compute a row of the output; weights and slab begin where its first tap of all lies."""
-    cdef Py_ssize_t panel, k, rows, i, a = 2 if p.by_columns else 1
+    cdef Py_ssize_t panel, k, past = 0, i, a = 2 if p.by_columns else 1
     cdef Py_ssize_t b = 3 - a
     cdef Loops loops
     loops.count[0], loops.count[a] = p.inputs, taps
@@ -420,11 +310,13 @@ cdef void correlate_row(const floating* w, const Plan* p, const Tile* tiles, Py_
     loops.out_row = p.lines * p.row.step * p.column.out * p.lanes.lanes
     loops.out_pixel = p.column.step * p.lanes.lanes
     for panel in range(p.panels):
-        k = panel * p.outputs // p.panels
-        rows = (panel + 1) * p.outputs // p.panels - k
+        k, past = past, p.outputs
+        if panel + 1 < p.panels:
+            # A division takes as long as a short row.
+            past = (panel + 1) * p.outputs // p.panels
         for i in range(p.tiles):
             loops.count[b], loops.w_hop[b] = tiles[i].taps, tiles[i].tap_hop
-            run_tile(rows, tiles[i].pixels, p.across, w + k * p.w_strides[1] + tiles[i].w_at,
+            run_tile(past - k, tiles[i].pixels, p.across, w + k * p.w_strides[1] + tiles[i].w_at,
                      slab + tiles[i].x_at, &loops, out + k * loops.out_row + tiles[i].out_at)
 
 
@@ -513,22 +405,31 @@ cdef void fill_bias(const floating[:, :] bias, const Plan* p, floating* to) noex
             to += lanes
 
 
-cdef void lay_out_weights(const floating* w, const Py_ssize_t* strides, Py_ssize_t block,
-                          const Plan* p, floating* to) noexcept nogil:
-    """Write the kernels of a block of groups as vectors of one number of each."""
-    cdef Py_ssize_t k, c, r, s, q, lanes = p.lanes.lanes
-    cdef Py_ssize_t groups = min(lanes, p.lanes.batch - block * lanes)
-    cdef const floating* kernel
+cdef void lay_out_weights(const floating* w, const Py_ssize_t* strides, Py_ssize_t columns,
+                          Py_ssize_t block, const Plan* p, const Py_ssize_t* at,
+                          floating* to) noexcept nogil:
+    """Write the kernels of a block of groups as vectors of one number of each.
+
+    Kernels have so many columns; `at` says where the numbers of one go.
+    """
+    cdef Py_ssize_t k, c, tap, q, offset, run = 1, lanes = p.lanes.lanes
+    cdef const floating* source[MAX_LANES]
+    if strides[5] == 1 and (p.kernel == columns or strides[4] == columns):
+        run = p.kernel
+    w += block * lanes * strides[0]
     to += block * p.w_strides[0]
-    memset(to, 0, p.w_strides[0] * sizeof(floating))
-    for q in range(groups):
-        for k in range(p.outputs):
-            for c in range(p.inputs):
-                kernel = w + (block * lanes + q) * strides[0] + k * strides[1] + c * strides[2]
-                for r in range(p.w_strides[2] // p.w_strides[4]):
-                    for s in range(p.w_strides[4] // lanes):
-                        to[k * p.w_strides[1] + c * p.w_strides[2] + r * p.w_strides[4]
-                           + s * lanes + q] = kernel[r * strides[4] + s * strides[5]]
+    for k in range(p.outputs):
+        for c in range(p.inputs):
+            for tap from 0 <= tap < p.kernel by run:
+                offset = k * strides[1] + c * strides[2]
+                if tap:
+                    offset += tap // columns * strides[4] + tap % columns * strides[5]
+                for q in range(lanes):
+                    source[q] = NULL
+                    if block * lanes + q < p.lanes.batch:
+                        source[q] = w + q * strides[0] + offset
+                gather(source, run, at,
+                       to + k * p.w_strides[1] + c * p.w_strides[2] + tap * lanes)
 
 
 def correlate(const floating[:, :, :, :, :, :] x, const floating[:, :, :, :, :, :] w,
@@ -578,6 +479,7 @@ def correlate(const floating[:, :, :, :, :, :] x, const floating[:, :, :, :, :, 
         p.w_strides[2] = w.shape[4] * p.w_strides[4]
         p.w_strides[1] = p.inputs * p.w_strides[2]
         p.w_strides[0] = p.outputs * p.w_strides[1]
+        fill_positions(1, p.kernel, 0, 0, p.lanes.lanes, <Py_ssize_t*>(shared + p.taps_at))
     fill_positions(p.slab_rows, p.column.size, p.left, p.width * p.lanes.lanes, p.lanes.lanes,
                    <Py_ssize_t*>(shared + p.at_at))
     list_lines(&p, <Line*>(shared + p.lines_at))
@@ -589,7 +491,8 @@ def correlate(const floating[:, :, :, :, :, :] x, const floating[:, :, :, :, :, 
         clear_columns(&p, <floating*>(shared + p.threads_at + threadid() * p.thread_bytes))
         if across:
             for i in prange(p.lanes.blocks, schedule="static"):
-                lay_out_weights(&w[0, 0, 0, 0, 0, 0], strides, i, &p,
+                lay_out_weights(&w[0, 0, 0, 0, 0, 0], strides, w.shape[5], i, &p,
+                                <Py_ssize_t*>(shared + p.taps_at),
                                 <floating*>(shared + p.weights_at))
         for i in prange(units, schedule="static"):
             correlate_unit(&x[0, 0, 0, 0, 0, 0], weights, &y[0, 0, 0, 0, 0, 0], &p,

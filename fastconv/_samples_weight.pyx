@@ -19,9 +19,10 @@ from cython cimport floating
 from cython.parallel cimport parallel, prange, threadid
 
 from fastconv._axis cimport divide_up
+from fastconv._sample_tiles cimport Lines, add_lanes, run_sums, sum_rows, sum_steps
 from fastconv._samples cimport (
-    Lines, Plan, Rows, add_lanes, clear_columns, fill_positions, gather_rows, input_rows, make_plan,
-    run_sums, size_blocks, sum_rows, sum_steps, take_shapes)
+    Plan, Rows, clear_columns, fill_positions, gather_rows, input_rows, make_plan, size_blocks,
+    take_shapes)
 from fastconv._slab cimport line_up
 from fastconv._threads cimport flush_denormals, restore_denormals, threads_for
 from fastconv._workspace cimport give, take

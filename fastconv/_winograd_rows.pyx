@@ -25,9 +25,9 @@ from libc.string cimport memset
 
 from fastconv._axis cimport divide_up, first_tap, past_tap
 from fastconv._isa cimport isa_row
+from fastconv._sample_tiles cimport MAX_LANES, Loops, run_tile, tile_pixels, tile_rows
 from fastconv._samples cimport (
-    MAX_LANES, Loops, Plan, Rows, Tile, cut_lines, fill_bias, fill_positions, gather_rows,
-    run_tile, scatter_rows, share_lanes, tile_pixels, tile_rows)
+    Plan, Rows, Tile, cut_lines, fill_bias, fill_positions, gather_rows, scatter_rows, share_lanes)
 from fastconv._slab cimport line_up
 from fastconv._threads cimport flush_denormals, restore_denormals, threads_for
 from fastconv._workspace cimport give, take

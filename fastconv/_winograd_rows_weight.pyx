@@ -22,8 +22,8 @@ from cython.parallel cimport parallel, prange, threadid
 from libc.string cimport memset
 
 from fastconv._axis cimport divide_up
-from fastconv._samples cimport (
-    Lines, Plan, Rows, add_lanes, fill_positions, gather_rows, run_sums, sum_rows, sum_steps)
+from fastconv._sample_tiles cimport Lines, add_lanes, run_sums, sum_rows, sum_steps
+from fastconv._samples cimport Plan, Rows, fill_positions, gather_rows
 from fastconv._slab cimport line_up
 from fastconv._threads cimport flush_denormals, restore_denormals, threads_for
 from fastconv._winograd_rows cimport (

@@ -84,6 +84,7 @@ def test_the_wheel_holds_the_package_and_no_tests(built):
         "_memory",
         "_optimizers",
         "_pooling",
+        "_sample_tiles",
         "_samples",
         "_samples_weight",
         "_slab",
