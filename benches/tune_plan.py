@@ -35,6 +35,7 @@ ROWS_BATCHES = (8, 64)
 # The tables of _thresholds.py, and what the numbers mean.
 TABLES = {
     "winograd_3": "Products saved for each number transformed, 3x3 kernels.",
+    "winograd_groups": "Products saved for each number transformed, 3x3 kernels in groups.",
     "winograd_5": "Products saved for each number transformed, 5x5 kernels.",
     "winograd_line": "Products saved for each number transformed, kernels of one row or column.",
     "winograd_rows": "Products saved for each number transformed, tiles of rows.",
@@ -54,6 +55,12 @@ def layers(table):
     if table == "winograd_3":
         pairs = ((2, 8), (3, 64), (4, 4), (8, 8), (8, 32), (16, 16), (16, 64), (32, 32), (64, 64))
         return [layer(*pair, size, 3) for pair, size in product(pairs, (5, 7, 14, 30, 56))]
+    if table == "winograd_groups":
+        channels = ((8, 32), (16, 32), (24, 16), (32, 16), (64, 8))
+        return [
+            layer(each * groups, each * groups, size, 3, groups)
+            for (each, groups), size in product(channels, (7, 14, 28))
+        ]
     if table == "winograd_5":
         pairs = ((2, 8), (3, 16), (3, 64), (4, 4), (6, 16), (8, 8), (8, 32), (16, 16))
         return [layer(*pair, size, 5) for pair, size in product(pairs, (5, 10, 14, 28, 56))]

@@ -14,10 +14,19 @@ import numpy as np
 
 from fastconv._fft_blocks import conv_blocks
 from fastconv._geometry import ConvGeometry, Ints, Padding, conv_geometry
-from fastconv._thresholds import FFT, WINOGRAD_3, WINOGRAD_5, WINOGRAD_LINE, WINOGRAD_ROWS
+from fastconv._thresholds import (
+    FFT,
+    WINOGRAD_3,
+    WINOGRAD_5,
+    WINOGRAD_GROUPS,
+    WINOGRAD_LINE,
+    WINOGRAD_ROWS,
+)
 
 OPERATIONS = ("conv2d", "conv2d_input", "conv2d_weight")
 
+# The choice may not follow the batch: what is done once for all samples is shared by so many.
+_SAMPLES = 4
 # Where Winograd's tiles are parts of rows (csrc/winograd_rows_sizes.h): the kernel; the outputs of
 # a tile, and its points.
 _ROWS_KERNEL = (5, 5)
@@ -183,15 +192,17 @@ def winograd_gain(geometry: ConvGeometry, operation: str) -> float:
     A tile of 4x4 outputs takes 36 products a channel instead of 144 for kernels of 3x3, and 64
     instead of 400 for 5x5; one of 4 outputs 6, 8 or 10 instead of 12, 20 or 28 for a row or column
     of 3, 5 or 7 taps (or fewer, where it hangs over the edge); and one transform for each channel
-    of the input and of the output.
+    of the input and of the output. Kernels are transformed once for a batch.
     """
     tiles = _tiles(geometry, operation)
     inputs = geometry.in_channels // geometry.groups
     outputs = geometry.out_channels // geometry.groups
+    tile = prod(_tile(taps) + taps - 1 for taps in geometry.kernel)
     # A map without cells has one tile, too.
-    points = max(tiles, 1) * prod(_tile(taps) + taps - 1 for taps in geometry.kernel)
+    points = max(tiles, 1) * tile
     saved = prod(geometry.kernel) * prod(geometry.out_size) - points
-    return saved * inputs * outputs / (points * (inputs + outputs))
+    transformed = points * (inputs + outputs) + tile * inputs * outputs / _SAMPLES
+    return saved * inputs * outputs / transformed
 
 
 def winograd_rows_gain(geometry: ConvGeometry, operation: str) -> float:
@@ -219,7 +230,10 @@ _WINOGRAD_THRESHOLDS = {1: WINOGRAD_LINE, 3: WINOGRAD_3, 5: WINOGRAD_5}
 
 
 def _squares_win(geometry: ConvGeometry, operation: str, dtype: str) -> bool:
-    thresholds = _WINOGRAD_THRESHOLDS[min(_winograd_kernel(geometry))]
+    side = min(_winograd_kernel(geometry))
+    # Where groups have few channels, the engine has lanes for them, and is faster.
+    grouped = side == 3 and geometry.groups > 1
+    thresholds = WINOGRAD_GROUPS if grouped else _WINOGRAD_THRESHOLDS[side]
     return winograd_gain(geometry, operation) > thresholds[operation, dtype]
 
 
