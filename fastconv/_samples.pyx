@@ -224,12 +224,10 @@ cdef void size_blocks(Plan* p, Py_ssize_t itemsize, int threads) noexcept nogil:
     p.tiles_at = p.lines_at + line_up(p.row.out * sizeof(Line))
     p.bias_at = p.tiles_at + line_up((p.column.out + 1) * sizeof(Tile))
     p.taps_at = p.bias_at + kernels * p.outputs * vector
-    p.weights_at = p.taps_at
+    p.weights_at = p.threads_at = p.taps_at
     if p.across:
         p.weights_at += line_up(p.kernel * sizeof(Py_ssize_t))
-    p.threads_at = p.weights_at
-    if p.across:
-        p.threads_at += kernels * p.outputs * p.inputs * p.kernel * vector
+        p.threads_at = p.weights_at + kernels * p.outputs * p.inputs * p.kernel * vector
     p.out_at = line_up(p.slab_size * itemsize)
     p.thread_bytes = p.out_at + line_up(p.out_size * itemsize)
 

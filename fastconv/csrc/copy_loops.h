@@ -99,7 +99,8 @@ static void ISA(TYPED(copy_planes))(const SCALAR *source, const fastconv_piece *
             ISA(TYPED(part))(source + piece->begin, piece->span, piece->channel, even, odd);
         for (ptrdiff_t i = 0; i < n_planes; i++, to += piece->plane) {
             const ptrdiff_t first = planes[i].first, at = first - piece->begin;
-            const SCALAR *half = (at & 1 ? odd : even) + (at >> 1);
+            /* Without a span there are no halves to point into. */
+            const SCALAR *half = piece->span ? (at & 1 ? odd : even) + (at >> 1) : even;
             if (piece->span && piece->width <= LANES && planes[i].low < planes[i].high)
                 ISA(TYPED(copy_short))(half, piece->hop / 2, piece, planes + i, to);
             else if (piece->span)
