@@ -140,7 +140,7 @@ static void FORM(kernels)(const SCALAR *w, ptrdiff_t output_step, ptrdiff_t outp
             FORM(split)(first_tap, taps);
         } else if (upright || turned)
             ISA(TYPED(gather))(first_tap, output_step, outputs, COUNT * count,
-                               together * w_channel_step, taps);
+                               together == 1 ? w_channel_step : 0, taps);
         else
             for (int t = 0; t < COUNT; t++)
                 ISA(TYPED(gather))(w + t / COLUMN_TAPS * row_step + t % COLUMN_TAPS * column_step,
@@ -149,6 +149,12 @@ static void FORM(kernels)(const SCALAR *w, ptrdiff_t output_step, ptrdiff_t outp
             const VECTOR *first = taps + COUNT * i + (turned ? COUNT - 1 : 0);
             const ptrdiff_t step = turned ? -1 : 1;
             VECTOR half[ROW_POINTS][COLUMN_TAPS], row[COLUMN_POINTS];
+            /* The next block comes row by row meanwhile: while this one was gathered, its requests
+             * would have waited for each other. */
+            if (together > 1)
+                for (ptrdiff_t q = i * LANES / TOGETHER; q < (i + 1) * LANES / TOGETHER; q++)
+                    for (ptrdiff_t t = 0; t < TOGETHER * COUNT; t += LANES)
+                        __builtin_prefetch(w + TOGETHER * w_channel_step + q * output_step + t);
 #pragma GCC unroll 7
             for (int s = 0; s < COLUMN_TAPS; s++)
                 DOWN(kernel_points)(first + s * step, COLUMN_TAPS * step, &half[0][s],

@@ -6,15 +6,16 @@
 
 #include "vector.h"
 
-/* LANES neighbouring pixels of `channels` maps, as vectors. What lies `ahead` is wanted next: the
- * many short rows are more than the hardware foresees. */
+/* LANES neighbouring pixels of `channels` maps, as vectors. What lies `ahead`, if anything, is
+ * wanted next: the many short rows are more than the hardware foresees. */
 static inline __attribute__((always_inline)) void
 ISA(TYPED(load_block))(const SCALAR *source, ptrdiff_t channel_step, ptrdiff_t channels,
                        ptrdiff_t ahead, VECTOR block[LANES])
 {
+    if (ahead)
 #pragma GCC unroll 16
-    for (ptrdiff_t q = 0; q < LANES; q++)
-        __builtin_prefetch(source + q * channel_step + ahead);
+        for (ptrdiff_t q = 0; q < LANES; q++)
+            __builtin_prefetch(source + q * channel_step + ahead);
 #pragma GCC unroll 16
     for (ptrdiff_t q = 0; q < LANES; q++)
         block[q] = q < channels ? *(const VECTOR *)(source + q * channel_step) : (VECTOR){0};
@@ -131,8 +132,8 @@ static void ISA(TYPED(unstage))(const SCALAR *stage, ptrdiff_t rows, ptrdiff_t c
                                      row_step, column_step);
 }
 
-/* to[i] = vector of source[q * step + i] over q < count, zero beyond; i < length. What lies `ahead`
- * is gathered next. */
+/* to[i] = vector of source[q * step + i] over q < count, zero beyond; i < length. What lies
+ * `ahead`, if anything, is gathered next. */
 static inline __attribute__((always_inline)) void
 ISA(TYPED(gather))(const SCALAR *source, ptrdiff_t step, ptrdiff_t count, ptrdiff_t length,
                    ptrdiff_t ahead, VECTOR *to)
