@@ -48,7 +48,7 @@ from fastconv._slab cimport (
     pack_columns, pack_rows, slab_planes, split_blocks, transpose)
 from fastconv._threads cimport flush_denormals, restore_denormals, threads_for
 from fastconv._tile cimport MAX_ROWS, VECTORS, lanes, max_rows, run_tile
-from fastconv._views cimport Axes, View, look, split_maps, split_weights
+from fastconv._views cimport Layout, Operands, look_at, swap_channels, turn_kernels
 from fastconv._workspace cimport give, take
 
 # A block of B: much of the second-level cache of a core, since the weights are read once for each
@@ -521,9 +521,9 @@ cdef class Correlation:
     """
 
     cdef int axes, threads
-    cdef Py_ssize_t groups, itemsize
+    cdef Py_ssize_t groups
     cdef tuple stride, before, dilation
-    cdef Axes x, w, y
+    cdef Layout layout
     cdef Product product
     cdef Swapped swapped
     cdef bint swaps
@@ -533,54 +533,30 @@ cdef class Correlation:
         self.stride, self.before, self.dilation = stride, before, dilation
 
     def __call__(self, x, w, bias, y):
-        self.run(x, w, bias, y, False)
+        cdef Operands o
+        look_at(x, w, bias, y, self.axes, self.groups, False, &o)
+        self.run(&o)
 
-    cdef int run(self, x, w, bias, y, bint turned) except -1:
-        """Compute; with `turned` kernels, the channels of the weights change places, too."""
-        cdef View maps, kernels, shift, results
-        cdef Axes x_axes, w_axes, y_axes
+    cdef int run(self, const Operands* o) except -1:
+        cdef const Layout* layout = &o.layout
         # Copies, since another thread may make another plan in the meantime.
         cdef Product product
         cdef Swapped swapped
-        cdef int threads, axis
-        cdef Py_ssize_t bias_row
-        look(x, self.axes, False, &maps)
-        look(w, self.axes, False, &kernels)
-        look(y, self.axes, True, &results)
-        shift.data, shift.strides[0] = NULL, 0
-        if bias is not None:
-            look(bias, 1, False, &shift)
-        split_maps(&maps, self.axes, self.groups, &x_axes)
-        split_weights(&kernels, self.axes, self.groups, &w_axes)
-        split_maps(&results, self.axes, self.groups, &y_axes)
-        if turned:
-            w_axes.shape[1], w_axes.shape[2] = w_axes.shape[2], w_axes.shape[1]
-            w_axes.strides[1], w_axes.strides[2] = w_axes.strides[2], w_axes.strides[1]
-            for axis in range(3, 6):
-                kernels.data = (<char*>kernels.data
-                                + (w_axes.shape[axis] - 1) * w_axes.strides[axis])
-                w_axes.strides[axis] = -w_axes.strides[axis]
-        threads = worth_threads(w_axes.shape, y_axes.shape)
-        if (threads != self.threads or maps.itemsize != self.itemsize
-                or memcmp(&x_axes, &self.x, sizeof(Axes)) or memcmp(&w_axes, &self.w, sizeof(Axes))
-                or memcmp(&y_axes, &self.y, sizeof(Axes))):
+        cdef int threads = worth_threads(layout.w.shape, layout.y.shape)
+        if threads != self.threads or memcmp(layout, &self.layout, sizeof(Layout)):
             self.threads = 0
             self.product = make_product(
-                x_axes.shape, x_axes.strides, w_axes.shape, w_axes.strides, y_axes.shape,
-                y_axes.strides, maps.itemsize, self.stride, self.before, self.dilation, threads,
-                &self.swapped, &self.swaps)
-            self.x, self.w, self.y = x_axes, w_axes, y_axes
-            self.threads, self.itemsize = threads, maps.itemsize
+                layout.x.shape, layout.x.strides, layout.w.shape, layout.w.strides,
+                layout.y.shape, layout.y.strides, layout.itemsize, self.stride, self.before,
+                self.dilation, threads, &self.swapped, &self.swaps)
+            self.layout, self.threads = layout[0], threads
         product, swapped = self.product, self.swapped
-        bias_row = shift.strides[0] // maps.itemsize
-        if maps.itemsize == 4:
-            compute(<const float*>maps.data, <const float*>kernels.data, <const float*>shift.data,
-                    w_axes.shape[1] * bias_row, bias_row, <float*>results.data, &product, &swapped,
-                    self.swaps, threads)
+        if layout.itemsize == sizeof(float):
+            compute(<const float*>o.x, <const float*>o.w, <const float*>o.bias, o.bias_group,
+                    o.bias_row, <float*>o.y, &product, &swapped, self.swaps, threads)
         else:
-            compute(<const double*>maps.data, <const double*>kernels.data,
-                    <const double*>shift.data, w_axes.shape[1] * bias_row, bias_row,
-                    <double*>results.data, &product, &swapped, self.swaps, threads)
+            compute(<const double*>o.x, <const double*>o.w, <const double*>o.bias, o.bias_group,
+                    o.bias_row, <double*>o.y, &product, &swapped, self.swaps, threads)
         return 0
 
 
@@ -588,4 +564,8 @@ cdef class InputGradient(Correlation):
     """The correlation of a residual with turned kernels, called with both and what it writes."""
 
     def __call__(self, residual, w, grad_input):
-        self.run(residual, w, None, grad_input, True)
+        cdef Operands o
+        look_at(residual, w, None, grad_input, self.axes, self.groups, False, &o)
+        swap_channels(&o)
+        turn_kernels(&o)
+        self.run(&o)

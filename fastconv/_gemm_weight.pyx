@@ -39,7 +39,7 @@ from fastconv._slab cimport (
 from fastconv._threads cimport flush_denormals, restore_denormals, threads_for
 from fastconv._tile cimport (
     DOT_COLUMNS, DOT_ROWS, MAX_ROWS, MAX_VECTORS, dot_rows, max_rows, run_dots, run_tile)
-from fastconv._views cimport Axes, View, look, split_maps, split_weights
+from fastconv._views cimport Layout, Operands, look_at
 from fastconv._workspace cimport give, take
 
 
@@ -392,9 +392,9 @@ cdef class WeightGradient:
     """
 
     cdef int axes, threads
-    cdef Py_ssize_t groups, itemsize
+    cdef Py_ssize_t groups
     cdef tuple stride, before, dilation
-    cdef Axes x, dy, dw
+    cdef Layout layout
     cdef Correlation correlation
 
     def __init__(self, int axes, Py_ssize_t groups, tuple stride, tuple before, tuple dilation):
@@ -402,32 +402,22 @@ cdef class WeightGradient:
         self.stride, self.before, self.dilation = stride, before, dilation
 
     def __call__(self, x, dy, dw):
-        cdef View maps, residual, gradient
-        cdef Axes x_axes, dy_axes, dw_axes
+        cdef Operands o
+        cdef const Layout* layout = &o.layout
         # A copy, since another thread may make another plan in the meantime.
         cdef Correlation p
         cdef int threads
-        look(x, self.axes, False, &maps)
-        look(dy, self.axes, False, &residual)
-        look(dw, self.axes, True, &gradient)
-        split_maps(&maps, self.axes, self.groups, &x_axes)
-        split_maps(&residual, self.axes, self.groups, &dy_axes)
-        split_weights(&gradient, self.axes, self.groups, &dw_axes)
-        threads = worth_threads(dy_axes.shape, dw_axes.shape)
-        if (threads != self.threads or maps.itemsize != self.itemsize
-                or memcmp(&x_axes, &self.x, sizeof(Axes))
-                or memcmp(&dy_axes, &self.dy, sizeof(Axes))
-                or memcmp(&dw_axes, &self.dw, sizeof(Axes))):
+        look_at(x, dw, None, dy, self.axes, self.groups, True, &o)
+        threads = worth_threads(layout.y.shape, layout.w.shape)
+        if threads != self.threads or memcmp(layout, &self.layout, sizeof(Layout)):
             self.threads = 0
             self.correlation = make_correlation(
-                x_axes.shape, x_axes.strides, dy_axes.shape, dy_axes.strides, dw_axes.shape,
-                dw_axes.strides, maps.itemsize, self.stride, self.before, self.dilation, threads)
-            self.x, self.dy, self.dw = x_axes, dy_axes, dw_axes
-            self.threads, self.itemsize = threads, maps.itemsize
+                layout.x.shape, layout.x.strides, layout.y.shape, layout.y.strides,
+                layout.w.shape, layout.w.strides, layout.itemsize, self.stride, self.before,
+                self.dilation, threads)
+            self.layout, self.threads = layout[0], threads
         p = self.correlation
-        if maps.itemsize == 4:
-            compute(<const float*>maps.data, <const float*>residual.data, <float*>gradient.data,
-                    &p, threads)
+        if layout.itemsize == sizeof(float):
+            compute(<const float*>o.x, <const float*>o.y, <float*>o.w, &p, threads)
         else:
-            compute(<const double*>maps.data, <const double*>residual.data,
-                    <double*>gradient.data, &p, threads)
+            compute(<const double*>o.x, <const double*>o.y, <double*>o.w, &p, threads)

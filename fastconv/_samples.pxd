@@ -40,7 +40,7 @@ cdef struct Plan:
     bint across                     # groups lie in the lanes, instead of samples
     Py_ssize_t groups               # or samples, where groups lie in the lanes
     Py_ssize_t inputs, outputs
-    Py_ssize_t kernel               # taps of a kernel
+    Py_ssize_t kernel, columns      # taps of a kernel, and of its row
     Py_ssize_t x_strides[6]         # in elements; the first is that from lane to lane
     Py_ssize_t w_strides[6]
     Py_ssize_t y_strides[6]
@@ -80,4 +80,5 @@ cdef Rows input_rows(const Plan* p) noexcept nogil
 cdef void clear_columns(const Plan* p, floating* slab) noexcept nogil
 cdef void scatter_rows(const floating* out, const Plan* p, Py_ssize_t g, Py_ssize_t block,
                        Py_ssize_t line, const floating* bias, floating* y) noexcept nogil
-cdef void fill_bias(const floating[:, :] bias, const Plan* p, floating* to) noexcept nogil
+cdef void fill_bias(const floating* bias, Py_ssize_t group, Py_ssize_t row, const Plan* p,
+                    floating* to) noexcept nogil

@@ -26,7 +26,7 @@ what this module refuses.
 from cython cimport floating
 from cython.parallel cimport parallel, prange, threadid
 
-from libc.string cimport memset
+from libc.string cimport memcmp, memset
 
 from fastconv._axis cimport Phase, divide_up, first_tap, make_axis, past_tap, phase_count
 from fastconv._sample_tiles cimport (
@@ -34,6 +34,7 @@ from fastconv._sample_tiles cimport (
     tile_rows)
 from fastconv._slab cimport block_steps, line_up
 from fastconv._threads cimport flush_denormals, restore_denormals, threads_for
+from fastconv._views cimport Layout, Operands, look_at, swap_channels
 from fastconv._workspace cimport give, take
 
 # What a block of lines reads, and what it writes: together about half the second-level cache.
@@ -45,6 +46,13 @@ cdef double LINE_BYTES = 1 << 20
 cdef Py_ssize_t MOST_COLUMNS = 16
 # Lanes that count, of all: with fewer, the other loops are faster.
 cdef double LEAST_USED = 0.7
+
+cdef struct Call:
+    Plan plan
+    double work                     # multiply-adds
+    int worth, threads              # threads that the work is worth; that take part
+    Py_ssize_t units
+    size_t size                     # of the workspace
 
 cdef Lanes share_lanes(Py_ssize_t batch, Py_ssize_t rows, double reach, Py_ssize_t most_bands,
                        Py_ssize_t itemsize) noexcept nogil:
@@ -151,7 +159,7 @@ cdef bint take_shapes(Plan* p, const Py_ssize_t* x, const Py_ssize_t* x_strides,
     cdef Py_ssize_t i
     p.row, p.column = make_axis(x[4], y[4], row), make_axis(x[5], y[5], column)
     p.across, p.groups, p.lanes.batch = across, x[1 - across], x[across]
-    p.inputs, p.outputs, p.kernel = w[2], w[1], w[4] * w[5]
+    p.inputs, p.outputs, p.kernel, p.columns = w[2], w[1], w[4] * w[5], w[5]
     for i in range(6):
         p.x_strides[i] = x_strides[i ^ (across and i < 2)] // itemsize
         p.w_strides[i] = w_strides[i] // itemsize
@@ -393,26 +401,29 @@ cdef void correlate_unit(const floating* x, const floating* w, floating* y, cons
     scatter_rows(<const floating*>out, p, g, block, line, bias if has_bias else NULL, y)
 
 
-cdef void fill_bias(const floating[:, :] bias, const Plan* p, floating* to) noexcept nogil:
-    """Write the vectors of the bias: a number for each lane, or the same for all."""
-    cdef Py_ssize_t i, k, q, lanes = p.lanes.lanes, last = bias.shape[0] - 1
+cdef void fill_bias(const floating* bias, Py_ssize_t group, Py_ssize_t row, const Plan* p,
+                    floating* to) noexcept nogil:
+    """Write the vectors of the bias: a number for each lane, or the same for all.
+
+    Biases lie `group` and `row` apart.
+    """
+    cdef Py_ssize_t i, k, q, lanes = p.lanes.lanes, last = p.lanes.batch - 1
     for i in range(p.lanes.blocks if p.across else p.groups):
         for k in range(p.outputs):
             for q in range(lanes):
-                to[q] = bias[min(i * lanes + q, last) if p.across else i, k]
+                to[q] = bias[(min(i * lanes + q, last) if p.across else i) * group + k * row]
             to += lanes
 
 
-cdef void lay_out_weights(const floating* w, const Py_ssize_t* strides, Py_ssize_t columns,
-                          Py_ssize_t block, const Plan* p, const Py_ssize_t* at,
-                          floating* to) noexcept nogil:
+cdef void lay_out_weights(const floating* w, const Py_ssize_t* strides, Py_ssize_t block,
+                          const Plan* p, const Py_ssize_t* at, floating* to) noexcept nogil:
     """Write the kernels of a block of groups as vectors of one number of each.
 
-    Kernels have so many columns; `at` says where the numbers of one go.
+    `at` says where the numbers of one go.
     """
     cdef Py_ssize_t k, c, tap, q, offset, run = 1, lanes = p.lanes.lanes
     cdef const floating* source[MAX_LANES]
-    if strides[5] == 1 and (p.kernel == columns or strides[4] == columns):
+    if strides[5] == 1 and (p.kernel == p.columns or strides[4] == p.columns):
         run = p.kernel
     w += block * lanes * strides[0]
     to += block * p.w_strides[0]
@@ -421,7 +432,7 @@ cdef void lay_out_weights(const floating* w, const Py_ssize_t* strides, Py_ssize
             for tap from 0 <= tap < p.kernel by run:
                 offset = k * strides[1] + c * strides[2]
                 if tap:
-                    offset += tap // columns * strides[4] + tap % columns * strides[5]
+                    offset += tap // p.columns * strides[4] + tap % p.columns * strides[5]
                 for q in range(lanes):
                     source[q] = NULL
                     if block * lanes + q < p.lanes.batch:
@@ -430,51 +441,45 @@ cdef void lay_out_weights(const floating* w, const Py_ssize_t* strides, Py_ssize
                        to + k * p.w_strides[1] + c * p.w_strides[2] + tap * lanes)
 
 
-def correlate(const floating[:, :, :, :, :, :] x, const floating[:, :, :, :, :, :] w,
-              const floating[:, :] bias, floating[:, :, :, :, :, :] y,
-              const Py_ssize_t[::1] depth, const Py_ssize_t[::1] row,
-              const Py_ssize_t[::1] column, bint by_columns=False, bint across=False,
-              bint dry=False):
-    """Write into `y` the correlation of `x` with `w`, plus `bias` (G, K) unless it is None.
-
-    `depth`, `row` and `column` say what is correlated on each axis, as in _depthwise.pyx; with
-    `by_columns` the taps are added in its order, else in that of _gemm.pyx. With `across` groups
-    lie in the lanes, else samples. The output may not be empty. Returns the bytes of workspace, or
-    0 where the other loops should compute this; a dry call does nothing else.
-    """
-    cdef Plan p
-    cdef Py_ssize_t i, units
-    cdef int threads
-    cdef bint has_bias = bias is not None
-    cdef unsigned long saved = 0
-    cdef size_t size
-    cdef char* shared
-    cdef Py_ssize_t[6] strides
-    cdef const floating* weights = &w[0, 0, 0, 0, 0, 0]
-    if not (take_shapes(&p, &x.shape[0], &x.strides[0], &w.shape[0], &w.strides[0], &y.shape[0],
-                        &y.strides[0], sizeof(floating), &depth[0], &row[0], &column[0], across)
-            and make_plan(&p, sizeof(floating))):
-        return 0
-    if p.inputs * p.kernel > block_steps(sizeof(floating)):
+cdef Call make_call(const Layout* layout, const Py_ssize_t* depth, const Py_ssize_t* row,
+                    const Py_ssize_t* column, bint by_columns, bint across) noexcept nogil:
+    """Return the plan for arrays of this layout; its size is 0 where others should compute it."""
+    cdef Call call
+    cdef Plan* p = &call.plan
+    cdef Py_ssize_t itemsize = layout.itemsize
+    call.work, call.worth, call.size = 0, threads_for(0), 0
+    if not (take_shapes(p, layout.x.shape, layout.x.strides, layout.w.shape, layout.w.strides,
+                        layout.y.shape, layout.y.strides, itemsize, depth, row, column, across)
+            and make_plan(p, itemsize)):
+        return call
+    if p.inputs * p.kernel > block_steps(itemsize):
         # The engine cuts longer sums.
-        return 0
+        return call
     p.by_columns = by_columns
-    threads = threads_for(<double>x.shape[0] * x.shape[1] * p.outputs * p.inputs * y.shape[4]
-                          * y.shape[5] * p.row.taps * p.column.taps)
-    size_blocks(&p, sizeof(floating), threads)
-    units = p.groups * p.lanes.blocks * p.line_blocks
-    threads = min(<Py_ssize_t>threads, units)
-    size = p.threads_at + threads * p.thread_bytes
-    if dry:
-        return size
-    shared = <char*>take(size)
-    for i in range(6):
-        strides[i] = p.w_strides[i]
-    if across:
+    call.work = (<double>layout.x.shape[0] * layout.x.shape[1] * p.outputs * p.inputs
+                 * layout.y.shape[4] * layout.y.shape[5] * p.row.taps * p.column.taps)
+    call.worth = threads_for(call.work)
+    size_blocks(p, itemsize, call.worth)
+    call.units = p.groups * p.lanes.blocks * p.line_blocks
+    call.threads = min(<Py_ssize_t>call.worth, call.units)
+    call.size = p.threads_at + call.threads * p.thread_bytes
+    return call
+
+
+cdef void compute(const floating* x, const floating* w, const floating* bias,
+                  Py_ssize_t bias_group, Py_ssize_t bias_row, floating* y, const Call* call):
+    """Compute by this plan, on the calling thread and others."""
+    cdef Plan p = call.plan
+    cdef Py_ssize_t i
+    cdef bint has_bias = bias is not NULL
+    cdef unsigned long saved = 0
+    cdef char* shared = <char*>take(call.size)
+    cdef const floating* weights = w
+    if p.across:
         weights = <const floating*>(shared + p.weights_at)
         p.w_strides[5] = p.lanes.lanes
-        p.w_strides[4] = w.shape[5] * p.w_strides[5]
-        p.w_strides[2] = w.shape[4] * p.w_strides[4]
+        p.w_strides[4] = p.columns * p.w_strides[5]
+        p.w_strides[2] = p.kernel * p.w_strides[5]
         p.w_strides[1] = p.inputs * p.w_strides[2]
         p.w_strides[0] = p.outputs * p.w_strides[1]
         fill_positions(1, p.kernel, 0, 0, p.lanes.lanes, <Py_ssize_t*>(shared + p.taps_at))
@@ -483,19 +488,74 @@ def correlate(const floating[:, :, :, :, :, :] x, const floating[:, :, :, :, :, 
     list_lines(&p, <Line*>(shared + p.lines_at))
     p.tiles = list_tiles(&p, <Tile*>(shared + p.tiles_at))
     if has_bias:
-        fill_bias(bias, &p, <floating*>(shared + p.bias_at))
-    with nogil, parallel(num_threads=threads):
+        fill_bias(bias, bias_group, bias_row, &p, <floating*>(shared + p.bias_at))
+    with nogil, parallel(num_threads=call.threads):
         saved = flush_denormals()
         clear_columns(&p, <floating*>(shared + p.threads_at + threadid() * p.thread_bytes))
-        if across:
+        if p.across:
             for i in prange(p.lanes.blocks, schedule="static"):
-                lay_out_weights(&w[0, 0, 0, 0, 0, 0], strides, w.shape[5], i, &p,
+                lay_out_weights(w, call.plan.w_strides, i, &p,
                                 <Py_ssize_t*>(shared + p.taps_at),
                                 <floating*>(shared + p.weights_at))
-        for i in prange(units, schedule="static"):
-            correlate_unit(&x[0, 0, 0, 0, 0, 0], weights, &y[0, 0, 0, 0, 0, 0], &p,
-                           has_bias, i, shared,
+        for i in prange(call.units, schedule="static"):
+            correlate_unit(x, weights, y, &p, has_bias, i, shared,
                            shared + p.threads_at + threadid() * p.thread_bytes)
         restore_denormals(saved)
     give(shared)
-    return size
+
+
+cdef class Correlation:
+    """The correlation of one geometry, called with arrays as they are: x, w, bias or None, and y.
+
+    Maps are (N, G C, *spatial), weights (G K, C, *spatial), of so many `axes`; none may be empty.
+    `depth`, `row` and `column` say what is correlated on each axis, as in _depthwise.pyx; with
+    `by_columns` the taps are added in its order, else in that of _gemm.pyx. With `across` groups
+    lie in the lanes, else samples. A call returns the bytes of workspace, or 0 where the other
+    loops should compute this; a dry call does nothing else. The plan is kept, for the next arrays
+    that lie in memory as the last.
+    """
+
+    cdef int axes
+    cdef Py_ssize_t groups
+    cdef const Py_ssize_t[::1] depth, row, column
+    cdef bint by_columns, across
+    cdef Layout layout
+    cdef Call call
+
+    def __init__(self, int axes, Py_ssize_t groups, depth, row, column, bint by_columns,
+                 bint across):
+        self.axes, self.groups = axes, groups
+        self.depth, self.row, self.column = depth, row, column
+        self.by_columns, self.across = by_columns, across
+
+    def __call__(self, x, w, bias, y, bint dry=False):
+        cdef Operands o
+        look_at(x, w, bias, y, self.axes, self.groups, False, &o)
+        return self.run(&o, dry)
+
+    cdef size_t run(self, const Operands* o, bint dry) except? 0:
+        # A copy, since another thread may make another plan in the meantime.
+        cdef Call call = self.call
+        if memcmp(&o.layout, &self.layout, sizeof(Layout)) or threads_for(call.work) != call.worth:
+            call = make_call(&o.layout, &self.depth[0], &self.row[0], &self.column[0],
+                             self.by_columns, self.across)
+            self.layout, self.call = o.layout, call
+        if dry or call.size == 0:
+            return call.size
+        if o.layout.itemsize == sizeof(float):
+            compute(<const float*>o.x, <const float*>o.w, <const float*>o.bias, o.bias_group,
+                    o.bias_row, <float*>o.y, &call)
+        else:
+            compute(<const double*>o.x, <const double*>o.w, <const double*>o.bias, o.bias_group,
+                    o.bias_row, <double*>o.y, &call)
+        return call.size
+
+
+cdef class InputGradient(Correlation):
+    """The correlation of a residual with the kernels, called with both and what it writes."""
+
+    def __call__(self, residual, w, grad_input, bint dry=False):
+        cdef Operands o
+        look_at(residual, w, None, grad_input, self.axes, self.groups, False, &o)
+        swap_channels(&o)
+        return self.run(&o, dry)

@@ -18,6 +18,19 @@ cdef struct Axes:
     Py_ssize_t shape[6]
     Py_ssize_t strides[6]               # in bytes
 
+cdef struct Layout:
+    # How the arrays of a convolution lie in memory: its plan serves all arrays that lie so.
+    Axes x, w, y
+    Py_ssize_t itemsize
+
+cdef struct Operands:
+    Layout layout
+    char* x
+    char* w
+    char* y
+    char* bias                          # or NULL
+    Py_ssize_t bias_group, bias_row     # in elements
+
 
 cdef inline int look(object array, int axes, bint writes, View* view) except -1:
     """Fill in the view of an array; it holds while the caller has the array.
@@ -84,3 +97,44 @@ cdef inline void split_space(const View* view, int axes, Axes* six) noexcept nog
         else:
             six.shape[axis] = 1
             six.strides[axis] = six.shape[axis + 1] * six.strides[axis + 1]
+
+
+cdef inline int look_at(object x, object w, object bias, object y, int axes, Py_ssize_t groups,
+                        bint writes_weights, Operands* operands) except -1:
+    """Fill in the arrays of a convolution: maps (N, G C, *spatial), weights (G K, C, *spatial).
+
+    The bias (G K) may be None. Either the weights or the output `y` are to be written.
+    """
+    cdef View view
+    cdef Layout* layout = &operands.layout
+    look(x, axes, False, &view)
+    operands.x, layout.itemsize = <char*>view.data, view.itemsize
+    split_maps(&view, axes, groups, &layout.x)
+    look(w, axes, writes_weights, &view)
+    operands.w = <char*>view.data
+    split_weights(&view, axes, groups, &layout.w)
+    look(y, axes, not writes_weights, &view)
+    operands.y = <char*>view.data
+    split_maps(&view, axes, groups, &layout.y)
+    operands.bias, operands.bias_row = NULL, 0
+    if bias is not None:
+        look(bias, 1, False, &view)
+        operands.bias, operands.bias_row = <char*>view.data, view.strides[0] // view.itemsize
+    operands.bias_group = layout.w.shape[1] * operands.bias_row
+    return 0
+
+
+cdef inline void swap_channels(Operands* operands) noexcept nogil:
+    """See the weights (G, C, K, *taps): those of a correlation of the residual."""
+    cdef Axes* w = &operands.layout.w
+    w.shape[1], w.shape[2] = w.shape[2], w.shape[1]
+    w.strides[1], w.strides[2] = w.strides[2], w.strides[1]
+
+
+cdef inline void turn_kernels(Operands* operands) noexcept nogil:
+    """See the kernels turned by 180 degrees."""
+    cdef Axes* w = &operands.layout.w
+    cdef int axis
+    for axis in range(3, 6):
+        operands.w += (w.shape[axis] - 1) * w.strides[axis]
+        w.strides[axis] = -w.strides[axis]

@@ -21,15 +21,17 @@ on the threads.
 from cython cimport floating
 from cython.parallel cimport parallel, prange, threadid
 
-from libc.string cimport memset
+from libc.string cimport memcmp, memset
 
 from fastconv._axis cimport divide_up, first_tap, past_tap
 from fastconv._isa cimport isa_row
 from fastconv._sample_tiles cimport MAX_LANES, Loops, run_tile, tile_pixels, tile_rows
 from fastconv._samples cimport (
-    Plan, Rows, Tile, cut_lines, fill_bias, fill_positions, gather_rows, scatter_rows, share_lanes)
+    Plan, Rows, Tile, contiguous, cut_lines, fill_bias, fill_positions, gather_rows, scatter_rows,
+    share_lanes)
 from fastconv._slab cimport line_up
 from fastconv._threads cimport flush_denormals, restore_denormals, threads_for
+from fastconv._views cimport Layout, Operands, look_at, swap_channels, turn_kernels
 from fastconv._workspace cimport give, take
 
 cdef extern from "csrc/winograd_rows.h" nogil:
@@ -76,6 +78,9 @@ cdef struct Product:
     # The workspace: what all threads share, then one part for each.
     size_t at_at, bias_at, u_at, threads_at
     size_t v_at, m_at, out_at, tiles_at, thread_bytes
+    int threads
+    Py_ssize_t units
+    size_t size
 
 
 cdef Tiling make_tiling(const Py_ssize_t* x, const Py_ssize_t* x_strides, const Py_ssize_t* w,
@@ -311,6 +316,57 @@ cdef void correlate_unit(const floating* x, const floating* u, floating* y, cons
                      bias + k * plan.lanes.lanes if has_bias else NULL, y + k * plan.y_strides[2])
 
 
+cdef Product make_product(const Layout* layout, Py_ssize_t row_before, Py_ssize_t column_before,
+                          int threads) noexcept nogil:
+    """Return the plan for arrays of this layout, and for at most so many threads."""
+    cdef Product p
+    cdef Plan* plan = &p.tiling.plan
+    cdef Py_ssize_t outputs = layout.w.shape[1], itemsize = layout.itemsize
+    cdef Py_ssize_t panels = divide_up(outputs, tile_rows(itemsize))
+    cdef Py_ssize_t height = divide_up(outputs, panels)
+    p.tiling = make_tiling(layout.x.shape, layout.x.strides, layout.w.shape, layout.w.strides,
+                           layout.y.shape, layout.y.strides, itemsize, row_before, column_before,
+                           height, BLOCK_BYTES, threads)
+    plan.height = height
+    plan.panels = divide_up(outputs, height)
+    plan.pixels = tile_pixels(height, itemsize)
+    size_product(&p, itemsize)
+    p.units = plan.groups * plan.lanes.blocks * plan.line_blocks
+    p.threads = min(<Py_ssize_t>threads, p.units)
+    p.size = p.threads_at + p.threads * p.thread_bytes
+    return p
+
+
+cdef int worth_threads(const Layout* layout) noexcept nogil:
+    """Return the number of threads for arrays of this layout."""
+    return threads_for(4.0 * layout.x.shape[0] * layout.w.shape[0] * layout.w.shape[1]
+                       * layout.w.shape[2] * layout.y.shape[4] * layout.y.shape[5])
+
+
+cdef void compute(const floating* x, const floating* w, const floating* bias,
+                  Py_ssize_t bias_group, Py_ssize_t bias_row, floating* y, const Product* p):
+    """Compute by this plan, on the calling thread and others."""
+    cdef const Plan* plan = &p.tiling.plan
+    cdef Py_ssize_t i
+    cdef bint has_bias = bias is not NULL
+    cdef unsigned long saved = 0
+    cdef char* shared = <char*>take(p.size)
+    list_positions(&p.tiling, <Py_ssize_t*>(shared + p.at_at))
+    if has_bias:
+        fill_bias(bias, bias_group, bias_row, plan, <floating*>(shared + p.bias_at))
+    with nogil, parallel(num_threads=p.threads):
+        saved = flush_denormals()
+        # The zeros on either side of the maps stay for all units.
+        memset(shared + p.threads_at + threadid() * p.thread_bytes, 0, p.v_at)
+        for i in prange(plan.groups * plan.outputs, schedule="static"):
+            transform_kernels(w, p, i, <floating*>(shared + p.u_at))
+        for i in prange(p.units, schedule="static"):
+            correlate_unit(x, <const floating*>(shared + p.u_at), y, p, has_bias, i, shared,
+                           shared + p.threads_at + threadid() * p.thread_bytes)
+        restore_denormals(saved)
+    give(shared)
+
+
 def correlate(const floating[:, :, :, :, :, :] x, const floating[:, :, :, :, :, :] w,
               const floating[:, :] bias, floating[:, :, :, :, :, :] y,
               tuple stride, tuple before, tuple dilation, bint dry=False):
@@ -319,42 +375,70 @@ def correlate(const floating[:, :, :, :, :, :] x, const floating[:, :, :, :, :, 
     As `_winograd.correlate`, without dilation, for maps whose planes are contiguous.
     """
     cdef Product p
-    cdef Plan* plan = &p.tiling.plan
-    cdef Py_ssize_t i, units
-    cdef Py_ssize_t height = tile_rows(sizeof(floating))
-    cdef size_t size
-    cdef int threads = threads_for(4.0 * x.shape[0] * w.shape[0] * w.shape[1] * w.shape[2]
-                                   * y.shape[4] * y.shape[5])
-    cdef bint has_bias = bias is not None
-    cdef unsigned long saved = 0
-    cdef char* shared
-    height = divide_up(w.shape[1], divide_up(w.shape[1], height))
-    p.tiling = make_tiling(&x.shape[0], &x.strides[0], &w.shape[0], &w.strides[0], &y.shape[0],
-                           &y.strides[0], sizeof(floating), before[1], before[2], height,
-                           BLOCK_BYTES, threads)
-    plan.height = height
-    plan.panels = divide_up(plan.outputs, height)
-    plan.pixels = tile_pixels(height, sizeof(floating))
-    size_product(&p, sizeof(floating))
-    units = plan.groups * plan.lanes.blocks * plan.line_blocks
-    threads = min(<Py_ssize_t>threads, units)
-    size = p.threads_at + threads * p.thread_bytes
-    if dry:
-        return size
-    shared = <char*>take(size)
-    list_positions(&p.tiling, <Py_ssize_t*>(shared + p.at_at))
-    if has_bias:
-        fill_bias(bias, plan, <floating*>(shared + p.bias_at))
-    with nogil, parallel(num_threads=threads):
-        saved = flush_denormals()
-        # The zeros on either side of the maps stay for all units.
-        memset(shared + p.threads_at + threadid() * p.thread_bytes, 0, p.v_at)
-        for i in prange(plan.groups * plan.outputs, schedule="static"):
-            transform_kernels(&w[0, 0, 0, 0, 0, 0], &p, i, <floating*>(shared + p.u_at))
-        for i in prange(units, schedule="static"):
-            correlate_unit(&x[0, 0, 0, 0, 0, 0], <const floating*>(shared + p.u_at),
-                           &y[0, 0, 0, 0, 0, 0], &p, has_bias, i, shared,
-                           shared + p.threads_at + threadid() * p.thread_bytes)
-        restore_denormals(saved)
-    give(shared)
-    return size
+    cdef Layout layout
+    cdef Py_ssize_t i
+    layout.itemsize = sizeof(floating)
+    for i in range(6):
+        layout.x.shape[i], layout.x.strides[i] = x.shape[i], x.strides[i]
+        layout.w.shape[i], layout.w.strides[i] = w.shape[i], w.strides[i]
+        layout.y.shape[i], layout.y.strides[i] = y.shape[i], y.strides[i]
+    p = make_product(&layout, before[1], before[2], worth_threads(&layout))
+    if not dry:
+        compute(&x[0, 0, 0, 0, 0, 0], &w[0, 0, 0, 0, 0, 0],
+                NULL if bias is None else &bias[0, 0],
+                0 if bias is None else bias.strides[0] // <Py_ssize_t>sizeof(floating),
+                0 if bias is None else bias.strides[1] // <Py_ssize_t>sizeof(floating),
+                &y[0, 0, 0, 0, 0, 0], &p)
+    return p.size
+
+
+cdef class Correlation:
+    """`correlate` for one geometry, called with arrays as they are: x, w, bias or None, and y.
+
+    Maps are (N, G C, *spatial), weights (G K, C, *spatial); `before` is the padding before three
+    axes. The plan is kept, for the next arrays that lie in memory as the last. A call returns
+    whether the planes of `x` are contiguous; if not, it does nothing.
+    """
+
+    cdef int axes, worth
+    cdef Py_ssize_t groups, row_before, column_before
+    cdef Layout layout
+    cdef Product product
+
+    def __init__(self, int axes, Py_ssize_t groups, tuple before):
+        self.axes, self.groups = axes, groups
+        self.row_before, self.column_before = before[1], before[2]
+
+    def __call__(self, x, w, bias, y):
+        cdef Operands o
+        look_at(x, w, bias, y, self.axes, self.groups, False, &o)
+        return self.run(&o)
+
+    cdef bint run(self, const Operands* o) except? False:
+        # A copy, since another thread may make another plan in the meantime.
+        cdef Product p = self.product
+        cdef const Layout* layout = &o.layout
+        cdef int worth = worth_threads(layout)
+        if not contiguous(layout.x.shape, layout.x.strides, layout.itemsize):
+            return False
+        if worth != self.worth or memcmp(layout, &self.layout, sizeof(Layout)):
+            p = make_product(layout, self.row_before, self.column_before, worth)
+            self.layout, self.product, self.worth = layout[0], p, worth
+        if layout.itemsize == sizeof(float):
+            compute(<const float*>o.x, <const float*>o.w, <const float*>o.bias, o.bias_group,
+                    o.bias_row, <float*>o.y, &p)
+        else:
+            compute(<const double*>o.x, <const double*>o.w, <const double*>o.bias, o.bias_group,
+                    o.bias_row, <double*>o.y, &p)
+        return True
+
+
+cdef class InputGradient(Correlation):
+    """The correlation of a residual with turned kernels, called with both and what it writes."""
+
+    def __call__(self, residual, w, grad_input):
+        cdef Operands o
+        look_at(residual, w, None, grad_input, self.axes, self.groups, False, &o)
+        swap_channels(&o)
+        turn_kernels(&o)
+        return self.run(&o)

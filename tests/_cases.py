@@ -16,11 +16,14 @@ import fastconv
 from fastconv import _check, _plan, reference
 from fastconv import functional as F
 from fastconv._geometry import conv_geometry
-from fastconv.functional.conv import MODULES
+from fastconv.functional.conv import MODULES, bind
 
 DTYPES = (np.float32, np.float64)
-# The inner interface of every algorithm, for any number of axes.
-MODULES = MODULES
+
+
+def operations(algorithm, geometry):
+    """Return what computes the three operations of one geometry, of any number of axes."""
+    return [bind(MODULES[algorithm], operation, geometry) for operation in _plan.OPERATIONS]
 
 
 class Conv(NamedTuple):

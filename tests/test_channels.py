@@ -7,7 +7,7 @@ from fastconv import functional as F
 from fastconv import get_num_threads, set_num_threads
 from fastconv.functional import _channels, _samples
 from tests._cases import DTYPES, Conv, convolve, normal
-from tests.test_samples import counted, problem
+from tests.test_samples import count, forbid, forget_plans, problem
 
 # A group and a lane too many, several vectors, phases, taps left out on every side, and cropping.
 CASES = [
@@ -26,9 +26,8 @@ CASES = [
 def test_they_have_the_bits_of_the_engine(case, dtype, monkeypatch):
     arrays = problem(case, dtype)
     counts = []
-    for name in ("_correlate", "_correlate_weight"):
-        kernels = getattr(_channels.channels, name)
-        monkeypatch.setattr(_channels.channels, name, counted(kernels, counts))
+    count(_channels.channels, counts, monkeypatch)
+    forget_plans(monkeypatch)
     threads = get_num_threads()
     results = []
     try:
@@ -40,8 +39,9 @@ def test_they_have_the_bits_of_the_engine(case, dtype, monkeypatch):
     assert counts[:3] == counts[3:]
     if np.dtype(dtype) == np.float32:
         assert any(counts)
-    monkeypatch.setattr(_channels.channels, "may_pay", lambda geometry: False)
-    monkeypatch.setattr(_samples.samples, "may_pay", lambda geometry: False)
+    forbid(_channels.channels, monkeypatch)
+    forbid(_samples.samples, monkeypatch)
+    forget_plans(monkeypatch)
     expected = convolve(case, arrays, "gemm")
     for one, other in zip(*results, strict=True):
         assert one.tobytes() == other.tobytes()

@@ -5,7 +5,7 @@ import pytest
 
 from fastconv._geometry import conv_geometry
 from fastconv.reference.conv import conv_nd, conv_nd_input, conv_nd_weight
-from tests._cases import DTYPES, MODULES, able, assert_exact, integers
+from tests._cases import DTYPES, able, assert_exact, integers, operations
 
 # batch, channels, size; kernels, kernel size; stride, padding, dilation, groups.
 CASES = [
@@ -59,12 +59,12 @@ def test_kernels_equal_the_reference_exactly_on_integers(case, algorithm, dtype)
     expected = conv_nd(x, weight, bias, *options)
     assert geometry.output_shape == expected.shape
     residual = integers(expected.shape, dtype, 4)
-    module = MODULES[algorithm]
+    forward, input_gradient, weight_gradient = operations(algorithm, geometry)
     y, dx, dweight = np.empty_like(expected), np.empty_like(x), np.empty_like(weight)
     if expected.size:
-        module.forward(geometry, x, weight, bias, y)
-        module.input_gradient(geometry, residual, weight, dx)
-        module.weight_gradient(geometry, x, residual, dweight)
+        forward(x, weight, bias, y)
+        input_gradient(residual, weight, dx)
+        weight_gradient(x, residual, dweight)
         assert_exact(dweight, conv_nd_weight(x, weight.shape, residual, *options))
     assert_exact(y, expected)
     assert_exact(dx, conv_nd_input(x.shape, weight, residual, *options))
@@ -79,10 +79,10 @@ def test_three_axes_in_any_memory_layout(algorithm):
     x, weight = integers(shape, seed=1), integers((kernels[0], shape[1], *kernels[1:]), seed=2)
     expected = conv_nd(x, weight, None, *options)
     geometry = geometry_of(LAID)
-    module = MODULES[algorithm]
+    forward = operations(algorithm, geometry)[0]
     back = (slice(None, None, -1),) * 5
     for values in (np.asfortranarray(x), x[back].copy()[back]):
         for taps in (np.asfortranarray(weight), weight[back].copy()[back]):
             y = np.empty_like(expected)
-            module.forward(geometry, values, taps, None, y)
+            forward(values, taps, None, y)
             assert_exact(y, expected)

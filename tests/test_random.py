@@ -16,7 +16,6 @@ from fastconv.reference.conv import conv_nd, conv_nd_input, conv_nd_weight
 from tests._cases import (
     DTYPES,
     ISAS,
-    MODULES,
     RESULTS,
     Conv,
     able,
@@ -24,6 +23,7 @@ from tests._cases import (
     integers,
     isa_or_skip,
     layouts,
+    operations,
     run_tests_code,
 )
 
@@ -163,10 +163,10 @@ def compute_inside(case, arrays, algorithm):
     x, weight, bias, residual = arrays
     results = [np.full(a.shape, np.nan, x.dtype) for a in (residual, x, weight)]
     if results[0].size and x.size:
-        module = MODULES[algorithm]
-        module.forward(geometry, x, weight, bias, results[0])
-        module.input_gradient(geometry, residual, weight, results[1])
-        module.weight_gradient(geometry, x, residual, results[2])
+        forward, input_gradient, weight_gradient = operations(algorithm, geometry)
+        forward(x, weight, bias, results[0])
+        input_gradient(residual, weight, results[1])
+        weight_gradient(x, residual, results[2])
     else:
         results[1][...] = results[2][...] = 0
         results[0][...] = bias.reshape(-1, *(1,) * (x.ndim - 2))

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from fastconv import functional as F
-from fastconv.functional import _channels, _samples
+from fastconv import get_num_threads, set_num_threads
+from fastconv._cache import Cache
+from fastconv.functional import _channels, _samples, conv
 from tests._cases import DTYPES, Conv, Problem, able, convolve, normal
 
 # One or two samples too many, bands of rows, phases, and taps left out on every side.
@@ -31,18 +33,31 @@ def problem(case, dtype):
     return Problem(x, weight, bias, residual, None, None, None, None)
 
 
-def counted(kernels, counts):
-    """Return the kernels as they are, noting which calls they refuse."""
+def count(loops, counts, monkeypatch):
+    """Note which calls the loops refuse."""
+    bind = loops.bind
 
-    def count(kernel):
-        def call(*arguments, **options):
-            size = kernel(*arguments, **options)
+    def counting(operation, geometry):
+        compute = bind(operation, geometry)
+
+        def call(*arrays, **options):
+            size = compute(*arrays, **options)
             counts.append(size > 0)
             return size
 
         return call
 
-    return {dtype: count(kernel) for dtype, kernel in kernels.items()}
+    monkeypatch.setattr(loops, "bind", counting)
+
+
+def forbid(loops, monkeypatch):
+    """Let the algorithm compute without these loops."""
+    monkeypatch.setattr(loops, "may_pay", lambda geometry: False)
+
+
+def forget_plans(monkeypatch):
+    """Let each call choose its loops anew."""
+    monkeypatch.setattr(conv, "_calls", Cache(conv._plan_call, 16))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -59,19 +74,49 @@ def test_they_have_the_bits_of_the_algorithm_they_stand_for(case, algorithm, dty
     arrays = problem(case, dtype)
     counts = []
     # Channels would lie in the lanes of some.
-    monkeypatch.setattr(_channels.channels, "may_pay", lambda geometry: False)
+    forbid(_channels.channels, monkeypatch)
     for loops in (_samples.samples, _samples.samples_by_columns):
-        for name in ("_correlate", "_correlate_weight"):
-            monkeypatch.setattr(loops, name, counted(getattr(loops, name), counts))
+        count(loops, counts, monkeypatch)
+    forget_plans(monkeypatch)
     y, dx, dw, _ = convolve(case, arrays, algorithm)
     # A tile of less than four output channels is refused: the input gradient of one channel.
     few = not _samples.lies_across(case.geometry) and case.c // case.groups < 4
     assert counts == [True, not few, True]
     for loops in (_samples.samples, _samples.samples_by_columns):
-        monkeypatch.setattr(loops, "may_pay", lambda geometry: False)
+        forbid(loops, monkeypatch)
+    forget_plans(monkeypatch)
     expected_y, expected_dx, expected_dw, _ = convolve(case, arrays, algorithm)
     assert len(counts) == 3
     assert y.tobytes() == expected_y.tobytes()
     assert dx.tobytes() == expected_dx.tobytes()
     error = np.abs(dw - expected_dw).max() / np.abs(expected_dw).max()
     assert error < 64 * np.finfo(dtype).eps
+
+
+def test_a_kept_plan_serves_only_arrays_that_lie_so():
+    # The same shapes, in turn in other layouts, of other batches, and on other threads.
+    case = CASES[0]
+    arrays = problem(case, np.float32)
+    maps = arrays.x, arrays.weight, arrays.bias
+    expected = F.conv2d(*maps, *case.options, algorithm="gemm")
+    wide = np.zeros((64, 12, 14, 14), np.float32)[:, ::2]
+    wide[...] = arrays.x
+    apart = np.zeros((20, 6, 5, 5), np.float32)[::2]
+    apart[...] = arrays.weight
+    compute = _samples.bind(False, "conv2d", case.geometry)
+    threads = get_num_threads()
+    try:
+        for number in (2, 1, 3):
+            set_num_threads(number)
+            for x in (arrays.x, wide):
+                for weight in (arrays.weight, apart):
+                    for bias in (arrays.bias, arrays.bias.repeat(3)[::3]):
+                        y = np.empty_like(expected)
+                        assert compute(x, weight, bias, y)
+                        assert y.tobytes() == expected.tobytes()
+            assert not compute(np.asfortranarray(arrays.x), arrays.weight, arrays.bias, y)
+            few = np.empty_like(expected[:16])
+            assert compute(arrays.x[:16], arrays.weight, arrays.bias, few)
+            assert few.tobytes() == expected[:16].tobytes()
+    finally:
+        set_num_threads(threads)

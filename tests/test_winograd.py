@@ -19,7 +19,6 @@ from tests._cases import (
     DTYPES,
     ISAS,
     LAYOUTS,
-    MODULES,
     RESULTS,
     Conv,
     Problem,
@@ -29,6 +28,7 @@ from tests._cases import (
     isa_or_skip,
     layouts,
     normal,
+    operations,
     problem,
     run_tests_code,
 )
@@ -452,12 +452,12 @@ def test_one_axis(dtype):
     weight_shape = (kernels[0], shape[1] // 2, kernels[1])
     geometry = conv_geometry(shape, weight_shape, *options)
     x, weight, bias = normal(shape, dtype, 1), normal(weight_shape, dtype, 2), normal((20,), dtype)
-    module = MODULES["winograd"]
+    forward, input_gradient, weight_gradient = operations("winograd", geometry)
     y = np.empty(geometry.output_shape, dtype)
-    module.forward(geometry, x, weight, bias, y)
+    forward(x, weight, bias, y)
     residual, dx, dweight = normal(y.shape, dtype, 4), np.empty_like(x), np.empty_like(weight)
-    module.input_gradient(geometry, residual, weight, dx)
-    module.weight_gradient(geometry, x, residual, dweight)
+    input_gradient(residual, weight, dx)
+    weight_gradient(x, residual, dweight)
     assert "winograd" in able(geometry)
     for found, expected in (
         (y, conv_nd(x, weight, bias, *options)),

@@ -4,7 +4,7 @@ from math import prod
 
 from fastconv import _channels, _channels_weight
 from fastconv._geometry import ConvGeometry
-from fastconv.functional._lanes import Loops
+from fastconv.functional._lanes import Bound, Loops, bind_views
 
 # With fewer channels in a group, they leave lanes empty; with more, the engine's tiles are full.
 _LEAST_CHANNELS = 8
@@ -22,4 +22,11 @@ def fill_lanes(geometry: ConvGeometry) -> bool:
     )
 
 
-channels = Loops(_channels.correlate, _channels_weight.correlate_weight, fill_lanes)
+def bind(operation: str, geometry: ConvGeometry) -> Bound:
+    """Return what computes an operation of one geometry."""
+    if operation == "conv2d_weight":
+        return bind_views(_channels_weight.correlate_weight, operation, geometry)
+    return bind_views(_channels.correlate, operation, geometry)
+
+
+channels = Loops(fill_lanes, bind)

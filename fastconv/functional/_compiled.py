@@ -7,7 +7,7 @@ where the stride is more than 1.
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import product
 from math import prod
 from types import EllipsisType
@@ -18,6 +18,13 @@ from fastconv._check import C_TYPES, Array
 from fastconv._geometry import ConvGeometry, Ints, input_gradient_phases, three_axes
 
 Kernel: TypeAlias = Mapping[str, Callable[..., int]]
+
+# The methods that compute the operations.
+METHODS = {
+    "conv2d": "forward",
+    "conv2d_input": "input_gradient",
+    "conv2d_weight": "weight_gradient",
+}
 
 
 @lru_cache(maxsize=4096)
@@ -140,6 +147,10 @@ class Compiled:
                 part.before,
                 part.dilation,
             )
+
+    def bind(self, operation: str, geometry: ConvGeometry) -> Callable[..., None]:
+        """Return what computes an operation of one geometry, called with its arrays."""
+        return partial(getattr(self, METHODS[operation]), geometry)
 
     def forward(
         self,

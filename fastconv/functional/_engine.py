@@ -8,10 +8,10 @@ import numpy as np
 from fastconv import _gemm, _gemm_input, _gemm_weight
 from fastconv._check import C_TYPES, Array
 from fastconv._geometry import ConvGeometry
-from fastconv.functional._channels import channels, fill_lanes
+from fastconv.functional._channels import channels
 from fastconv.functional._compiled import input_parts, moves, views
 from fastconv.functional._lanes import Lanes
-from fastconv.functional._samples import may_pay, samples
+from fastconv.functional._samples import samples
 
 # Where the input gradient reads so many weights of a group for so few pixels of a sample, turning
 # the weights takes too long, and it adds products. The bits are others: batch and threads may not
@@ -39,24 +39,21 @@ class Engine(Lanes):
 
     loops = (channels, samples)
 
-    def bind(self, operation: str, geometry: ConvGeometry) -> Callable[..., None] | None:
-        """Return what computes an operation of one geometry, called with its arrays.
+    def bind_rest(self, operation: str, geometry: ConvGeometry) -> Callable[..., None]:
+        """Return what computes what the loops refuse.
 
-        None where it takes several phases, or none: the input gradient for stride > 1, or where it
-        adds products; and where samples, or channels, may lie in the lanes.
+        The input gradient has no plan to keep where it takes several phases, or none, for
+        stride > 1, or adds products.
         """
-        if may_pay(geometry) or fill_lanes(geometry):
-            return None
-        if operation == "conv2d_input" and adds_products(geometry):
-            return None
         axes, groups = 2 + len(geometry.kernel), geometry.groups
         if operation == "conv2d":
             return _gemm.Correlation(axes, groups, *moves(geometry))
         if operation == "conv2d_weight":
             return _gemm_weight.WeightGradient(axes, groups, *moves(geometry))
         parts, covers = input_parts(geometry)
-        if prod(geometry.stride) > 1 or not covers or len(parts) != 1:
-            return None
+        phases = prod(geometry.stride) > 1 or not covers or len(parts) != 1
+        if phases or adds_products(geometry):
+            return super().bind_rest(operation, geometry)
         part = parts[0]
         return _gemm.InputGradient(axes, groups, (1, 1, 1), part.before, part.dilation)
 

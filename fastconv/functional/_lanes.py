@@ -4,57 +4,58 @@ They have the bits of the algorithm (but for the weight gradient), which compute
 """
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import Any, ClassVar, TypeAlias
 
 from fastconv._check import C_TYPES, Array
 from fastconv._geometry import ConvGeometry
 from fastconv.functional._axes import forward_axes, gradient_axes
 from fastconv.functional._compiled import Compiled, Kernel, views
 
+# Called with the arrays of an operation, in the order of the methods of `Compiled`; returns the
+# bytes of workspace, or 0 where it refuses them. With `dry` it does nothing else.
+Bound: TypeAlias = Callable[..., int]
 
+
+@dataclass
 class Loops:
-    """Two compiled loops, which return 0 where they refuse a call.
+    """Compiled loops: whether they may be the fastest, and what computes one geometry."""
 
-    `may_pay` tells whether they may be the fastest.
-    """
+    may_pay: Callable[[ConvGeometry], bool]
+    bind: Callable[[str, ConvGeometry], Bound]
 
-    def __init__(
-        self,
-        correlate: Kernel,
-        correlate_weight: Kernel,
-        may_pay: Callable[[ConvGeometry], bool],
-    ):
-        self._correlate = {dtype: correlate[name] for dtype, name in C_TYPES.items()}
-        self._correlate_weight = {dtype: correlate_weight[name] for dtype, name in C_TYPES.items()}
-        self.may_pay = may_pay
 
-    def options(self, operation: str, geometry: ConvGeometry) -> tuple[bool, ...]:
-        """Return what a loop is told after the axes."""
-        return ()
+def bind_views(kernel: Kernel, operation: str, geometry: ConvGeometry, *options: bool) -> Bound:
+    """Return the call of a kernel with views of the arrays; it is told `options` after the axes."""
+    correlate = {dtype: kernel[name] for dtype, name in C_TYPES.items()}
+    axes = gradient_axes(geometry) if operation == "conv2d_input" else forward_axes(geometry)
 
-    def run(
-        self,
-        operation: str,
-        geometry: ConvGeometry,
-        input: Array,
-        weight: Array,
-        output: Array,
-        bias: Array | None,
-        dry: bool,
+    def forward(
+        input: Array, weight: Array, bias: Array | None, output: Array, dry: bool = False
     ) -> int:
-        """Compute an operation, or return the bytes of workspace that it takes."""
         maps, kernels, results = views(geometry, input, weight, output)
-        options = self.options(operation, geometry)
-        if operation == "conv2d_weight":
-            correlate, axes = self._correlate_weight[weight.dtype], forward_axes(geometry)
-            return correlate(maps, results, kernels, *axes, *options, dry)
-        correlate = self._correlate[weight.dtype]
-        if operation == "conv2d":
-            shift = None if bias is None else bias.reshape(geometry.groups, -1)
-            axes = forward_axes(geometry)
-            return correlate(maps, kernels, shift, results, *axes, *options, dry)
-        turned, axes = kernels.swapaxes(1, 2), gradient_axes(geometry)
-        return correlate(results, turned, None, maps, *axes, *options, dry)
+        shift = None if bias is None else bias.reshape(geometry.groups, -1)
+        return correlate[input.dtype](maps, kernels, shift, results, *axes, *options, dry)
+
+    def input_gradient(
+        grad_output: Array, weight: Array, grad_input: Array, dry: bool = False
+    ) -> int:
+        maps, kernels, results = views(geometry, grad_input, weight, grad_output)
+        turned = kernels.swapaxes(1, 2)
+        return correlate[weight.dtype](results, turned, None, maps, *axes, *options, dry)
+
+    def weight_gradient(
+        input: Array, grad_output: Array, grad_weight: Array, dry: bool = False
+    ) -> int:
+        maps, kernels, results = views(geometry, input, grad_weight, grad_output)
+        return correlate[input.dtype](maps, results, kernels, *axes, *options, dry)
+
+    calls: dict[str, Bound] = {
+        "conv2d": forward,
+        "conv2d_input": input_gradient,
+        "conv2d_weight": weight_gradient,
+    }
+    return calls[operation]
 
 
 class Lanes(Compiled):
@@ -62,54 +63,37 @@ class Lanes(Compiled):
 
     loops: ClassVar[tuple[Loops, ...]]
 
-    def _run(
-        self,
-        operation: str,
-        geometry: ConvGeometry,
-        input: Array,
-        weight: Array,
-        output: Array,
-        bias: Array | None = None,
-        dry: bool = False,
-    ) -> int:
-        """Let the first loops that may pay, and do not refuse, run; return 0 if there are none."""
-        for loops in self.loops:
-            if loops.may_pay(geometry):
-                done = loops.run(operation, geometry, input, weight, output, bias, dry)
-                if done:
-                    return done
-        return 0
+    def _before(self, operation: str, geometry: ConvGeometry) -> list[Bound]:
+        """Return the loops that are tried before, in order."""
+        return [loops.bind(operation, geometry) for loops in self.loops if loops.may_pay(geometry)]
 
-    def forward(
-        self,
-        geometry: ConvGeometry,
-        input: Array,
-        weight: Array,
-        bias: Array | None,
-        output: Array,
-        prepared: Any = None,
-    ) -> None:
-        """Write the convolution into `output`."""
-        if not self._run("conv2d", geometry, input, weight, output, bias):
-            super().forward(geometry, input, weight, bias, output, prepared)
+    def bind_rest(self, operation: str, geometry: ConvGeometry) -> Callable[..., None]:
+        """Return what computes what the loops refuse."""
+        return super().bind(operation, geometry)
 
-    def input_gradient(
-        self, geometry: ConvGeometry, grad_output: Array, weight: Array, grad_input: Array
-    ) -> None:
-        """Write the gradient with respect to the input into `grad_input`."""
-        if not self._run("conv2d_input", geometry, grad_input, weight, grad_output):
-            super().input_gradient(geometry, grad_output, weight, grad_input)
+    def bind(self, operation: str, geometry: ConvGeometry) -> Callable[..., None]:
+        """Return what computes an operation of one geometry, called with its arrays."""
+        before, rest = self._before(operation, geometry), self.bind_rest(operation, geometry)
 
-    def weight_gradient(
-        self, geometry: ConvGeometry, input: Array, grad_output: Array, grad_weight: Array
-    ) -> None:
-        """Write the gradient with respect to the weights into `grad_weight`."""
-        if not self._run("conv2d_weight", geometry, input, grad_weight, grad_output):
-            super().weight_gradient(geometry, input, grad_output, grad_weight)
+        def compute(*arrays: Any) -> None:
+            for loops in before:
+                if loops(*arrays):
+                    return
+            rest(*arrays)
+
+        return compute if before else rest
 
     def workspace(
         self, operation: str, geometry: ConvGeometry, input: Array, weight: Array, output: Array
     ) -> int:
         """Return the bytes of workspace that an operation takes, for arrays of this layout."""
-        size = self._run(operation, geometry, input, weight, output, dry=True)
-        return size or super().workspace(operation, geometry, input, weight, output)
+        arrays: dict[str, tuple[Array | None, ...]] = {
+            "conv2d": (input, weight, None, output),
+            "conv2d_input": (output, weight, input),
+            "conv2d_weight": (input, output, weight),
+        }
+        for loops in self._before(operation, geometry):
+            size = loops(*arrays[operation], dry=True)
+            if size:
+                return size
+        return super().workspace(operation, geometry, input, weight, output)

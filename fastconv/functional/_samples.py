@@ -1,6 +1,6 @@
 """Few channels and many samples: what `_samples` and `_samples_weight` compute for an algorithm."""
 
-from functools import lru_cache
+from functools import lru_cache, partial
 from math import prod
 
 import numpy as np
@@ -8,7 +8,8 @@ import numpy as np
 from fastconv import _samples, _samples_weight
 from fastconv._check import Array
 from fastconv._geometry import ConvGeometry
-from fastconv.functional._lanes import Loops
+from fastconv.functional._axes import forward_axes, gradient_axes
+from fastconv.functional._lanes import Bound, Loops, bind_views
 
 # With fewer samples the vectors are bands of rows, whose neighbours are laid out twice.
 _LEAST_SAMPLES = 8
@@ -36,37 +37,32 @@ def may_pay(geometry: ConvGeometry) -> bool:
     )
 
 
-class Samples(Loops):
-    """The loops with samples, or groups, in the lanes, for an algorithm.
+def bind(by_columns: bool, operation: str, geometry: ConvGeometry) -> Bound:
+    """Return what computes an operation of one geometry for an algorithm.
 
-    `by_columns` tells whether it adds the taps of a kernel column by column.
+    `by_columns` tells whether that adds the taps of a kernel column by column.
     """
+    across = lies_across(geometry)
+    axes, groups = 2 + len(geometry.kernel), geometry.groups
+    if operation == "conv2d":
+        numbers = forward_axes(geometry)
+        return _samples.Correlation(axes, groups, *numbers, by_columns, across)
+    if operation == "conv2d_input":
+        numbers = gradient_axes(geometry)
+        return _samples.InputGradient(axes, groups, *numbers, by_columns, across)
+    correlate = bind_views(_samples_weight.correlate_weight, operation, geometry, across)
+    if not across:
+        return correlate
 
-    def __init__(self, by_columns: bool):
-        super().__init__(_samples.correlate, _samples_weight.correlate_weight, may_pay)
-        self._by_columns = by_columns
-
-    def options(self, operation: str, geometry: ConvGeometry) -> tuple[bool, ...]:
-        """Return what a loop is told after the axes."""
-        across = lies_across(geometry)
-        return (across,) if operation == "conv2d_weight" else (self._by_columns, across)
-
-    def run(
-        self,
-        operation: str,
-        geometry: ConvGeometry,
-        input: Array,
-        weight: Array,
-        output: Array,
-        bias: Array | None,
-        dry: bool,
+    def weight_gradient(
+        input: Array, grad_output: Array, grad_weight: Array, dry: bool = False
     ) -> int:
-        """Compute an operation, or return the bytes of workspace that it takes."""
-        if operation == "conv2d_weight" and not dry and lies_across(geometry):
-            # Maps of other layouts would be refused, and give other bits.
-            input, output = map(np.ascontiguousarray, (input, output))
-        return super().run(operation, geometry, input, weight, output, bias, dry)
+        # Maps of other layouts would be refused, and give other bits.
+        input, grad_output = map(np.ascontiguousarray, (input, grad_output))
+        return correlate(input, grad_output, grad_weight, dry)
+
+    return weight_gradient
 
 
-samples = Samples(by_columns=False)
-samples_by_columns = Samples(by_columns=True)
+samples = Loops(may_pay, partial(bind, False))
+samples_by_columns = Loops(may_pay, partial(bind, True))

@@ -4,6 +4,7 @@ They are for few channels. The compiled loops of `_winograd_rows` and `_winograd
 called as those of the engine are, but with maps whose planes are contiguous.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy as np
 from fastconv import _winograd_rows, _winograd_rows_weight
 from fastconv._check import Array
 from fastconv._geometry import ConvGeometry
-from fastconv.functional._compiled import Compiled
+from fastconv.functional._compiled import Compiled, input_parts, moves
 
 
 def _with_planes(maps: Array) -> Array:
@@ -24,6 +25,24 @@ def _with_planes(maps: Array) -> Array:
 
 class Rows(Compiled):
     """The three convolutions by the compiled loops."""
+
+    def bind(self, operation: str, geometry: ConvGeometry) -> Callable[..., None]:
+        """Return what computes an operation of one geometry: with its plan kept, if it can."""
+        rest = super().bind(operation, geometry)
+        axes, groups = 2 + len(geometry.kernel), geometry.groups
+        if operation == "conv2d":
+            correlate = _winograd_rows.Correlation(axes, groups, moves(geometry)[1])
+        elif operation == "conv2d_input":
+            before = input_parts(geometry)[0][0].before
+            correlate = _winograd_rows.InputGradient(axes, groups, before)
+        else:
+            return rest
+
+        def compute(*arrays: Array | None) -> None:
+            if not correlate(*arrays):
+                rest(*arrays)
+
+        return compute
 
     def forward(
         self,

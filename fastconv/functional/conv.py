@@ -18,9 +18,9 @@ from fastconv._check import C_TYPES, Array, PaddingLike, PerAxis
 from fastconv._geometry import ConvGeometry, Ints
 from fastconv._plan import Plan, only_exact, plan_conv
 from fastconv.functional import _im2col
-from fastconv.functional._compiled import Compiled, direct
+from fastconv.functional._compiled import METHODS, Compiled, direct
 from fastconv.functional._depthwise import depthwise
-from fastconv.functional._engine import Engine, engine
+from fastconv.functional._engine import engine
 from fastconv.functional._fft import fft
 from fastconv.functional._prepared import PreparedWeight
 from fastconv.functional._winograd import Winograd, winograd
@@ -34,12 +34,6 @@ MODULES: dict[str, Compiled | ModuleType] = {
     "gemm": engine,
     "direct": direct,
     "im2col": _im2col,
-}
-
-_METHODS = {
-    "conv2d": "forward",
-    "conv2d_input": "input_gradient",
-    "conv2d_weight": "weight_gradient",
 }
 
 _SUM_MAPS = {dtype: _sums.sum_maps[name] for dtype, name in C_TYPES.items()}
@@ -527,8 +521,9 @@ def bind(
     kernels: Compiled | ModuleType, operation: str, geometry: ConvGeometry
 ) -> Callable[..., None]:
     """Return what computes an operation of one geometry."""
-    ready = kernels.bind(operation, geometry) if isinstance(kernels, Engine) else None
-    return ready or partial(getattr(kernels, _METHODS[operation]), geometry)
+    if isinstance(kernels, Compiled):
+        return kernels.bind(operation, geometry)
+    return partial(getattr(kernels, METHODS[operation]), geometry)
 
 
 # The arguments as users write them lead to the call, so that they are normalised once.
