@@ -58,6 +58,9 @@ cdef Py_ssize_t KEPT_TILES = 64
 # each.
 cdef Py_ssize_t FEW_TILES = 28
 cdef Py_ssize_t MANY_TILES = 128
+# V of a chunk of the first kind, beside U and M in the second-level cache; a full tile of the
+# products may have more.
+cdef Py_ssize_t NEAR_BYTES = 9 << 15
 # V of the chunks that are there at once.
 cdef Py_ssize_t V_BYTES = 10 << 20
 # Vectors of channels in one task that transforms tiles for all threads.
@@ -86,7 +89,7 @@ cdef struct Product:
     char* u                                     # where U is there as a whole
 
 
-cdef void fit_chunks(Product* p, int threads) noexcept nogil:
+cdef void fit_chunks(Product* p, Py_ssize_t itemsize, int threads) noexcept nogil:
     """Cut the tiles into chunks: whole maps or rows of tiles where they fit."""
     cdef Py_ssize_t most = same_work(FEW_TILES if p.keeps_u else MANY_TILES, p.form)
     cdef Py_ssize_t unit, units, chunk, tasks
@@ -98,6 +101,9 @@ cdef void fit_chunks(Product* p, int threads) noexcept nogil:
         unit = p.inputs.columns
     if unit > most:
         unit = 1
+    if p.keeps_u:
+        most = min(most, max(NEAR_BYTES // (p.points * p.channels * itemsize), unit,
+                             max_pixels(itemsize, STRIP)))
     units = p.tiles // unit
     # The shortest time of the thread that has most to do.
     chunk = min(most // unit, units)
@@ -141,7 +147,7 @@ cdef void size_blocks(Product* p, Py_ssize_t itemsize, bint prepared, int thread
     p.keeps_u = p.small and (p.tiles > KEPT_TILES or p.groups > 1)
     if not p.keeps_u and not p.ready:
         p.u_point = point_step(p.depth * p.width, itemsize)
-    fit_chunks(p, threads)
+    fit_chunks(p, itemsize, threads)
     p.v_vector = p.chunk * p.lanes
     p.v_chunk = ceil_div(p.channels, p.lanes) * p.v_vector
     p.held = 1
