@@ -7,19 +7,20 @@ never is given out while an array, or a view of one, still looks at it.
 """
 
 from cpython.buffer cimport PyBuffer_FillInfo
-from libc.stdint cimport uintptr_t
 from libc.stdlib cimport free, malloc
 
 import numpy as np
 
-# Smaller memory the C library keeps itself; larger comes in huge pages.
+cdef extern from "csrc/pages.h" nogil:
+    int get_pages "fastconv_get_pages"(void** data, size_t size)
+
+# Smaller memory the C library keeps itself; larger comes in huge pages from NumPy.
 cdef Py_ssize_t LEAST = 1 << 16
 cdef Py_ssize_t MOST = 1 << 25
 # All memory that waits for its next use.
 cdef Py_ssize_t LIMIT = 1 << 27
-# Sizes are rounded up to a multiple of this; memory begins at a multiple of a cache line.
+# Sizes are rounded up to a multiple of this.
 cdef Py_ssize_t GRAIN = 1 << 14
-cdef Py_ssize_t CACHE_LINE = 64
 
 cdef struct Piece:
     Piece* next
@@ -42,11 +43,12 @@ cdef Piece* take(Py_ssize_t size) noexcept:
             _waiting_bytes -= size
             return piece
         link = &piece.next
-    piece = <Piece*>malloc(sizeof(Piece) + CACHE_LINE + size)
+    piece = <Piece*>malloc(sizeof(Piece))
     if piece is not NULL:
         piece.size = size
-        piece.data = <void*>((<uintptr_t>piece + sizeof(Piece) + CACHE_LINE - 1)
-                             & ~<uintptr_t>(CACHE_LINE - 1))
+        if get_pages(&piece.data, size):
+            free(piece)
+            return NULL
     return piece
 
 
@@ -67,6 +69,7 @@ cdef void drop_all() noexcept:
     while _waiting is not NULL:
         piece = _waiting
         _waiting = piece.next
+        free(piece.data)
         free(piece)
     _waiting_bytes = 0
 

@@ -34,6 +34,12 @@ def test_it_is_like_numpy_empty(dtype):
         assert (array == 1).all()
 
 
+def test_it_begins_at_a_cache_line_and_where_it_is_large_at_a_huge_page():
+    for size in (2**16, 2**16 + 1, 2**22 - 1, 2**22, 2**22 + 7, 2**25):
+        array = _memory.empty((size,), np.dtype(np.uint8))
+        assert address(array) % (2**21 if size > 2**22 - 2**14 else 64) == 0
+
+
 def test_memory_comes_back_when_no_array_looks_at_it():
     first = _memory.empty(SHAPE, np.dtype(np.float32))
     place = address(first)
