@@ -48,7 +48,7 @@ from fastconv._slab cimport (
     pack_columns, pack_rows, slab_planes, split_blocks, transpose)
 from fastconv._threads cimport flush_denormals, restore_denormals, threads_for
 from fastconv._tile cimport MAX_ROWS, VECTORS, lanes, max_rows, run_tile
-from fastconv._views cimport Layout, Operands, look_at, swap_channels, turn_kernels
+from fastconv._views cimport Layout, Operands, look_at, look_at_turned
 from fastconv._workspace cimport give, take
 
 # A block of B: much of the second-level cache of a core, since the weights are read once for each
@@ -565,7 +565,5 @@ cdef class InputGradient(Correlation):
 
     def __call__(self, residual, w, grad_input):
         cdef Operands o
-        look_at(residual, w, None, grad_input, self.axes, self.groups, False, &o)
-        swap_channels(&o)
-        turn_kernels(&o)
+        look_at_turned(residual, w, grad_input, self.axes, self.groups, &o)
         self.run(&o)

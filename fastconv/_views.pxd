@@ -131,10 +131,14 @@ cdef inline void swap_channels(Operands* operands) noexcept nogil:
     w.strides[1], w.strides[2] = w.strides[2], w.strides[1]
 
 
-cdef inline void turn_kernels(Operands* operands) noexcept nogil:
-    """See the kernels turned by 180 degrees."""
-    cdef Axes* w = &operands.layout.w
+cdef inline int look_at_turned(object residual, object w, object grad_input, int axes,
+                               Py_ssize_t groups, Operands* operands) except -1:
+    """Fill in the arrays of an input gradient: a residual, and kernels turned by 180 degrees."""
+    cdef Axes* turned = &operands.layout.w
     cdef int axis
+    look_at(residual, w, None, grad_input, axes, groups, False, operands)
+    swap_channels(operands)
     for axis in range(3, 6):
-        operands.w += (w.shape[axis] - 1) * w.strides[axis]
-        w.strides[axis] = -w.strides[axis]
+        operands.w += (turned.shape[axis] - 1) * turned.strides[axis]
+        turned.strides[axis] = -turned.strides[axis]
+    return 0

@@ -31,7 +31,7 @@ from fastconv._samples cimport (
     share_lanes)
 from fastconv._slab cimport line_up
 from fastconv._threads cimport flush_denormals, restore_denormals, threads_for
-from fastconv._views cimport Layout, Operands, look_at, swap_channels, turn_kernels
+from fastconv._views cimport Layout, Operands, look_at, look_at_turned
 from fastconv._workspace cimport give, take
 
 cdef extern from "csrc/winograd_rows.h" nogil:
@@ -438,7 +438,5 @@ cdef class InputGradient(Correlation):
 
     def __call__(self, residual, w, grad_input):
         cdef Operands o
-        look_at(residual, w, None, grad_input, self.axes, self.groups, False, &o)
-        swap_channels(&o)
-        turn_kernels(&o)
+        look_at_turned(residual, w, grad_input, self.axes, self.groups, &o)
         return self.run(&o)
