@@ -114,11 +114,12 @@ cdef Plan make_plan(tuple tables, tuple steps, Py_ssize_t in_columns, Py_ssize_t
     plan.row_taps = plan.taps[0] * plan.taps[1]
     plan.cut = plan.taps[2] < taps[2]
     plan.slack = 0 if plan.cut else (plan.taps[2] - 1) * plan.dilation[2]
-    # Strides and padding may be larger than any memory: the stride where there is one window, so
-    # that it has no meaning, and both where padding cuts all windows, so that all differ.
+    # Padding may be larger than any memory where it cuts all windows, so that all differ. The
+    # stride has no meaning there, nor where there is one window: as long as that, it leaves no
+    # positions between windows to be computed.
     plan.stride = stride[2]
     if plan.cut or table.shape[0] == 1:
-        plan.stride = min(plan.stride, plan.slack + 1)
+        plan.stride = plan.slack + 1
     plan.before = 0 if plan.cut else before[2]
     plan.pitch = table.shape[0] + plan.slack // plan.stride
     plan.width = in_columns if plan.cut else plan.pitch * plan.stride
@@ -479,7 +480,7 @@ cdef void spread_lines(const floating[:, :, :, :, :] dy, floating[:, :, :, :, :]
     """Write the gradients of one block of lines."""
     cdef Py_ssize_t begin = task * plan.block
     cdef Py_ssize_t count = min(plan.block, plan.lines - begin)
-    cdef Py_ssize_t i, s, t, r, d, h, phase, windows
+    cdef Py_ssize_t i, s, t, r, d, h, phase, period, windows
     cdef Py_ssize_t hop = dy.strides[4], size = plan.block * plan.pitch
     cdef Py_ssize_t reach = plan.slack // plan.stride
     cdef bint empty
@@ -519,14 +520,15 @@ cdef void spread_lines(const floating[:, :, :, :, :] dy, floating[:, :, :, :, :]
     elif plan.stride == 2 and plan.slack == 1:
         double_columns(lines, shares, windows)
     else:
-        for phase in range(plan.stride):
-            empty = True
-            for s in range(plan.taps[2]):
-                if s * plan.dilation[2] % plan.stride == phase:
-                    take_line(phases + phase * size,
-                              <const char*>(shares - s * plan.dilation[2] // plan.stride),
-                              sizeof(floating), windows, empty)
-                    empty = False
+        # Taps come back to the phase of the first after so many; phases without taps stay zero.
+        period = 1
+        while period * plan.dilation[2] % plan.stride:
+            period += 1
+        for s in range(plan.taps[2]):
+            phase = s * plan.dilation[2] % plan.stride
+            take_line(phases + phase * size,
+                      <const char*>(shares - s * plan.dilation[2] // plan.stride),
+                      sizeof(floating), windows, s < period)
         interleave(lines, phases, size, plan.stride, windows)
     line = first
     lines += plan.before - plan.width
