@@ -1,6 +1,11 @@
 # cython: cdivision=True
 # An axis of a correlation said in numbers, with its phases; _depthwise.pyx says what they mean.
 
+cdef enum:
+    # Products of a weight gradient in one running sum, about: rounding errors grow with it.
+    LONGEST_SUM = 1024
+
+
 cdef struct Phase:
     Py_ssize_t first, before, tap_first, tap_step, taps
 

@@ -17,7 +17,7 @@ sums are added in order: the result has the same bits for each number of threads
 from cython cimport floating
 from cython.parallel cimport parallel, prange, threadid
 
-from fastconv._axis cimport divide_up, first_tap, past_tap
+from fastconv._axis cimport LONGEST_SUM, divide_up, first_tap, past_tap
 from fastconv._channels cimport (
     Lines, Plan, clear_columns, column_place, fill_positions, lay_out, list_channels, most_pixels,
     run_sums, size_slab, take_shapes)
@@ -32,6 +32,8 @@ cdef Py_ssize_t UNIT_BYTES = 1 << 18
 cdef Py_ssize_t NEAR_BYTES = 1 << 14
 # Tasks that keep threads busy: blocks of groups times chunks.
 cdef Py_ssize_t TASKS = 16
+# The sums of the chunks that rounding asks for take at most so much.
+cdef Py_ssize_t PARTIAL_BYTES = 1 << 24
 # Vectors of output channels that are computed at once.
 cdef Py_ssize_t VECTORS = 2
 
@@ -66,7 +68,9 @@ cdef void size_correlation(Correlation* p, Py_ssize_t itemsize) noexcept nogil:
     p.taps = plan.rows * plan.columns
     p.numbers = plan.outputs.vectors * plan.inputs.count * p.taps * plan.lanes
     p.units = plan.batch * plan.line_blocks
-    p.chunks = min(p.units, divide_up(TASKS, plan.blocks))
+    p.chunks = divide_up(p.units * plan.lines * plan.column.out, LONGEST_SUM)
+    p.chunks = min(p.chunks, PARTIAL_BYTES // (plan.blocks * p.numbers * itemsize))
+    p.chunks = min(max(p.chunks, divide_up(TASKS, plan.blocks)), p.units)
     p.x_at = 0
     p.dy_at = p.x_at + line_up(plan.slab_rows * plan.column.size * sizeof(Py_ssize_t))
     p.channel_at = p.dy_at + line_up(plan.lines * plan.column.out * sizeof(Py_ssize_t))

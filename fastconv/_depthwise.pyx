@@ -44,10 +44,10 @@ from cython cimport floating
 from cython.parallel cimport parallel, prange, threadid
 from libc.string cimport memset
 
-from fastconv._axis cimport Axis, Phase, divide_up
+from fastconv._axis cimport LONGEST_SUM, Axis, Phase, divide_up
 from fastconv._depthwise_kernels cimport Border, Maps, Part, Row, table, view_maps
 from fastconv._depthwise_plan cimport Plan, Unit
-from fastconv._depthwise_plan cimport find_phase, find_unit, free_plan, make_plan
+from fastconv._depthwise_plan cimport find_phase, find_unit, free_plan, gather_weights, make_plan
 from fastconv._depthwise_plan cimport next_unit, whole_lines
 from fastconv._isa cimport isa_row
 from fastconv._threads cimport flush_denormals, restore_denormals, threads_for
@@ -260,18 +260,6 @@ cdef void correlate_unit(const floating[:, :, :, :, :, :] x, const floating[:, :
                 step * plan.column.out, buffer)
 
 
-cdef inline void gather_weights(const floating[:, :, :, :, :, :] w, const Plan* plan,
-                                Py_ssize_t group, Py_ssize_t step,
-                                floating* weights) noexcept nogil:
-    """Copy the kernels of a group, in the order of the plan's taps, `step` apart."""
-    cdef Py_ssize_t k, i
-    cdef const char* kernel
-    for k in range(plan.out_channels):
-        kernel = <const char*>&w[group, k, 0, 0, 0, 0]
-        for i in range(plan.taps):
-            weights[k * step + i] = (<const floating*>(kernel + plan.tap_at[i]))[0]
-
-
 cdef void correlate_blocks(const floating[:, :, :, :, :, :] x,
                            const floating[:, :, :, :, :, :] w, const floating[:, :] bias,
                            floating[:, :, :, :, :, :] y, const Plan* plan, Py_ssize_t begin,
@@ -434,33 +422,49 @@ cdef void accumulate_unit(const floating[:, :, :, :, :, :] x,
         sums += plan.taps * plan.lanes
 
 
+cdef void settle(floating* sums, floating* totals, Py_ssize_t numbers) noexcept nogil:
+    """Add the sums to the totals, and begin them anew."""
+    cdef Py_ssize_t i
+    for i in range(numbers):
+        totals[i] += sums[i]
+        sums[i] = 0
+
+
 cdef void accumulate_units(const floating[:, :, :, :, :, :] x,
                            const floating[:, :, :, :, :, :] dy, const Plan* plan,
                            Py_ssize_t first_group, Py_ssize_t last_group, Py_ssize_t first,
-                           Py_ssize_t last, floating* slab, floating* sums) noexcept nogil:
+                           Py_ssize_t last, floating* slab, floating* sums,
+                           floating* totals) noexcept nogil:
     """Add what some groups and samples give to the sums, unit by unit."""
     cdef Py_ssize_t units = plan.depth.out * plan.row_blocks * plan.column_blocks
     cdef Py_ssize_t step = plan.out_channels * plan.taps * plan.lanes
-    cdef Py_ssize_t n, g, _
+    cdef Py_ssize_t n, g, _, before, length = 0
     cdef floating* buffer = slab + plan.slab_size
     cdef Unit unit
     for n in range(first, last):
         unit = find_unit(plan, (n * plan.groups + first_group) * units)
+        # The sums of all groups are equally long.
+        before = length
         for g in range(last_group - first_group):
+            length = before
             for _ in range(units):
+                length += unit.rows * plan.vectors
                 accumulate_unit(x, dy, plan, &unit, not plan.steady, slab, buffer,
                                 sums + g * step)
+                if length > LONGEST_SUM:
+                    settle(sums + g * step, totals + g * step, step)
+                    length = 0
                 next_unit(plan, &unit)
 
 
 cdef void accumulate_block(const floating[:, :, :, :, :, :] x,
                            const floating[:, :, :, :, :, :] dy, const Plan* plan,
                            Py_ssize_t first_group, Py_ssize_t last_group, Py_ssize_t first,
-                           Py_ssize_t last, floating* slab, floating* sums,
+                           Py_ssize_t last, floating* slab, floating* sums, floating* totals,
                            floating* stage) noexcept nogil:
     """Add what a block of small planes gives to the sums, sample by sample."""
     cdef Maps inputs = view_maps(x), residuals = view_maps(dy)
-    cdef Py_ssize_t n, planes = last_group - first_group
+    cdef Py_ssize_t n, planes = last_group - first_group, length = 0
     cdef floating* buffers = slab + plan.block * plan.planes.slab_plane
     cdef const char* source
     cdef const char* residual
@@ -473,6 +477,10 @@ cdef void accumulate_block(const floating[:, :, :, :, :, :] x,
         else:
             kernels.accumulate_planes_d(&plan.planes, &inputs, source, &residuals, residual,
                                         planes, sums, slab, buffers, stage)
+        length += plan.row.out * plan.column.out
+        if length > LONGEST_SUM:
+            settle(sums, totals, planes * plan.out_channels * plan.taps * plan.lanes)
+            length = 0
 
 
 cdef void accumulate_groups(const floating[:, :, :, :, :, :] x,
@@ -482,24 +490,27 @@ cdef void accumulate_groups(const floating[:, :, :, :, :, :] x,
                             floating* partial) noexcept nogil:
     """Write the sums (G, K, taps) of some groups over some samples.
 
-    The workspace begins with `size` numbers of slabs and buffers.
+    The workspace begins with `size` numbers of slabs and buffers; running sums and totals follow.
     """
     cdef Py_ssize_t width = plan.out_channels * plan.taps
     cdef Py_ssize_t numbers = (last_group - first_group) * width
     cdef Py_ssize_t i, j
     cdef floating* sums = workspace + size
+    cdef floating* totals = sums + numbers * plan.lanes
     cdef floating total
-    memset(workspace, 0, (size + numbers * plan.lanes) * sizeof(floating))
+    memset(workspace, 0, (size + 2 * numbers * plan.lanes) * sizeof(floating))
     if plan.block:
         accumulate_block(x, dy, plan, first_group, last_group, first, last, workspace, sums,
-                         sums + plan.block * width * plan.lanes)
+                         totals, sums + 2 * plan.block * width * plan.lanes)
     else:
-        accumulate_units(x, dy, plan, first_group, last_group, first, last, workspace, sums)
+        accumulate_units(x, dy, plan, first_group, last_group, first, last, workspace, sums,
+                         totals)
+    settle(sums, totals, numbers * plan.lanes)
     partial += first_group * width
     for i in range(numbers):
         total = 0
         for j in range(plan.lanes):
-            total += sums[i * plan.lanes + j]
+            total += totals[i * plan.lanes + j]
         partial[i] = total
 
 
@@ -555,7 +566,7 @@ def correlate_weight(const floating[:, :, :, :, :, :] x, const floating[:, :, :,
         slabs = block * (plan.planes.slab_plane + plan.planes.buffer_plane)
         stage = max(plan.row.size * plan.column.size, plan.row.out * plan.column.out)
     blocks = divide_up(plan.groups, block)
-    size = whole_lines(slabs + block * width * plan.lanes + stage, sizeof(floating))
+    size = whole_lines(slabs + 2 * block * width * plan.lanes + stage, sizeof(floating))
     total = chunks * plan.groups * width
     bytes_taken = (threads * size + total) * sizeof(floating)
     if dry:

@@ -2,6 +2,7 @@
 # What a depthwise convolution computes from the shapes before it begins: units, slab, taps.
 # `_depthwise.pyx` says what they are.
 
+from cython cimport floating
 from libc.stdlib cimport free, malloc
 
 from fastconv._axis cimport Axis, Phase, divide_up, make_axis
@@ -300,3 +301,15 @@ cdef inline void next_unit(const Plan* plan, Unit* unit) noexcept nogil:
                     unit.g = 0
                     unit.n += 1
     size_unit(plan, unit)
+
+
+cdef inline void gather_weights(const floating[:, :, :, :, :, :] w, const Plan* plan,
+                                Py_ssize_t group, Py_ssize_t step,
+                                floating* weights) noexcept nogil:
+    """Copy the kernels of a group, in the order of the plan's taps, `step` apart."""
+    cdef Py_ssize_t k, i
+    cdef const char* kernel
+    for k in range(plan.out_channels):
+        kernel = <const char*>&w[group, k, 0, 0, 0, 0]
+        for i in range(plan.taps):
+            weights[k * step + i] = (<const floating*>(kernel + plan.tap_at[i]))[0]

@@ -19,6 +19,9 @@ from cython.parallel cimport parallel, prange
 
 from fastconv._threads cimport flush_denormals, restore_denormals, threads_for
 
+# Products of a weight gradient in one running sum, at least; less than twice as many.
+cdef Py_ssize_t PART = 256
+
 cdef struct Columns:
     # The output columns low .. high whose windows hold a tap, and the input column of the first.
     Py_ssize_t low, high, at
@@ -75,18 +78,18 @@ cdef void correlate_kernel(const floating[:, :, :, :, :, :] x,
     """Compute the gradient of one kernel."""
     cdef Py_ssize_t n, od, oh, ow, c, t, r, s, d, h, column
     cdef Columns columns
-    # A row, a sample and the batch each have a sum of their own: rounding grows with the length
-    # of a sum.
-    cdef floating of_row, of_sample, total
+    # Rounding errors grow with the length of a running sum: parts are added in double precision.
+    cdef floating of_part
+    cdef double total
+    cdef Py_ssize_t first, length
     for c in range(dw.shape[2]):
         for t in range(dw.shape[3]):
             for r in range(dw.shape[4]):
                 for s in range(dw.shape[5]):
                     columns = find_columns(x.shape[5], dy.shape[5], stride[2], before[2],
                                            s * dilation[2])
-                    total = 0
+                    total = of_part = length = 0
                     for n in range(dy.shape[0]):
-                        of_sample = 0
                         for od in range(dy.shape[3]):
                             d = od * stride[0] + t * dilation[0] - before[0]
                             if not 0 <= d < x.shape[3]:
@@ -95,14 +98,17 @@ cdef void correlate_kernel(const floating[:, :, :, :, :, :] x,
                                 h = oh * stride[1] + r * dilation[1] - before[1]
                                 if not 0 <= h < x.shape[4]:
                                     continue
-                                of_row = 0
                                 column = columns.at
-                                for ow in range(columns.low, columns.high):
-                                    of_row += dy[n, g, k, od, oh, ow] * x[n, g, c, d, h, column]
-                                    column += stride[2]
-                                of_sample += of_row
-                        total += of_sample
-                    dw[g, k, c, t, r, s] = total
+                                for first from columns.low <= first < columns.high by PART:
+                                    for ow in range(first, min(first + PART, columns.high)):
+                                        of_part += (dy[n, g, k, od, oh, ow]
+                                                    * x[n, g, c, d, h, column])
+                                        column += stride[2]
+                                        length += 1
+                                    if length >= PART:
+                                        total += of_part
+                                        of_part = length = 0
+                    dw[g, k, c, t, r, s] = <floating>(total + of_part)
 
 
 def correlate(const floating[:, :, :, :, :, :] x, const floating[:, :, :, :, :, :] w,

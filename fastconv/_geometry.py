@@ -8,9 +8,9 @@ The formulas are those of V. Dumoulin and F. Visin, "A guide to convolution arit
 learning", arXiv 1603.07285.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from math import gcd
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from math import gcd, prod
 
 Ints = tuple[int, ...]
 Pair = tuple[int, int]
@@ -182,6 +182,11 @@ class ConvGeometry:
     out_size: Ints
 
     @property
+    def reach(self) -> Ints:
+        """How far the last tap lies from the first: dilation*(kernel - 1)."""
+        return tuple(d * (k - 1) for d, k in zip(self.dilation, self.kernel, strict=True))
+
+    @property
     def input_shape(self) -> Ints:
         """Shape of the input: (N, C, *spatial)."""
         return (self.batch, self.in_channels, *self.in_size)
@@ -247,6 +252,81 @@ def conv_geometry(
         dilation,
         out_size,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A part of the sum over samples and positions that a weight gradient is.
+
+    `output` selects its samples and positions from the residual, `input` what their windows see.
+    """
+
+    geometry: ConvGeometry
+    input: tuple[slice, ...]
+    output: tuple[slice, ...]
+
+
+def gradient_pieces(geometry: ConvGeometry, longest: int) -> Iterator[Piece]:
+    """Cut the weight gradient of a convolution into sums of at most `longest` terms.
+
+    Whole samples stay together, then whole rows. Equal pieces have one geometry; those whose
+    windows see nothing but padding are left out.
+
+    Examples
+    --------
+    >>> whole = conv_geometry((1, 1, 6, 4), (1, 1, 3, 3), (1, 1), "same", (1, 1), 1)
+    >>> [(piece.output[2], piece.geometry.padding) for piece in gradient_pieces(whole, 12)]
+    [(slice(0, 3, None), ((1, 0), (1, 1))), (slice(3, 6, None), ((0, 1), (1, 1)))]
+    """
+    counts = (geometry.batch, *geometry.out_size)
+    parts = [
+        -(-count // max(longest // max(prod(counts[axis + 1 :]), 1), 1))
+        for axis, count in enumerate(counts)
+    ]
+    alike: dict[tuple[Ints, Pairs], ConvGeometry] = {}
+    for number in range(prod(parts)):
+        places = []
+        for count, cuts in zip(reversed(counts), reversed(parts), strict=True):
+            number, part = divmod(number, cuts)
+            places.insert(0, range(part * count // cuts, (part + 1) * count // cuts))
+        seen = [
+            _seen(place, size, before, reach, stride)
+            for place, size, (before, _), reach, stride in zip(
+                places[1:], geometry.in_size, geometry.padding, geometry.reach, geometry.stride,
+                strict=True,
+            )
+        ]  # fmt: skip
+        sizes = (len(places[0]), *(len(positions) for positions, _ in seen))
+        if not all(sizes):
+            continue
+        padding = tuple(pair for _, pair in seen)
+        if (sizes, padding) not in alike:
+            alike[sizes, padding] = replace(
+                geometry,
+                batch=sizes[0],
+                in_size=sizes[1:],
+                padding=padding,
+                out_size=tuple(map(len, places[1:])),
+            )
+        every = slice(None)
+        yield Piece(
+            alike[sizes, padding],
+            (_slice(places[0]), every, *(_slice(positions) for positions, _ in seen)),
+            (_slice(places[0]), every, *map(_slice, places[1:])),
+        )
+
+
+def _seen(place: range, size: int, before: int, reach: int, stride: int) -> tuple[range, Pair]:
+    """Return the positions of an axis that windows see, and the padding around them."""
+    first = place.start * stride - before
+    past = (place.stop - 1) * stride + reach + 1 - before
+    low = min(max(first, 0), size)
+    high = max(min(past, size), low)
+    return range(low, high), (low - first, past - high)
+
+
+def _slice(positions: range) -> slice:
+    return slice(positions.start, positions.stop)
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,13 +38,18 @@ _LONGEST_ROW = 256
 _SHORTEST_ROW = 9
 
 
+# The most products of a sum over the batch that a kernel adds up; longer sums are cut into pieces,
+# which are added in double precision.
+PIECE_TERMS = 1 << 16
+
+
 def terms(geometry: ConvGeometry, operation: str) -> int:
-    """Return how many products are added up in one element of the result."""
+    """Return how many products a kernel adds up in one element of the result."""
     if operation == "conv2d":
         return prod(geometry.weight_shape[1:])
     if operation == "conv2d_input":
         return geometry.out_channels // geometry.groups * prod(geometry.kernel)
-    return geometry.batch * prod(geometry.out_size)
+    return min(geometry.batch * prod(geometry.out_size), PIECE_TERMS)
 
 
 def _one_rounding_for_each_term(geometry: ConvGeometry, operation: str) -> float:
@@ -105,7 +110,7 @@ def _winograd_error(geometry: ConvGeometry, operation: str) -> float:
     of rows are transformed in one direction, and err by less, although their sums are longer.
     """
     if operation == "conv2d_weight":
-        length = geometry.batch * _tiles(geometry, operation)
+        length = min(geometry.batch * _tiles(geometry, operation), PIECE_TERMS)
     else:
         length = terms(geometry, operation) // prod(geometry.kernel)
     return (34 + length + length // 16) * WINOGRAD_GROWTH[_winograd_kernel(geometry)][operation]

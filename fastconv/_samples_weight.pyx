@@ -18,7 +18,7 @@ sums are added in order: the result has the same bits for each number of threads
 from cython cimport floating
 from cython.parallel cimport parallel, prange, threadid
 
-from fastconv._axis cimport divide_up
+from fastconv._axis cimport LONGEST_SUM, divide_up
 from fastconv._sample_tiles cimport Lines, add_lanes, run_sums, sum_rows, sum_steps
 from fastconv._samples cimport (
     Plan, Rows, clear_columns, fill_positions, gather_rows, input_rows, make_plan, size_blocks,
@@ -65,7 +65,9 @@ cdef void size_correlation(Correlation* p, Py_ssize_t itemsize) noexcept nogil:
     p.kernels, p.units = plan.groups, plan.lanes.blocks * plan.line_blocks
     if plan.across:
         p.kernels, p.units = plan.lanes.blocks, plan.groups * plan.line_blocks
-    p.chunks = min(p.units, divide_up(TASKS, p.kernels))
+    p.chunks = max(divide_up(TASKS, p.kernels),
+                   divide_up(p.units * plan.lines * out, LONGEST_SUM))
+    p.chunks = min(p.chunks, p.units)
     p.numbers = vectors = plan.outputs * p.width
     if plan.across:
         p.numbers *= lanes

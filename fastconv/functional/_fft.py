@@ -134,12 +134,13 @@ def correlate_weight(
     blocks = _blocks(grad_weight.shape, out, dilation)
     if dry:
         return _bytes(grad_weight.shape, blocks, input.itemsize)
-    total: Array | int = 0
+    # In double precision: the rounding errors of many blocks would add up.
+    total: Array | complex = 0j
     for maps, residual in zip(input, grad_output, strict=True):
         for place in _places(out, blocks.sizes):
             spectra = _transform(_window(maps, place, before, blocks.lengths), blocks.lengths)
             factors = np.conj(_transform(residual[(..., *place)], blocks.lengths))
-            total = total + factors[:, :, None] * spectra[:, None, :]
+            total = total + (factors[:, :, None] * spectra[:, None, :]).astype(np.complex128)
     sums = np.fft.irfftn(total, blocks.lengths, _AXES)
     taps: tuple[Any, ...] = tuple(
         slice(0, d * (k - 1) + 1, d) for k, d in zip(grad_weight.shape[3:], dilation, strict=True)

@@ -139,11 +139,12 @@ def weight_gradient(
     geometry: ConvGeometry, input: Array, grad_output: Array, grad_weight: Array
 ) -> None:
     """Write the gradient with respect to the weights into `grad_weight`."""
-    total = np.zeros_like(_matrix(geometry, grad_weight))
+    # In double precision: the rounding errors of many blocks would add up.
+    total = np.zeros(_matrix(geometry, grad_weight).shape)
     for samples, rows in _blocks(geometry, input.itemsize):
         columns = _columns(geometry, input, samples, rows)
         residual = _residual(geometry, grad_output, samples, rows)
-        total += _multiply(residual, columns.swapaxes(2, 3)).sum(axis=0)
+        total += _multiply(residual, columns.swapaxes(2, 3)).sum(axis=0, dtype=np.float64)
     grad_weight[...] = total.reshape(grad_weight.shape)
 
 
