@@ -29,6 +29,8 @@ cdef const Row* row = &rows[isa_row()]
 
 # Multiply-adds that one exponential is worth.
 cdef double COST = 16
+# Numbers that are added in one running sum: the rounding errors of many would add up, too.
+cdef Py_ssize_t PIECE = 1024
 
 
 cdef floating largest(const floating* x, Py_ssize_t count) noexcept nogil:
@@ -43,15 +45,18 @@ cdef floating largest(const floating* x, Py_ssize_t count) noexcept nogil:
 
 cdef double exponentials(const floating* x, floating shift, floating* y,
                          Py_ssize_t count) noexcept nogil:
-    """Write exp(x - shift) into `y` and return the sum."""
-    cdef Py_ssize_t i
-    cdef double total = 0
+    """Write exp(x - shift) into `y` and return the sum, added piece by piece."""
+    cdef Py_ssize_t i, first
+    cdef double total = 0, piece
     if floating is float:
         row.exp_below_f(x, shift, y, count)
     else:
         row.exp_below_d(x, shift, y, count)
-    for i in range(count):
-        total += y[i]
+    for first from 0 <= first < count by PIECE:
+        piece = 0
+        for i in range(first, min(first + PIECE, count)):
+            piece += y[i]
+        total += piece
     return total
 
 

@@ -2,10 +2,13 @@
 # No bounds checks: fastconv.functional gives one number for each map.
 """Sums over maps, and over the rows of a matrix: the gradients of a bias.
 
-The maps are added in pieces of at most PIECE numbers, several small maps or a part of a large one.
-The loop of csrc/sums.h sums a piece in its own precision; the pieces are added in double precision,
-in chunks: tasks of the parallel loop whose borders depend on the shape alone, so that the sum has
-the same bits for any number of threads.
+The numbers are added in pieces, in their own precision, and the pieces in double precision, so that
+the error does not grow with the length. A piece of maps is a part of a large one or several small
+ones, summed by the loop of csrc/sums.h; a piece of a matrix is some rows. No running sum of a piece
+has more than 128 numbers.
+
+The pieces lie in chunks: tasks of the parallel loop whose borders depend on the shape alone, so
+that a sum has the same bits for any number of threads.
 """
 
 from cython cimport floating
@@ -27,8 +30,14 @@ cdef extern from "csrc/sums.h" nogil:
 cdef sum_f single = sums_f[isa_row()]
 cdef sum_d double_ = sums_d[isa_row()]
 
+# Numbers of a piece. Those of small maps are added one below the other: at most so many maps.
 cdef Py_ssize_t PIECE = 1024
-# Numbers of a chunk, about, and the most chunks of a map's sum.
+cdef Py_ssize_t PIECE_MAPS = 32
+# The piece of a matrix: its rows, and the columns that a task adds up.
+cdef Py_ssize_t PIECE_ROWS = 64
+cdef enum:
+    COLUMNS = 1024
+# Numbers of a chunk, about, and the most chunks of a sum.
 cdef Py_ssize_t CHUNK = 16384
 cdef Py_ssize_t MOST_CHUNKS = 64
 
@@ -84,7 +93,7 @@ def sum_maps(const floating[:, :, :, :] x, floating[::1] sums):
 
     p.size = x.shape[2] * x.shape[3]
     p.parts = max((p.size + PIECE - 1) // PIECE, 1)
-    p.maps = max(PIECE // max(p.size, 1), 1)
+    p.maps = max(min(PIECE // max(p.size, 1), PIECE_MAPS), 1)
     p.count = (x.shape[0] + p.maps - 1) // p.maps * p.parts
     p.neighbours = ((x.shape[3] == 1 or x.strides[3] == item)
                     and (x.shape[2] == 1 or x.strides[2] == x.shape[3] * item))
@@ -113,38 +122,62 @@ def sum_maps(const floating[:, :, :, :] x, floating[::1] sums):
     give(partial)
 
 
-cdef void add_rows(const floating* x, const View* view, Py_ssize_t first, Py_ssize_t past,
-                   floating* sums) noexcept nogil:
-    """Add up some columns, row by row, in their own precision."""
-    cdef Py_ssize_t _, column, item = sizeof(floating)
-    cdef Py_ssize_t step = view.strides[1] // item
-    for column in range(first, past):
-        sums[column] = x[column * step]
-    for _ in range(view.shape[0] - 1):
-        x = <const floating*>(<const char*>x + view.strides[0])
-        if step == 1:
-            for column in range(first, past):
-                sums[column] += x[column]
-        else:
-            for column in range(first, past):
-                sums[column] += x[column * step]
+cdef void add_rows(const floating* x, const View* view, Py_ssize_t start, Py_ssize_t end,
+                   Py_ssize_t first, Py_ssize_t past, double* totals) noexcept nogil:
+    """Write the sums of some columns over some rows: piece by piece, in double precision."""
+    cdef Py_ssize_t piece, row, column, step = view.strides[1] // <Py_ssize_t>sizeof(floating)
+    cdef Py_ssize_t count = past - first
+    cdef floating[COLUMNS] sums
+    cdef const floating* source
+    for column in range(count):
+        totals[column] = 0
+    for piece from start <= piece < end by PIECE_ROWS:
+        for column in range(count):
+            sums[column] = 0
+        for row in range(piece, min(piece + PIECE_ROWS, end)):
+            source = <const floating*>(<const char*>x + row * view.strides[0]) + first * step
+            if step == 1:
+                for column in range(count):
+                    sums[column] += source[column]
+            else:
+                for column in range(count):
+                    sums[column] += source[column * step]
+        for column in range(count):
+            totals[column] += sums[column]
 
 
 def sum_rows(x, sums):
     """Write into `sums` (C), contiguous, the sums of the columns of `x` (N, C), N at least 1."""
     cdef View view, result
-    cdef Py_ssize_t i, columns
+    cdef Py_ssize_t i, row, chunk, chunks, block, blocks, columns, column, past
     cdef unsigned long saved = 0
+    cdef double total
+    cdef double* partial
     look(x, 2, False, &view)
     look(sums, 1, True, &result)
     columns = view.shape[1]
+    blocks = (columns + COLUMNS - 1) // COLUMNS
+    chunks = max(1, min(min(view.shape[0] * columns // CHUNK, MOST_CHUNKS), view.shape[0]))
+    partial = <double*>take(chunks * columns * sizeof(double))
     with nogil, parallel(num_threads=threads_for(4.0 * view.shape[0] * columns)):
         saved = flush_denormals()
-        for i in prange((columns + PIECE - 1) // PIECE, schedule="static"):
+        for i in prange(chunks * blocks, schedule="static"):
+            chunk, block = i // blocks, i % blocks
+            row, past = chunk * view.shape[0] // chunks, (chunk + 1) * view.shape[0] // chunks
+            column = block * COLUMNS
             if result.itemsize == sizeof(float):
-                add_rows(<const float*>view.data, &view, i * PIECE, min((i + 1) * PIECE, columns),
-                         <float*>result.data)
+                add_rows(<const float*>view.data, &view, row, past, column,
+                         min(column + COLUMNS, columns), partial + chunk * columns + column)
             else:
-                add_rows(<const double*>view.data, &view, i * PIECE,
-                         min((i + 1) * PIECE, columns), <double*>result.data)
+                add_rows(<const double*>view.data, &view, row, past, column,
+                         min(column + COLUMNS, columns), partial + chunk * columns + column)
         restore_denormals(saved)
+    for column in range(columns):
+        total = 0
+        for chunk in range(chunks):
+            total += partial[chunk * columns + column]
+        if result.itemsize == sizeof(float):
+            (<float*>result.data)[column] = <float>total
+        else:
+            (<double*>result.data)[column] = total
+    give(partial)

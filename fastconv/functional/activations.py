@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from fastconv import _activations, _check
 from fastconv._check import Array, Random
+from fastconv.functional._pieces import sum_along
 
 Mask = NDArray[np.bool_]
 
@@ -287,7 +288,7 @@ def softmax(input: Array, axis: int = -1, *, out: Array | None = None) -> Array:
     result = _check.elementwise(out, input)
     if input.size:
         np.exp(_below_maximum(input, axis), out=result)
-        result /= np.add.reduce(result, axis=axis, keepdims=True)
+        result /= sum_along(result, axis)
     return result
 
 
@@ -324,7 +325,7 @@ def softmax_backward(
     grad_output, output = _pair(grad_output, "output", output)
     axis = _axis(axis, output)
     result = _check.elementwise(out, grad_output)
-    mean = np.add.reduce(grad_output * output, axis=axis, keepdims=True)
+    mean = sum_along(grad_output * output, axis)
     np.multiply(output, grad_output - mean, out=result)
     return result
 
@@ -362,7 +363,7 @@ def log_softmax(input: Array, axis: int = -1, *, out: Array | None = None) -> Ar
     result = _check.elementwise(out, input)
     if input.size:
         shifted = _below_maximum(input, axis)
-        total = np.add.reduce(np.exp(shifted), axis=axis, keepdims=True)
+        total = sum_along(np.exp(shifted), axis)
         np.subtract(shifted, np.log(total), out=result)
     return result
 
@@ -401,7 +402,7 @@ def log_softmax_backward(
     axis = _axis(axis, output)
     result = _check.elementwise(out, grad_output)
     share = np.exp(output)
-    share *= np.add.reduce(grad_output, axis=axis, keepdims=True)
+    share *= sum_along(grad_output, axis)
     np.subtract(grad_output, share, out=result)
     return result
 

@@ -1,14 +1,20 @@
 """Full connection.
 
 y = x W^T + b. All three products of a full connection run on the engine's tile (`_matmul`), with a
-fixed order of summation.
+fixed order of summation. Their sums may have any length; at most 65,536 products are added at once,
+and the results in double precision, so that the error does not grow with it.
 """
+
+from functools import partial
+from itertools import chain, pairwise, repeat
 
 from fastconv import _check
 from fastconv._check import Array
 from fastconv._matmul import multiply
 from fastconv._memory import empty
+from fastconv._plan import PIECE_TERMS
 from fastconv._sums import sum_rows
+from fastconv.functional._pieces import add_pieces
 
 
 def linear(
@@ -84,7 +90,8 @@ def linear_backward(
     -------
     grad_input, grad_weight, grad_bias : ndarray or None
         grad_output @ weight, grad_output^T @ input, and the sum of grad_output over all but the
-        last axis; None where masked.
+        last axis; None where masked. In float32 the error of grad_bias is at most 64 eps times the
+        sum of |grad_output|, below 1e-6 of it in practice.
 
     Raises
     ------
@@ -143,7 +150,20 @@ def _operands(input: Array, weight: Array) -> tuple[Array, Array]:
 
 def _multiply(left: Array, right: Array, bias: Array | None, result: Array) -> None:
     """Write left @ right, plus a bias for each column, into `result`."""
-    if left.size and right.size:
+    steps = left.shape[1]
+    if steps > PIECE_TERMS and left.size and right.size:
+        parts = -(-steps // PIECE_TERMS)
+        borders = [part * steps // parts for part in range(parts + 1)]
+        # The bias is added in the first piece.
+        shifts = chain((bias,), repeat(None))
+        add_pieces(
+            (
+                partial(multiply, left[:, first:past], right[first:past], shift)
+                for (first, past), shift in zip(pairwise(borders), shifts, strict=False)
+            ),
+            result,
+        )
+    elif left.size and right.size:
         multiply(left, right, bias, result)
     else:
         # No sample: nothing to write, or (where samples are summed over) a sum of nothing.

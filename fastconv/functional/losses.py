@@ -4,6 +4,7 @@ Cross-entropy and mean squared error are those of torch; the half squared error 
 back-propagation lectures, J = 1/2 ||d - y||^2.
 """
 
+from math import prod
 from numbers import Real
 from typing import Any
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from fastconv import _check, _losses
 from fastconv._check import Array
+from fastconv.functional._pieces import sum_along
 
 Loss = Any
 """A NumPy scalar of the input's dtype, or with reduction="none" an array."""
@@ -226,7 +228,7 @@ def half_squared_error(input: Array, target: Array, *, reduction: str = "mean") 
     check_reduction(reduction)
     difference = input - target
     difference *= difference
-    losses = np.add.reduce(difference, axis=tuple(range(1, difference.ndim)))
+    losses = sum_along(difference.reshape(len(difference), prod(difference.shape[1:])), 1)[:, 0]
     losses *= 0.5
     return _reduce(losses, reduction)
 
