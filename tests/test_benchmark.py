@@ -187,6 +187,10 @@ class TestTables:
             load_table("resnet")
         with pytest.raises(FileNotFoundError):
             load_table("missing.csv")
+        with open("other.csv", "w") as file:
+            file.write('"' + 200_000 * "a")
+        with pytest.raises(ValueError, match=r"^other\.csv: .*field larger than"):
+            load_table("other.csv")
         with open("binary.csv", "wb") as file:
             file.write(b"\xff\xfe")
         with pytest.raises(ValueError, match=r"binary\.csv: not a text file"):
@@ -352,6 +356,10 @@ class TestResults:
             (lambda d: d["rows"][0].update(batch="8"), r"rows\[0\].batch is str, expected int"),
             (lambda d: d["rows"][0].update(batch=True), r"batch is bool, expected int"),
             (lambda d: d["rows"][0].update(batch=0), r"batch is 0, expected at least 1"),
+            (
+                lambda d: d["rows"][0].update(flops=10**400),
+                r"flops is 10+, expected .*than 2\*\*63",
+            ),
             (lambda d: d["rows"][0].update(ours=None), r"ours is NoneType, expected Side"),
             (lambda d: d["rows"][0]["ours"].update(error=-1), r"error is -1, expected a finite"),
             (lambda d: d["rows"][0]["ours"].update(error=10**400), "too large"),

@@ -113,6 +113,9 @@ class TestDataset:
             ({"train_labels": np.zeros(5, int)}, ValueError, r"\(5,\), expected \(6,\)"),
             ({"train_labels": np.zeros(6)}, TypeError, "got float64"),
             ({"train_labels": np.arange(6) - 1}, ValueError, "the smallest is -1"),
+            # They became a name for each class up to 2**40, and class -2**63.
+            ({"train_labels": np.arange(6) << 38}, ValueError, "the largest is 1374389534720"),
+            ({"train_labels": np.uint64(2**63) + np.arange(6, dtype="u8")}, ValueError, "largest"),
             ({"class_names": ("a", "b")}, ValueError, "the largest is 2"),
         ],
     )

@@ -291,8 +291,8 @@ def _read(kind: Any, value: Any, place: str) -> Any:
             raise ValueError(f"{place} is {value}, expected a finite number that is not negative")
         return float(value)
     if kind is int and type(value) is int:
-        if value < 1:
-            raise ValueError(f"{place} is {value}, expected at least 1")
+        if not 1 <= value < 2**63:
+            raise ValueError(f"{place} is {value}, expected at least 1 and less than 2**63")
         return value
     if kind is str and isinstance(value, str):
         return value

@@ -170,8 +170,11 @@ def short_table() -> tuple[Layer, ...]:
 
 def _parse(text: str, table: str, source: str) -> tuple[Layer, ...]:
     columns = ["layer", *(field.name for field in fields(Layer)[2:])]
-    lines = csv.reader(text.splitlines())
-    if (header := next(lines, [])) != columns:
+    try:
+        header, *lines = list(csv.reader(text.splitlines())) or [[]]
+    except csv.Error as error:
+        raise ValueError(f"{source}: not a readable table ({error})") from error
+    if header != columns:
         raise ValueError(
             f"{source}: its columns are {','.join(header)!r}, expected {','.join(columns)!r}"
         )

@@ -1,28 +1,29 @@
 """Checkpoints: everything a training run needs to go on, in one file that is data only.
 
 A checkpoint is a set of named arrays (``model/...`` and ``optimizer/...``) and one JSON text with
-the rest, in an .npz file or, by suffix, a .safetensors file. It is written to a temporary name and
-renamed, so that a crash leaves the last complete one.
+the rest, in an .npz file or, by suffix, a .safetensors file, with a digest over all of it: damage
+is found, whatever the format checks. It is written to a temporary name and renamed, so that a crash
+leaves the last complete one.
 """
 
 import json
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
-from fastconv._files import check_replaceable, replacing
-from fastconv.training._npz import read_npz, write_npz
+from fastconv._files import check_replaceable
+from fastconv.training._archive import Archive, check_format, read_archive, write_archive
+from fastconv.training._reading import refusing
 from fastconv.training.data import Array
 from fastconv.training.history import EpochRecord, Progress
 
 FORMAT = "fastconv checkpoint"
-VERSION = 1
-_JSON_ENTRY = "fastconv.checkpoint.json"
-_SUFFIXES = (".npz", ".safetensors")
+VERSION = 2  # 1 had no digest
+# The kinds of dtype of arrays within the JSON text.
+_NUMBERS = "biuf"
 _Record = TypeVar("_Record", EpochRecord, Progress)
 
 
@@ -80,8 +81,7 @@ def check_path(path: str | os.PathLike[str]) -> None:
     OSError
         If the directory is missing or cannot be written to.
     """
-    if _suffix(path) == ".safetensors":
-        _safetensors()
+    check_format(path)
     check_replaceable(path)
 
 
@@ -107,8 +107,8 @@ def save_checkpoint(path: str | os.PathLike[str], checkpoint: Checkpoint) -> Non
     >>> import tempfile
     >>> saved = Checkpoint({"0.bias": np.zeros(2)}, {"lr": 0.1}, [], Progress(), [], {"seed": 0})
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     save_checkpoint(Path(folder, "run.npz"), saved)
-    ...     load_checkpoint(Path(folder, "run.npz")).settings
+    ...     save_checkpoint(f"{folder}/run.npz", saved)
+    ...     load_checkpoint(f"{folder}/run.npz").settings
     {'seed': 0}
     """
     arrays = {f"model/{key}": value for key, value in checkpoint.model.items()}
@@ -131,7 +131,7 @@ def save_checkpoint(path: str | os.PathLike[str], checkpoint: Checkpoint) -> Non
         },
         default=_encode_array,
     )
-    _write(path, arrays, text)
+    write_archive(path, arrays, text)
 
 
 def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
@@ -160,46 +160,19 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     >>> import tempfile
     >>> saved = Checkpoint({"0.bias": np.zeros(2)}, {"lr": 0.1}, [], Progress(), [], {"seed": 0})
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     save_checkpoint(Path(folder, "run.npz"), saved)
-    ...     load_checkpoint(Path(folder, "run.npz")).model
+    ...     save_checkpoint(f"{folder}/run.npz", saved)
+    ...     load_checkpoint(f"{folder}/run.npz").model
     {'0.bias': array([0., 0.])}
     """
-    arrays, text = _read(path)
-    name = os.fspath(path)
-    if text is None:
-        raise ValueError(f"{name}: holds no fastconv checkpoint, only arrays")
-    try:
-        content = json.loads(text, object_hook=_decode_array)
-    except (OverflowError, RecursionError, TypeError, ValueError) as error:
-        raise ValueError(f"{name}: holds no fastconv checkpoint ({error})") from error
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise ValueError(f"{name}: holds no fastconv checkpoint")
-    if content.get("version") != VERSION:
-        raise ValueError(
-            f"{name}: is a checkpoint of version {content.get('version')!r}, expected {VERSION}"
-        )
-    parts: dict[str, dict[str, Array]] = {"model": {}, "optimizer": {}}
-    for key, array in arrays.items():
-        part, _, rest = key.partition("/")
-        if part not in parts:
-            raise ValueError(f"{name}: unexpected entry {key!r}")
-        parts[part][rest] = array
-    try:
-        return Checkpoint(
-            model=parts["model"],
-            optimizer={**content["optimizer"], **parts["optimizer"]},
-            generators=[dict(state) for state in content["generators"]],
-            progress=_record(Progress, content["progress"]),
-            history=[_record(EpochRecord, record) for record in content["history"]],
-            settings=dict(content["settings"]),
-            options=dict(content["options"]),
-        )
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{name}: is a damaged checkpoint ({error!r})") from error
+    return _parse(os.fspath(path), read_archive(path))
 
 
 def save_state(path: str | os.PathLike[str], state: Mapping[str, Array]) -> None:
     """Write the arrays of a ``state_dict()`` to a file, complete or not at all.
+
+    `numpy.load` and the safetensors library read it like any other. It carries a SHA-256 of its
+    contents, as the comment of the .npz file or as "fastconv.sha256" in the .safetensors file's
+    metadata; `load_state` refuses a file that does not fit it.
 
     Parameters
     ----------
@@ -211,7 +184,7 @@ def save_state(path: str | os.PathLike[str], state: Mapping[str, Array]) -> None
     Raises
     ------
     ValueError
-        If the suffix is another one.
+        If the suffix is another one, or the format cannot hold an array or its name.
     ImportError
         If .safetensors is asked for and the library is not installed.
 
@@ -219,11 +192,11 @@ def save_state(path: str | os.PathLike[str], state: Mapping[str, Array]) -> None
     --------
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     save_state(Path(folder, "weights.npz"), {"0.bias": np.array([1.0, 2.0])})
-    ...     load_state(Path(folder, "weights.npz"))
+    ...     save_state(f"{folder}/weights.npz", {"0.bias": np.array([1.0, 2.0])})
+    ...     load_state(f"{folder}/weights.npz")
     {'0.bias': array([1., 2.])}
     """
-    _write(path, state, None)
+    write_archive(path, state)
 
 
 def load_state(path: str | os.PathLike[str]) -> dict[str, Array]:
@@ -242,7 +215,8 @@ def load_state(path: str | os.PathLike[str]) -> dict[str, Array]:
     Raises
     ------
     ValueError
-        If the file is damaged or of another kind; the text names it.
+        If the file is damaged or of another kind; the text names it and what is wrong. Of a
+        .safetensors file that another program wrote only the structure can be checked.
     ImportError
         If it is a .safetensors file and the library is not installed.
     OSError
@@ -252,12 +226,12 @@ def load_state(path: str | os.PathLike[str]) -> dict[str, Array]:
     --------
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     np.savez(Path(folder, "weights.npz"), bias=np.array([1.0, 2.0]))
-    ...     load_state(Path(folder, "weights.npz"))
+    ...     np.savez(f"{folder}/weights.npz", bias=np.array([1.0, 2.0]))
+    ...     load_state(f"{folder}/weights.npz")
     {'bias': array([1., 2.])}
     """
-    arrays, text = _read(path)
-    return arrays if text is None else load_checkpoint(path).model
+    content = read_archive(path)
+    return content.arrays if content.text is None else _parse(os.fspath(path), content).model
 
 
 def generator_states(generators: Iterable[np.random.Generator]) -> list[dict[str, Any]]:
@@ -302,6 +276,40 @@ def restore_generators(
             raise ValueError(f"generators: a saved state does not fit ({error})") from error
 
 
+def _parse(name: str, archive: Archive) -> Checkpoint:
+    """Return the checkpoint that a file of this name holds."""
+    if archive.text is None:
+        raise ValueError(f"{name}: holds no fastconv checkpoint, only arrays")
+    with refusing(f"{name}: holds no fastconv checkpoint"):
+        content = json.loads(archive.text, object_hook=_decode_array)
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise ValueError(f"{name}: holds no fastconv checkpoint")
+    if content.get("version") != VERSION:
+        raise ValueError(
+            f"{name}: is a checkpoint of version {content.get('version')!r}, expected {VERSION}"
+        )
+    if not archive.verified:
+        raise ValueError(f"{name}: is a damaged checkpoint (it has lost its SHA-256)")
+    parts: dict[str, dict[str, Array]] = {"model": {}, "optimizer": {}}
+    for key, array in archive.arrays.items():
+        part, _, rest = key.partition("/")
+        if part not in parts:
+            raise ValueError(f"{name}: unexpected entry {key!r}")
+        parts[part][rest] = array
+    try:
+        return Checkpoint(
+            model=parts["model"],
+            optimizer={**content["optimizer"], **parts["optimizer"]},
+            generators=[dict(state) for state in content["generators"]],
+            progress=_record(Progress, content["progress"]),
+            history=[_record(EpochRecord, record) for record in content["history"]],
+            settings=dict(content["settings"]),
+            options=dict(content["options"]),
+        )
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{name}: is a damaged checkpoint ({error!r})") from error
+
+
 def _record(kind: type[_Record], values: dict[str, Any]) -> _Record:
     """Build a dataclass of numbers, checking that each is of the kind its field wants."""
     for entry in fields(kind):
@@ -312,7 +320,7 @@ def _record(kind: type[_Record], values: dict[str, Any]) -> _Record:
 
 
 def _encode_array(value: object) -> object:
-    if isinstance(value, np.ndarray):
+    if isinstance(value, np.ndarray) and value.dtype.kind in _NUMBERS:
         return {"__array__": value.tolist(), "dtype": value.dtype.str}
     if isinstance(value, np.generic):
         return value.item()
@@ -321,58 +329,8 @@ def _encode_array(value: object) -> object:
 
 def _decode_array(value: dict[str, Any]) -> Any:
     if set(value) == {"__array__", "dtype"}:
-        return np.array(value["__array__"], np.dtype(value["dtype"]))
+        dtype = np.dtype(value["dtype"])
+        if dtype.kind not in _NUMBERS:
+            raise ValueError(f"an array of {dtype}, expected numbers")
+        return np.array(value["__array__"], dtype)
     return value
-
-
-def _suffix(path: str | os.PathLike[str]) -> str:
-    suffix = Path(path).suffix
-    if suffix not in _SUFFIXES:
-        raise ValueError(f"{os.fspath(path)}: ends in {suffix!r}, expected .npz or .safetensors")
-    return suffix
-
-
-def _write(path: str | os.PathLike[str], arrays: Mapping[str, Array], text: str | None) -> None:
-    if _suffix(path) == ".safetensors":
-        library, _ = _safetensors()
-        # A safetensors file keeps C order only; asarray, unlike ascontiguousarray, keeps 0-d.
-        ordered = {key: np.asarray(array, order="C") for key, array in arrays.items()}
-        data = library.save(ordered, metadata=None if text is None else {_JSON_ENTRY: text})
-        with replacing(path) as file:
-            file.write(data)
-        return
-    entries = dict(arrays)
-    if text is not None:
-        entries[_JSON_ENTRY] = np.frombuffer(text.encode(), np.uint8)
-    with replacing(path) as file:
-        write_npz(file, entries)
-
-
-def _read(path: str | os.PathLike[str]) -> tuple[dict[str, Array], Any]:
-    """Return the arrays and the JSON text, None where there is none."""
-    name = os.fspath(path)
-    if _suffix(path) == ".safetensors":
-        library, library_error = _safetensors()
-        with open(path, "rb") as file:
-            data = file.read()
-        try:
-            arrays = library.load(data)
-            length = int.from_bytes(data[:8], "little")
-            metadata = json.loads(data[8 : 8 + length]).get("__metadata__", {})
-        except (library_error, KeyError, ValueError) as error:
-            raise ValueError(f"{name}: not a readable .safetensors file ({error})") from error
-        return arrays, metadata.get(_JSON_ENTRY)
-    arrays = read_npz(path)
-    text = arrays.pop(_JSON_ENTRY, None)
-    return arrays, None if text is None else text.tobytes()
-
-
-def _safetensors() -> tuple[Any, type[Exception]]:
-    try:
-        import safetensors
-        import safetensors.numpy
-    except ImportError:
-        raise ImportError(
-            "the .safetensors format needs safetensors: pip install 'fastconv[safetensors]'"
-        ) from None
-    return safetensors.numpy, safetensors.SafetensorError

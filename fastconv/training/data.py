@@ -12,9 +12,12 @@ import numpy as np
 from fastconv._batches import take_images
 from fastconv._check import C_TYPES
 from fastconv._memory import empty
+from fastconv.training._npz import read_npz
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
+# Each class gets a name: a label that is far off must not take all memory.
+_MAX_CLASSES = 1 << 20
 _IMAGE_DTYPES = (np.dtype(np.uint8), np.dtype(np.float32), np.dtype(np.float64))
 
 
@@ -29,7 +32,7 @@ class Dataset:
     train_images, test_images : ndarray, shape (N, C, H, W)
         uint8, float32 or float64, the same in both parts.
     train_labels, test_labels : ndarray, shape (N,)
-        Integer class numbers; kept as int64.
+        Integer class numbers from 0 to 2**20 - 1; kept as int64.
     class_names : tuple of str, optional
         One name per class. By default the numbers from 0 to the largest label.
 
@@ -212,8 +215,8 @@ def load_digits() -> Dataset:
     >>> load_digits().class_names
     ('0', '1', '2', '3', '4', '5', '6', '7', '8', '9')
     """
-    with np.load(Path(__file__).parent / "digits" / "digits.npz", allow_pickle=False) as file:
-        images, labels = file["images"][:, np.newaxis], file["labels"]
+    arrays, _ = read_npz(Path(__file__).parent / "digits" / "digits.npz")
+    images, labels = arrays["images"][:, np.newaxis], arrays["labels"]
     test = np.zeros(len(labels), np.bool_)
     for digit in range(10):
         test[np.flatnonzero(labels == digit)[4::5]] = True
@@ -239,4 +242,8 @@ def _checked_labels(name: str, labels: Array, count: int) -> Array:
         raise ValueError(f"{name}: got shape {labels.shape}, expected ({count},), one per image")
     if int(labels.min()) < 0:
         raise ValueError(f"{name}: the smallest is {labels.min()}, expected at least 0")
+    if int(labels.max()) >= _MAX_CLASSES:
+        raise ValueError(
+            f"{name}: the largest is {labels.max()}, expected less than {_MAX_CLASSES}"
+        )
     return np.ascontiguousarray(labels, np.int64)

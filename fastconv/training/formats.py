@@ -4,15 +4,14 @@ Files are read as data only, and everything a file claims is checked against its
 """
 
 import gzip
-import math
 import os
 import zlib
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 
 from fastconv.training._npz import read_npz
+from fastconv.training._reading import Stream, read_array, refusing
 from fastconv.training.data import Array, Dataset, load_digits
 
 IDX_STEMS = (
@@ -29,7 +28,6 @@ _CIFAR10_RECORD = 1 + 3 * 32 * 32
 _CIFAR10_CLASSES = (
     "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
 )  # fmt: skip
-_PIECE = 1 << 24
 
 
 def load(source: str | os.PathLike[str]) -> Dataset:
@@ -112,42 +110,27 @@ def read_idx(path: str | os.PathLike[str]) -> Array:
     with open(path, "rb") as raw:
         compressed = raw.read(2) == b"\x1f\x8b"
         raw.seek(0)
-        try:
-            return _parse_idx(gzip.GzipFile(fileobj=raw) if compressed else raw, name)
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise ValueError(f"{name}: damaged gzip file ({error})") from error
+        with refusing(f"{name}: not a readable IDX file"):
+            try:
+                return _parse_idx(gzip.GzipFile(fileobj=raw) if compressed else raw)
+            except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+                raise ValueError(f"damaged gzip file ({error})") from error
 
 
-def _parse_idx(file: IO[bytes] | gzip.GzipFile, name: str) -> Array:
+def _parse_idx(file: Stream) -> Array:
     magic = file.read(4)
     if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in _IDX_DTYPES or magic[3] == 0:
         raise ValueError(
-            f"{name}: starts with {magic.hex(' ') or 'nothing'}, expected the IDX magic number: "
+            f"starts with {magic.hex(' ') or 'nothing'}, expected the IDX magic number: "
             f"00 00, a type code among {', '.join(f'{code:02x}' for code in _IDX_DTYPES)}, and "
             "the number of axes"
         )
     header = file.read(4 * magic[3])
     if len(header) != 4 * magic[3]:
-        raise ValueError(f"{name}: ends within the header, expected {magic[3]} sizes")
+        raise ValueError(f"ends within the header, expected {magic[3]} sizes")
     shape = tuple(int(size) for size in np.frombuffer(header, ">u4"))
     dtype = np.dtype(_IDX_DTYPES[magic[2]])
-    expected = math.prod(shape) * dtype.itemsize
-    data = _read_at_most(file, expected)
-    if len(data) != expected or file.read(1):
-        came = f"only {len(data)}" if len(data) < expected else "more"
-        raise ValueError(
-            f"{name}: {came} bytes of data, expected {expected} = shape {shape} x {dtype.itemsize}"
-        )
-    return np.frombuffer(data, dtype).reshape(shape).astype(dtype.newbyteorder("="))
-
-
-def _read_at_most(file: IO[bytes] | gzip.GzipFile, size: int) -> bytes:
-    """Read ``size`` bytes or to the end, in pieces: a false size must not allocate memory."""
-    pieces = []
-    while size > 0 and (piece := file.read(min(size, _PIECE))):
-        pieces.append(piece)
-        size -= len(piece)
-    return b"".join(pieces)
+    return read_array(file, shape, dtype).astype(dtype.newbyteorder("="), copy=False)
 
 
 def _find_idx(directory: Path, stem: str) -> Path | None:
@@ -311,7 +294,7 @@ def load_npz(path: str | os.PathLike[str]) -> Dataset:
     """
     keys = ("x_train", "y_train", "x_test", "y_test")
     name = os.fspath(path)
-    found = read_npz(path)
+    found, _ = read_npz(path)
     missing = [key for key in keys if key not in found]
     if missing:
         raise ValueError(f"{name}: lacks {', '.join(missing)}; holds {', '.join(found)}")
