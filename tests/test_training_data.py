@@ -245,7 +245,7 @@ class TestBatches:
         ],
     )
     def test_what_does_not_fit_is_refused_when_it_is_given(self, change, error, text):
-        # It was once found in the batch that met it, if at all.
+        # It was once found in the batch that met it, if at all; a negative start ended the process.
         with pytest.raises(error, match=text):
             batches(**{"images": self.IMAGES, "labels": np.arange(10), "batch_size": 4, **change})
 
