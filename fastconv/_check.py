@@ -42,7 +42,7 @@ def array(name: str, value: object) -> Array:
         dtype = value.dtype
         if (dtype is FLOAT32 or dtype is FLOAT64) and value.flags.aligned:
             return value
-    plain = _plain_array(name, value)
+    plain = plain_array(name, value)
     native = plain.dtype.newbyteorder("=")
     if native != FLOAT32 and native != FLOAT64:
         raise TypeError(f"{name} must have dtype float32 or float64, got {plain.dtype}")
@@ -60,14 +60,20 @@ def indices(name: str, value: object) -> NDArray[np.int64]:
     TypeError
         If `value` is not a NumPy array, is masked, or holds anything else.
     """
-    plain = _plain_array(name, value)
+    plain = plain_array(name, value)
     if plain.dtype.newbyteorder("=") != INT64:
         raise TypeError(f"{name} must have dtype int64, got {plain.dtype}")
     return np.require(plain, INT64, "A")
 
 
-def _plain_array(name: str, value: object) -> NDArray[Any]:
-    """Return `value` as a plain ndarray without copying."""
+def plain_array(name: str, value: object) -> NDArray[Any]:
+    """Return `value` as a plain ndarray without copying.
+
+    Raises
+    ------
+    TypeError
+        If `value` is not a NumPy array, or is masked.
+    """
     if not isinstance(value, np.ndarray):
         raise TypeError(f"{name} must be a numpy.ndarray, got {type(value).__name__}")
     if isinstance(value, np.ma.MaskedArray):
@@ -99,6 +105,25 @@ def same_shape(name: str, value: NDArray[Any], expected: Ints, formula: str) -> 
     """
     if value.shape != expected:
         raise ValueError(f"{name} must have shape {formula} = {expected}, got {value.shape}")
+
+
+def like(name: str, value: object, other: NDArray[Any], other_name: str) -> None:
+    """Refuse what is no array of the shape and dtype of another.
+
+    Raises
+    ------
+    TypeError
+        If `value` is not a NumPy array, or is masked.
+    ValueError
+        If the shapes or the dtypes differ.
+    """
+    plain = value if type(value) is _NDARRAY else plain_array(name, value)
+    same_type = plain.dtype is other.dtype or plain.dtype == other.dtype
+    if not same_type or plain.shape != other.shape:
+        raise ValueError(
+            f"{name} has shape {plain.shape} and dtype {plain.dtype}, "
+            f"expected {other.shape} and {other.dtype} as {other_name}"
+        )
 
 
 def integer(name: str, value: object, minimum: int) -> int:

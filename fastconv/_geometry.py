@@ -285,7 +285,7 @@ def gradient_pieces(geometry: ConvGeometry, longest: int) -> Iterator[Piece]:
     ]
     alike: dict[tuple[Ints, Pairs], ConvGeometry] = {}
     for number in range(prod(parts)):
-        places = []
+        places: list[range] = []
         for count, cuts in zip(reversed(counts), reversed(parts), strict=True):
             number, part = divmod(number, cuts)
             places.insert(0, range(part * count // cuts, (part + 1) * count // cuts))

@@ -1,8 +1,9 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
-# No bounds checks: the lengths are compared here.
+# No bounds checks: shapes and types are compared here.
 """The steps of optimizers: all parameters in one parallel loop, each read and written once.
 
-Each element goes through the roundings of the formulas' operations, from left to right.
+Each element goes through the roundings of the formulas' operations, from left to right. What can
+fail, fails while `Blocks` are made: the loops over them do not.
 """
 
 from cpython.buffer cimport PyBUF_ND, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
@@ -30,33 +31,55 @@ cdef struct Block:
 
 
 cdef class Blocks:
-    """The blocks of all parameters of a step."""
+    """The blocks of all parameters of one type.
+
+    The parameters are given as (index, arrays, begins, rate, correction). The arrays, contiguous,
+    are w, its gradient, and up to two that the optimizer keeps; the index is for messages, and the
+    rest is what the loops say.
+
+    Raises
+    ------
+    ValueError
+        If an array has not the shape and type of w, or one that is to be written is read-only.
+    """
 
     cdef Block* blocks
     cdef Py_ssize_t count, room
     cdef double numbers
+    # The blocks point into the arrays.
+    cdef list parameters
+
+    def __init__(self, list parameters):
+        self.parameters = parameters
+        for index, arrays, begins, rate, correction in parameters:
+            self.add(index, arrays, begins, rate, correction)
 
     def __dealloc__(self):
         free(self.blocks)
 
-    cdef int add(self, tuple arrays, Py_ssize_t itemsize, bint begins, double rate,
+    cdef int add(self, object index, tuple arrays, bint begins, double rate,
                  double correction) except -1:
-        """Cut contiguous arrays of one length: w, gradient, and up to two more."""
+        """Cut the arrays of one parameter."""
         cdef void* data[4]
-        cdef Py_ssize_t size = -1, at, i, blocks
+        cdef Py_ssize_t size = 0, itemsize = 1, at, i, blocks
         cdef Py_buffer buffer
         cdef Block* block
+        w = arrays[0]
+        shape, dtype = w.shape, w.dtype
         data[2] = data[3] = NULL
         for i, array in enumerate(arrays):
+            # Whoever sets Parameter.grad or .data may set anything.
+            if i and (array.shape != shape
+                      or (array.dtype is not dtype and array.dtype != dtype)):
+                raise ValueError(
+                    f"params[{index}]: its {'grad' if i == 1 else 'state'} has shape "
+                    f"{array.shape} and dtype {array.dtype}, expected {shape} and {dtype} as its "
+                    "data")
             # Shapes and no strides: an array that is not contiguous is refused.
             PyObject_GetBuffer(array, &buffer, PyBUF_ND if i == 1 else PyBUF_ND | PyBUF_WRITABLE)
-            data[i] = buffer.buf
-            at = buffer.len // itemsize
+            data[i], itemsize = buffer.buf, buffer.itemsize
+            size = buffer.len // itemsize
             PyBuffer_Release(&buffer)
-            if i and at != size:
-                # Whoever sets Parameter.grad or .data may set anything.
-                raise ValueError(f"a parameter has {size} values, its gradient or state {at}")
-            size = at
         blocks = (size + BLOCK - 1) // BLOCK
         if self.count + blocks > self.room:
             self.room = 2 * (self.count + blocks)
@@ -98,19 +121,12 @@ cdef void sgd_block(floating* w, const floating* gradient, floating* v, bint beg
             w[i] -= lr * (momentum * v[i] + g if nesterov else v[i])
 
 
-def sgd(list parameters, floating lr, floating momentum, floating fresh, floating decay,
+def sgd(Blocks all_blocks, floating lr, floating momentum, floating fresh, floating decay,
         bint nesterov):
-    """Update parameters, given as (arrays, whether it begins).
-
-    The arrays, contiguous and of one length: w, gradient, and with momentum the direction, which
-    becomes the gradient where it begins.
-    """
-    cdef Blocks all_blocks = Blocks()
+    """Update parameters, with momentum along a direction, which begins as the gradient."""
     cdef Block* block
     cdef Py_ssize_t i
     cdef unsigned long saved = 0
-    for arrays, begins in parameters:
-        all_blocks.add(arrays, sizeof(floating), begins, 0, 0)
     with nogil, parallel(num_threads=threads_for(4 * all_blocks.numbers)):
         saved = flush_denormals()
         for i in prange(all_blocks.count, schedule="static"):
@@ -140,18 +156,12 @@ cdef void adam_block(floating* w, const floating* gradient, floating* mean, floa
         w[i] -= mean[i] / (root(square[i]) * correction + eps) * rate
 
 
-def adam(list parameters, floating fresh1, floating keep2, floating fresh2, floating eps,
+def adam(Blocks all_blocks, floating fresh1, floating keep2, floating fresh2, floating eps,
          floating decay):
-    """Update parameters, given as (arrays, rate, correction).
-
-    The arrays, contiguous and of one length: w, gradient, its mean, and its square's mean.
-    """
-    cdef Blocks all_blocks = Blocks()
+    """Update parameters by the means of the gradient and of its square, by rate and correction."""
     cdef Block* block
     cdef Py_ssize_t i
     cdef unsigned long saved = 0
-    for arrays, rate, correction in parameters:
-        all_blocks.add(arrays, sizeof(floating), False, rate, correction)
     with nogil, parallel(num_threads=threads_for(16 * all_blocks.numbers)):
         saved = flush_denormals()
         for i in prange(all_blocks.count, schedule="static"):

@@ -1,5 +1,6 @@
 """The command line: what it prints, what it leaves, and how it ends."""
 
+import dataclasses
 import os
 import re
 import signal
@@ -174,6 +175,36 @@ class TestTrain:
         fails(capsys, ["train", "--resume", "checkpoint.npz"], "not made by fastconv train")
         assert main([*arguments, "--overwrite"]) == 0
         assert main(arguments) == 0
+
+    @pytest.mark.parametrize(
+        ("option", "value", "text"),
+        [
+            ("optimizer", "lbfgs", "its optimizer: 'lbfgs' is not one of"),
+            ("model", "lenet6", "its model: 'lenet6' is not one of"),
+            ("dtype", "int8", "its dtype: 'int8' is not one of"),
+            ("epochs", 0, "its epochs: 0 is not in the range"),
+            ("lr", -1.0, "its lr: -1.0 is not in the range"),
+            ("lr", True, "not made by fastconv train, its lr is True"),
+            ("schedule", "sine", "schedule: got 'sine'"),
+        ],
+    )
+    def test_a_run_with_other_options_than_can_be_given_is_not_resumed(
+        self, capsys, option, value, text
+    ):
+        # Some ended in a traceback, and an unknown optimizer was taken for SGD.
+        path = Path("fastconv-run/checkpoint.npz")
+        assert main(["train", "--epochs", "1", "--no-plots"]) == 0
+        saved = load_checkpoint(path)
+        training.save_checkpoint(
+            path, dataclasses.replace(saved, options={**saved.options, option: value})
+        )
+        before, threads = path.read_bytes(), fastconv.get_num_threads()
+        capsys.readouterr()
+        arguments = ["train", "--resume", str(path), "--threads", str(threads + 1)]
+        assert fails(capsys, [*arguments, "--output", "new"], text) == ""
+        assert path.read_bytes() == before
+        assert fastconv.get_num_threads() == threads
+        assert not Path("new").exists()
 
     def test_a_file_that_is_no_checkpoint_is_not_overwritten(self, capsys):
         Path("thesis.npz").write_bytes(b"years of work")

@@ -117,6 +117,13 @@ class TestDataset:
             ({"train_labels": np.arange(6) << 38}, ValueError, "the largest is 1374389534720"),
             ({"train_labels": np.uint64(2**63) + np.arange(6, dtype="u8")}, ValueError, "largest"),
             ({"class_names": ("a", "b")}, ValueError, "the largest is 2"),
+            ({"class_names": "abc"}, TypeError, "class_names: got 'abc'"),
+            ({"class_names": ("a", "b", 3)}, TypeError, r"class_names: got \('a', 'b', 3\)"),
+            ({"train_images": np.ma.zeros((6, 1, 4, 4), np.uint8)}, TypeError, "got MaskedArray"),
+            ({"train_labels": np.ma.arange(6) % 3}, TypeError, "got MaskedArray"),
+            ({"train_labels": np.arange(6)[:, None]}, ValueError, r"\(6, 1\), expected \(6,\)"),
+            ({"test_labels": np.array([0, 2**20])}, ValueError, "expected less than 1048576"),
+            ({"test_labels": np.array([0, 2**64 - 1], "u8")}, ValueError, f"is {2**64 - 1}, exp"),
         ],
     )
     def test_what_does_not_fit_is_refused(self, change, error, text):
@@ -195,6 +202,79 @@ class TestBatches:
         for x, _ in batches(data.train_images, data.train_labels, 2, mean=3.0, std=2.0):
             x[...] = -1
         np.testing.assert_array_equal(data.train_images, before)
+
+    IMAGES = np.zeros((10, 1, 4, 4), "u1")
+
+    @pytest.mark.parametrize(
+        ("change", "error", "text"),
+        [
+            ({"images": np.zeros((9, 1, 4, 4), "u1")}, ValueError, r"\(10,\), expected \(9,\)"),
+            ({"images": np.zeros((11, 1, 4, 4), "u1")}, ValueError, r"\(10,\), expected \(11,\)"),
+            ({"images": np.zeros((10, 4, 4))}, ValueError, r"images: got shape \(10, 4, 4\), exp"),
+            ({"images": np.zeros((10, 1, 4, 4), complex)}, TypeError, "images: got complex128"),
+            ({"images": np.zeros((10, 1, 4, 4), object)}, TypeError, "images: got object"),
+            ({"images": np.ma.zeros((10, 1, 4, 4))}, TypeError, "images: got MaskedArray"),
+            ({"images": [[[[0]]]] * 10}, TypeError, "images: got list"),
+            ({"labels": list(range(10))}, TypeError, "labels: got list, expected an array of int"),
+            ({"labels": np.arange(10.0)}, TypeError, "labels: got float64"),
+            ({"labels": np.zeros(10, bool)}, TypeError, "labels: got bool"),
+            ({"labels": np.ma.arange(10)}, TypeError, "labels: got MaskedArray"),
+            ({"labels": np.zeros((10, 1), int)}, ValueError, r"labels: got shape \(10, 1\)"),
+            ({"labels": np.array(3)}, ValueError, r"labels: got shape \(\), expected \(10,\)"),
+            ({"labels": np.arange(10) - 1}, ValueError, "labels: the smallest is -1"),
+            ({"labels": np.arange(10) + 2**20}, ValueError, "labels: the largest is 1048585"),
+            ({"batch_size": 0}, ValueError, "batch_size: got 0, expected an integer >= 1"),
+            ({"batch_size": 2.0}, ValueError, "batch_size: got 2.0"),
+            ({"batch_size": True}, ValueError, "batch_size: got True"),
+            ({"start": -1}, ValueError, "start: got -1, expected an integer >= 0"),
+            ({"start": None}, ValueError, "start: got None"),
+            ({"dtype": np.int64}, TypeError, "dtype: got int64"),
+            ({"dtype": "no"}, TypeError, "no"),
+            ({"mean": np.nan}, ValueError, "mean: got nan"),
+            ({"mean": "0"}, TypeError, "mean must be a number, got str"),
+            ({"mean": np.zeros(3)}, TypeError, "mean must be a number, got ndarray"),
+            ({"std": 0}, ValueError, "std: got 0.0, expected a finite number above 0"),
+            ({"std": -1.0}, ValueError, "std: got -1.0"),
+            ({"std": np.inf}, ValueError, "std: got inf"),
+            ({"std": np.nan}, ValueError, "std: got nan"),
+            ({"std": 1e-310}, ValueError, "std: got 1e-310"),
+            ({"order": [0, 1]}, TypeError, "order: got list, expected an array of integers"),
+            ({"order": np.arange(10.0)}, TypeError, "order: got float64"),
+            ({"order": np.ones(10, bool)}, TypeError, "order: got bool"),
+            ({"order": np.zeros((2, 5), int)}, ValueError, r"order: got shape \(2, 5\)"),
+            ({"order": np.arange(11)}, IndexError, "order: index 10 is out of bounds for 10 "),
+            ({"order": np.arange(10) - 11}, IndexError, "order: index -11 is out of bounds"),
+            ({"order": np.array([0, 2**64 - 1], "u8")}, IndexError, f"index {2**64 - 1} is out"),
+        ],
+    )
+    def test_what_does_not_fit_is_refused_when_it_is_given(self, change, error, text):
+        # It was once found in the batch that met it, if at all; a negative start ended the process.
+        with pytest.raises(error, match=text):
+            batches(**{"images": self.IMAGES, "labels": np.arange(10), "batch_size": 4, **change})
+
+    def test_no_images_are_no_batches(self):
+        nothing = np.zeros((0, 1, 4, 4)), np.zeros(0, int)
+        assert list(batches(*nothing, 4)) == []
+        assert list(batches(self.IMAGES, np.arange(10), 4, order=np.zeros(0, int))) == []
+
+    def test_counts_may_be_numpy_integers_and_labels_keep_their_dtype(self):
+        labels = np.arange(10, dtype=np.uint8)
+        found = list(batches(self.IMAGES, labels, np.int64(4), start=np.uint8(1)))
+        assert [y.tolist() for _, y in found] == [[4, 5, 6, 7], [8, 9]]
+        assert found[0][1].dtype == np.uint8
+
+    @pytest.mark.parametrize(
+        ("arguments", "text"),
+        [
+            ((-1, 0, 0), "count: got -1, expected an integer >= 0"),
+            ((np.arange(3), 0, 0), "count: got array"),
+            ((3, -1, 0), "seed: got -1"),
+            ((3, 0, 1.5), "epoch: got 1.5"),
+        ],
+    )
+    def test_an_order_of_nothing_known_is_refused(self, arguments, text):
+        with pytest.raises(ValueError, match=text):
+            epoch_order(*arguments)
 
 
 class TestIdx:

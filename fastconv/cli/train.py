@@ -126,8 +126,6 @@ def train(context: click.Context, /, **given: Any) -> None:
     options = dict(saved.options) if saved else _new_options(given)
     if given["epochs"] is not None:
         options["epochs"] = given["epochs"]
-    if given["threads"] is not None:
-        fastconv.set_num_threads(given["threads"])
     schedule = training.parse_schedule(options["schedule"])
     dataset = training.load(given["data"] or options["data"])
     if given["data"]:
@@ -136,6 +134,8 @@ def train(context: click.Context, /, **given: Any) -> None:
     optimizer = _build_optimizer(options, model)
 
     paths = _prepare_paths(given)
+    if given["threads"] is not None:
+        fastconv.set_num_threads(given["threads"])
     click.echo(_describe(options, dataset, model))
     progress = given["progress"]
     with _interrupts() as interrupted:
@@ -186,14 +186,17 @@ def _load_saved(context: click.Context, given: dict[str, Any]) -> Checkpoint:
             f"{', '.join(explicit)}: cannot be given with --resume, the checkpoint sets it"
         )
     saved = training.load_checkpoint(given["resume"])
+    forms = {param.name: param for param in context.command.params}
     for name, kind in _SAVED.items():
-        if not isinstance(saved.options.get(name), kind):
+        value = saved.options.get(name)
+        if not isinstance(value, kind) or isinstance(value, bool):
             raise click.UsageError(
-                f"{given['resume']}: was not made by fastconv train, its {name} is "
-                f"{saved.options.get(name)!r}"
+                f"{given['resume']}: was not made by fastconv train, its {name} is {value!r}"
             )
-    if saved.options["model"] not in models.__all__:
-        raise click.UsageError(f"{given['resume']}: of an unknown model {saved.options['model']!r}")
+        try:
+            forms[name].type_cast_value(context, value)
+        except click.BadParameter as error:
+            raise click.UsageError(f"{given['resume']}: its {name}: {error.message}") from error
     return saved
 
 

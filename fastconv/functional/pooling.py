@@ -290,19 +290,20 @@ def max_pool2d_backward(
             f"input_size must begin as grad_output.shape = {grad_output.shape}, got {size}"
         )
     result = _check.output(out, size, grad_output.dtype, grad_output, indices)
+    cells = prod(size[-2:])
+    if out is not None and indices.size:
+        # The kernel finds a wrong index only when it has written what comes before.
+        _check_places(indices, cells)
     n = size[0] if len(size) == 4 else 1
     flat = (n, size[-3], -1)
     if result.size or grad_output.size:
         inside = _MAX_POOL_BACKWARD[grad_output.dtype](
             np.ascontiguousarray(grad_output).reshape(flat),
             np.ascontiguousarray(indices).reshape(flat),
-            result.reshape(n, size[-3], prod(size[-2:])),
+            result.reshape(n, size[-3], cells),
         )
         if not inside:
-            raise ValueError(
-                f"indices must be from 0 to H*W - 1 = {prod(size[-2:]) - 1}, got values from "
-                f"{indices.min()} to {indices.max()}"
-            )
+            _check_places(indices, cells)
     return _check.deliver(result, out)
 
 
@@ -451,6 +452,16 @@ def _run_mean(
         kernels[wide](maps[n : n + 1].astype(wide), means, *options)
         with np.errstate(all="ignore"):
             results[n] = means[0]
+
+
+def _check_places(indices: Indices, cells: int) -> None:
+    """Refuse indices of which one lies outside the plane."""
+    smallest, largest = int(indices.min()), int(indices.max())
+    if smallest < 0 or largest >= cells:
+        raise ValueError(
+            f"indices must be from 0 to H*W - 1 = {cells - 1}, got values from {smallest} to "
+            f"{largest}"
+        )
 
 
 def _divisor(divisor_override: int | None) -> int:

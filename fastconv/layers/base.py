@@ -5,6 +5,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from fastconv import _check
 from fastconv._check import Array
 
 
@@ -52,11 +53,15 @@ class Parameter:
         ----------
         gradient : ndarray, shape and dtype of `data`
             A first gradient is kept, not copied.
+
+        Raises
+        ------
+        TypeError
+            If it is no array.
+        ValueError
+            If it, or the gradient it is added to, has another shape or dtype.
         """
-        if self.grad is None:
-            self.grad = gradient
-        else:
-            self.grad += gradient
+        add_gradients((self,), (gradient,))
 
     def __repr__(self) -> str:
         return f"Parameter({self.name!r}, shape={self.data.shape}, dtype={self.data.dtype})"
@@ -65,10 +70,23 @@ class Parameter:
 def add_gradients(
     parameters: tuple[Parameter | None, ...], gradients: tuple[Array | None, ...]
 ) -> None:
-    """Add to each parameter that there is its gradient."""
-    for parameter, gradient in zip(parameters, gradients, strict=True):
-        if parameter is not None and gradient is not None:
-            parameter.add_grad(gradient)
+    """Add to each parameter that there is its gradient, or to none if one does not fit."""
+    pairs = [
+        (parameter, gradient)
+        for parameter, gradient in zip(parameters, gradients, strict=True)
+        if parameter is not None and gradient is not None
+    ]
+    for parameter, gradient in pairs:
+        _check.like("gradient", gradient, parameter.data, "the parameter")
+        if parameter.grad is not None:
+            _check.like("grad", parameter.grad, parameter.data, "the parameter")
+            if not parameter.grad.flags.writeable:
+                raise ValueError("grad is read-only, and nothing can be added to it")
+    for parameter, gradient in pairs:
+        if parameter.grad is None:
+            parameter.grad = gradient
+        else:
+            parameter.grad += gradient
 
 
 class Layer:
@@ -143,14 +161,21 @@ class Layer:
         ------
         RuntimeError
             If no forward pass in training mode came before; each serves one backward pass.
+
+        Notes
+        -----
+        A residual that a layer refuses leaves that layer as it was. In a network the layers behind
+        it have then added their gradients: begin again with `zero_grad` and a forward pass.
         """
         if self._saved is None:
             raise RuntimeError(
                 f"{type(self).__name__}.backward needs a forward pass in training mode before it, "
                 "one for each backward pass"
             )
-        (saved,), self._saved = self._saved, None
+        (saved,) = self._saved
         gradient = self._backward(saved, grad_output, input_grad)
+        # A residual that was refused leaves the layer as it was.
+        self._saved = None
         return gradient if input_grad else None
 
     def _forward(self, x: Array) -> tuple[Array, Any]:
@@ -287,10 +312,12 @@ class Layer:
         Raises
         ------
         TypeError
-            If a value is not an array of floats.
+            If the state is no mapping, or a value is not an array of floats.
         ValueError
-            If keys are missing or unexpected, or a shape is wrong.
+            If keys are missing or unexpected, a shape is wrong, or a parameter is read-only.
         """
+        if not isinstance(state, Mapping):
+            raise TypeError(f"state must be a mapping of str to arrays, got {type(state).__name__}")
         own = self.state_dict()
         problems = [f"missing: {key}" for key in own if key not in state]
         problems += [f"unexpected: {key}" for key in state if key not in own]
@@ -304,6 +331,8 @@ class Layer:
                 raise TypeError(f"{key} must have a float dtype, got {value.dtype}")
             if value.shape != data.shape:
                 problems.append(f"{key}: expected shape {data.shape}, got {value.shape}")
+            if not data.flags.writeable:
+                problems.append(f"{key}: the layer's own array is read-only")
         if problems:
             raise ValueError(f"the state does not fit this layer: {'; '.join(problems)}")
         # The state may hold views of the parameters themselves, so none is written before all

@@ -16,7 +16,8 @@ def check_gradients(layer: Layer, x: Array, *, eps: float = 1e-6, rng: Random = 
     ----------
     layer : Layer
         A layer of float64 parameters. Its gradients are lost; its random generators, if any, are
-        put back before each pass, so that all passes see the same dropout mask, and at the end.
+        put back before each pass, so that all passes see the same dropout mask, and at the end,
+        also if a pass raises.
     x : ndarray of float64
         An input for it.
     eps : float
@@ -46,7 +47,7 @@ def check_gradients(layer: Layer, x: Array, *, eps: float = 1e-6, rng: Random = 
     parameters = layer.parameters()
     if x.dtype != np.float64 or any(p.data.dtype != np.float64 for p in parameters):
         raise TypeError("check_gradients needs an input and parameters of float64")
-    x = x.copy()
+    x, random = x.copy(), np.random.default_rng(rng)
     modes = [(part, part.training) for part in layer.layers()]
     states = [generator.bit_generator.state for generator in layer.generators()]
 
@@ -58,30 +59,35 @@ def check_gradients(layer: Layer, x: Array, *, eps: float = 1e-6, rng: Random = 
         rewind()
         return layer(x.copy())
 
-    layer.train()
-    weights = np.random.default_rng(rng).standard_normal(forward().shape)
-    layer.zero_grad()
-    forward()
-    grad_input = layer.backward(weights.copy())
-    gradients = [(x, grad_input)] + [(p.data, p.grad) for p in parameters]
-    worst = 0.0
-    for values, gradient in gradients:
+    def differences(values: Array, gradient: Array | None) -> float:
         if gradient is None:
             gradient = np.zeros_like(values)
-        largest = max(float(np.abs(gradient).max(initial=0)), 1.0)
+        worst, largest = 0.0, max(float(np.abs(gradient).max(initial=0)), 1.0)
         for place in np.ndindex(values.shape):
             kept = values[place]
-            values[place] = kept + eps
-            above = float((weights * forward()).sum())
-            values[place] = kept - eps
-            below = float((weights * forward()).sum())
-            values[place] = kept
+            try:
+                values[place] = kept + eps
+                above = float((weights * forward()).sum())
+                values[place] = kept - eps
+                below = float((weights * forward()).sum())
+            finally:
+                values[place] = kept
             difference = abs((above - below) / (2 * eps) - float(gradient[place]))
             worst = max(worst, difference / largest)
-    layer.zero_grad()
-    # Forget the last forward pass, and go back to the modes that were.
-    layer.eval()
-    for part, mode in modes:
-        part.training = mode
-    rewind()
-    return worst
+        return worst
+
+    try:
+        layer.train()
+        weights = random.standard_normal(forward().shape)
+        layer.zero_grad()
+        forward()
+        grad_input = layer.backward(weights.copy())
+        gradients = [(x, grad_input)] + [(p.data, p.grad) for p in parameters]
+        return max(differences(values, gradient) for values, gradient in gradients)
+    finally:
+        layer.zero_grad()
+        # Forget the last forward pass, and go back to the modes that were.
+        layer.eval()
+        for part, mode in modes:
+            part.training = mode
+        rewind()

@@ -60,10 +60,12 @@ class _Loss:
                 f"{type(self).__name__}.backward needs a call of the loss before it, one for each "
                 "backward pass"
             )
-        (input, target), self._saved = self._saved, None
+        input, target = self._saved
         gradient: Array = type(self)._gradient(
             input, target, reduction=self.reduction, grad_output=grad_output
         )
+        # A grad_output that was refused leaves the loss as it was.
+        self._saved = None
         return gradient
 
     def __repr__(self) -> str:

@@ -6,6 +6,7 @@ is found, whatever the format checks. It is written to a temporary name and rena
 leaves the last complete one.
 """
 
+import copy
 import json
 import os
 from collections.abc import Iterable, Mapping
@@ -83,6 +84,25 @@ def check_path(path: str | os.PathLike[str]) -> None:
     """
     check_format(path)
     check_replaceable(path)
+
+
+def check_options(options: Mapping[str, Any]) -> None:
+    """Make sure that a checkpoint can hold what the caller wants to find again.
+
+    Parameters
+    ----------
+    options : mapping
+        What shall be `Checkpoint.options`.
+
+    Raises
+    ------
+    ValueError
+        If it holds something else than JSON values.
+    """
+    try:
+        json.dumps(dict(options), default=_encode_array)
+    except (RecursionError, TypeError, ValueError) as error:
+        raise ValueError(f"options: cannot be written as JSON ({error})") from error
 
 
 def save_checkpoint(path: str | os.PathLike[str], checkpoint: Checkpoint) -> None:
@@ -248,16 +268,16 @@ def generator_states(generators: Iterable[np.random.Generator]) -> list[dict[str
     return [dict(generator.bit_generator.state) for generator in generators]
 
 
-def restore_generators(
+def check_generators(
     generators: Iterable[np.random.Generator], states: list[dict[str, Any]]
 ) -> None:
-    """Put random generators back into saved states.
+    """Make sure that random generators can be put into saved states, by doing it with copies.
 
     Parameters
     ----------
     generators : iterable of numpy.random.Generator
     states : list of dict
-        What `generator_states` returned for as many generators of the same kinds.
+        As for `restore_generators`.
 
     Raises
     ------
@@ -271,9 +291,31 @@ def restore_generators(
         )
     for generator, state in zip(generators, states, strict=True):
         try:
-            generator.bit_generator.state = state
-        except (KeyError, TypeError, ValueError) as error:
+            copy.deepcopy(generator.bit_generator).state = state
+        except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
             raise ValueError(f"generators: a saved state does not fit ({error})") from error
+
+
+def restore_generators(
+    generators: Iterable[np.random.Generator], states: list[dict[str, Any]]
+) -> None:
+    """Put random generators back into saved states: all of them, or none if one does not fit.
+
+    Parameters
+    ----------
+    generators : iterable of numpy.random.Generator
+    states : list of dict
+        What `generator_states` returned for as many generators of the same kinds.
+
+    Raises
+    ------
+    ValueError
+        If the numbers or the kinds differ.
+    """
+    generators = list(generators)
+    check_generators(generators, states)
+    for generator, state in zip(generators, states, strict=True):
+        generator.bit_generator.state = state
 
 
 def _parse(name: str, archive: Archive) -> Checkpoint:

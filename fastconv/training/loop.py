@@ -1,5 +1,6 @@
 """The training loop: batches, forward, backward, step; evaluation, checkpoints, progress."""
 
+import copy
 import math
 import os
 import time
@@ -9,16 +10,26 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from fastconv import _check
 from fastconv.layers import Layer
 from fastconv.training.checkpoint import (
     Checkpoint,
+    check_generators,
+    check_options,
     check_path,
     generator_states,
     load_checkpoint,
     restore_generators,
     save_checkpoint,
 )
-from fastconv.training.data import Array, Dataset, batches, epoch_order
+from fastconv.training.data import (
+    Array,
+    Dataset,
+    batches,
+    check_count,
+    epoch_order,
+    largest_label,
+)
 from fastconv.training.history import EpochRecord, Progress
 from fastconv.training.optimizers import Optimizer
 from fastconv.training.schedules import constant
@@ -73,7 +84,7 @@ def fit(
     batch_size : int, optional
         Images per step; the last step of an epoch takes what is left.
     schedule : callable, optional
-        ``schedule(time, epochs)``, the factor on the learning rate; see
+        ``schedule(time, epochs)``, the factor on the learning rate, finite and at least 0; see
         `fastconv.training.schedules`. Constant by default.
     seed : int, optional
         Sets the order of the images: it is a pure function of the seed and the epoch.
@@ -101,12 +112,22 @@ def fit(
 
     Raises
     ------
+    TypeError
+        If an argument is of another type.
     ValueError
-        If an argument is out of range, or the checkpoint belongs to another run.
+        If an argument is out of range, a label has no output of the model, or the checkpoint
+        belongs to another run.
     RuntimeError
-        If the loss becomes NaN or infinite. The last checkpoint stays.
+        If the loss becomes NaN or infinite.
     ImportError
         If ``progress`` is asked for without tqdm.
+
+    Notes
+    -----
+    Arguments, labels and the checkpoint are checked before anything changes. An error later on,
+    whether in the model, the loss or a function that was given, leaves the parameters and the
+    optimizer as they were after the last complete step, and the last checkpoint in its place. The
+    modes of the layers and the learning rate are always put back.
 
     Examples
     --------
@@ -118,37 +139,45 @@ def fit(
     >>> history[-1].test_accuracy > 0.9
     True
     """
-    _check_count("epochs", epochs)
-    _check_count("batch_size", batch_size)
-    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-        raise ValueError(f"seed: got {seed!r}, expected an integer >= 0")
+    epochs, batch_size = check_count("epochs", epochs, 1), check_count("batch_size", batch_size, 1)
+    seed = check_count("seed", seed, 0)
+    functions = {"schedule": schedule, "should_stop": should_stop, "on_epoch": on_epoch}
+    for name, function in functions.items():
+        if not (function is None or callable(function)):
+            raise TypeError(f"{name}: got {function!r}, expected a function")
     schedule = constant() if schedule is None else schedule
+    _check.number("optimizer.lr", optimizer.lr)
     bar = _bar_maker() if progress else None
+    _check_data(model, dataset, one_hot, ("train", "test"))
     run = _Run(model, loss, optimizer, dataset, batch_size, seed, one_hot)
     run.settings["schedule"] = str(schedule) if hasattr(schedule, "text") else "custom"
     run.options = dict(options or {})
-    if resume is not None:
-        run.restore(resume if isinstance(resume, Checkpoint) else load_checkpoint(resume))
     if checkpoint is not None:
         check_path(checkpoint)
+        check_options(run.options)
+    if resume is not None:
+        run.restore(resume if isinstance(resume, Checkpoint) else load_checkpoint(resume))
     stop = should_stop or _never
     base_lr = run.settings["lr"]
-    was_training = model.training
-    try:
-        while run.progress.epoch < epochs:
-            stopped = not run.epoch(epochs, lambda at: base_lr * schedule(at, epochs), stop, bar)
+
+    def lr_at(time: float) -> float:
+        return _scaled(base_lr, schedule(time, epochs), time)
+
+    with _mode(model, training=True):
+        try:
+            while run.progress.epoch < epochs:
+                stopped = not run.epoch(epochs, lr_at, stop, bar)
+                optimizer.lr = base_lr
+                if checkpoint is not None:
+                    save_checkpoint(checkpoint, run.checkpoint())
+                if stopped:
+                    break
+                if on_epoch is not None:
+                    on_epoch(run.history[-1])
+                if stop():
+                    break
+        finally:
             optimizer.lr = base_lr
-            if checkpoint is not None:
-                save_checkpoint(checkpoint, run.checkpoint())
-            if stopped:
-                break
-            if on_epoch is not None:
-                on_epoch(run.history[-1])
-            if stop():
-                break
-    finally:
-        optimizer.lr = base_lr
-        model.train(was_training)
     return run.history
 
 
@@ -166,7 +195,7 @@ def evaluate(
     Parameters
     ----------
     model : Layer
-        Takes (N, C, H, W) and returns (N, classes); it is left in the mode it was in.
+        Takes (N, C, H, W) and returns (N, classes); its layers are left in their modes.
     loss : Loss
         As in `fit`.
     dataset : Dataset
@@ -185,8 +214,10 @@ def evaluate(
 
     Raises
     ------
+    TypeError
+        If an argument is of another type.
     ValueError
-        If ``part`` or ``batch_size`` is none of the above.
+        If ``part`` or ``batch_size`` is none of the above, or a label has no output of the model.
 
     Examples
     --------
@@ -196,9 +227,10 @@ def evaluate(
     >>> accuracy < 0.3  # before it has learned anything
     True
     """
-    _check_count("batch_size", batch_size)
+    batch_size = check_count("batch_size", batch_size, 1)
     if part not in ("test", "train"):
         raise ValueError(f"part: got {part!r}, expected 'test' or 'train'")
+    _check_data(model, dataset, one_hot, (part,))
     result = _evaluate(model, loss, dataset, part, batch_size, one_hot, _never)
     assert result is not None
     return result
@@ -255,14 +287,26 @@ class _Run:
                     f"{saved.settings.get(name)!r}, this run has {self.settings[name]!r}"
                 )
         try:
+            self._check_progress(saved.progress)
+            check_generators(self.model.generators(), saved.generators)
+            # Loading replaces what an optimizer has, so that a copy shows whether it would.
+            copy.copy(self.optimizer).load_state_dict(saved.optimizer)
             self.model.load_state_dict(saved.model)
-            self.optimizer.load_state_dict(saved.optimizer)
-            restore_generators(self.model.generators(), saved.generators)
         except (TypeError, ValueError) as error:
             raise ValueError(f"resume: the checkpoint does not fit this run: {error}") from error
+        self.optimizer.load_state_dict(saved.optimizer)
+        restore_generators(self.model.generators(), saved.generators)
         self.settings["lr"] = self.optimizer.lr
         self.progress = Progress(**vars(saved.progress))
         self.history = list(saved.history)
+
+    def _check_progress(self, progress: Progress) -> None:
+        seen = min(progress.step * self.batch_size, len(self.dataset.train_labels))
+        if progress.epoch < 0 or not 0 <= progress.step <= self.steps or progress.seen != seen:
+            raise ValueError(
+                f"progress: {progress.seen} images in {progress.step} steps of epoch "
+                f"{progress.epoch}, expected {self.batch_size} each and at most {self.steps} steps"
+            )
 
     def epoch(
         self,
@@ -327,11 +371,12 @@ class _Run:
                     f"the loss became {value} in epoch {now.epoch + 1}, step {now.step + 1}; "
                     f"a smaller learning rate than {optimizer.lr:g} may help"
                 )
+            correct = int(np.count_nonzero(output.argmax(1) == labels))
             optimizer.zero_grad()
             model.backward(loss.backward(), input_grad=False)
             optimizer.step()
             now.loss_sum += value * len(labels)
-            now.correct += int(np.count_nonzero(output.argmax(1) == labels))
+            now.correct += correct
             now.seen += len(labels)
             now.step += 1
             if tick is not None:
@@ -355,9 +400,7 @@ def _evaluate(
     dtype = _model_dtype(model)
     rows = np.eye(len(dataset.class_names), dtype=dtype) if one_hot else None
     loss_sum, correct = 0.0, 0
-    was_training = model.training
-    model.eval()
-    try:
+    with _mode(model, training=False):
         for x, labels in batches(
             images, all_labels, batch_size, dtype=dtype, mean=dataset.mean, std=dataset.std
         ):
@@ -366,8 +409,6 @@ def _evaluate(
             output = model.forward(x)
             loss_sum += float(loss(output, labels if rows is None else rows[labels])) * len(labels)
             correct += int(np.count_nonzero(output.argmax(1) == labels))
-    finally:
-        model.train(was_training)
     return loss_sum / len(all_labels), correct / len(all_labels)
 
 
@@ -376,13 +417,56 @@ def _model_dtype(model: Layer) -> np.dtype[Any]:
     return params[0].data.dtype if params else np.dtype(np.float32)
 
 
+def _check_data(model: Layer, dataset: Dataset, one_hot: bool, parts: tuple[str, ...]) -> None:
+    """Refuse labels that the model has no output for; it is shown one image."""
+    if not isinstance(dataset, Dataset):
+        raise TypeError(f"dataset: got a {type(dataset).__name__}, expected a Dataset")
+    # The data set was checked when it was made, and whoever has its arrays may have changed them.
+    largest, classes = largest_label(dataset, *parts), len(dataset.class_names)
+    image, label = dataset.train_images[:1], np.zeros(1, np.int64)
+    ((x, _),) = batches(
+        image, label, 1, dtype=_model_dtype(model), mean=dataset.mean, std=dataset.std
+    )
+    with _mode(model, training=False):
+        output = model.forward(x)
+    expected = f"= {classes}, as one_hot has" if one_hot else f"> {largest}, the largest label"
+    scores = output.shape[1] if isinstance(output, np.ndarray) and output.ndim == 2 else 0
+    if scores <= largest or (one_hot and scores != classes):
+        raise ValueError(
+            f"model: returns {getattr(output, 'shape', type(output).__name__)} for one image, "
+            f"expected (1, classes) with classes {expected}"
+        )
+
+
+def _scaled(lr: float, factor: object, time: float) -> float:
+    """Return the learning rate times what the schedule returned."""
+    number = np.asarray(factor)
+    if number.ndim or number.dtype.kind not in "iuf":
+        raise TypeError(f"schedule: returned {factor!r} at {time:g} epochs, expected a number")
+    scaled = lr * float(number)
+    if not 0 <= scaled < math.inf:
+        raise ValueError(
+            f"schedule: returned {factor!r} at {time:g} epochs for a learning rate of {lr:g}, "
+            "expected a finite number >= 0"
+        )
+    return scaled
+
+
+@contextmanager
+def _mode(model: Layer, *, training: bool) -> Iterator[None]:
+    """Put a model in one mode, and then all its layers back into their own."""
+    own, modes = model.training, [(layer, layer.training) for layer in model.layers()]
+    model.train(training)
+    try:
+        yield
+    finally:
+        model.train(own)
+        for layer, mode in modes:
+            layer.training = mode
+
+
 def _never() -> bool:
     return False
-
-
-def _check_count(name: str, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"{name}: got {value!r}, expected an integer >= 1")
 
 
 def _bar_maker() -> Callable[..., Any]:

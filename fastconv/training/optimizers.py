@@ -5,11 +5,11 @@ A step is one call of a compiled loop, which reads and writes the arrays of all 
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
-from fastconv import _optimizers
+from fastconv import _check, _optimizers
 from fastconv._check import C_TYPES
 from fastconv.layers import Parameter
 
@@ -43,7 +43,9 @@ class Optimizer:
     True
     """
 
-    _numbers: tuple[str, ...] = ("lr",)
+    # The settings; those that are numbers are at least 0, and less than the limit.
+    _limits: ClassVar[Mapping[str, float]] = {"lr": math.inf}
+    _flags: tuple[str, ...] = ()
     _buffer_names: tuple[str, ...] = ()
 
     def __init__(self, params: Iterable[Parameter], lr: float) -> None:
@@ -58,12 +60,38 @@ class Optimizer:
         if len({id(param) for param in self.params}) != len(self.params):
             raise ValueError("params: the same Parameter is listed twice")
         self.lr = _number("lr", lr)
+        # For each parameter None until it has them, then arrays of its shape and dtype.
         self._buffers: list[tuple[Array, ...] | None] = [None] * len(self.params)
         self._steps = [0] * len(self.params)
 
     def step(self) -> None:
-        """Update every parameter that has a gradient; one whose ``grad`` is None stays as it is."""
+        """Update every parameter that has a gradient; one whose ``grad`` is None stays as it is.
+
+        Everything is checked first: a step that raises has changed nothing.
+
+        Raises
+        ------
+        ValueError
+            If a setting is out of range, a gradient has not the shape and dtype of its parameter,
+            or a parameter cannot be written to.
+        TypeError
+            If a setting is no number, or a parameter or gradient no array of float32 or float64.
+        """
         raise NotImplementedError
+
+    def _settings(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in (*self._limits, *self._flags)}
+
+    def _check_settings(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the settings as floats and bools, or say which one is wrong."""
+        checked: dict[str, Any] = {
+            name: _number(name, settings[name], below=limit) for name, limit in self._limits.items()
+        }
+        for name in self._flags:
+            if not isinstance(settings[name], bool | np.bool_):
+                raise TypeError(f"{name}: got {settings[name]!r}, expected a bool")
+            checked[name] = bool(settings[name])
+        return checked
 
     def zero_grad(self) -> None:
         """Forget the gradients: the next backward pass writes them anew."""
@@ -80,8 +108,7 @@ class Optimizer:
             ``"i.steps"`` and its arrays, such as ``"i.momentum_buffer"``. The arrays share memory
             with the optimizer.
         """
-        state: dict[str, Any] = {"kind": type(self).__name__}
-        state.update({name: getattr(self, name) for name in self._numbers})
+        state: dict[str, Any] = {"kind": type(self).__name__, **self._settings()}
         for index, (buffers, steps) in enumerate(zip(self._buffers, self._steps, strict=True)):
             state[f"{index}.steps"] = steps
             if buffers is not None:
@@ -105,31 +132,41 @@ class Optimizer:
         Raises
         ------
         ValueError
-            If the class, the entries, or the shape or dtype of an array differ.
+            If the class, the entries, or the shape or dtype of an array differ, or a number is out
+            of range.
+        TypeError
+            If the state is no mapping, or a value is of another type.
         """
+        if not isinstance(state, Mapping):
+            raise TypeError(f"state: got a {type(state).__name__}, expected a mapping")
         if state.get("kind") != type(self).__name__:
             raise ValueError(
                 f"state: belongs to the optimizer {state.get('kind')!r}, "
                 f"expected {type(self).__name__!r}"
             )
         count = len(self.params)
-        required = {"kind", *self._numbers, *(f"{index}.steps" for index in range(count))}
+        required = {"kind", *self._settings(), *(f"{index}.steps" for index in range(count))}
         possible = required | {
             f"{index}.{name}" for index in range(count) for name in self._buffer_names
         }
-        missing, unexpected = sorted(required - set(state)), sorted(set(state) - possible)
+        missing, unexpected = sorted(required - set(state)), sorted(set(state) - possible, key=str)
         if missing or unexpected:
             raise ValueError(
                 f"state: missing entries {missing}, unexpected entries {unexpected} "
                 f"for {count} parameters"
             )
-        buffers = [self._load_buffers(index, state) for index in range(count)]
-        steps = [int(state[f"{index}.steps"]) for index in range(count)]
-        for name in self._numbers:
-            setattr(self, name, state[name])
+        settings = self._check_settings(state)
+        steps = [
+            _check.integer(f"state: {index}.steps", state[f"{index}.steps"], 0)
+            for index in range(count)
+        ]
+        buffers = [self._load_buffers(index, steps[index], state) for index in range(count)]
+        vars(self).update(settings)
         self._buffers, self._steps = buffers, steps
 
-    def _load_buffers(self, index: int, state: Mapping[str, Any]) -> tuple[Array, ...] | None:
+    def _load_buffers(
+        self, index: int, steps: int, state: Mapping[str, Any]
+    ) -> tuple[Array, ...] | None:
         found = [name for name in self._buffer_names if f"{index}.{name}" in state]
         if not found:
             return None
@@ -137,17 +174,12 @@ class Optimizer:
             raise ValueError(
                 f"state: parameter {index} has {found}, expected {list(self._buffer_names)}"
             )
-        data = self.params[index].data
-        loaded = []
-        for name in found:
-            array = np.asarray(state[f"{index}.{name}"])
-            if array.shape != data.shape or array.dtype != data.dtype:
-                raise ValueError(
-                    f"state: {index}.{name} has shape {array.shape} and dtype {array.dtype}, "
-                    f"expected {data.shape} and {data.dtype} as the parameter"
-                )
-            loaded.append(array.copy())
-        return tuple(loaded)
+        if not steps:
+            raise ValueError(f"state: parameter {index} has {found} before its first step")
+        arrays = [state[f"{index}.{name}"] for name in found]
+        for name, array in zip(found, arrays, strict=True):
+            _check.like(f"state: {index}.{name}", array, self.params[index].data, "the parameter")
+        return tuple(array.copy() for array in arrays)
 
 
 class SGD(Optimizer):
@@ -196,7 +228,8 @@ class SGD(Optimizer):
     array([0., 2.])
     """
 
-    _numbers = ("lr", "momentum", "dampening", "weight_decay", "nesterov")
+    _limits = dict.fromkeys(("lr", "momentum", "dampening", "weight_decay"), math.inf)
+    _flags = ("nesterov",)
     _buffer_names = ("momentum_buffer",)
 
     def __init__(
@@ -209,34 +242,29 @@ class SGD(Optimizer):
         nesterov: bool = False,
     ) -> None:
         super().__init__(params, lr)
-        self.momentum = _number("momentum", momentum)
-        self.dampening = _number("dampening", dampening)
-        self.weight_decay = _number("weight_decay", weight_decay)
-        self.nesterov = bool(nesterov)
-        if self.nesterov and (self.momentum == 0 or self.dampening != 0):
+        self.momentum, self.dampening = momentum, dampening
+        self.weight_decay, self.nesterov = weight_decay, nesterov
+        vars(self).update(self._check_settings(vars(self)))
+
+    def _check_settings(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        checked = super()._check_settings(settings)
+        if checked["nesterov"] and (checked["momentum"] == 0 or checked["dampening"] != 0):
             raise ValueError(
-                f"nesterov: needs momentum > 0 and dampening = 0, "
-                f"got momentum={momentum} and dampening={dampening}"
+                f"nesterov: needs momentum > 0 and dampening = 0, got "
+                f"momentum={checked['momentum']:g} and dampening={checked['dampening']:g}"
             )
+        return checked
 
     def step(self) -> None:
-        """Update every parameter that has a gradient; one whose ``grad`` is None stays as it is."""
-        moves = self.momentum != 0
-        ready = _Ready()
-        for index, param in enumerate(self.params):
-            if param.grad is None:
-                continue
-            buffers = self._buffers[index]
-            begins = buffers is None
-            direction: tuple[Array, ...] = ()
-            if moves:
-                if buffers is None:
-                    self._buffers[index] = buffers = (np.empty_like(param.data, order="C"),)
-                direction = buffers
-            self._steps[index] += 1
-            ready.add(param, direction, begins)
-        numbers = (self.lr, self.momentum, 1.0 - self.dampening, self.weight_decay, self.nesterov)
-        ready.step(_SGD, *numbers)
+        """Update every parameter that has a gradient, or raise with nothing changed."""
+        lr, momentum, dampening, decay, nesterov = self._check_settings(vars(self)).values()
+        step = _Step(self)
+        for index, (values, _) in step.operands.items():
+            begins = step.buffers[index] is None
+            if momentum and begins:
+                step.buffers[index] = (np.empty_like(values),)
+            step.add(index, (step.buffers[index] or ()) if momentum else (), begins)
+        step.take(_SGD, lr, momentum, 1.0 - dampening, decay, nesterov)
 
 
 class Adam(Optimizer):
@@ -285,7 +313,9 @@ class Adam(Optimizer):
     array([0.5, 2.5])
     """
 
-    _numbers = ("lr", "beta1", "beta2", "eps", "weight_decay")
+    _limits: ClassVar[Mapping[str, float]] = {
+        "lr": math.inf, "beta1": 1.0, "beta2": 1.0, "eps": math.inf, "weight_decay": math.inf
+    }  # fmt: skip
     _buffer_names = ("exp_avg", "exp_avg_sq")
 
     def __init__(
@@ -302,61 +332,105 @@ class Adam(Optimizer):
         self.beta1, self.beta2 = (
             _number(f"betas[{index}]", beta, below=1.0) for index, beta in enumerate(betas)
         )
-        self.eps = _number("eps", eps)
-        self.weight_decay = _number("weight_decay", weight_decay)
+        self.eps, self.weight_decay = eps, weight_decay
+        vars(self).update(self._check_settings(vars(self)))
+
+    def _load_buffers(
+        self, index: int, steps: int, state: Mapping[str, Any]
+    ) -> tuple[Array, ...] | None:
+        buffers = super()._load_buffers(index, steps, state)
+        if steps and buffers is None:
+            raise ValueError(
+                f"state: parameter {index} has done {steps} steps, "
+                f"expected {list(self._buffer_names)}"
+            )
+        return buffers
 
     def step(self) -> None:
-        """Update every parameter that has a gradient; one whose ``grad`` is None stays as it is."""
-        ready = _Ready()
-        for index, param in enumerate(self.params):
-            if param.grad is None:
-                continue
-            buffers = self._buffers[index]
+        """Update every parameter that has a gradient, or raise with nothing changed."""
+        lr, beta1, beta2, eps, decay = self._check_settings(vars(self)).values()
+        step = _Step(self)
+        for index, (values, _) in step.operands.items():
+            buffers = step.buffers[index]
             if buffers is None:
-                shape, dtype = param.data.shape, param.data.dtype
-                buffers = (np.zeros(shape, dtype), np.zeros(shape, dtype))
-                self._buffers[index] = buffers
-            step = self._steps[index] = self._steps[index] + 1
-            rate = self.lr / (1.0 - self.beta1**step)
-            correction = 1.0 / math.sqrt(1.0 - self.beta2**step)
-            ready.add(param, buffers, rate, correction)
-        numbers = (1.0 - self.beta1, self.beta2, 1.0 - self.beta2, self.eps, self.weight_decay)
-        ready.step(_ADAM, *numbers)
+                buffers = step.buffers[index] = (np.zeros_like(values), np.zeros_like(values))
+            count = step.steps[index]
+            rate = lr / (1.0 - beta1**count)
+            correction = 1.0 / math.sqrt(1.0 - beta2**count)
+            step.add(index, buffers, False, rate, correction)
+        step.take(_ADAM, 1.0 - beta1, beta2, 1.0 - beta2, eps, decay)
 
 
-class _Ready:
-    """Parameters of one step, as the compiled loops take them: contiguous, each dtype by itself."""
+class _Step:
+    """A step that is checked and at hand, while nothing has changed yet.
 
-    def __init__(self) -> None:
-        self.lists: dict[np.dtype[Any], list[tuple[Any, ...]]] = {}
+    Parameters
+    ----------
+    optimizer : Optimizer
+        What it does to each parameter with a gradient is to be added.
+    """
+
+    def __init__(self, optimizer: Optimizer) -> None:
+        self.optimizer = optimizer
+        # What the optimizer keeps after the step.
+        self.buffers, self.steps = list(optimizer._buffers), list(optimizer._steps)
+        # Values and gradient by the parameter's index, as the compiled loops take them.
+        self.operands: dict[int, tuple[Array, Array]] = {}
         self.copies: list[tuple[Array, Array]] = []
+        self.rows: dict[np.dtype[Any], list[tuple[int, tuple[Array, ...], bool, float, float]]] = {}
+        for index, param in enumerate(optimizer.params):
+            if param.grad is not None:
+                self.operands[index] = self._contiguous(f"params[{index}]", param.data, param.grad)
+                self.steps[index] += 1
 
-    def add(self, param: Parameter, buffers: tuple[Array, ...], *rest: float) -> None:
-        """Add a parameter with what the optimizer keeps for it, and the numbers of its step."""
-        data, gradient = param.data, param.grad
-        assert gradient is not None
-        if gradient.dtype != data.dtype:
-            raise ValueError(f"a parameter of {data.dtype} has a gradient of {gradient.dtype}")
-        if not gradient.flags.c_contiguous:
-            gradient = np.ascontiguousarray(gradient)
+    def _contiguous(self, name: str, data: Array, gradient: Array) -> tuple[Array, Array]:
+        if type(data) is not np.ndarray or type(gradient) is not np.ndarray:
+            data = _check.plain_array(f"{name}.data", data)
+            gradient = _check.plain_array(f"{name}.grad", gradient)
+        if data.dtype not in C_TYPES:
+            raise TypeError(f"{name}.data must have dtype float32 or float64, got {data.dtype}")
         values = data
-        if not data.flags.c_contiguous:
-            values = data.copy("C")
+        if not data.flags.carray:
+            if not data.flags.writeable:
+                raise ValueError(f"{name}.data is read-only")
+            values = data.copy()
             self.copies.append((data, values))
-        self.lists.setdefault(data.dtype, []).append(((values, gradient, *buffers), *rest))
+        return values, gradient if gradient.flags.carray else gradient.copy()
 
-    def step(self, kernels: Mapping[np.dtype[Any], Callable[..., None]], *numbers: float) -> None:
-        for dtype, parameters in self.lists.items():
-            kernels[dtype](parameters, *numbers)
+    def add(
+        self,
+        index: int,
+        buffers: tuple[Array, ...],
+        begins: bool,
+        rate: float = 0.0,
+        correction: float = 0.0,
+    ) -> None:
+        """Add what the compiled loop reads and writes for a parameter."""
+        operands = self.operands[index]
+        row = index, (*operands, *buffers), begins, rate, correction
+        self.rows.setdefault(operands[0].dtype, []).append(row)
+
+    def take(self, kernels: Mapping[np.dtype[Any], Callable[..., None]], *numbers: float) -> None:
+        """Change the parameters and the optimizer."""
+        ready = [(kernels[dtype], _optimizers.Blocks(rows)) for dtype, rows in self.rows.items()]
+        # From here on nothing fails.
+        for kernel, blocks in ready:
+            kernel(blocks, *numbers)
         for data, values in self.copies:
             data[...] = values
+        self.optimizer._buffers, self.optimizer._steps = self.buffers, self.steps
 
 
 def _number(name: str, value: object, *, below: float = math.inf) -> float:
     """Check that a setting is a finite number in [0, below) and return it as a float."""
+    if type(value) is float and 0 <= value < below:
+        return value
     if isinstance(value, bool) or not isinstance(value, int | float | np.floating | np.integer):
         raise TypeError(f"{name}: got {value!r} of type {type(value).__name__}, expected a number")
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
     if not 0 <= number < below:
         limit = "" if below == math.inf else f" and < {below:g}"
         raise ValueError(f"{name}: got {value!r}, expected a finite number >= 0{limit}")
