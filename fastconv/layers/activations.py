@@ -26,6 +26,9 @@ class ReLU(Layer):
     array([0., 2.])
     """
 
+    # Backward needs the output, but only where it is positive. What the layers of this module write
+    # over it in place is positive there, too, or lets no gradient through: `_keeps_output` is False.
+
     def __init__(self, inplace: bool = False) -> None:
         self.inplace = bool(inplace)
 

@@ -1,6 +1,7 @@
 """What every layer has: parameters, a forward and a backward pass, state."""
 
 from collections.abc import Iterator, Mapping
+from threading import local
 from typing import Any, Self
 
 import numpy as np
@@ -71,6 +72,45 @@ def add_gradients(
             parameter.add_grad(gradient)
 
 
+class _Call:
+    """A forward pass in training mode: what it saved, and the calls of other layers within it.
+
+    The calls form a tree, so that a layer, or a sequence of layers, may stand at several places of
+    a network: backward goes down the same tree, and takes the last call of a layer first.
+    """
+
+    __slots__ = ("saved", "within")
+
+    def __init__(self) -> None:
+        self.saved: Any = None
+        # By identity: a layer need not be hashable. Beside its calls stands the layer itself, since
+        # the number of one that is gone may be given to another.
+        self.within: dict[int, tuple[Layer, list[_Call]]] = {}
+
+    def of(self, layer: "Layer") -> "list[_Call]":
+        """Return the calls of a layer within this one that backward has yet to undo."""
+        found = self.within.get(id(layer))
+        if found is None:
+            found = self.within[id(layer)] = (layer, [])
+        return found[1]
+
+    def forget(self) -> None:
+        """Forget all calls within."""
+        for _, calls in self.within.values():
+            for call in calls:
+                call.forget()
+            calls.clear()
+
+
+class _Thread(local):
+    """The call whose forward or backward pass this thread is in."""
+
+    call: _Call | None = None
+
+
+_thread = _Thread()
+
+
 class Layer:
     """A part of a network: an operation, its parameters, and what backward needs of forward.
 
@@ -80,6 +120,10 @@ class Layer:
 
     In training mode forward saves what backward consumes; in evaluation mode nothing is saved, and
     many threads may call forward at once.
+
+    A layer may stand at several places of a network, or be called several times in the `_forward`
+    of another one, whose `_backward` then undoes the calls in reverse. A forward pass that is not
+    part of another layer's forgets the one before it.
 
     Examples
     --------
@@ -97,7 +141,8 @@ class Layer:
     training = True
     # Whether backward needs the output as it was, so that no layer behind may write over it.
     _keeps_output = False
-    _saved: Any = None
+    # What backward undoes, the last call first.
+    _calls: list[_Call] | None = None
     # What evaluation made of the parameters, or None where nothing is kept: see `prepare`.
     _prepared: dict[Any, Any] | None = None
 
@@ -113,10 +158,23 @@ class Layer:
         -------
         ndarray
         """
-        output, saved = self._forward(x)
-        if self.training:
-            # A tuple, so that a layer that saves nothing differs from one that was not called.
-            self._saved = (saved,)
+        if not self.training:
+            return self._forward(x)[0]
+        outer = _thread.call
+        calls = [] if outer is None else outer.of(self)
+        # What an earlier pass saved is freed before this one needs memory.
+        self._calls = None
+        call = _Call()
+        try:
+            _thread.call = call
+            output, call.saved = self._forward(x)
+        except BaseException:
+            call.forget()
+            raise
+        finally:
+            _thread.call = outer
+        calls.append(call)
+        self._calls = calls
         return output
 
     def __call__(self, x: Array) -> Array:
@@ -144,13 +202,20 @@ class Layer:
         RuntimeError
             If no forward pass in training mode came before; each serves one backward pass.
         """
-        if self._saved is None:
+        outer = _thread.call
+        calls = self._calls if outer is None else outer.of(self)
+        if not calls:
             raise RuntimeError(
                 f"{type(self).__name__}.backward needs a forward pass in training mode before it, "
-                "one for each backward pass"
+                "one for each backward pass; to undo several passes, make them in the _forward of "
+                "one Layer, since each pass from outside forgets the one before"
             )
-        (saved,), self._saved = self._saved, None
-        gradient = self._backward(saved, grad_output, input_grad)
+        call = calls.pop()
+        try:
+            _thread.call = call
+            gradient = self._backward(call.saved, grad_output, input_grad)
+        finally:
+            _thread.call = outer
         return gradient if input_grad else None
 
     def _forward(self, x: Array) -> tuple[Array, Any]:
@@ -166,31 +231,44 @@ class Layer:
                 yield name, value
 
     def layers(self) -> Iterator["Layer"]:
-        """Yield this layer and all layers within it, depth first."""
-        yield self
+        """Yield this layer and all layers within it, depth first, each once."""
+        found = {id(self): self}
         for _, child in self.children():
-            yield from child.layers()
+            for layer in child.layers():
+                found.setdefault(id(layer), layer)
+        yield from found.values()
 
-    def named_parameters(self, prefix: str = "") -> Iterator[tuple[str, Parameter]]:
+    def named_parameters(
+        self, prefix: str = "", *, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Parameter]]:
         """Yield the parameters with their names, as in torch: "0.weight", "0.bias", ...
 
         Parameters
         ----------
         prefix : str
             Put before each name.
+        remove_duplicate : bool, keyword-only
+            Yield a parameter that has several names under the first of them only.
         """
-        for name, value in vars(self).items():
-            if isinstance(value, Parameter):
-                yield prefix + name, value
+        own = (item for item in vars(self).items() if isinstance(item[1], Parameter))
+        found = [(prefix + name, parameter) for name, parameter in own]
         for name, child in self.children():
-            yield from child.named_parameters(f"{prefix}{name}.")
+            found += child.named_parameters(f"{prefix}{name}.", remove_duplicate=False)
+        seen = set()
+        for name, parameter in found:
+            if not (remove_duplicate and id(parameter) in seen):
+                yield name, parameter
+            seen.add(id(parameter))
 
     def parameters(self) -> list[Parameter]:
         """Return all parameters, in the order of `named_parameters`; a shared one counts once."""
-        return list(dict.fromkeys(parameter for _, parameter in self.named_parameters()))
+        return [parameter for _, parameter in self.named_parameters()]
 
     def generators(self) -> list[np.random.Generator]:
-        """Return the random generators that forward passes draw from (`Dropout`)."""
+        """Return the random generators that forward passes draw from (`Dropout`).
+
+        There is one for each layer that has one; layers that share a generator each list it.
+        """
         found = []
         for layer in self.layers():
             rng = vars(layer).get("rng")
@@ -222,7 +300,7 @@ class Layer:
             if mode:
                 layer._prepared = None
             else:
-                layer._saved = None
+                layer._calls = None
         return self
 
     def eval(self) -> Self:
@@ -268,12 +346,14 @@ class Layer:
     def state_dict(self) -> dict[str, Array]:
         """Return the parameters' arrays by name; they share memory with the layer.
 
+        A parameter at several places of a network is listed under each of its names.
+
         Returns
         -------
         dict of str to ndarray
             The keys are those of torch.nn.
         """
-        return {name: parameter.data for name, parameter in self.named_parameters()}
+        return {name: p.data for name, p in self.named_parameters(remove_duplicate=False)}
 
     def load_state_dict(self, state: Mapping[str, Array]) -> None:
         """Copy arrays into the parameters; nothing is changed if any of them does not fit.
@@ -289,7 +369,8 @@ class Layer:
         TypeError
             If a value is not an array of floats.
         ValueError
-            If keys are missing or unexpected, or a shape is wrong.
+            If keys are missing or unexpected, a shape is wrong, or the values under two names of
+            one parameter differ.
         """
         own = self.state_dict()
         problems = [f"missing: {key}" for key in own if key not in state]
@@ -309,6 +390,14 @@ class Layer:
         # The state may hold views of the parameters themselves, so none is written before all
         # are copied.
         copies = {key: state[key].astype(data.dtype) for key, data in own.items()}
+        names: dict[int, str] = {}
+        for key, data in own.items():
+            name = names.setdefault(id(data), key)
+            if not np.array_equal(copies[name], copies[key], equal_nan=True):
+                raise ValueError(
+                    f"{name} and {key} are names of one parameter, but their values in the state "
+                    "differ"
+                )
         for key, data in own.items():
             data[...] = copies[key]
         for layer in self.layers():
