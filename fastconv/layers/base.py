@@ -125,6 +125,8 @@ class Layer:
     of another one, whose `_backward` then undoes the calls in reverse. A forward pass that is not
     part of another layer's forgets the one before it.
 
+    A layer may be copied and pickled; what forward saved for backward stays behind.
+
     Examples
     --------
     >>> import numpy as np
@@ -402,6 +404,14 @@ class Layer:
             data[...] = copies[key]
         for layer in self.layers():
             layer._prepared = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what copies and pickles take over: all but the calls that backward would undo."""
+        state = {name: value for name, value in vars(self).items() if name != "_calls"}
+        if self._prepared is not None:
+            # Each copy adds to its own, since its parameters may be replaced by others.
+            state["_prepared"] = self._prepared.copy()
+        return state
 
     def __repr__(self) -> str:
         children = list(self.children())

@@ -129,6 +129,10 @@ class Optimizer:
             setattr(self, name, state[name])
         self._buffers, self._steps = buffers, steps
 
+    def __repr__(self) -> str:
+        numbers = "".join(f", {name}={getattr(self, name)!r}" for name in self._numbers)
+        return f"{type(self).__name__}({len(self.params)} parameters{numbers})"
+
     def _load_buffers(self, index: int, state: Mapping[str, Any]) -> tuple[Array, ...] | None:
         found = [name for name in self._buffer_names if f"{index}.{name}" in state]
         if not found:
