@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from threading import local
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 
@@ -72,43 +72,30 @@ def add_gradients(
             parameter.add_grad(gradient)
 
 
-class _Call:
-    """A forward pass in training mode: what it saved, and the calls of other layers within it.
-
-    The calls form a tree, so that a layer, or a sequence of layers, may stand at several places of
-    a network: backward goes down the same tree, and takes the last call of a layer first.
-    """
-
-    __slots__ = ("saved", "within")
-
-    def __init__(self) -> None:
-        self.saved: Any = None
-        # By identity: a layer need not be hashable. Beside its calls stands the layer itself, since
-        # the number of one that is gone may be given to another.
-        self.within: dict[int, tuple[Layer, list[_Call]]] = {}
-
-    def of(self, layer: "Layer") -> "list[_Call]":
-        """Return the calls of a layer within this one that backward has yet to undo."""
-        found = self.within.get(id(layer))
-        if found is None:
-            found = self.within[id(layer)] = (layer, [])
-        return found[1]
-
-    def forget(self) -> None:
-        """Forget all calls within."""
-        for _, calls in self.within.values():
-            for call in calls:
-                call.forget()
-            calls.clear()
+# A forward pass in training mode leaves a call: what the layer saved, and the calls of other layers
+# that it made. They form a tree, so that a layer, or a sequence of layers, may stand at several
+# places of a network: backward goes down the same tree, and takes a layer's last call first.
+# Layers are found by identity, since they need not be hashable; the layer itself stands beside its
+# calls, since the number of one that is gone may be given to another.
+_Call: TypeAlias = tuple[Any, "_Calls"]
+_Calls: TypeAlias = dict[int, tuple["Layer", list[_Call]]]
 
 
 class _Thread(local):
-    """The call whose forward or backward pass this thread is in."""
+    """The calls within the forward or backward pass that this thread is in; None outside of any."""
 
-    call: _Call | None = None
+    calls: _Calls | None = None
 
 
 _thread = _Thread()
+
+
+def _forget(calls: _Calls) -> None:
+    """Leave backward nothing to undo."""
+    for _, own in calls.values():
+        for _, within in own:
+            _forget(within)
+        own.clear()
 
 
 class Layer:
@@ -162,21 +149,21 @@ class Layer:
         """
         if not self.training:
             return self._forward(x)[0]
-        outer = _thread.call
-        calls = [] if outer is None else outer.of(self)
+        outer = _thread.calls
+        own = [] if outer is None else outer.setdefault(id(self), (self, []))[1]
         # What an earlier pass saved is freed before this one needs memory.
         self._calls = None
-        call = _Call()
+        within: _Calls = {}
         try:
-            _thread.call = call
-            output, call.saved = self._forward(x)
+            _thread.calls = within
+            output, saved = self._forward(x)
         except BaseException:
-            call.forget()
+            _forget(within)
             raise
         finally:
-            _thread.call = outer
-        calls.append(call)
-        self._calls = calls
+            _thread.calls = outer
+        own.append((saved, within))
+        self._calls = own
         return output
 
     def __call__(self, x: Array) -> Array:
@@ -204,20 +191,20 @@ class Layer:
         RuntimeError
             If no forward pass in training mode came before; each serves one backward pass.
         """
-        outer = _thread.call
-        calls = self._calls if outer is None else outer.of(self)
-        if not calls:
+        outer = _thread.calls
+        own = self._calls if outer is None else outer.get(id(self), (self, None))[1]
+        if not own:
             raise RuntimeError(
                 f"{type(self).__name__}.backward needs a forward pass in training mode before it, "
                 "one for each backward pass; to undo several passes, make them in the _forward of "
                 "one Layer, since each pass from outside forgets the one before"
             )
-        call = calls.pop()
+        saved, within = own.pop()
         try:
-            _thread.call = call
-            gradient = self._backward(call.saved, grad_output, input_grad)
+            _thread.calls = within
+            gradient = self._backward(saved, grad_output, input_grad)
         finally:
-            _thread.call = outer
+            _thread.calls = outer
         return gradient if input_grad else None
 
     def _forward(self, x: Array) -> tuple[Array, Any]:
@@ -252,15 +239,17 @@ class Layer:
         remove_duplicate : bool, keyword-only
             Yield a parameter that has several names under the first of them only.
         """
-        own = (item for item in vars(self).items() if isinstance(item[1], Parameter))
-        found = [(prefix + name, parameter) for name, parameter in own]
+        if remove_duplicate:
+            found: dict[int, tuple[str, Parameter]] = {}
+            for name, parameter in self.named_parameters(prefix, remove_duplicate=False):
+                found.setdefault(id(parameter), (name, parameter))
+            yield from found.values()
+            return
+        for name, value in vars(self).items():
+            if isinstance(value, Parameter):
+                yield prefix + name, value
         for name, child in self.children():
-            found += child.named_parameters(f"{prefix}{name}.", remove_duplicate=False)
-        seen = set()
-        for name, parameter in found:
-            if not (remove_duplicate and id(parameter) in seen):
-                yield name, parameter
-            seen.add(id(parameter))
+            yield from child.named_parameters(f"{prefix}{name}.", remove_duplicate=False)
 
     def parameters(self) -> list[Parameter]:
         """Return all parameters, in the order of `named_parameters`; a shared one counts once."""
@@ -395,7 +384,7 @@ class Layer:
         names: dict[int, str] = {}
         for key, data in own.items():
             name = names.setdefault(id(data), key)
-            if not np.array_equal(copies[name], copies[key], equal_nan=True):
+            if name != key and not np.array_equal(copies[name], copies[key], equal_nan=True):
                 raise ValueError(
                     f"{name} and {key} are names of one parameter, but their values in the state "
                     "differ"
