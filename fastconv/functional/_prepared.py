@@ -16,8 +16,8 @@ _values = attrgetter(*_FIELDS)
 class PreparedWeight:
     """What `prepare_weight` returns; takes the place of `weight` in `conv2d`.
 
-    A pickle of it, and a copy, holds the weights and the arguments, and is prepared again where it
-    is loaded, maybe for another instruction set.
+    A copy or a pickle takes over the weights and the arguments, and prepares again: what an
+    algorithm makes of weights is for one instruction set.
 
     Attributes
     ----------

@@ -26,8 +26,8 @@ class ReLU(Layer):
     array([0., 2.])
     """
 
-    # Backward asks where the output is positive, but `_keeps_output` is False: what other layers
-    # write over it in place is positive there, too, or lets no gradient through.
+    # Backward asks where the output is positive, but `_keeps_output` is False: what a layer writes
+    # over it in place is positive there, too, or lets no gradient through.
 
     def __init__(self, inplace: bool = False) -> None:
         self.inplace = bool(inplace)

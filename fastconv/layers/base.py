@@ -395,7 +395,7 @@ class Layer:
             layer._prepared = None
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what copies and pickles take over: all but the calls that backward would undo."""
+        """Return what copies and pickles take over: not the calls that backward would undo."""
         state = {name: value for name, value in vars(self).items() if name != "_calls"}
         if self._prepared is not None:
             # Each copy adds to its own, since its parameters may be replaced by others.
