@@ -286,6 +286,7 @@ def test_an_empty_sequence_is_the_identity():
     x = normal((2, 3))
     assert model(x) is x
     assert model.backward(x) is x
+    model(x)
     assert model.backward(x, input_grad=False) is None
     assert model.parameters() == []
     model.load_state_dict({})
@@ -296,7 +297,7 @@ def test_sequences_want_one_backward_for_each_forward():
     model = net()
     residual = np.ones_like(model(normal((1, 2, 6, 6))))
     model.backward(residual)
-    with pytest.raises(RuntimeError, match=r"Linear\.backward needs a forward pass"):
+    with pytest.raises(RuntimeError, match=r"Sequential\.backward needs a forward pass"):
         model.backward(residual)
     model.eval()(normal((1, 2, 6, 6)))
     with pytest.raises(RuntimeError, match="needs a forward pass"):

@@ -7,6 +7,7 @@ library would, with a fresh result each time.
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -100,10 +101,10 @@ def _numpy_call(module: ModuleType, case: Case, options: dict[str, Any]) -> Call
         "groups": layer.groups,
     }
     if case.direction == "forward":
-        return lambda: module.conv2d(first, second, **options)
+        return partial(module.conv2d, first, second, **options)
     if case.direction == "input":
-        return lambda: module.conv2d_input(case.result, first, second, **options)
-    return lambda: module.conv2d_weight(first, case.result, second, **options)
+        return partial(module.conv2d_input, case.result, first, second, **options)
+    return partial(module.conv2d_weight, first, case.result, second, **options)
 
 
 def torch_call(case: Case) -> Call:
@@ -130,8 +131,8 @@ def torch_call(case: Case) -> Call:
 
 RIVALS: dict[str, Callable[[Case], Call]] = {
     "torch": torch_call,
-    "im2col": lambda case: fastconv_call(case, "im2col"),
-    "direct": lambda case: fastconv_call(case, "direct"),
+    "im2col": partial(fastconv_call, algorithm="im2col"),
+    "direct": partial(fastconv_call, algorithm="direct"),
     "reference": reference_call,
 }
 

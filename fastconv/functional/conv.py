@@ -5,6 +5,7 @@ based learning applied to document recognition", 1998), written out in `fastconv
 """
 
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
 from types import ModuleType
@@ -207,13 +208,19 @@ def prepare_weight(
     """
     weight = _check.array("weight", weight)
     size = (1, *_check.size("input_size", input_size, 2)[-3:])
-    arguments = (size, weight.shape, stride, padding, dilation, groups, algorithm)
-    call = find_call("conv2d", weight.dtype, *arguments)
+    return _prepare(weight, only_exact(), size, stride, padding, dilation, groups, algorithm)
+
+
+def _prepare(weight: Array, exactly: int, size: Ints, *arguments: Any) -> PreparedWeight:
+    """Prepare weights as inside of `exact`, or as outside of it."""
+    call: Call = _calls("conv2d", weight.dtype.char, exactly, size, weight.shape, *arguments)
     copy = weight.copy()
     copy.flags.writeable = False
     kernels = call.kernels
     data = kernels.prepare(call.plan.geometry, copy) if isinstance(kernels, Compiled) else None
-    return PreparedWeight(copy, call.plan, data)
+    # The caller may change a list among the arguments later.
+    again = (copy, exactly, size, *deepcopy(arguments))
+    return PreparedWeight(copy, call.plan, data, (_prepare, again))
 
 
 def conv2d_input(

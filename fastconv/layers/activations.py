@@ -26,6 +26,9 @@ class ReLU(Layer):
     array([0., 2.])
     """
 
+    # Backward asks where the output is positive, but `_keeps_output` is False: what a layer writes
+    # over it in place is positive there, too, or lets no gradient through.
+
     def __init__(self, inplace: bool = False) -> None:
         self.inplace = bool(inplace)
 

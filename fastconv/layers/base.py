@@ -1,7 +1,8 @@
 """What every layer has: parameters, a forward and a backward pass, state."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Self
+from threading import local
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 
@@ -89,6 +90,37 @@ def add_gradients(
             parameter.grad += gradient
 
 
+# A forward pass in training mode leaves a call: what the layer saved, and the calls of other layers
+# that it made. They form a tree, so that a layer, or a sequence of layers, may stand at several
+# places of a network: backward goes down the same tree, and takes a layer's last call first.
+# Layers are found by identity, since they need not be hashable; the layer itself stands beside its
+# calls, since the number of one that is gone may be given to another.
+_Call: TypeAlias = tuple[Any, "_Calls"]
+_Calls: TypeAlias = dict[int, tuple["Layer", list[_Call]]]
+
+
+class _Thread(local):
+    """The calls within the forward or backward pass that this thread is in; None outside of any."""
+
+    calls: _Calls | None = None
+
+
+_thread = _Thread()
+
+
+def _count(calls: _Calls) -> int:
+    """Return how many calls backward has to undo."""
+    return sum(len(own) for _, own in calls.values())
+
+
+def _forget(calls: _Calls) -> None:
+    """Leave backward nothing to undo."""
+    for _, own in calls.values():
+        for _, within in own:
+            _forget(within)
+        own.clear()
+
+
 class Layer:
     """A part of a network: an operation, its parameters, and what backward needs of forward.
 
@@ -98,6 +130,12 @@ class Layer:
 
     In training mode forward saves what backward consumes; in evaluation mode nothing is saved, and
     many threads may call forward at once.
+
+    A layer may stand at several places of a network, or be called several times in the `_forward`
+    of another one, whose `_backward` then undoes the calls in reverse. A forward pass that is not
+    part of another layer's forgets the one before it.
+
+    A layer may be copied and pickled; what forward saved for backward stays behind.
 
     Examples
     --------
@@ -115,7 +153,8 @@ class Layer:
     training = True
     # Whether backward needs the output as it was, so that no layer behind may write over it.
     _keeps_output = False
-    _saved: Any = None
+    # What backward undoes, the last call first.
+    _calls: list[_Call] | None = None
     # What evaluation made of the parameters, or None where nothing is kept: see `prepare`.
     _prepared: dict[Any, Any] | None = None
 
@@ -131,10 +170,23 @@ class Layer:
         -------
         ndarray
         """
-        output, saved = self._forward(x)
-        if self.training:
-            # A tuple, so that a layer that saves nothing differs from one that was not called.
-            self._saved = (saved,)
+        if not self.training:
+            return self._forward(x)[0]
+        outer = _thread.calls
+        own = [] if outer is None else outer.setdefault(id(self), (self, []))[1]
+        # What an earlier pass saved is freed before this one needs memory.
+        self._calls = None
+        within: _Calls = {}
+        try:
+            _thread.calls = within
+            output, saved = self._forward(x)
+        except BaseException:
+            _forget(within)
+            raise
+        finally:
+            _thread.calls = outer
+        own.append((saved, within))
+        self._calls = own
         return output
 
     def __call__(self, x: Array) -> Array:
@@ -164,18 +216,32 @@ class Layer:
 
         Notes
         -----
-        A residual that a layer refuses leaves that layer as it was. In a network the layers behind
-        it have then added their gradients: begin again with `zero_grad` and a forward pass.
+        A residual that is refused at once leaves everything as it was. If a layer in the middle of
+        a network fails, those behind it have added their gradients: begin again with `zero_grad`
+        and a forward pass.
         """
-        if self._saved is None:
+        outer = _thread.calls
+        own = self._calls if outer is None else outer.get(id(self), (self, None))[1]
+        if not own:
             raise RuntimeError(
                 f"{type(self).__name__}.backward needs a forward pass in training mode before it, "
-                "one for each backward pass"
+                "one for each backward pass; to undo several passes, make them in the _forward of "
+                "one Layer, since each pass from outside forgets the one before"
             )
-        (saved,) = self._saved
-        gradient = self._backward(saved, grad_output, input_grad)
-        # A residual that was refused leaves the layer as it was.
-        self._saved = None
+        saved, within = own[-1]
+        before = _count(within)
+        try:
+            _thread.calls = within
+            gradient = self._backward(saved, grad_output, input_grad)
+        except BaseException:
+            # What was refused at once may be tried again; a pass that was undone in part may not.
+            if _count(within) < before:
+                own.pop()
+                _forget(within)
+            raise
+        finally:
+            _thread.calls = outer
+        own.pop()
         return gradient if input_grad else None
 
     def _forward(self, x: Array) -> tuple[Array, Any]:
@@ -191,31 +257,46 @@ class Layer:
                 yield name, value
 
     def layers(self) -> Iterator["Layer"]:
-        """Yield this layer and all layers within it, depth first."""
-        yield self
+        """Yield this layer and all layers within it, depth first, each once."""
+        found = {id(self): self}
         for _, child in self.children():
-            yield from child.layers()
+            for layer in child.layers():
+                found.setdefault(id(layer), layer)
+        yield from found.values()
 
-    def named_parameters(self, prefix: str = "") -> Iterator[tuple[str, Parameter]]:
+    def named_parameters(
+        self, prefix: str = "", *, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Parameter]]:
         """Yield the parameters with their names, as in torch: "0.weight", "0.bias", ...
 
         Parameters
         ----------
         prefix : str
             Put before each name.
+        remove_duplicate : bool, keyword-only
+            Yield a parameter that has several names under the first of them only.
         """
+        if remove_duplicate:
+            found: dict[int, tuple[str, Parameter]] = {}
+            for name, parameter in self.named_parameters(prefix, remove_duplicate=False):
+                found.setdefault(id(parameter), (name, parameter))
+            yield from found.values()
+            return
         for name, value in vars(self).items():
             if isinstance(value, Parameter):
                 yield prefix + name, value
         for name, child in self.children():
-            yield from child.named_parameters(f"{prefix}{name}.")
+            yield from child.named_parameters(f"{prefix}{name}.", remove_duplicate=False)
 
     def parameters(self) -> list[Parameter]:
         """Return all parameters, in the order of `named_parameters`; a shared one counts once."""
-        return list(dict.fromkeys(parameter for _, parameter in self.named_parameters()))
+        return [parameter for _, parameter in self.named_parameters()]
 
     def generators(self) -> list[np.random.Generator]:
-        """Return the random generators that forward passes draw from (`Dropout`)."""
+        """Return the random generators that forward passes draw from (`Dropout`).
+
+        There is one for each layer that has one; layers that share a generator each list it.
+        """
         found = []
         for layer in self.layers():
             rng = vars(layer).get("rng")
@@ -247,7 +328,7 @@ class Layer:
             if mode:
                 layer._prepared = None
             else:
-                layer._saved = None
+                layer._calls = None
         return self
 
     def eval(self) -> Self:
@@ -293,12 +374,14 @@ class Layer:
     def state_dict(self) -> dict[str, Array]:
         """Return the parameters' arrays by name; they share memory with the layer.
 
+        A parameter at several places of a network is listed under each of its names.
+
         Returns
         -------
         dict of str to ndarray
             The keys are those of torch.nn.
         """
-        return {name: parameter.data for name, parameter in self.named_parameters()}
+        return {name: p.data for name, p in self.named_parameters(remove_duplicate=False)}
 
     def load_state_dict(self, state: Mapping[str, Array]) -> None:
         """Copy arrays into the parameters; nothing is changed if any of them does not fit.
@@ -314,7 +397,8 @@ class Layer:
         TypeError
             If the state is no mapping, or a value is not an array of floats.
         ValueError
-            If keys are missing or unexpected, a shape is wrong, or a parameter is read-only.
+            If keys are missing or unexpected, a shape is wrong, a parameter is read-only, or the
+            values under two names of one parameter differ.
         """
         if not isinstance(state, Mapping):
             raise TypeError(f"state must be a mapping of str to arrays, got {type(state).__name__}")
@@ -338,10 +422,26 @@ class Layer:
         # The state may hold views of the parameters themselves, so none is written before all
         # are copied.
         copies = {key: state[key].astype(data.dtype) for key, data in own.items()}
+        names: dict[int, str] = {}
+        for key, data in own.items():
+            name = names.setdefault(id(data), key)
+            if name != key and not np.array_equal(copies[name], copies[key], equal_nan=True):
+                raise ValueError(
+                    f"{name} and {key} are names of one parameter, but their values in the state "
+                    "differ"
+                )
         for key, data in own.items():
             data[...] = copies[key]
         for layer in self.layers():
             layer._prepared = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what copies and pickles take over: not the calls that backward would undo."""
+        state = {name: value for name, value in vars(self).items() if name != "_calls"}
+        if self._prepared is not None:
+            # Each copy adds to its own, since its parameters may be replaced by others.
+            state["_prepared"] = self._prepared.copy()
+        return state
 
     def __repr__(self) -> str:
         children = list(self.children())

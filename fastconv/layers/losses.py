@@ -68,6 +68,10 @@ class _Loss:
         self._saved = None
         return gradient
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what copies and pickles take over: all but the last call, as of layers."""
+        return {**vars(self), "_saved": None}
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}(reduction={self.reduction!r})"
 

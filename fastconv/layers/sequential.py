@@ -14,7 +14,8 @@ class Sequential(Layer):
     Parameters
     ----------
     *layers : Layer, or one mapping of str to Layer
-        The layers in order; with a mapping they have names instead of the numbers "0", "1", ...
+        The layers in order, each at as many places as it is given; with a mapping they have names
+        instead of the numbers "0", "1", ...
 
     Raises
     ------
@@ -93,45 +94,15 @@ class Sequential(Layer):
             return Sequential(dict(list(self._layers.items())[index]))
         return list(self._layers.values())[index]
 
-    def forward(self, x: Array) -> Array:
-        """Return the last layer's output.
-
-        Parameters
-        ----------
-        x : ndarray
-            Input of the first layer.
-
-        Returns
-        -------
-        ndarray
-        """
+    def _forward(self, x: Array) -> tuple[Array, None]:
         for layer in self._layers.values():
             x = layer.forward(x)
-        return x
+        return x, None
 
-    def backward(self, grad_output: Array, *, input_grad: bool = True) -> Array | None:
-        """Pass a gradient back through all layers.
-
-        Parameters
-        ----------
-        grad_output : ndarray
-            Gradient with respect to the output of the last forward pass.
-        input_grad : bool
-            False leaves out the gradient with respect to the first layer's input.
-
-        Returns
-        -------
-        ndarray or None
-            None with `input_grad=False`.
-
-        Raises
-        ------
-        RuntimeError
-            If no forward pass in training mode came before.
-        """
+    def _backward(self, saved: None, grad_output: Array, input_grad: bool) -> Array | None:
         gradient: Array | None = grad_output
         layers = list(self._layers.values())
         for i in range(len(layers) - 1, -1, -1):
             assert gradient is not None
             gradient = layers[i].backward(gradient, input_grad=input_grad or i > 0)
-        return gradient if input_grad else None
+        return gradient

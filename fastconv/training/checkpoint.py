@@ -28,7 +28,7 @@ _NUMBERS = "biuf"
 _Record = TypeVar("_Record", EpochRecord, Progress)
 
 
-@dataclass
+@dataclass(repr=False)
 class Checkpoint:
     """The state of a training run between two steps.
 
@@ -54,6 +54,8 @@ class Checkpoint:
     >>> saved = Checkpoint({}, {}, [], Progress(epoch=3), [], {"seed": 0})
     >>> saved.progress.epoch
     3
+    >>> saved
+    Checkpoint(epoch=3, step=0, model of 0 arrays, optimizer=None, options={})
     """
 
     model: dict[str, Array]
@@ -63,6 +65,13 @@ class Checkpoint:
     history: list[EpochRecord]
     settings: dict[str, Any]
     options: dict[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}(epoch={self.progress.epoch}, step={self.progress.step}, "
+            f"model of {len(self.model)} arrays, optimizer={self.optimizer.get('kind')!r}, "
+            f"options={self.options})"
+        )
 
 
 def check_path(path: str | os.PathLike[str]) -> None:

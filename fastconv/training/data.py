@@ -22,7 +22,7 @@ _IMAGE_DTYPES = (np.dtype(np.uint8), np.dtype(np.float32), np.dtype(np.float64))
 _MAX_CLASSES = 1 << 20
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
     """Images with labels, in a training and a test part.
 
@@ -50,6 +50,8 @@ class Dataset:
     >>> digits = load_digits()
     >>> digits.train_images.shape, digits.test_images.shape
     ((1442, 1, 8, 8), (355, 1, 8, 8))
+    >>> digits
+    Dataset('digits', 1442 training and 355 test images of (1, 8, 8) uint8, 10 classes)
     """
 
     name: str
@@ -82,6 +84,13 @@ class Dataset:
             names = tuple(str(label) for label in range(largest + 1))
         object.__setattr__(self, "class_names", names)
         largest_label(self, "train", "test")
+
+    def __repr__(self) -> str:
+        train, test = self.train_images, self.test_images
+        return (
+            f"{type(self).__name__}({self.name!r}, {len(train)} training and {len(test)} test "
+            f"images of {train.shape[1:]} {train.dtype}, {len(self.class_names)} classes)"
+        )
 
     @cached_property
     def mean(self) -> float:

@@ -164,6 +164,10 @@ class Optimizer:
         vars(self).update(settings)
         self._buffers, self._steps = buffers, steps
 
+    def __repr__(self) -> str:
+        numbers = "".join(f", {name}={value!r}" for name, value in self._settings().items())
+        return f"{type(self).__name__}({len(self.params)} parameters{numbers})"
+
     def _load_buffers(
         self, index: int, steps: int, state: Mapping[str, Any]
     ) -> tuple[Array, ...] | None:

@@ -7,7 +7,7 @@ learning rate. Nothing is remembered between calls, so that resuming a run needs
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 _FORMS = "constant, step:EPOCHS:FACTOR, exponential:FACTOR, cosine, cosine:FINAL"
 
@@ -15,6 +15,9 @@ _FORMS = "constant, step:EPOCHS:FACTOR, exponential:FACTOR, cosine, cosine:FINAL
 @dataclass(frozen=True)
 class Schedule:
     """A learning-rate schedule that can be written down.
+
+    Schedules of the same text and factor are equal. One can be pickled if its factor can, as those
+    of this module can.
 
     Parameters
     ----------
@@ -27,10 +30,12 @@ class Schedule:
     --------
     >>> cosine()(5, 10)
     0.5
+    >>> cosine() == cosine(0.1)
+    False
     """
 
     text: str
-    factor: Callable[[float, float], float]
+    factor: Callable[[float, float], float] = field(repr=False)
 
     def __call__(self, time: float, epochs: float) -> float:
         """Return the factor on the learning rate at ``time`` of a run over ``epochs``."""
@@ -53,7 +58,7 @@ def constant() -> Schedule:
     >>> constant()(3, 10)
     1.0
     """
-    return Schedule("constant", lambda time, epochs: 1.0)
+    return Schedule("constant", _Constant())
 
 
 def step(epochs: float, factor: float) -> Schedule:
@@ -82,10 +87,7 @@ def step(epochs: float, factor: float) -> Schedule:
     """
     _check("step: epochs", epochs, positive=True)
     _check("step: factor", factor)
-    return Schedule(
-        f"step:{_text(epochs)}:{_text(factor)}",
-        lambda time, _: float(factor ** (time // epochs)),
-    )
+    return Schedule(f"step:{_text(epochs)}:{_text(factor)}", _Step(epochs, factor))
 
 
 def exponential(factor: float) -> Schedule:
@@ -111,7 +113,7 @@ def exponential(factor: float) -> Schedule:
     0.5
     """
     _check("exponential: factor", factor, positive=True)
-    return Schedule(f"exponential:{_text(factor)}", lambda time, _: float(factor**time))
+    return Schedule(f"exponential:{_text(factor)}", _Exponential(factor))
 
 
 def cosine(final: float = 0.0) -> Schedule:
@@ -142,12 +144,7 @@ def cosine(final: float = 0.0) -> Schedule:
     [1.0, 0.5, 0.0]
     """
     _check("cosine: final", final)
-
-    def factor(time: float, epochs: float) -> float:
-        done = min(1.0, time / epochs)
-        return final + (1.0 - final) * 0.5 * (1.0 + math.cos(math.pi * done))
-
-    return Schedule("cosine" if final == 0 else f"cosine:{_text(final)}", factor)
+    return Schedule("cosine" if final == 0 else f"cosine:{_text(final)}", _Cosine(final))
 
 
 def warmup(epochs: float, then: Schedule) -> Schedule:
@@ -175,10 +172,7 @@ def warmup(epochs: float, then: Schedule) -> Schedule:
     [0.0, 0.5, 1.0, 1.0]
     """
     _check("warmup: epochs", epochs, positive=True)
-    return Schedule(
-        f"warmup:{_text(epochs)},{then}",
-        lambda time, total: min(1.0, time / epochs) * then(time, total),
-    )
+    return Schedule(f"warmup:{_text(epochs)},{then}", _Warmup(epochs, then))
 
 
 def parse_schedule(text: str) -> Schedule:
@@ -226,6 +220,50 @@ def parse_schedule(text: str) -> Schedule:
         case "cosine", [final], "":
             return cosine(final)
     raise _unknown(text)
+
+
+# The factors are objects rather than functions within functions, which could not be pickled.
+
+
+@dataclass(frozen=True)
+class _Constant:
+    def __call__(self, time: float, epochs: float) -> float:
+        return 1.0
+
+
+@dataclass(frozen=True)
+class _Step:
+    length: float
+    factor: float
+
+    def __call__(self, time: float, epochs: float) -> float:
+        return float(self.factor ** (time // self.length))
+
+
+@dataclass(frozen=True)
+class _Exponential:
+    factor: float
+
+    def __call__(self, time: float, epochs: float) -> float:
+        return float(self.factor**time)
+
+
+@dataclass(frozen=True)
+class _Cosine:
+    final: float
+
+    def __call__(self, time: float, epochs: float) -> float:
+        done = min(1.0, time / epochs)
+        return self.final + (1.0 - self.final) * 0.5 * (1.0 + math.cos(math.pi * done))
+
+
+@dataclass(frozen=True)
+class _Warmup:
+    length: float
+    then: Schedule
+
+    def __call__(self, time: float, epochs: float) -> float:
+        return min(1.0, time / self.length) * self.then(time, epochs)
 
 
 def _unknown(text: str) -> ValueError:

@@ -1,0 +1,482 @@
+"""Public objects are copied and pickled, work after it, and say what they are."""
+
+import copy
+import inspect
+import pickle
+from dataclasses import dataclass
+from operator import methodcaller
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fastconv
+from fastconv import benchmark, functional, layers, models, reference, training
+from fastconv import functional as F
+from tests._cases import ISAS, isa_or_skip, normal, run_tests_code
+
+MODULES = (fastconv, benchmark, functional, layers, models, reference, training)
+
+IMAGES, ROWS = (2, 3, 8, 8), (3, 4)
+
+
+def spread(time, epochs):
+    """Return a factor of a user's own schedule."""
+    return 1 / (1 + time / epochs)
+
+
+class Twice(layers.Layer):
+    """A layer of a user: another one, two times."""
+
+    def __init__(self, body):
+        self.body = body
+
+    def _forward(self, x):
+        return self.body(self.body(x)), None
+
+    def _backward(self, saved, grad_output, input_grad):
+        return self.body.backward(self.body.backward(grad_output), input_grad=input_grad)
+
+
+# What is made of an object, to be compared.
+
+
+def trained(layer, shape):
+    """Return what a layer makes of an input, forward and backward, and its gradients."""
+    output = layer(normal(shape))
+    layer.zero_grad()
+    gradient = layer.backward(np.ones_like(output))
+    return [output, gradient, *(p.grad for p in layer.parameters())]
+
+
+def images(layer):
+    """Return what a layer makes of images."""
+    return trained(layer, IMAGES)
+
+
+def rows(layer):
+    """Return what a layer makes of rows."""
+    return trained(layer, ROWS)
+
+
+def evaluated(layer):
+    """Return what a layer makes of images in evaluation mode."""
+    return layer(normal(IMAGES, np.float32))
+
+
+def scores(loss):
+    """Return a loss and its gradient."""
+    x = normal(ROWS)
+    target = np.array([0, 3, 1]) if isinstance(loss, layers.CrossEntropyLoss) else x**2
+    return [loss(x, target), loss.backward()]
+
+
+def factors(schedule):
+    """Return a schedule's values."""
+    return [schedule(time, 10) for time in (0, 0.5, 3, 7.25, 10)]
+
+
+def stepped(pair):
+    """Return a network's parameters after a step of its optimizer."""
+    net, optimizer = pair
+    trained(net, ROWS)
+    optimizer.step()
+    return [p.data.copy() for p in net.parameters()]
+
+
+def convolved(ready):
+    """Return what prepared weights make of an input."""
+    geometry = ready.plan.geometry
+    x = normal((2, *geometry.input_shape[1:]), ready.weight.dtype)
+    return F.conv2d(x, ready, padding=geometry.padding, algorithm=ready.plan.algorithm)
+
+
+def described(data):
+    """Return all that is in a data set."""
+    arrays = (data.train_images, data.train_labels, data.test_images, data.test_labels)
+    return [data.name, *arrays, data.class_names, data.mean, data.std]
+
+
+def contents(value):
+    """Return an object's fields."""
+    return {name: getattr(value, name) for name in type(value).__dataclass_fields__}
+
+
+def message(error):
+    """Return what an exception says."""
+    return [type(error).__name__, str(error)]
+
+
+@dataclass
+class Example:
+    """An object, what is made of it, and what its repr must have, or be if that ends in ")"."""
+
+    value: Any
+    use: Any
+    shown: str
+
+
+def double(kind, *arguments, **more):
+    return kind(*arguments, dtype=np.float64, rng=0, **more)
+
+
+def network():
+    """Return a network with one layer at several places, random numbers and a user's layer."""
+    one, drop = double(layers.Linear, 4, 4), layers.Dropout(0.5, rng=4)
+    return layers.Sequential(one, drop, Twice(layers.Sequential(one, layers.Tanh())), drop)
+
+
+def optimized(kind, *arguments):
+    """Return a network and its optimizer, after two steps."""
+    net = network()
+    pair = net, kind(net.parameters(), *arguments)
+    for _ in range(2):
+        stepped(pair)
+    return pair
+
+
+def used(dataset):
+    """Return a data set that has computed what it keeps."""
+    assert dataset.std > 0
+    return dataset
+
+
+def prepared():
+    """Return a prepared network, of which one size was used inside of `exact`, another outside."""
+    conv = layers.Conv2d(3, 64, 3, padding=1, rng=0), layers.Conv2d(64, 64, 3, padding=1, rng=1)
+    net = layers.Sequential(*conv).eval().prepare()
+    evaluated(net)
+    with fastconv.exact():
+        evaluated(net)
+    # The weights change, but what was made of them does not.
+    net.state_dict()["1.weight"][...] = 0
+    return net
+
+
+def prepare_exactly():
+    with fastconv.exact():
+        return F.prepare_weight(normal((64, 64, 3, 3)), (64, 12, 12), padding=1)
+
+
+def checkpoint():
+    net, adam = optimized(training.Adam)
+    return training.Checkpoint(
+        net.state_dict(), adam.state_dict(), [], training.history.Progress(3, 7), [], {"seed": 1}
+    )
+
+
+def row():
+    sides = benchmark.Side(1e-4, 2e-4, 1e-7), benchmark.Side(2e-4, 3e-4, 1e-7)
+    what = ("lenet5", "C1", "5x5 1-6@28", "forward", 8, "float32", 1, "auto", 10**6)
+    return benchmark.Row(*what, sides[0], "torch", sides[1])
+
+
+def machine():
+    """Return a machine that does not change with the time or the source tree."""
+    versions = {"numpy": "2.0.0", "torch": None}
+    return benchmark.Machine("a CPU", "avx2", 2, versions, None, "2026-01-02T03:04:05+00:00")
+
+
+def results():
+    return benchmark.Results(machine(), (benchmark.Peak("float32", 1, 9.0),), (row(),))
+
+
+SHAPES = ((2, 64, 12, 12), (64, 64, 3, 3))
+
+# One or more for each public class, and for each kind of object that a public function returns.
+EXAMPLES = {
+    "Explanation": lambda: Example(
+        fastconv.explain("conv2d", *SHAPES), str, "Explanation(operation='conv2d'"
+    ),
+    "winograd": lambda: Example(
+        F.prepare_weight(normal((64, 64, 3, 3), np.float32), (64, 12, 12), padding=1),
+        convolved,
+        "PreparedWeight((64, 64, 3, 3) float32, for inputs of (64, 12, 12), 'winograd')",
+    ),
+    "exactly prepared": lambda: Example(prepare_exactly(), convolved, "'gemm')"),
+    **{
+        f"prepared {algorithm}": lambda algorithm=algorithm: Example(
+            F.prepare_weight(normal((4, 2, 5, 5)), (2, 9, 9), 1, "same", algorithm=algorithm),
+            convolved,
+            f"PreparedWeight((4, 2, 5, 5) float64, for inputs of (2, 9, 9), {algorithm!r})",
+        )
+        for algorithm in ("fft", "winograd", "gemm", "direct", "im2col")
+    },
+    "Plan": lambda: Example(F.prepare_weight(np.ones((1, 1, 1, 1)), (1, 2, 2)).plan, str, "Plan("),
+    "Parameter": lambda: Example(
+        network()[0].weight, lambda p: [p.data, p.name], "Parameter('weight', shape=(4, 4)"
+    ),
+    "Layer": lambda: Example(layers.Layer(), repr, "Layer()"),
+    "Conv2d": lambda: Example(double(layers.Conv2d, 3, 2, 3), images, "Conv2d(3, 2, kernel_"),
+    "Linear": lambda: Example(double(layers.Linear, 4, 2), rows, "Linear(4, 2, bias=True)"),
+    "Flatten": lambda: Example(layers.Flatten(), images, "Flatten(start_dim=1, end_dim=-1)"),
+    "MaxPool2d": lambda: Example(layers.MaxPool2d(2), images, "MaxPool2d((2, 2)"),
+    "AvgPool2d": lambda: Example(layers.AvgPool2d(2), images, "AvgPool2d((2, 2)"),
+    "ReLU": lambda: Example(layers.ReLU(), rows, "ReLU()"),
+    "LeakyReLU": lambda: Example(layers.LeakyReLU(0.1), rows, "LeakyReLU(negative_slope=0.1)"),
+    "Sigmoid": lambda: Example(layers.Sigmoid(), rows, "Sigmoid()"),
+    "Tanh": lambda: Example(layers.Tanh(), rows, "Tanh()"),
+    "Softmax": lambda: Example(layers.Softmax(1), rows, "Softmax(dim=1)"),
+    "LogSoftmax": lambda: Example(layers.LogSoftmax(1), rows, "LogSoftmax(dim=1)"),
+    "Dropout": lambda: Example(layers.Dropout(0.5, rng=2), rows, "Dropout(p=0.5)"),
+    "Sequential": lambda: Example(network(), rows, "Sequential(\n  (0): Linear("),
+    "prepared network": lambda: Example(prepared(), evaluated, "Sequential(\n  (0): Conv2d("),
+    "CrossEntropyLoss": lambda: Example(layers.CrossEntropyLoss(), scores, "CrossEntropyLoss(re"),
+    "MSELoss": lambda: Example(layers.MSELoss(), scores, "MSELoss(reduction='mean')"),
+    "HalfSquaredError": lambda: Example(layers.HalfSquaredError(), scores, "HalfSquaredError(red"),
+    "lenet": lambda: Example(
+        models.lenet_digits(dtype=np.float64, rng=0),
+        lambda net: trained(net, (2, 1, 8, 8)),
+        "Sequential(\n  (0): Conv2d(1, 16,",
+    ),
+    **{
+        text: lambda text=text: Example(
+            training.parse_schedule(text), factors, f"Schedule(text={text!r})"
+        )
+        for text in ("constant", "step:3:0.5", "exponential:0.9", "cosine:0.1", "warmup:2,cosine")
+    },
+    "Schedule": lambda: Example(
+        training.Schedule("spread", spread), factors, "Schedule(text='spread')"
+    ),
+    "SGD": lambda: Example(
+        optimized(training.SGD, 0.1, 0.9),
+        stepped,
+        "SGD(2 parameters, lr=0.1, momentum=0.9, dampening=0.0, weight_decay=0.0, nesterov=False)",
+    ),
+    "Adam": lambda: Example(
+        optimized(training.Adam, 0.1), stepped, "Adam(2 parameters, lr=0.1, beta1=0.9, beta2=0.999,"
+    ),
+    "Optimizer": lambda: Example(
+        training.Optimizer(network().parameters(), 0.1),
+        methodcaller("state_dict"),
+        "Optimizer(2 parameters, lr=0.1)",
+    ),
+    "Dataset": lambda: Example(
+        used(training.load_digits()),
+        described,
+        "Dataset('digits', 1442 training and 355 test images of (1, 8, 8) uint8, 10 classes)",
+    ),
+    "Checkpoint": lambda: Example(
+        checkpoint(),
+        contents,
+        "Checkpoint(epoch=3, step=7, model of 4 arrays, optimizer='Adam', options={})",
+    ),
+    "EpochRecord": lambda: Example(
+        training.EpochRecord(1, 0.05, 0.7, 0.8, 0.4, 0.9, 1.5), contents, "EpochRecord(epoch=1, "
+    ),
+    "Side": lambda: Example(row().ours, contents, "Side(minimum=0.0001, "),
+    "Row": lambda: Example(row(), str, "Row(table='lenet5', "),
+    "Peak": lambda: Example(benchmark.Peak("float32", 1, 9.0), contents, "Peak(dtype='float32', "),
+    "Machine": lambda: Example(machine(), contents, "Machine(cpu="),
+    "Results": lambda: Example(results(), repr, "Results(machine="),
+    "Change": lambda: Example(benchmark.Change(row(), row()), repr, "Change(old="),
+    "Comparison": lambda: Example(
+        benchmark.compare(results(), results()), repr, "Comparison(changes="
+    ),
+    "Layer of a table": lambda: Example(benchmark.load_table("lenet5")[0], str, "Layer(table="),
+    "WrongResult": lambda: Example(benchmark.WrongResult("it is"), message, "WrongResult('it is')"),
+}
+
+
+def assert_equal(found, expected, tolerance=0.0):
+    """Compare what was made of two objects."""
+    assert type(found) is type(expected)
+    if isinstance(expected, np.ndarray | float):
+        assert np.asarray(found).dtype == np.asarray(expected).dtype
+        np.testing.assert_allclose(found, expected, rtol=tolerance, atol=tolerance)
+    elif isinstance(expected, dict):
+        assert found.keys() == expected.keys()
+        for key, value in expected.items():
+            assert_equal(found[key], value, tolerance)
+    elif isinstance(expected, list):
+        for one, other in zip(found, expected, strict=True):
+            assert_equal(one, other, tolerance)
+    else:
+        assert found == expected
+
+
+def repickled(value):
+    return pickle.loads(pickle.dumps(value))
+
+
+def shallow(value):
+    """Copy an object, or each of several that belong together."""
+    return tuple(map(copy.copy, value)) if isinstance(value, tuple) else copy.copy(value)
+
+
+def public():
+    return [(module, name, getattr(module, name)) for module in MODULES for name in module.__all__]
+
+
+def test_every_public_class_has_an_example():
+    classes = {value for _, _, value in public() if inspect.isclass(value)}
+    found = set()
+    for build in EXAMPLES.values():
+        value = build().value
+        found |= {type(part) for part in (value if isinstance(value, tuple) else (value,))}
+    assert classes <= found
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        pytest.param(value, id=f"{module.__name__}.{name}")
+        for module, name, value in public()
+        if not inspect.ismodule(value)
+    ],
+)
+def test_public_names_are_pickled(value):
+    # Among the rivals of the benchmark were functions without a name.
+    found = repickled(value)
+    assert found is value or repr(found) == repr(value)
+
+
+@pytest.mark.parametrize("how", [repickled, copy.deepcopy, shallow])
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_a_copy_works_as_the_original(name, how):
+    # The schedules were functions within functions, which cannot be pickled.
+    example = EXAMPLES[name]()
+    found = how(example.value)
+    for part in found if isinstance(found, tuple) else (found,):
+        assert type(part).__module__.startswith(("fastconv.", "tests."))
+    shown = repr(found)
+    assert shown == repr(example.value)
+    # One after the other, each from an original of its own: a shallow copy shares what it has.
+    assert_equal(example.use(found), example.use(EXAMPLES[name]().value))
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_objects_say_what_they_are(name):
+    example = EXAMPLES[name]()
+    value = example.value[-1] if isinstance(example.value, tuple) else example.value
+    assert example.shown in repr(value)
+    if not isinstance(value, layers.Sequential):
+        assert "\n" not in repr(value)
+        assert len(repr(value)) < 1500
+
+
+def use_all(there, back):
+    """Load the examples' objects from a file, and save what is made of them, and their reprs."""
+    with open(there, "rb") as file:
+        values = pickle.load(file)
+    made = {name: EXAMPLES[name]().use(value) for name, value in values.items()}
+    with open(back, "wb") as file:
+        pickle.dump((made, {name: repr(value) for name, value in values.items()}), file)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+def test_another_process_takes_them_all(isa, tmp_path):
+    # Prepared weights would be garbage to another instruction set, which lays them out otherwise.
+    assert isa_or_skip(isa) == isa
+    examples = {name: build() for name, build in EXAMPLES.items()}
+    there, back = tmp_path / "there", tmp_path / "back"
+    there.write_bytes(pickle.dumps({name: e.value for name, e in examples.items()}))
+    run_tests_code("test_pickle", f"use_all({str(there)!r}, {str(back)!r})", FASTCONV_ISA=isa)
+    made, shown = pickle.loads(back.read_bytes())
+    assert shown == {name: repr(e.value) for name, e in examples.items()}
+    for name, example in examples.items():
+        tolerance = 0.0 if isa == fastconv.isa() else 1e-4
+        assert_equal(made[name], example.use(example.value), tolerance)
+
+
+# What belongs together stays together.
+
+
+@pytest.mark.parametrize("how", [repickled, copy.deepcopy])
+def test_an_optimizer_keeps_the_parameters_of_its_network(how):
+    net, sgd = optimized(training.SGD, 0.1, 0.9)
+    other, its = how((net, sgd))
+    assert [id(p) for p in its.params] == [id(p) for p in other.parameters()]
+    for p, q in zip(its.params, sgd.params, strict=True):
+        assert not np.shares_memory(p.data, q.data)
+    kept = [p.data.copy() for p in net.parameters()]
+    first = stepped((other, its))
+    # The copy moves alone, and the original goes on as if there were none.
+    for p, array in zip(net.parameters(), kept, strict=True):
+        np.testing.assert_array_equal(p.data, array)
+    assert_equal(stepped((net, sgd)), first)
+
+
+@pytest.mark.parametrize("how", [repickled, copy.deepcopy])
+def test_what_is_shared_stays_shared(how):
+    net = how(network())
+    one, drop, twice, again = net
+    assert drop is again
+    assert twice.body[0] is one
+    assert len(net.parameters()) == 2
+    rng = np.random.default_rng(0)
+    drops = how(layers.Sequential(layers.Dropout(rng=rng), layers.Dropout(rng=rng)))
+    assert drops[0].rng is drops[1].rng
+    assert drops[0].rng is not rng
+
+
+def test_a_shallow_copy_of_a_layer_shares_its_parameters():
+    layer = double(layers.Linear, 4, 4)
+    other = copy.copy(layer)
+    assert other.weight is layer.weight
+    other.eval()
+    assert layer.training
+    net = network()
+    assert list(copy.copy(net)) == list(net)
+
+
+@pytest.mark.parametrize("how", [repickled, copy.deepcopy, copy.copy])
+def test_what_forward_saved_stays_behind(how):
+    layer, loss, x = network(), layers.MSELoss(), normal(ROWS)
+    size = len(pickle.dumps(layer))
+    loss(layer(x), x)
+    assert len(pickle.dumps(layer)) <= size + 100
+    for value, twin in ((layer, how(layer)), (loss, how(loss))):
+        with pytest.raises(RuntimeError, match="needs a"):
+            twin.backward() if twin is loss else twin.backward(x)
+        assert value.backward(*() if value is loss else (x,)) is not None
+
+
+def test_a_copy_of_a_prepared_layer_keeps_its_own():
+    # Both once wrote into one table, whatever became of their weights.
+    one = layers.Conv2d(64, 64, 3, padding=1, rng=0).eval().prepare()
+    two, x = copy.copy(one), normal((1, 64, 8, 8), np.float32)
+    two.weight = layers.Parameter(one.weight.data * 2, "weight")
+    first, second = one(x), two(x)
+    expected = layers.Conv2d(64, 64, 3, padding=1, rng=0)
+    np.testing.assert_array_equal(first, expected(x))
+    expected.weight.data[...] *= 2
+    np.testing.assert_array_equal(second, expected(x))
+
+
+def test_prepared_weights_are_prepared_again():
+    weight = normal((64, 64, 3, 3), np.float32)
+    ready = F.prepare_weight(weight, (64, 12, 12), padding=1)
+    assert len(pickle.dumps(ready)) < weight.nbytes + 2000 < ready.data.nbytes
+    with fastconv.exact():
+        other = repickled(ready)
+        exactly = repickled(prepare_exactly())
+    assert repr(other.plan) == repr(ready.plan)
+    assert_equal(convolved(other), convolved(ready))
+    assert repr(exactly.plan) == repr(prepare_exactly().plan)
+    with pytest.raises(ValueError, match="read-only"):
+        other.weight[0] = 0
+    x = normal((1, 64, 12, 12))
+    with fastconv.exact():
+        F.conv2d(x, exactly, padding=1)
+    with pytest.raises(ValueError, match="'gemm', got 'winograd'"):
+        F.conv2d(x, exactly, padding=1)
+
+
+def test_prepared_weights_keep_the_arguments_as_they_were_given():
+    # A stride that moves nothing is 1 in the plan, but then there would be more windows.
+    x, weight, stride = normal((1, 2, 5, 6)), normal((3, 2, 3, 1)), [1, 7]
+    ready = F.prepare_weight(weight, x.shape, stride, "valid", (1, 9))
+    stride[0] = 2
+    expected = F.conv2d(x, weight, None, (1, 7), "valid", (1, 9))
+    for found in (ready, repickled(ready), copy.copy(ready), repickled(copy.deepcopy(ready))):
+        result = F.conv2d(x, found, None, (1, 7), "valid", (1, 9))
+        np.testing.assert_array_equal(result, expected)
+
+
+def test_equal_schedules_are_equal():
+    texts = ("constant", "step:3:0.5", "step:3:0.25", "cosine", "cosine:0.1", "warmup:2,cosine")
+    schedules = [training.parse_schedule(text) for text in texts]
+    assert schedules == [repickled(schedule) for schedule in schedules]
+    assert len({*schedules, *map(training.parse_schedule, texts)}) == len(texts)
+    assert training.Schedule("constant", spread) != training.constant()
