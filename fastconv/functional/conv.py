@@ -118,6 +118,19 @@ def conv2d(
     (12 log2 n + C/groups + 4) eps times the sum over the channels of the two norms, n the cells of
     a transform; a NaN reaches all outputs of the blocks that see it.
 
+    Sums of "gemm", "direct", "im2col" and "depthwise" overflow only where sum(\|w\| \|a\|) + \|b\|
+    does. "winograd" and "fft" have larger intermediate results, whose overflow makes outputs
+    infinite or NaN, even small ones. Without a bias, none overflows while the largest \|a\|, the
+    largest \|w\| and their product are at most the dtype's largest number divided by about::
+
+        3x3 kernels        36          1.93          565 C/groups
+        5x5                225         25            7531 C/groups
+        3, 5 or 7 in line  6, 15, 44   1.39, 5, 47   24, 87, 365 C/groups
+        "fft"              n           R*S           sqrt(n**3 R S) C/groups
+
+    and `fastconv.explain` has the limits of each geometry. "auto" chooses by shapes, never by
+    numbers; inside `fastconv.exact()` it takes no transforms.
+
     Examples
     --------
     >>> import numpy as np
@@ -262,6 +275,8 @@ def conv2d_input(
               \quad\text{over } i\,stride + r\,dilation - before = u,\ j\,stride + s\,dilation
               - before = v
 
+    Errors and overflow are those of `conv2d`, with \|grad_output\| for \|a\| and K/groups channels.
+
     Examples
     --------
     >>> import numpy as np
@@ -330,6 +345,10 @@ def conv2d_weight(
     it is the same for any number of threads. By "winograd", a NaN in a map of the input or the
     residual reaches all taps of the kernels of its channel, or all in the rows that meet it where
     tiles are parts of rows; so it may by the other algorithms.
+
+    Overflow is as in `conv2d`, with \|grad_output\| for \|w\|. By "winograd" the divisors of its
+    largest number are about 67 (3x3), 225 (5x5), or 8.2, 15, 26 (3, 5 or 7 in line); those of the
+    product, 3200, 50700, or 57, 225, 890 for each tile of the batch. `fastconv.explain` has all.
 
     Examples
     --------
