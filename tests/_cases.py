@@ -20,6 +20,10 @@ from fastconv.functional.conv import MODULES, bind
 
 DTYPES = (np.float32, np.float64)
 
+# Seconds after which what hangs is ended: far more than anything takes on a busy machine, and less
+# than pytest's own limit (pyproject.toml).
+PATIENCE = 1700
+
 
 def operations(algorithm, geometry):
     """Return what computes the three operations of one geometry, of any number of axes."""
@@ -515,7 +519,7 @@ def run_python(code, *arguments, **environment):
         env={**variables, "PYTHONPATH": path, **environment},
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=PATIENCE,
     )
     assert done.returncode == 0, f"exit {done.returncode}: ...{done.stderr[-4000:]}"
     return done.stdout.strip()
