@@ -22,8 +22,8 @@ from fastconv.benchmark.harness import interleaved
 from fastconv.benchmark.machine import cpu_model
 from fastconv.benchmark.rivals import make_case
 from fastconv.benchmark.tables import Layer
+from fastconv.functional._calls import MODULES, bind
 from fastconv.functional._winograd_rows import rows
-from fastconv.functional.conv import MODULES, bind
 
 DTYPES = ("float32", "float64")
 # The names of a direction in the benchmark, and of its operation in the plan.

@@ -24,12 +24,15 @@ class Blocks:
         The length of the transform on each of three axes.
     sizes : tuple of int
         The positions of the output in one block.
+    count : int
+        The blocks of one sample.
     cost : float
         Time, in numbers read and written by the steps of all transforms and products.
     """
 
     lengths: Ints
     sizes: Ints
+    count: int
     cost: float
 
 
@@ -76,12 +79,15 @@ def fft_blocks(out: Ints, reach: Ints, kernels: int, maps: int) -> Blocks:
     """
     best = None
     for lengths in product(*map(_lengths, out, reach)):
-        sizes = tuple(min(o, length - r) for o, length, r in zip(out, lengths, reach, strict=True))
-        blocks = prod(-(-o // size) for o, size in zip(out, sizes, strict=True))
+        # A map without cells has a plan, too.
+        sizes = tuple(
+            max(min(o, length - r), 1) for o, length, r in zip(out, lengths, reach, strict=True)
+        )
+        count = prod(-(-o // size) for o, size in zip(out, sizes, strict=True))
         numbers = prod(lengths)
-        cost = numbers * ((kernels + maps * blocks) * log2(max(numbers, 2)) + 2 * kernels * blocks)
+        cost = numbers * ((kernels + maps * count) * log2(max(numbers, 2)) + 2 * kernels * count)
         if best is None or cost < best.cost:
-            best = Blocks(lengths, sizes, cost)
+            best = Blocks(lengths, sizes, count, cost)
     assert best is not None
     return best
 

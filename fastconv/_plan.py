@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from math import inf, log2, prod
+from math import inf, log2, prod, sqrt
+from typing import TypeAlias
 
 import numpy as np
 
@@ -24,6 +25,9 @@ from fastconv._thresholds import (
 )
 
 OPERATIONS = ("conv2d", "conv2d_input", "conv2d_weight")
+
+# Of x, what moves as the input does; of w, what moves as the weights do; of both.
+Magnitude: TypeAlias = tuple[float, float, float]
 
 # The choice may not follow the batch: what is done once for all samples is shared by so many.
 _SAMPLES = 4
@@ -44,20 +48,26 @@ PIECE_TERMS = 1 << 16
 
 
 def terms(geometry: ConvGeometry, operation: str) -> int:
-    """Return how many products a kernel adds up in one element of the result."""
+    """Return how many products are added up in one element of the result."""
     if operation == "conv2d":
         return prod(geometry.weight_shape[1:])
     if operation == "conv2d_input":
         return geometry.out_channels // geometry.groups * prod(geometry.kernel)
-    return min(geometry.batch * prod(geometry.out_size), PIECE_TERMS)
+    return geometry.batch * prod(geometry.out_size)
 
 
 def _one_rounding_for_each_term(geometry: ConvGeometry, operation: str) -> float:
-    """Return the factor of any order of summation.
+    """Return the factor of any order of summation, and of the rounding to the result's precision.
 
     N. Higham, "Accuracy and Stability of Numerical Algorithms", 2002, section 3.1.
     """
-    return terms(geometry, operation) + 1
+    count = terms(geometry, operation)
+    return (min(count, PIECE_TERMS) if operation == "conv2d_weight" else count) + 1
+
+
+def _partial_sums(geometry: ConvGeometry, operation: str, dtype: str) -> Magnitude:
+    """Return how large the arrays, and any part of a sum of their products can be."""
+    return 1.0, 1.0, terms(geometry, operation)
 
 
 # On an axis of so many taps, the largest sum of absolute values with which a number of one of
@@ -76,6 +86,31 @@ WINOGRAD_GROWTH: dict[Ints, dict[str, float]] = {
         for operation, growth in _AXIS_GROWTH.items()
     }
     for kernel in _WINOGRAD_KERNELS
+}
+# On an axis of so many taps, how large intermediate results may be: the transformed x, in multiples
+# of the largest |x|; the transformed w, of the largest |w|; and a sum of products, up to the end of
+# the last transform, of both and the number of products. Tiles that are parts of rows are
+# transformed on one axis.
+_FORWARD_MAGNITUDE: dict[int, Magnitude] = {
+    1: (1.0, 1.0, 1.0),
+    3: (5.977, 1.388, 23.75),
+    5: (15.0, 5.0, 86.78),
+    7: (43.55, 46.32, 364.9),
+}
+WINOGRAD_MAGNITUDE: dict[str, dict[int, Magnitude]] = {
+    "conv2d": _FORWARD_MAGNITUDE,
+    "conv2d_input": _FORWARD_MAGNITUDE,
+    "conv2d_weight": {
+        1: (1.0, 1.0, 1.0),
+        3: (5.977, 8.125, 56.5),
+        5: (15.0, 15.0, 225.0),
+        7: (43.55, 25.38, 889.0),
+    },
+}
+WINOGRAD_ROWS_MAGNITUDE: dict[str, Magnitude] = {
+    "conv2d": (28.33, 1.635, 197.7),
+    "conv2d_input": (28.33, 1.635, 197.7),
+    "conv2d_weight": (28.33, 64.44, 1498.0),
 }
 
 
@@ -103,28 +138,71 @@ def _tiles(geometry: ConvGeometry, operation: str) -> int:
     )
 
 
+def _winograd_length(geometry: ConvGeometry, operation: str) -> int:
+    """Return how many products a point's sum has: one for each channel, or each tile."""
+    if operation == "conv2d_weight":
+        return geometry.batch * _tiles(geometry, operation)
+    return terms(geometry, operation) // prod(geometry.kernel)
+
+
 def _winograd_error(geometry: ConvGeometry, operation: str) -> float:
     """Return the factor of at most 5 roundings in each transform, twice, and of the sum.
 
     The sum is over the channels, in blocks of 16 or more, or over the tiles. Tiles that are parts
     of rows are transformed in one direction, and err by less, although their sums are longer.
     """
+    length = _winograd_length(geometry, operation)
     if operation == "conv2d_weight":
-        length = min(geometry.batch * _tiles(geometry, operation), PIECE_TERMS)
-    else:
-        length = terms(geometry, operation) // prod(geometry.kernel)
+        length = min(length, PIECE_TERMS)
     return (34 + length + length // 16) * WINOGRAD_GROWTH[_winograd_kernel(geometry)][operation]
 
 
+def _winograd_magnitude(geometry: ConvGeometry, operation: str, dtype: str) -> Magnitude:
+    """Return how large both transforms and the sums of products can be."""
+    if not winograd_takes_rows(geometry, operation, dtype):
+        axes = [WINOGRAD_MAGNITUDE[operation][taps] for taps in geometry.kernel]
+        length = _winograd_length(geometry, operation)
+    else:
+        axes = [WINOGRAD_ROWS_MAGNITUDE[operation]]
+        # The rows of a kernel are added up as the channels are.
+        length = terms(geometry, operation) // geometry.kernel[1]
+        if operation == "conv2d_weight":
+            length = geometry.batch * _row_tiles(geometry, operation)
+    x, w, sums = map(prod, zip(*axes, strict=True))
+    return x, w, sums * length
+
+
 def _fft_error(geometry: ConvGeometry, operation: str) -> float:
-    """Return the factor of three transforms, a product, and the sum over channels or blocks.
+    """Return the factor of three transforms, a product, and the sum over channels.
+
+    The weight gradient adds blocks up in double precision.
 
     A step of a transform errs by at most 4 u + sqrt(2) (u + eps) < 4 eps of the vector's norm
     (Higham, section 24.1); an element of the result is at most the norms' product.
     """
     blocks = conv_blocks(geometry, operation)
     steps = log2(max(prod(blocks.lengths), 2))
-    return 12 * steps + 4 + terms(geometry, operation) / prod(geometry.kernel)
+    if operation == "conv2d_weight":
+        return 12 * steps + 5
+    return 12 * steps + 4 + terms(geometry, operation) // prod(geometry.kernel)
+
+
+def _fft_magnitude(geometry: ConvGeometry, operation: str, dtype: str) -> Magnitude:
+    """Return how large the transforms of a block and a kernel, and the products' can be.
+
+    A transform is at most the sum of the absolute values. All absolute values of a product of two
+    transforms add up to at most n times the product of the norms of what was transformed (Cauchy,
+    Schwarz, Parseval), and the last transform divides by n late. In the weight gradient, sums of
+    products and the last transform are in double precision.
+    """
+    blocks = conv_blocks(geometry, operation)
+    cells, taps = prod(blocks.lengths), prod(geometry.kernel)
+    count = terms(geometry, operation) // taps
+    if operation == "conv2d_weight":
+        taps, count = prod(blocks.sizes), geometry.batch * blocks.count
+        if dtype == "float32":
+            return cells, taps, max(cells * taps, terms(geometry, operation))
+    return cells, taps, count * cells * sqrt(cells * taps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +216,9 @@ class Algorithm:
     `error`, for a geometry and operation, times eps and what `measure` says: the sum of the
     products' absolute values, or, with `norms`, the products of these norms (1, 2 or infinity) of
     what moves as the input does and of what moves as the weights do, summed over channels.
+    An intermediate result is at most the largest |x|, the largest |w|, or the product of both, x
+    and w being these two arrays, times what `magnitude` returns for a geometry, operation and
+    dtype; a bias not counted.
     """
 
     name: str
@@ -148,6 +229,16 @@ class Algorithm:
     error: Callable[[ConvGeometry, str], float] = _one_rounding_for_each_term
     measure: str = "sum |x||w|"
     norms: tuple[float, float] | None = None
+    magnitude: Callable[[ConvGeometry, str, str], Magnitude] = _partial_sums
+
+    def magnitude_limits(self, geometry: ConvGeometry, operation: str, dtype: str) -> Magnitude:
+        """Return up to which |x|, |w| and product of both no intermediate result overflows."""
+        numbers = np.finfo(dtype)
+        # Rounding may make an intermediate result larger.
+        largest = float(numbers.max) / (1 + self.error(geometry, operation) * float(numbers.eps))
+        x, w, sums = self.magnitude(geometry, operation, dtype)
+        # There are no sums in an empty batch.
+        return largest / x, largest / w, largest / max(sums, 1.0)
 
 
 def _serves_all(geometry: ConvGeometry) -> None:
@@ -210,6 +301,12 @@ def winograd_gain(geometry: ConvGeometry, operation: str) -> float:
     return saved * inputs * outputs / transformed
 
 
+def _row_tiles(geometry: ConvGeometry, operation: str) -> int:
+    """Return the tiles of one sample where they are parts of rows."""
+    rows, columns = _output_size(geometry, operation)
+    return max(rows, 1) * -(-columns // _ROW_STEP)
+
+
 def winograd_rows_gain(geometry: ConvGeometry, operation: str) -> float:
     """Return how many products tiles of rows save for each number that they transform.
 
@@ -217,7 +314,7 @@ def winograd_rows_gain(geometry: ConvGeometry, operation: str) -> float:
     each channel.
     """
     rows, columns = _output_size(geometry, operation)
-    points = _ROW_POINTS * max(rows, 1) * -(-columns // _ROW_STEP)
+    points = _ROW_POINTS * _row_tiles(geometry, operation)
     inputs = geometry.in_channels // geometry.groups
     outputs = geometry.out_channels // geometry.groups
     height, width = geometry.kernel
@@ -284,6 +381,7 @@ ALGORITHMS = (
         error=_fft_error,
         measure="sum |x|_2 |w|_2 of channels and blocks",
         norms=(2, 2),
+        magnitude=_fft_magnitude,
     ),
     Algorithm(
         "depthwise",
@@ -300,6 +398,7 @@ ALGORITHMS = (
         error=_winograd_error,
         measure="sum max |x| sum |w| of tiles and channels",
         norms=(inf, 1),
+        magnitude=_winograd_magnitude,
     ),
     Algorithm(
         "gemm",
@@ -329,7 +428,8 @@ def exact() -> Iterator[None]:
     """Leave only the algorithms that are exact on integers.
 
     Inside, a convolution of integers gives the integer result while all partial sums stay below
-    2**24 (float32) or 2**53 (float64). It holds for the thread or task that enters it.
+    2**24 (float32) or 2**53 (float64); and nothing overflows while the sum of the products'
+    absolute values does not. It holds for the thread or task that enters it.
 
     Returns
     -------

@@ -16,9 +16,13 @@ import fastconv
 from fastconv import _check, _plan, reference
 from fastconv import functional as F
 from fastconv._geometry import conv_geometry
-from fastconv.functional.conv import MODULES, bind
+from fastconv.functional._calls import MODULES, bind
 
 DTYPES = (np.float32, np.float64)
+
+# Seconds after which what hangs is ended: far more than anything takes on a busy machine, and less
+# than pytest's own limit (pyproject.toml).
+PATIENCE = 1700
 
 
 def operations(algorithm, geometry):
@@ -515,7 +519,7 @@ def run_python(code, *arguments, **environment):
         env={**variables, "PYTHONPATH": path, **environment},
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=PATIENCE,
     )
     assert done.returncode == 0, f"exit {done.returncode}: ...{done.stderr[-4000:]}"
     return done.stdout.strip()

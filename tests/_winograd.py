@@ -59,6 +59,16 @@ def matrices(taps, points=None):
     return tuple(np.array(matrix, object) for matrix in (a, g, b))
 
 
+def free_inputs(outputs):
+    """Return the inputs of a tile of 3 taps that is cut off after 1 or 2 outputs, from the rest."""
+    p, q = Fraction(5, 8), Fraction(3, 2)
+    inputs = np.array([[Fraction(i == j) for j in range(6)] for i in range(6)], object)
+    if outputs == 1:
+        inputs[3] = p * p * inputs[1]
+    inputs[4] = p * p * inputs[2] - q * (inputs[3] - p * p * inputs[1])
+    return inputs
+
+
 def sizes(taps, points=None):
     """Return the absolute values of the matrices as floating-point numbers."""
     return tuple(np.abs(matrix.astype(np.float64)) for matrix in matrices(taps, points))

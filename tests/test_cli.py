@@ -15,6 +15,7 @@ import pytest
 import fastconv
 from fastconv import functional, plots, training
 from fastconv.training import load_checkpoint
+from tests._cases import PATIENCE
 
 pytest.importorskip("click")
 pytest.importorskip("matplotlib")
@@ -220,13 +221,13 @@ class TestTrain:
     @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
     def test_ctrl_c_leaves_a_checkpoint_that_goes_on_with_the_same_bits(self, capsys):
         assert main(["train", "--epochs", "12", "--no-plots", "--output", "whole"]) == 0
-        process = start("train", "--epochs", "12", "--output", "cut out")
+        process = run("-c", HELD, "train", "--epochs", "12", "--output", "cut out")
         for line in process.stdout:
             if line.startswith("epoch  2/12"):
                 break
         time.sleep(0.01)
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=PATIENCE)
         assert process.returncode == 130, out + err
         assert "stopping after this step; Ctrl-C again aborts at once" in err
         match = re.search(r"stopped in epoch \d+ of 12; go on with: (fastconv .*)", err)
@@ -262,11 +263,35 @@ class TestTrain:
         np.testing.assert_array_equal(shown[0], first)
 
 
-def start(*arguments):
+# The command, but the last of its epochs begins when a signal has come, however late that is.
+HELD = """
+import signal, sys, time
+from fastconv import training
+from fastconv.cli import main
+
+fit = training.fit
+
+def held(*arguments, on_epoch, should_stop, **options):
+    def wait(record):
+        on_epoch(record)
+        while record.epoch == 11 and not should_stop():
+            time.sleep(0.001)
+
+    return fit(*arguments, on_epoch=wait, should_stop=should_stop, **options)
+
+training.fit = held
+# Nobody may be left to send a signal.
+signal.alarm(1800)
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def run(*arguments):
+    """Start Python with this fastconv."""
     root = str(Path(fastconv.__file__).parent.parent)
     paths = os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])
     return subprocess.Popen(
-        [sys.executable, "-u", "-m", "fastconv", *arguments],
+        [sys.executable, "-u", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -415,7 +440,7 @@ class TestMain:
         fails(capsys, ["info"], r"pip install 'fastconv\[cli\]'")
 
     def test_python_dash_m(self):
-        process = start("nonsense")
-        out, err = process.communicate(timeout=60)
+        process = run("-m", "fastconv", "nonsense")
+        out, err = process.communicate(timeout=PATIENCE)
         assert (process.returncode, out) == (2, "")
         assert err == "fastconv: error: No such command 'nonsense'.\n"

@@ -7,7 +7,7 @@ import pytest
 
 from fastconv import functional as F
 from fastconv import reference
-from fastconv.functional import conv
+from fastconv.functional import _calls
 from tests._cases import (
     ALGORITHMS,
     CONVS,
@@ -529,11 +529,11 @@ def test_integers_of_numpy_are_integers():
 def test_errors_are_not_cached():
     weight = np.ones((1, 1, 5, 5))
     F.conv2d(np.ones((1, 1, 5, 5)), weight)
-    before = len(conv._calls)
+    before = len(_calls.calls)
     for _ in range(3):
         with pytest.raises(ValueError, match="weight is larger than the padded input"):
             F.conv2d(np.ones((1, 1, 4, 4)), weight)
-    assert len(conv._calls) == before <= conv._calls.limit
+    assert len(_calls.calls) == before <= _calls.calls.limit
 
 
 def test_inputs_are_left_alone():

@@ -24,6 +24,9 @@ def test_every_operation_and_algorithm(operation, algorithm, dtype):
     assert found.algorithm not in found.refused
     terms = {"conv2d": 72, "conv2d_input": 144, "conv2d_weight": 32}[operation]
     assert found.error_bound == (terms + 1) * np.finfo(dtype).eps
+    # No partial sum is larger than all products together, but for its roundings.
+    largest = np.finfo(dtype).max / (1 + found.error_bound)
+    assert found.magnitude_limits == (largest, largest, largest / terms)
 
 
 def test_one_channel_in_each_group():
@@ -40,7 +43,13 @@ def test_it_is_frozen_and_prints_a_table():
     with pytest.raises(dataclasses.FrozenInstanceError):
         found.algorithm = "fft"
     text = str(found)
-    for part in ("gemm", "not depthwise", "bytes", "8 x" if found.isa == "avx512" else "4 x"):
+    for part in (
+        "gemm",
+        "not depthwise",
+        "bytes",
+        "up to about |x| = 3.4e+38",
+        "8 x" if found.isa == "avx512" else "4 x",
+    ):
         assert part in text
 
 
@@ -73,6 +82,9 @@ def test_the_workspace_is_what_a_call_takes():
 def test_an_unbatched_shape_and_an_empty_batch():
     assert fastconv.explain("conv2d", (8, 9, 10), (16, 8, 3, 3)).flops > 0
     assert fastconv.explain("conv2d", (0, 8, 9, 10), (16, 8, 3, 3)).workspace_bytes == 0
+    for algorithm in ("gemm", "winograd", "fft"):
+        found = fastconv.explain("conv2d_weight", (0, 8, 9, 10), (16, 8, 3, 3), algorithm=algorithm)
+        assert 1e38 < found.magnitude_limits[2] < 3.41e38
 
 
 @pytest.mark.parametrize(

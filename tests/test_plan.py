@@ -30,13 +30,16 @@ def test_the_choice_depends_on_neither_batch_nor_threads(operation, dtype):
         assert len(found) == 1, layer
 
 
-@pytest.mark.parametrize("algorithm", ["auto", "winograd"])
+@pytest.mark.parametrize(
+    ("algorithm", "side"), [("auto", 5), ("winograd", 5), ("fft", 5), ("auto", 31)]
+)
 @pytest.mark.parametrize("size", [(2, 6, 0, 14), (2, 6, 14, 0)])
-def test_maps_without_cells_have_a_plan(size, algorithm):
-    weight = np.ones((16, 6, 5, 5))
-    residual = F.conv2d(np.ones(size), weight, padding=9, algorithm=algorithm)
-    found = F.conv2d_input(size, weight, residual, padding=9, algorithm=algorithm)
-    assert found.shape == size
+def test_maps_without_cells_have_a_plan(size, algorithm, side):
+    # Where "auto" weighed "fft", and in explain, it was an integer division by zero.
+    weight, options = np.ones((16, 6, side, side)), {"padding": side, "algorithm": algorithm}
+    residual = F.conv2d(np.ones(size), weight, **options)
+    assert F.conv2d_input(size, weight, residual, **options).shape == size
+    assert fastconv.explain("conv2d_input", size, weight.shape, **options).flops > 0
 
 
 @pytest.mark.parametrize("operation", _plan.OPERATIONS)

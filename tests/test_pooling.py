@@ -7,7 +7,8 @@ import pytest
 
 import fastconv
 from fastconv import functional as F
-from fastconv import reference
+from fastconv import layers, reference
+from fastconv._geometry import pool_geometry, pool_windows
 from tests._cases import (
     DTYPES,
     ISAS,
@@ -391,6 +392,55 @@ def sweep():
         for size, kernel, stride in product((1, 2, 3, 5, 8), (1, 2, 3, 4), (1, 2, 3, 5))
         for padding in range(kernel // 2 + 1)
     ]
+
+
+@pytest.mark.parametrize("ceil_mode", [False, True])
+@pytest.mark.parametrize(
+    ("size", "kernel", "padding", "dilation"),
+    [(1, 2, 1, 2), (2, 2, "same", 3), (2, 2, ((1, 2), (0, 0)), 3), (3, 4, ((5, 6), (0, 0)), 4)],
+)
+def test_a_window_wholly_in_the_padding_is_refused(size, kernel, padding, dilation, ceil_mode):
+    # torch gives -inf there, with an index outside the plane.
+    x = integers((1, 2, size, 6))
+    padding = (padding, 0) if isinstance(padding, int) else padding
+    options, dilation = ((kernel, 1), 1, padding), (dilation, 1)
+    means = *options, ceil_mode, False
+    # With an empty batch no window is looked at.
+    residual = F.avg_pool2d(x[:0], *means, dilation=dilation)
+    assert F.max_pool2d(x[:0], *options, dilation, ceil_mode).shape == residual.shape
+    residual = np.zeros((1, *residual.shape[1:]))
+    for call in (
+        lambda: F.max_pool2d(x, *options, dilation, ceil_mode),
+        lambda: F.max_pool2d(x, *options, dilation, ceil_mode, return_indices=True),
+        lambda: layers.MaxPool2d(*options, dilation, ceil_mode=ceil_mode)(x),
+        lambda: F.avg_pool2d(x, *means, dilation=dilation),
+        lambda: F.avg_pool2d_backward(residual, x.shape, *means, dilation=dilation),
+    ):
+        with pytest.raises(ValueError, match="a window on axis H holds no input position"):
+            call()
+
+
+def test_only_a_dilation_beyond_the_input_lets_windows_miss_it():
+    missed = 0
+    for case in product((1, 2, 3, 5), (1, 2, 3, 4), (1, 2, 4), (1, 2, 3, 4, 6), (False, True)):
+        size, kernel, stride, dilation, ceil_mode = case
+        pads = range((dilation * (kernel - 1) + 1) // 2 + 1)
+        for pair in product(pads, pads):
+            options = (size,), (kernel,), (stride,), (pair,), (dilation,), ceil_mode
+            if size + sum(pair) <= dilation * (kernel - 1):
+                continue
+            geometry = pool_geometry(*options)
+            starts = np.arange(geometry.out_size[0])[:, None] * stride - pair[0]
+            places = starts + np.arange(kernel) * dilation
+            if ((places >= 0) & (places < size)).any(axis=1).all():
+                assert len(pool_windows(geometry)[0]) == len(places)
+                continue
+            assert dilation > size
+            assert pair[0] > 0
+            missed += 1
+            with pytest.raises(ValueError, match="holds no input position"):
+                pool_windows(geometry)
+    assert missed > 100
 
 
 @pytest.mark.parametrize("ceil_mode", [False, True])

@@ -6,7 +6,7 @@ import pytest
 from fastconv import functional as F
 from fastconv import get_num_threads, set_num_threads
 from fastconv._cache import Cache
-from fastconv.functional import _channels, _samples, conv
+from fastconv.functional import _calls, _channels, _samples
 from tests._cases import DTYPES, Conv, Problem, able, convolve, normal
 
 # One or two samples too many, bands of rows, phases, and taps left out on every side.
@@ -57,7 +57,7 @@ def forbid(loops, monkeypatch):
 
 def forget_plans(monkeypatch):
     """Let each call choose its loops anew."""
-    monkeypatch.setattr(conv, "_calls", Cache(conv._plan_call, 16))
+    monkeypatch.setattr(_calls, "calls", Cache(_calls.plan_call, 16))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -12,9 +12,9 @@ from fastconv import _check
 from fastconv._check import Array, PaddingLike, PerAxis
 from fastconv._geometry import ConvGeometry
 from fastconv._isa import isa
-from fastconv._plan import ALGORITHMS, OPERATIONS, Algorithm, only_exact, refusals
+from fastconv._plan import ALGORITHMS, OPERATIONS, Algorithm, Magnitude, only_exact, refusals
 from fastconv._tile import tile_shape
-from fastconv.functional import conv
+from fastconv.functional._calls import find_call
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,11 @@ class Explanation:
     error_bound : float
         The error of each element of the result is at most this times the sum of its products'
         absolute values; of "winograd" and "fft" times something larger, which str() says.
+    magnitude_limits : tuple of three float
+        Nothing overflows, without a bias, while the largest absolute values in x and in w, and the
+        product of these two, are at most so large: x is the input, or `grad_output` in
+        "conv2d_input"; w is the weights, or `grad_output` in "conv2d_weight". Beyond, intermediate
+        results may, and make results infinite or NaN, even those that are small.
     reason : str
         Why this algorithm.
     refused : dict of str
@@ -48,6 +53,12 @@ class Explanation:
     >>> import fastconv
     >>> fastconv.explain("conv2d", (1, 3, 9, 9), (8, 3, 3, 3), algorithm="direct").workspace_bytes
     0
+
+    Before it multiplies, "winograd" transforms each array into larger numbers:
+
+    >>> found = fastconv.explain("conv2d", (8, 64, 56, 56), (64, 64, 3, 3), padding=1)
+    >>> print(*(f"{limit:.1e}" for limit in found.magnitude_limits))
+    9.5e+36 1.8e+38 9.4e+33
     """
 
     operation: str
@@ -57,12 +68,14 @@ class Explanation:
     workspace_bytes: int
     flops: int
     error_bound: float
+    magnitude_limits: Magnitude
     reason: str
     refused: dict[str, str]
 
     def __str__(self) -> str:
         tile = "-" if self.tile is None else f"{self.tile[0]} x {self.tile[1]}"
         measure = next(row.measure for row in ALGORITHMS if row.name == self.algorithm)
+        x, w, both = self.magnitude_limits
         lines = [
             ("operation", self.operation),
             ("algorithm", f"{self.algorithm}: {self.reason}"),
@@ -71,6 +84,10 @@ class Explanation:
             ("workspace", f"{self.workspace_bytes:,} bytes"),
             ("flops", f"{self.flops:,}"),
             ("error", f"at most {self.error_bound:.1e} * {measure}"),
+            (
+                "overflow",
+                f"none up to about |x| = {x:.1e}, |w| = {w:.1e}, max |x| max |w| = {both:.1e}",
+            ),
             *((f"not {name}", reason) for name, reason in self.refused.items()),
         ]
         width = max(len(name) for name, _ in lines)
@@ -107,7 +124,8 @@ def explain(
     Returns
     -------
     Explanation
-        The algorithm, its reason, workspace, cost and error bound, and why no other.
+        The algorithm, its reason, workspace, cost, error bound and limits of magnitude, and why no
+        other.
 
     Raises
     ------
@@ -133,7 +151,7 @@ def explain(
     weights = _check.integers("weight_shape", tuple(weight_shape), 4, 1)
     maps = size if len(size) == 4 else (1, *size)
     arguments = (stride, padding, dilation, groups, algorithm)
-    call = conv.find_call(operation, kind, maps, weights, *arguments)
+    call = find_call(operation, kind, maps, weights, *arguments)
     plan, geometry = call.plan, call.plan.geometry
     chosen = next(row for row in ALGORITHMS if row.name == plan.algorithm)
     layouts = (_layout(shape, kind) for shape in (maps, weights, geometry.output_shape))
@@ -148,6 +166,7 @@ def explain(
         0 if empty else call.kernels.workspace(operation, geometry, *layouts),
         2 * prod(geometry.output_shape) * prod(geometry.weight_shape[1:]),
         chosen.error(geometry, operation) * float(np.finfo(kind).eps),
+        chosen.magnitude_limits(geometry, operation, kind.name),
         chosen.why if algorithm == "auto" else "asked for",
         _refused(geometry, chosen, algorithm == "auto"),
     )

@@ -86,30 +86,26 @@ def _residual(geometry: ConvGeometry, grad_output: Array, samples: slice, rows: 
     )
 
 
-def _multiply(left: Array, right: Array) -> Array:
-    """Return left @ right without warnings, of which the other algorithms have none, either.
-
-    A BLAS may compute with whatever lies beyond the edges of its tiles, and so raise the flag of an
-    invalid operation where every result is finite.
-    """
-    with np.errstate(all="ignore"):
-        product: Array = left @ right
-    return product
+# The other algorithms warn of nothing, either. And a BLAS may compute with whatever lies beyond the
+# edges of its tiles, and raise the flag of an invalid operation where every result is finite.
+_silently = np.errstate(all="ignore")
 
 
+@_silently
 def forward(
     geometry: ConvGeometry, input: Array, weight: Array, bias: Array | None, output: Array
 ) -> None:
     """Write the convolution into `output`."""
     matrix = _matrix(geometry, weight)
     for samples, rows in _blocks(geometry, input.itemsize):
-        product = _multiply(matrix, _columns(geometry, input, samples, rows))
+        product = matrix @ _columns(geometry, input, samples, rows)
         target = output[samples, :, rows]
         target[...] = product.reshape(target.shape)
     if bias is not None:
         output += bias.reshape(-1, *(1,) * len(geometry.kernel))
 
 
+@_silently
 def input_gradient(
     geometry: ConvGeometry, grad_output: Array, weight: Array, grad_input: Array
 ) -> None:
@@ -122,7 +118,7 @@ def input_gradient(
             shape = (samples.stop - samples.start, geometry.in_channels)
             padded = zeros(shape + padded_size(size, padding), grad_output.dtype)
         count = (rows.stop - rows.start, *geometry.out_size[1:])
-        columns = _multiply(matrix, _residual(geometry, grad_output, samples, rows))
+        columns = matrix @ _residual(geometry, grad_output, samples, rows)
         add_windows(
             columns.reshape(*padded.shape[:2], *geometry.kernel, *count),
             padded[:, :, _span(geometry, rows)],
@@ -135,6 +131,7 @@ def input_gradient(
             grad_input[samples] = padded[inner(size, padding)]
 
 
+@_silently
 def weight_gradient(
     geometry: ConvGeometry, input: Array, grad_output: Array, grad_weight: Array
 ) -> None:
@@ -144,7 +141,7 @@ def weight_gradient(
     for samples, rows in _blocks(geometry, input.itemsize):
         columns = _columns(geometry, input, samples, rows)
         residual = _residual(geometry, grad_output, samples, rows)
-        total += _multiply(residual, columns.swapaxes(2, 3)).sum(axis=0, dtype=np.float64)
+        total += (residual @ columns.swapaxes(2, 3)).sum(axis=0, dtype=np.float64)
     grad_weight[...] = total.reshape(grad_weight.shape)
 
 

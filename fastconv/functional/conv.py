@@ -4,39 +4,18 @@ The formulas are those of back-propagation in a convolutional layer (Y. LeCun et
 based learning applied to document recognition", 1998), written out in `fastconv.reference.conv`.
 """
 
-from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import dataclass
-from functools import partial
-from types import ModuleType
 from typing import Any, TypeAlias
 
-import numpy as np
-
 from fastconv import _check, _sums
-from fastconv._cache import Cache
 from fastconv._check import C_TYPES, Array, PaddingLike, PerAxis
-from fastconv._geometry import ConvGeometry, Ints
-from fastconv._plan import Plan, only_exact, plan_conv
-from fastconv.functional import _im2col
-from fastconv.functional._compiled import METHODS, Compiled, direct
-from fastconv.functional._depthwise import depthwise
-from fastconv.functional._engine import engine
-from fastconv.functional._fft import fft
-from fastconv.functional._pieces import weight_gradient_in_pieces
+from fastconv._geometry import Ints
+from fastconv._plan import only_exact
+from fastconv.functional._calls import Call, calls, find_call
+from fastconv.functional._compiled import Compiled
 from fastconv.functional._prepared import PreparedWeight
-from fastconv.functional._winograd import Winograd, winograd
 
 Gradients: TypeAlias = tuple[Array | None, Array | None, Array | None]
-
-MODULES: dict[str, Compiled | ModuleType] = {
-    "fft": fft,
-    "depthwise": depthwise,
-    "winograd": winograd,
-    "gemm": engine,
-    "direct": direct,
-    "im2col": _im2col,
-}
 
 _SUM_MAPS = {dtype: _sums.sum_maps[name] for dtype, name in C_TYPES.items()}
 
@@ -119,6 +98,19 @@ def conv2d(
     outputs, or 5 of a row for few channels, that have such a window. "fft" errs by at most
     (12 log2 n + C/groups + 4) eps times the sum over the channels of the two norms, n the cells of
     a transform; a NaN reaches all outputs of the blocks that see it.
+
+    Sums of "gemm", "direct", "im2col" and "depthwise" overflow only where sum(\|w\| \|a\|) + \|b\|
+    does. "winograd" and "fft" have larger intermediate results, whose overflow makes outputs
+    infinite or NaN, even small ones. Without a bias, none overflows while the largest \|a\|, the
+    largest \|w\| and their product are at most the dtype's largest number divided by about::
+
+        3x3 kernels        36          1.93          565 C/groups
+        5x5                225         25            7531 C/groups
+        3, 5 or 7 in line  6, 15, 44   1.39, 5, 47   24, 87, 365 C/groups
+        "fft"              n           R*S           sqrt(n**3 R S) C/groups
+
+    and `fastconv.explain` has the limits of each geometry. "auto" chooses by shapes, never by
+    numbers; inside `fastconv.exact()` it takes no transforms.
 
     Examples
     --------
@@ -213,7 +205,7 @@ def prepare_weight(
 
 def _prepare(weight: Array, exactly: int, size: Ints, *arguments: Any) -> PreparedWeight:
     """Prepare weights as inside of `exact`, or as outside of it."""
-    call: Call = _calls("conv2d", weight.dtype.char, exactly, size, weight.shape, *arguments)
+    call: Call = calls("conv2d", weight.dtype.char, exactly, size, weight.shape, *arguments)
     copy = weight.copy()
     copy.flags.writeable = False
     kernels = call.kernels
@@ -269,6 +261,8 @@ def conv2d_input(
     .. math:: \delta^{l-1}_{ncuv} = \sum_{k,r,s} w_{kcrs}\, \delta^{l}_{nkij}
               \quad\text{over } i\,stride + r\,dilation - before = u,\ j\,stride + s\,dilation
               - before = v
+
+    Errors and overflow are those of `conv2d`, with \|grad_output\| for \|a\| and K/groups channels.
 
     Examples
     --------
@@ -341,6 +335,10 @@ def conv2d_weight(
     By "winograd", a NaN in a map of the input or the residual reaches all taps of the kernels of
     its channel, or all in the rows that meet it where tiles are parts of rows; so it may by the
     other algorithms.
+
+    Overflow is as in `conv2d`, with \|grad_output\| for \|w\|. By "winograd" the divisors of its
+    largest number are about 67 (3x3), 225 (5x5), or 8.2, 15, 26 (3, 5 or 7 in line); those of the
+    product, 3200, 50700, or 57, 225, 890 for each tile of the batch. `fastconv.explain` has all.
 
     Examples
     --------
@@ -465,102 +463,6 @@ def conv2d_backward(
     if for_bias:
         grad_bias = _bias_gradient(grad_output, None)
     return grad_input, grad_weight, grad_bias
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """What is the same for all calls of these shapes and arguments."""
-
-    plan: Plan
-    kernels: Compiled | ModuleType
-    # Computes the operation, called with its arrays, the one that it writes last.
-    compute: Callable[..., None]
-    # Without the batch where the input has none.
-    output_shape: Ints
-    bias_shape: Ints
-
-    def check_residual(self, grad_output: Array) -> None:
-        """Refuse a residual that does not have the output's shape."""
-        formula = "(N, K, OH, OW)" if len(self.output_shape) == 4 else "(K, OH, OW)"
-        _check.same_shape("grad_output", grad_output, self.output_shape, formula)
-
-
-def _plan_call(
-    operation: str,
-    dtype: str,
-    exactly: int,
-    input_shape: Ints,
-    weight_shape: Ints,
-    stride: PerAxis,
-    padding: PaddingLike,
-    dilation: PerAxis,
-    groups: int,
-    algorithm: str,
-) -> Call:
-    # Here, and not in each call, since the shapes are among the arguments.
-    _check.rank("input", input_shape, 2)
-    if len(weight_shape) != 4:
-        raise ValueError(
-            f"weight must be (K, C/groups, R, S), got {len(weight_shape)}-D with shape "
-            f"{weight_shape}"
-        )
-    batched = len(input_shape) == 4
-    maps_shape = input_shape if batched else (1, *input_shape)
-    if not isinstance(algorithm, str):
-        raise TypeError(f"algorithm must be a str, got {type(algorithm).__name__}")
-    plan = plan_conv(
-        operation,
-        dtype,
-        bool(exactly),
-        maps_shape,
-        weight_shape,
-        _check.integers("stride", stride, 2, 1),
-        _check.padding("padding", padding, 2),
-        _check.integers("dilation", dilation, 2, 1),
-        _check.integer("groups", groups, 1),
-        algorithm,
-    )
-    shape = plan.geometry.output_shape
-    kernels = MODULES[plan.algorithm]
-    if isinstance(kernels, Winograd):
-        kernels = kernels.serving(operation, plan.geometry, np.dtype(dtype).name)
-    if operation == "conv2d_weight":
-        compute = weight_gradient_in_pieces(plan.geometry, partial(bind, kernels, operation))
-    else:
-        compute = bind(kernels, operation, plan.geometry)
-    return Call(plan, kernels, compute, shape if batched else shape[1:], weight_shape[:1])
-
-
-def bind(
-    kernels: Compiled | ModuleType, operation: str, geometry: ConvGeometry
-) -> Callable[..., None]:
-    """Return what computes an operation of one geometry."""
-    if isinstance(kernels, Compiled):
-        return kernels.bind(operation, geometry)
-    return partial(getattr(kernels, METHODS[operation]), geometry)
-
-
-# The arguments as users write them lead to the call, so that they are normalised once.
-_calls = Cache(_plan_call, 4096)
-
-
-def find_call(
-    operation: str,
-    dtype: np.dtype[Any],
-    input_shape: Ints,
-    weight_shape: Ints,
-    stride: PerAxis,
-    padding: PaddingLike,
-    dilation: PerAxis,
-    groups: int,
-    algorithm: str,
-) -> Call:
-    """Return what is known of a call."""
-    call: Call = _calls(
-        operation, dtype.char, only_exact(), input_shape, weight_shape, stride, padding, dilation,
-        groups, algorithm,
-    )  # fmt: skip
-    return call
 
 
 def _input_gradient(

@@ -207,7 +207,9 @@ def max_pool2d(
     Raises
     ------
     TypeError, ValueError
-        If an argument has the wrong type, or the sizes do not fit together.
+        If an argument has the wrong type, or the sizes do not fit together; also if a window would
+        hold no position of the input. A window can lie wholly in the padding where the dilation is
+        larger than the input's size on an axis, which then fits between two positions of it.
 
     Examples
     --------
@@ -344,7 +346,7 @@ def avg_pool2d(
     Raises
     ------
     TypeError, ValueError
-        If an argument has the wrong type, or the sizes do not fit together.
+        If an argument has the wrong type, or the sizes do not fit together, as in `max_pool2d`.
 
     Examples
     --------
@@ -402,7 +404,7 @@ def avg_pool2d_backward(
     Raises
     ------
     TypeError, ValueError
-        If an argument has the wrong type, or the sizes do not fit together.
+        If an argument has the wrong type, or the sizes do not fit together, as in `max_pool2d`.
 
     Examples
     --------

@@ -22,7 +22,7 @@ class MaxPool2d(Layer):
     Raises
     ------
     TypeError, ValueError
-        If an argument has the wrong type or value.
+        If an argument has the wrong type or value; `forward`, as `functional.max_pool2d`.
 
     Examples
     --------

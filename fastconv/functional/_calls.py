@@ -1,0 +1,127 @@
+"""What a convolution needs beside its arrays: planned once for the same shapes and arguments."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from fastconv import _check
+from fastconv._cache import Cache
+from fastconv._check import Array, PaddingLike, PerAxis
+from fastconv._geometry import ConvGeometry, Ints
+from fastconv._plan import Plan, only_exact, plan_conv
+from fastconv.functional import _im2col
+from fastconv.functional._compiled import METHODS, Compiled, direct
+from fastconv.functional._depthwise import depthwise
+from fastconv.functional._engine import engine
+from fastconv.functional._fft import fft
+from fastconv.functional._pieces import weight_gradient_in_pieces
+from fastconv.functional._winograd import Winograd, winograd
+
+MODULES: dict[str, Compiled | ModuleType] = {
+    "fft": fft,
+    "depthwise": depthwise,
+    "winograd": winograd,
+    "gemm": engine,
+    "direct": direct,
+    "im2col": _im2col,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What is the same for all calls of these shapes and arguments."""
+
+    plan: Plan
+    kernels: Compiled | ModuleType
+    # Computes the operation, called with its arrays, the one that it writes last.
+    compute: Callable[..., None]
+    # Without the batch where the input has none.
+    output_shape: Ints
+    bias_shape: Ints
+
+    def check_residual(self, grad_output: Array) -> None:
+        """Refuse a residual that does not have the output's shape."""
+        formula = "(N, K, OH, OW)" if len(self.output_shape) == 4 else "(K, OH, OW)"
+        _check.same_shape("grad_output", grad_output, self.output_shape, formula)
+
+
+def plan_call(
+    operation: str,
+    dtype: str,
+    exactly: int,
+    input_shape: Ints,
+    weight_shape: Ints,
+    stride: PerAxis,
+    padding: PaddingLike,
+    dilation: PerAxis,
+    groups: int,
+    algorithm: str,
+) -> Call:
+    # Here, and not in each call, since the shapes are among the arguments.
+    _check.rank("input", input_shape, 2)
+    if len(weight_shape) != 4:
+        raise ValueError(
+            f"weight must be (K, C/groups, R, S), got {len(weight_shape)}-D with shape "
+            f"{weight_shape}"
+        )
+    batched = len(input_shape) == 4
+    maps_shape = input_shape if batched else (1, *input_shape)
+    if not isinstance(algorithm, str):
+        raise TypeError(f"algorithm must be a str, got {type(algorithm).__name__}")
+    plan = plan_conv(
+        operation,
+        dtype,
+        bool(exactly),
+        maps_shape,
+        weight_shape,
+        _check.integers("stride", stride, 2, 1),
+        _check.padding("padding", padding, 2),
+        _check.integers("dilation", dilation, 2, 1),
+        _check.integer("groups", groups, 1),
+        algorithm,
+    )
+    shape = plan.geometry.output_shape
+    kernels = MODULES[plan.algorithm]
+    if isinstance(kernels, Winograd):
+        kernels = kernels.serving(operation, plan.geometry, np.dtype(dtype).name)
+    if operation == "conv2d_weight":
+        compute = weight_gradient_in_pieces(plan.geometry, partial(bind, kernels, operation))
+    else:
+        compute = bind(kernels, operation, plan.geometry)
+    return Call(plan, kernels, compute, shape if batched else shape[1:], weight_shape[:1])
+
+
+def bind(
+    kernels: Compiled | ModuleType, operation: str, geometry: ConvGeometry
+) -> Callable[..., None]:
+    """Return what computes an operation of one geometry."""
+    if isinstance(kernels, Compiled):
+        return kernels.bind(operation, geometry)
+    return partial(getattr(kernels, METHODS[operation]), geometry)
+
+
+# The arguments as users write them lead to the call, so that they are normalised once.
+calls = Cache(plan_call, 4096)
+
+
+def find_call(
+    operation: str,
+    dtype: np.dtype[Any],
+    input_shape: Ints,
+    weight_shape: Ints,
+    stride: PerAxis,
+    padding: PaddingLike,
+    dilation: PerAxis,
+    groups: int,
+    algorithm: str,
+) -> Call:
+    """Return what is known of a call."""
+    call: Call = calls(
+        operation, dtype.char, only_exact(), input_shape, weight_shape, stride, padding, dilation,
+        groups, algorithm,
+    )  # fmt: skip
+    return call
