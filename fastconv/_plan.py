@@ -201,7 +201,7 @@ def _fft_magnitude(geometry: ConvGeometry, operation: str, dtype: str) -> Magnit
     if operation == "conv2d_weight":
         taps, count = prod(blocks.sizes), geometry.batch * blocks.count
         if dtype == "float32":
-            return cells, taps, max(cells * taps, terms(geometry, operation))
+            return cells, taps, max(min(count, 1) * cells * taps, terms(geometry, operation))
     return cells, taps, count * cells * sqrt(cells * taps)
 
 
