@@ -7,7 +7,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-SOURCES := setup.py pyproject.toml $(wildcard fastconv/*.pyx fastconv/*.pxd fastconv/csrc/*.h)
+SOURCES := setup.py pyproject.toml $(shell find fastconv -name "*.pyx" -o -name "*.pxd" -o -name "*.h")
 
 SANITIZE := build/sanitize
 SANITIZERS := -fsanitize=address,undefined
@@ -66,4 +66,5 @@ $(STAMP): $(BIN)/python $(SOURCES)
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build dist demo *.egg-info fastconv/*.so
+	rm -rf $(VENV) build dist demo *.egg-info
+	find fastconv -name "*.so" -delete

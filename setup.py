@@ -63,48 +63,21 @@ class BuildKernels(build_ext):
         return True
 
 
-HEADERS = sorted(glob("fastconv/csrc/*.h"))
-MODULES = [
-    "_activations",
-    "_batches",
-    "_cache",
-    "_channels",
-    "_channels_weight",
-    "_depthwise",
-    "_direct",
-    "_gemm",
-    "_gemm_input",
-    "_gemm_outputs",
-    "_gemm_weight",
-    "_gemm_weight_plan",
-    "_halving",
-    "_isa",
-    "_losses",
-    "_matmul",
-    "_memory",
-    "_optimizers",
-    "_pooling",
-    "_sample_tiles",
-    "_samples",
-    "_samples_weight",
-    "_slab",
-    "_sums",
-    "_threads",
-    "_tile",
-    "_winograd",
-    "_winograd_rows",
-    "_winograd_rows_weight",
-    "_winograd_tiles",
-    "_winograd_weight",
-    "_workspace",
-]
+# What takes the longest to compile goes first: the others are compiled beside it.
+SOURCES = sorted(glob("fastconv/**/*.pyx", recursive=True), key=lambda path: "tiles" not in path)
+HEADERS = sorted(glob("fastconv/**/*.h", recursive=True))
 
 setup(
     ext_modules=cythonize(
         [
-            Extension(f"fastconv.{name}", [f"fastconv/{name}.pyx"], depends=HEADERS)
-            # What takes the longest to compile goes first: the others are compiled beside it.
-            for name in sorted(MODULES, key=lambda name: name != "_winograd_tiles")
+            Extension(
+                path.removesuffix(".pyx").replace(os.sep, "."),
+                [path],
+                # Headers include each other by their rooms: "base/isa.h".
+                include_dirs=["fastconv/engine"],
+                depends=HEADERS,
+            )
+            for path in SOURCES
         ],
         build_dir="build/cython",
         compiler_directives={"language_level": 3},

@@ -3,8 +3,9 @@
     python benches/tune_plan.py [--time 0.2] [--table winograd_5] [--write]
 
 Times them beside what the plan would take without them, for layers of growing gain (see
-`fastconv._plan`), and finds the threshold that loses the least time on all of them: the sum over
-the layers of log(chosen time / best time). With --write it goes into fastconv/_thresholds.py.
+`fastconv.engine.plan`), and finds the threshold that loses the least time on all of them: the
+sum over the layers of log(chosen time / best time). With --write it goes into
+fastconv/engine/thresholds.py.
 """
 
 import argparse
@@ -16,14 +17,14 @@ from pathlib import Path
 import numpy as np
 
 import fastconv
-from fastconv import _plan, _thresholds
 from fastconv._files import replacing
 from fastconv.benchmark.harness import interleaved
 from fastconv.benchmark.machine import cpu_model
 from fastconv.benchmark.rivals import make_case
 from fastconv.benchmark.tables import Layer
+from fastconv.engine import plan, thresholds
+from fastconv.engine.algorithms import rows
 from fastconv.functional._calls import MODULES, bind
-from fastconv.functional._winograd_rows import rows
 
 DTYPES = ("float32", "float64")
 # The names of a direction in the benchmark, and of its operation in the plan.
@@ -32,7 +33,7 @@ OPERATIONS = {"forward": "conv2d", "input": "conv2d_input", "weight": "conv2d_we
 # much of many samples that the microseconds they lose of one do not count.
 BATCHES = (1, 8)
 ROWS_BATCHES = (8, 64)
-# The tables of _thresholds.py, and what the numbers mean.
+# The tables of thresholds.py, and what the numbers mean.
 TABLES = {
     "winograd_3": "Products saved for each number transformed, 3x3 kernels.",
     "winograd_groups": "Products saved for each number transformed, 3x3 kernels in groups.",
@@ -82,18 +83,18 @@ def layers(table):
 def contender(table):
     """Return the kernels that a table is about, and their gain."""
     if table == "fft":
-        return MODULES[table], _plan.fft_gain
+        return MODULES[table], plan.fft_gain
     if table == "winograd_rows":
-        return rows, _plan.winograd_rows_gain
-    return MODULES["winograd"], _plan.winograd_gain
+        return rows, plan.winograd_rows_gain
+    return MODULES["winograd"], plan.winograd_gain
 
 
 def rival(table, geometry, operation, dtype):
     """Return the name and the kernels of what would compute it instead."""
-    if table == "winograd_5" and _plan.rows_win(geometry, operation, dtype):
+    if table == "winograd_5" and plan.rows_win(geometry, operation, dtype):
         return "rows", rows
-    names = [row.name for row in _plan.ALGORITHMS]
-    behind = _plan.ALGORITHMS[names.index(table.partition("_")[0]) + 1 :]
+    names = [row.name for row in plan.ALGORITHMS]
+    behind = plan.ALGORITHMS[names.index(table.partition("_")[0]) + 1 :]
     able = (row for row in behind if row.refuses(geometry) is None)
     name = next(row.name for row in able if row.wins(geometry, operation, dtype))
     return name, MODULES[name]
@@ -145,16 +146,16 @@ def best_threshold(found):
 
 def present():
     """Return the tables as they are."""
-    return {table: dict(getattr(_thresholds, table.upper())) for table in TABLES}
+    return {table: dict(getattr(thresholds, table.upper())) for table in TABLES}
 
 
 def source(tables):
-    """Return the text of fastconv/_thresholds.py."""
-    head, _, _ = _thresholds.__doc__.partition("\nWritten by")
+    """Return the text of fastconv/thresholds.py."""
+    head, _, _ = thresholds.__doc__.partition("\nWritten by")
     lines = [
         f'"""{head}',
         "Written by `python benches/tune_plan.py --write`; the gains are those of",
-        f"`fastconv._plan`. {cpu_model()}, {fastconv.isa()},",
+        f"`fastconv.engine.plan`. {cpu_model()}, {fastconv.isa()},",
         f"{fastconv.get_num_threads()} threads, {datetime.date.today()}.",
         '"""',
     ]
@@ -169,7 +170,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--time", type=float, default=0.2, help="seconds for each layer")
     parser.add_argument("--table", nargs="+", choices=TABLES, default=list(TABLES))
-    parser.add_argument("--write", action="store_true", help="write fastconv/_thresholds.py")
+    parser.add_argument("--write", action="store_true", help="write fastconv/thresholds.py")
     arguments = parser.parse_args()
     tables = present()
     for table in arguments.table:
@@ -179,7 +180,7 @@ def main():
             tables[table][operation, dtype] = best_threshold(found)
             print(f"  threshold {tables[table][operation, dtype]}")
     if arguments.write:
-        with replacing(Path(_thresholds.__file__)) as file:
+        with replacing(Path(thresholds.__file__)) as file:
             file.write(source(tables).encode())
 
 

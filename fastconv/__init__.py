@@ -20,9 +20,9 @@ benchmark
 from importlib import import_module
 from typing import Any
 
-from fastconv._isa import isa
-from fastconv._threads import get_num_threads, openmp, set_num_threads
-from fastconv._workspace import release_workspace
+from fastconv.engine.base.isa import isa
+from fastconv.engine.base.threads import get_num_threads, openmp, set_num_threads
+from fastconv.engine.base.workspace import release_workspace
 
 _ROOMS = ("benchmark", "functional", "layers", "models", "reference", "training")
 
@@ -51,7 +51,7 @@ def __getattr__(name: str) -> Any:
     if name in ("Explanation", "explain"):
         return getattr(import_module("fastconv.functional._explain"), name)
     if name == "exact":
-        return import_module("fastconv._plan").exact
+        return import_module("fastconv.engine.plan").exact
     if name == "__version__":
         from importlib.metadata import PackageNotFoundError, version
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastconv._geometry import MAX_EXTENT, PADDING_WORDS, Ints, Padding, Pairs, axis_name
-from fastconv._memory import empty
+from fastconv.engine.base.memory import empty
 
 Array: TypeAlias = NDArray[np.floating[Any]]
 PerAxis: TypeAlias = int | Ints

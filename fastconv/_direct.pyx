@@ -17,7 +17,7 @@ begin (`before`); it may be negative, which crops.
 from cython cimport floating
 from cython.parallel cimport parallel, prange
 
-from fastconv._threads cimport flush_denormals, restore_denormals, threads_for
+from fastconv.engine.base.threads cimport flush_denormals, restore_denormals, threads_for
 
 # Products of a weight gradient in one running sum, at least; less than twice as many.
 cdef Py_ssize_t PART = 256

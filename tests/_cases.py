@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 
 import fastconv
-from fastconv import _check, _plan, reference
+from fastconv import _check, reference
 from fastconv import functional as F
 from fastconv._geometry import conv_geometry
+from fastconv.engine import plan
 from fastconv.functional._calls import MODULES, bind
 
 DTYPES = (np.float32, np.float64)
@@ -27,7 +28,7 @@ PATIENCE = 1700
 
 def operations(algorithm, geometry):
     """Return what computes the three operations of one geometry, of any number of axes."""
-    return [bind(MODULES[algorithm], operation, geometry) for operation in _plan.OPERATIONS]
+    return [bind(MODULES[algorithm], operation, geometry) for operation in plan.OPERATIONS]
 
 
 class Conv(NamedTuple):
@@ -268,7 +269,7 @@ def able(geometry, *, exact=False, ours=False):
     """
     return [
         row.name
-        for row in _plan.ALGORITHMS
+        for row in plan.ALGORITHMS
         if row.refuses(geometry) is None
         and (row.exact or not exact)
         and (row.name not in ("im2col", "fft") or not ours)
@@ -287,7 +288,7 @@ def served(cases, **which):
 # The exact algorithms that refuse no case.
 ALGORITHMS = tuple(
     name
-    for name in (row.name for row in _plan.ALGORITHMS)
+    for name in (row.name for row in plan.ALGORITHMS)
     if all(name in able(case.geometry, exact=True) for case in CONVS)
 )
 
@@ -533,7 +534,7 @@ def run_tests_code(module, call, **environment):
     return run_python(code, **environment)
 
 
-# Best first, as in csrc/isa.h.
+# Best first, as in base/isa.h.
 ISAS = ("avx512", "avx2", "portable")
 
 ISA = """

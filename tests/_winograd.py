@@ -5,7 +5,7 @@ from math import prod
 
 import numpy as np
 
-from fastconv._plan import OPERATIONS, winograd_takes_rows
+from fastconv.engine.plan import OPERATIONS, winograd_takes_rows
 
 
 def pairs(*numbers):

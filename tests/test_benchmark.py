@@ -13,7 +13,6 @@ import pytest
 
 import fastconv
 from fastconv import benchmark, functional, reference
-from fastconv._tile import run_peak
 from fastconv.benchmark import (
     DIRECTIONS,
     TABLES,
@@ -35,6 +34,7 @@ from fastconv.benchmark import (
     short_table,
 )
 from fastconv.benchmark.machine import source_commit
+from fastconv.engine.gemm.tile import run_peak
 
 TINY = "layer,in_channels,out_channels,size,kernel,stride,padding,dilation,groups,count\n"
 ROWS = "a,2,4,5x6,3x2,1,1,1,2,1\nb,2,3,7,3,2,0x1,2,1,4\n"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fastconv import functional as F
-from fastconv._cache import Cache
+from fastconv.engine.base.cache import Cache
 from fastconv.functional import _calls, pooling
 from tests._cases import assert_exact, integers
 

@@ -5,7 +5,7 @@ import pytest
 
 from fastconv import functional as F
 from fastconv import get_num_threads, set_num_threads
-from fastconv.functional import _channels, _samples
+from fastconv.engine.blocked import by_channels, by_samples
 from tests._cases import DTYPES, Conv, convolve, normal
 from tests.test_samples import count, forbid, forget_plans, problem
 
@@ -26,7 +26,7 @@ CASES = [
 def test_they_have_the_bits_of_the_engine(case, dtype, monkeypatch):
     arrays = problem(case, dtype)
     counts = []
-    count(_channels.channels, counts, monkeypatch)
+    count(by_channels.channels, counts, monkeypatch)
     forget_plans(monkeypatch)
     threads = get_num_threads()
     results = []
@@ -39,8 +39,8 @@ def test_they_have_the_bits_of_the_engine(case, dtype, monkeypatch):
     assert counts[:3] == counts[3:]
     if np.dtype(dtype) == np.float32:
         assert any(counts)
-    forbid(_channels.channels, monkeypatch)
-    forbid(_samples.samples, monkeypatch)
+    forbid(by_channels.channels, monkeypatch)
+    forbid(by_samples.samples, monkeypatch)
     forget_plans(monkeypatch)
     expected = convolve(case, arrays, "gemm")
     for one, other in zip(*results, strict=True):

@@ -8,8 +8,8 @@ import pytest
 import fastconv
 from fastconv import functional as F
 from fastconv import reference
-from fastconv._fft_blocks import conv_blocks, fast_length
-from fastconv._plan import ALGORITHMS
+from fastconv.engine.fft.blocks import conv_blocks, fast_length
+from fastconv.engine.plan import ALGORITHMS
 from tests._cases import DTYPES, PICKED, Conv, directions, layouts, normal, problem
 
 ROW = next(row for row in ALGORITHMS if row.name == "fft")

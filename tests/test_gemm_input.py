@@ -5,7 +5,7 @@ import pytest
 
 import fastconv
 from fastconv import functional as F
-from fastconv.functional import _engine
+from fastconv.engine import algorithms
 from tests._cases import DTYPES, Conv, integers, normal
 
 # Channels and pixels that fill no vector and no tile, several blocks of samples and of steps, taps
@@ -28,7 +28,7 @@ def gradient(case, weight, residual):
     """Return the gradient, whose maps lie in a guard band, and check the band."""
     n, c, h, w = case.input_shape
     whole = np.full((n + 2, c + 2, h, w), 7, weight.dtype)
-    _engine.engine.input_gradient(case.geometry, residual, weight, whole[1:-1, 1:-1])
+    algorithms.engine.input_gradient(case.geometry, residual, weight, whole[1:-1, 1:-1])
     result = whole[1:-1, 1:-1].copy()
     whole[1:-1, 1:-1] = 7
     assert np.all(whole == 7)
@@ -38,8 +38,8 @@ def gradient(case, weight, residual):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_exact_on_integers_and_the_same_bits(case, dtype, monkeypatch):
-    monkeypatch.setattr(_engine, "_LARGE_WEIGHTS", 1)
-    assert _engine.adds_products(case.geometry)
+    monkeypatch.setattr(algorithms, "_LARGE_WEIGHTS", 1)
+    assert algorithms.adds_products(case.geometry)
     shape = F.conv2d(
         np.zeros(case.input_shape, dtype), np.zeros(case.weight_shape, dtype), None, *case.options
     ).shape
@@ -66,6 +66,6 @@ def test_exact_on_integers_and_the_same_bits(case, dtype, monkeypatch):
 
 
 def test_it_serves_deep_layers_of_small_maps():
-    assert _engine.adds_products(Conv(1, 512, 14, 14, 512, 3, 3, 2, 1).geometry)
-    assert not _engine.adds_products(Conv(8, 128, 56, 56, 128, 3, 3, 2, 1).geometry)
-    assert not _engine.adds_products(Conv(8, 512, 7, 7, 2048, 1, 1).geometry)
+    assert algorithms.adds_products(Conv(1, 512, 14, 14, 512, 3, 3, 2, 1).geometry)
+    assert not algorithms.adds_products(Conv(8, 128, 56, 56, 128, 3, 3, 2, 1).geometry)
+    assert not algorithms.adds_products(Conv(8, 512, 7, 7, 2048, 1, 1).geometry)

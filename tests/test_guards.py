@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import fastconv
-from fastconv import _plan
+from fastconv.engine import plan
 from tests._cases import (
     CONVS,
     DTYPES,
@@ -27,7 +27,7 @@ from tests._cases import (
     served,
 )
 
-ALGORITHMS = [row.name for row in _plan.ALGORITHMS]
+ALGORITHMS = [row.name for row in plan.ALGORITHMS]
 OURS = sorted({param.values[1] for param in served(CONVS, ours=True)})
 # Products of this many numbers are worth several threads, which meet inside a plane.
 MANY = 300_000
@@ -54,7 +54,7 @@ def test_nothing_is_written_round_a_plane_of_the_result(case, algorithm, dtype):
 
 
 def exact(algorithm):
-    return next(row.exact for row in _plan.ALGORITHMS if row.name == algorithm)
+    return next(row.exact for row in plan.ALGORITHMS if row.name == algorithm)
 
 
 class Fenced:

@@ -7,14 +7,8 @@ import pytest
 
 import fastconv
 from fastconv import functional as F
-from fastconv._plan import (
-    ALGORITHMS,
-    OPERATIONS,
-    WINOGRAD_MAGNITUDE,
-    WINOGRAD_ROWS_MAGNITUDE,
-    terms,
-    winograd_takes_rows,
-)
+from fastconv.engine.errors import WINOGRAD_MAGNITUDE, WINOGRAD_ROWS_MAGNITUDE, terms
+from fastconv.engine.plan import ALGORITHMS, OPERATIONS, winograd_takes_rows
 from tests._cases import DTYPES, Conv
 from tests._winograd import ROW_POINTS, free_inputs, matrices, step
 
@@ -218,7 +212,7 @@ def test_large_numbers_overflow_in_winograd_alone():
 
 
 def largest_magnitudes(a, g, bt, cut=()):
-    """Return for one axis how large intermediate results may be, by direction; see `_plan`.
+    """Return for one axis how large intermediate results may be, by direction, as `errors` says.
 
     `cut` are transforms of inputs that may take the place of B^T, with zeros where a point is not
     wanted, and how many outputs are.

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 
 import fastconv
-from fastconv import _plan
+from fastconv.engine import plan
 from tests._cases import Conv, Problem, able, directions, run_tests_code
 
-ALGORITHMS = [row.name for row in _plan.ALGORITHMS]
+ALGORITHMS = [row.name for row in plan.ALGORITHMS]
 
 # More geometries than any cache of plans holds (4096), so that those are full when it begins.
 WARM = 6_000

@@ -60,46 +60,14 @@ def test_the_wheel_holds_the_package_and_no_tests(built):
     names = zipfile.ZipFile(wheel).namelist()
     assert not [name for name in names if name.startswith(("tests/", "benches/", "docs/"))]
     assert not [name for name in names if name.endswith((".pyx", ".c", ".h"))]
-    for name in ("py.typed", "_gemm.pyi", "functional/conv.py", "reference/conv.py"):
+    for name in ("py.typed", "engine/gemm/tile.pyi", "functional/conv.py", "reference/conv.py"):
         assert f"fastconv/{name}" in names
     for table in TABLES:
         assert f"fastconv/benchmark/shapes/{table}.csv" in names
     assert [name for name in names if name.startswith("fastconv/training/digits/")]
-    compiled = {Path(name).name.split(".")[0] for name in names if name.endswith(".so")}
-    assert compiled == {
-        "_activations",
-        "_batches",
-        "_cache",
-        "_channels",
-        "_channels_weight",
-        "_depthwise",
-        "_direct",
-        "_gemm",
-        "_gemm_input",
-        "_gemm_outputs",
-        "_gemm_weight",
-        "_gemm_weight_plan",
-        "_halving",
-        "_isa",
-        "_losses",
-        "_matmul",
-        "_memory",
-        "_optimizers",
-        "_pooling",
-        "_sample_tiles",
-        "_samples",
-        "_samples_weight",
-        "_slab",
-        "_sums",
-        "_threads",
-        "_tile",
-        "_winograd",
-        "_winograd_rows",
-        "_winograd_rows_weight",
-        "_winograd_tiles",
-        "_winograd_weight",
-        "_workspace",
-    }
+    compiled = {name.split(".")[0] for name in names if name.endswith(".so")}
+    sources = {path.relative_to(ROOT).as_posix() for path in (ROOT / "fastconv").rglob("*.pyx")}
+    assert compiled == {source.removesuffix(".pyx") for source in sources}
     metadata = next(name for name in names if name.endswith("METADATA"))
     lines = zipfile.ZipFile(wheel).read(metadata).decode().splitlines()
     required = [line for line in lines if line.startswith("Requires-Dist")]
@@ -114,7 +82,13 @@ def test_the_sdist_holds_what_a_build_needs(built):
         names = {name.partition("/")[2] for name in archive.getnames()}
     for table in TABLES:
         assert f"fastconv/benchmark/shapes/{table}.csv" in names
-    for name in ("setup.py", "LICENSE", "fastconv/_gemm.pyx", "fastconv/csrc/isa.h", "Makefile"):
+    for name in (
+        "setup.py",
+        "LICENSE",
+        "fastconv/engine/gemm/tile.pyx",
+        "fastconv/engine/base/isa.h",
+        "Makefile",
+    ):
         assert name in names
 
 

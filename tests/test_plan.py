@@ -8,15 +8,16 @@ import pytest
 
 import fastconv
 from benches import tune_plan
-from fastconv import _plan, benchmark
+from fastconv import benchmark
 from fastconv import functional as F
+from fastconv.engine import plan
 from tests._cases import DTYPES
 
 LAYERS = [layer for table in benchmark.TABLES for layer in benchmark.load_table(table)]
 THREES = ((2, 64, 12, 12), (64, 64, 3, 3))
 
 
-@pytest.mark.parametrize("operation", _plan.OPERATIONS)
+@pytest.mark.parametrize("operation", plan.OPERATIONS)
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_the_choice_depends_on_neither_batch_nor_threads(operation, dtype):
     for layer in LAYERS:
@@ -42,9 +43,9 @@ def test_maps_without_cells_have_a_plan(size, algorithm, side):
     assert fastconv.explain("conv2d_input", size, weight.shape, **options).flops > 0
 
 
-@pytest.mark.parametrize("operation", _plan.OPERATIONS)
+@pytest.mark.parametrize("operation", plan.OPERATIONS)
 def test_exact_leaves_the_exact_algorithms(operation):
-    rounding = [row.name for row in _plan.ALGORITHMS if not row.exact]
+    rounding = [row.name for row in plan.ALGORITHMS if not row.exact]
     assert rounding == ["fft", "winograd"]
     assert fastconv.explain(operation, *THREES, padding=1).algorithm == "winograd"
     with fastconv.exact():
@@ -97,7 +98,7 @@ def test_thresholds_are_written_as_they_are_read():
         if isinstance(statement, ast.Assign)
     }
     assert values == tables
-    keys = {(o, np.dtype(d).name) for o in _plan.OPERATIONS for d in DTYPES}
+    keys = {(o, np.dtype(d).name) for o in plan.OPERATIONS for d in DTYPES}
     assert all(set(table) == keys for table in tables.values())
 
 

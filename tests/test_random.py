@@ -9,9 +9,9 @@ from math import prod
 import numpy as np
 import pytest
 
-from fastconv import _plan
 from fastconv import functional as F
 from fastconv._geometry import conv_geometry
+from fastconv.engine import plan
 from fastconv.reference.conv import conv_nd, conv_nd_input, conv_nd_weight
 from tests._cases import (
     DTYPES,
@@ -210,7 +210,7 @@ def test_random_geometries_of_one_and_three_axes(axes):
 
 def test_the_geometries_reach_every_algorithm():
     served = [able(conv(case).geometry, exact=True) for part in range(3) for case in drawn(part)]
-    for row in _plan.ALGORITHMS:
+    for row in plan.ALGORITHMS:
         assert not row.exact or sum(row.name in names for names in served) >= 30, row.name
 
 

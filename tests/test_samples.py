@@ -5,8 +5,9 @@ import pytest
 
 from fastconv import functional as F
 from fastconv import get_num_threads, set_num_threads
-from fastconv._cache import Cache
-from fastconv.functional import _calls, _channels, _samples
+from fastconv.engine.base.cache import Cache
+from fastconv.engine.blocked import by_channels, by_samples
+from fastconv.functional import _calls
 from tests._cases import DTYPES, Conv, Problem, able, convolve, normal
 
 # One or two samples too many, bands of rows, phases, and taps left out on every side.
@@ -74,15 +75,15 @@ def test_they_have_the_bits_of_the_algorithm_they_stand_for(case, algorithm, dty
     arrays = problem(case, dtype)
     counts = []
     # Channels would lie in the lanes of some.
-    forbid(_channels.channels, monkeypatch)
-    for loops in (_samples.samples, _samples.samples_by_columns):
+    forbid(by_channels.channels, monkeypatch)
+    for loops in (by_samples.samples, by_samples.samples_by_columns):
         count(loops, counts, monkeypatch)
     forget_plans(monkeypatch)
     y, dx, dw, _ = convolve(case, arrays, algorithm)
     # A tile of less than four output channels is refused: the input gradient of one channel.
-    few = not _samples.lies_across(case.geometry) and case.c // case.groups < 4
+    few = not by_samples.lies_across(case.geometry) and case.c // case.groups < 4
     assert counts == [True, not few, True]
-    for loops in (_samples.samples, _samples.samples_by_columns):
+    for loops in (by_samples.samples, by_samples.samples_by_columns):
         forbid(loops, monkeypatch)
     forget_plans(monkeypatch)
     expected_y, expected_dx, expected_dw, _ = convolve(case, arrays, algorithm)
@@ -103,7 +104,7 @@ def test_a_kept_plan_serves_only_arrays_that_lie_so():
     wide[...] = arrays.x
     apart = np.zeros((20, 6, 5, 5), np.float32)[::2]
     apart[...] = arrays.weight
-    compute = _samples.bind(False, "conv2d", case.geometry)
+    compute = by_samples.bind(False, "conv2d", case.geometry)
     threads = get_num_threads()
     try:
         for number in (2, 1, 3):

@@ -71,7 +71,7 @@ def assert_same_bits(results, expected, what):
 
 @pytest.mark.parametrize("case", CONVS, ids=str)
 def test_the_cases_are_large_enough_for_every_thread(case):
-    # The grain of threads_for in _threads.pyx.
+    # The grain of threads_for in base/threads.pyx.
     multiply_adds = prod(case.geometry.output_shape) * prod(case.weight_shape[1:])
     assert multiply_adds >= max(THREADS) * 65536
 

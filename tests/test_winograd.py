@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 
 import fastconv
-from fastconv import _winograd_tiles, reference
 from fastconv import functional as F
+from fastconv import reference
 from fastconv._check import C_TYPES
 from fastconv._geometry import conv_geometry
-from fastconv._plan import WINOGRAD_GROWTH
-from fastconv._tile import tile_shape
+from fastconv.engine.errors import WINOGRAD_GROWTH
+from fastconv.engine.gemm.tile import tile_shape
+from fastconv.engine.winograd import tiles as compiled
 from fastconv.reference.conv import conv_nd, conv_nd_input, conv_nd_weight
 from tests._cases import (
     CONVS,
@@ -120,7 +121,7 @@ def test_transformed_tiles(shape, before, dtype, kernel, seen):
     for values in (maps, np.asfortranarray(maps), maps[:, :, ::-1, ::-1].copy()[:, :, ::-1, ::-1]):
         v = np.full((points, len(expected), room), 7, dtype)
         n, c, h, w = shape
-        transformed = _winograd_tiles.transformed[C_TYPES[maps.dtype]]
+        transformed = compiled.transformed[C_TYPES[maps.dtype]]
         transformed(values.reshape(n, 1, c, 1, h, w), kernel, seen, out, before, v)
         np.testing.assert_array_equal(v[..., :c], expected.swapaxes(0, 1))
         assert np.isin(v[..., c:], (0, 7)).all()

@@ -8,7 +8,7 @@ import pytest
 import fastconv
 from fastconv import functional as F
 from fastconv import reference
-from fastconv._plan import ALGORITHMS, OPERATIONS, winograd_takes_rows
+from fastconv.engine.plan import ALGORITHMS, OPERATIONS, winograd_takes_rows
 from tests._cases import (
     DTYPES,
     ISAS,

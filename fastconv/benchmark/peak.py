@@ -5,7 +5,7 @@ import time
 import numpy as np
 
 from fastconv._check import C_TYPES
-from fastconv._tile import run_peak
+from fastconv.engine.gemm.tile import run_peak
 
 # A panel of so many steps stays in a first-level cache of 32 KB beside the tile's other operand.
 _STEPS = 128

@@ -13,8 +13,9 @@ computes float32 cases in float64, rounds itself in float64 ones. It is of the f
 c K eps max|x| max|w|, but sharper, element by element. With n = 0 nothing is rounded, and the
 results must be equal; so they must on small integers, where every sum is exact.
 
-The algorithms that are not exact on integers have bounds of their own, of norms (`fastconv._plan`);
-here they are taken of whole planes, of which blocks and tiles are parts.
+The algorithms that are not exact on integers have bounds of their own, of norms
+(`fastconv.engine.errors`); here they are taken of whole planes, of which blocks and tiles
+are parts.
 """
 
 import math
@@ -27,7 +28,7 @@ import numpy as np
 
 from fastconv import functional, reference
 from fastconv._geometry import ConvGeometry, conv_geometry
-from fastconv._plan import Algorithm
+from fastconv.engine.plan import Algorithm
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Ints = tuple[int, ...]

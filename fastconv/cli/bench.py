@@ -8,8 +8,8 @@ import click
 import fastconv
 from fastconv import benchmark, plots
 from fastconv._files import check_replaceable
-from fastconv._plan import ALGORITHMS
 from fastconv.benchmark import Layer, report
+from fastconv.engine.plan import ALGORITHMS
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 

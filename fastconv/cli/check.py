@@ -9,7 +9,6 @@ import click
 import numpy as np
 
 import fastconv
-from fastconv._plan import ALGORITHMS, Algorithm
 from fastconv.cli._cases import (
     SUBJECTS,
     Call,
@@ -21,6 +20,7 @@ from fastconv.cli._cases import (
     norm_bound,
     slow,
 )
+from fastconv.engine.plan import ALGORITHMS, Algorithm
 
 _DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 

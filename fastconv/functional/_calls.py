@@ -8,18 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from fastconv import _check
-from fastconv._cache import Cache
+from fastconv import _check, _direct
 from fastconv._check import Array, PaddingLike, PerAxis
 from fastconv._geometry import ConvGeometry, Ints
-from fastconv._plan import Plan, only_exact, plan_conv
+from fastconv.engine.algorithms import Winograd, depthwise, engine, fft, winograd
+from fastconv.engine.base.cache import Cache
+from fastconv.engine.base.kernel import METHODS, Compiled
+from fastconv.engine.plan import Plan, only_exact, plan_conv
 from fastconv.functional import _im2col
-from fastconv.functional._compiled import METHODS, Compiled, direct
-from fastconv.functional._depthwise import depthwise
-from fastconv.functional._engine import engine
-from fastconv.functional._fft import fft
 from fastconv.functional._pieces import weight_gradient_in_pieces
-from fastconv.functional._winograd import Winograd, winograd
+
+# Plain loops.
+direct = Compiled(_direct.correlate, _direct.correlate_weight)
 
 MODULES: dict[str, Compiled | ModuleType] = {
     "fft": fft,

@@ -11,9 +11,10 @@ from numpy.typing import DTypeLike
 from fastconv import _check
 from fastconv._check import Array, PaddingLike, PerAxis
 from fastconv._geometry import ConvGeometry
-from fastconv._isa import isa
-from fastconv._plan import ALGORITHMS, OPERATIONS, Algorithm, Magnitude, only_exact, refusals
-from fastconv._tile import tile_shape
+from fastconv.engine.base.isa import isa
+from fastconv.engine.errors import Magnitude
+from fastconv.engine.gemm.tile import tile_shape
+from fastconv.engine.plan import ALGORITHMS, OPERATIONS, Algorithm, only_exact, refusals
 from fastconv.functional._calls import find_call
 
 

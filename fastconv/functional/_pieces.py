@@ -13,7 +13,7 @@ import numpy as np
 
 from fastconv._check import Array
 from fastconv._geometry import ConvGeometry, Piece, gradient_pieces
-from fastconv._plan import PIECE_TERMS
+from fastconv.engine.errors import PIECE_TERMS
 
 # Numbers of one running sum along an axis.
 _RUN = 64

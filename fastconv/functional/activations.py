@@ -8,8 +8,9 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from fastconv import _activations, _check
+from fastconv import _check
 from fastconv._check import Array, Random
+from fastconv.engine.ops import activations as compiled
 from fastconv.functional._pieces import sum_along
 
 Mask = NDArray[np.bool_]
@@ -41,7 +42,7 @@ def relu(input: Array, *, out: Array | None = None) -> Array:
     >>> F.relu(np.array([-1.0, 2.0]))
     array([0., 2.])
     """
-    return _mapped(_activations.relu, input, out)
+    return _mapped(compiled.relu, input, out)
 
 
 def relu_backward(grad_output: Array, output: Array, *, out: Array | None = None) -> Array:
@@ -70,7 +71,7 @@ def relu_backward(grad_output: Array, output: Array, *, out: Array | None = None
     >>> F.relu_backward(np.array([5.0, 5.0]), np.array([0.0, 2.0]))
     array([0., 5.])
     """
-    return _graded(_activations.relu_backward, grad_output, output, out)
+    return _graded(compiled.relu_backward, grad_output, output, out)
 
 
 def leaky_relu(input: Array, negative_slope: float = 0.01, *, out: Array | None = None) -> Array:
@@ -165,7 +166,7 @@ def sigmoid(input: Array, *, out: Array | None = None) -> Array:
     >>> F.sigmoid(np.array([-1000.0, 0.0, 1000.0]))
     array([0. , 0.5, 1. ])
     """
-    return _mapped(_activations.sigmoid, input, out)
+    return _mapped(compiled.sigmoid, input, out)
 
 
 def sigmoid_backward(grad_output: Array, output: Array, *, out: Array | None = None) -> Array:
@@ -194,7 +195,7 @@ def sigmoid_backward(grad_output: Array, output: Array, *, out: Array | None = N
     >>> F.sigmoid_backward(np.array([1.0]), np.array([0.5]))
     array([0.25])
     """
-    return _graded(_activations.sigmoid_backward, grad_output, output, out)
+    return _graded(compiled.sigmoid_backward, grad_output, output, out)
 
 
 def tanh(input: Array, *, out: Array | None = None) -> Array:
@@ -223,7 +224,7 @@ def tanh(input: Array, *, out: Array | None = None) -> Array:
     >>> F.tanh(np.array([0.0, 1000.0]))
     array([0., 1.])
     """
-    return _mapped(_activations.tanh, input, out)
+    return _mapped(compiled.tanh, input, out)
 
 
 def tanh_backward(grad_output: Array, output: Array, *, out: Array | None = None) -> Array:
@@ -252,7 +253,7 @@ def tanh_backward(grad_output: Array, output: Array, *, out: Array | None = None
     >>> F.tanh_backward(np.array([4.0]), np.array([0.5]))
     array([3.])
     """
-    return _graded(_activations.tanh_backward, grad_output, output, out)
+    return _graded(compiled.tanh_backward, grad_output, output, out)
 
 
 def softmax(input: Array, axis: int = -1, *, out: Array | None = None) -> Array:

@@ -7,17 +7,18 @@ based learning applied to document recognition", 1998), written out in `fastconv
 from copy import deepcopy
 from typing import Any, TypeAlias
 
-from fastconv import _check, _sums
+from fastconv import _check
 from fastconv._check import C_TYPES, Array, PaddingLike, PerAxis
 from fastconv._geometry import Ints
-from fastconv._plan import only_exact
+from fastconv.engine.base.kernel import Compiled
+from fastconv.engine.ops.sums import sum_maps
+from fastconv.engine.plan import only_exact
 from fastconv.functional._calls import Call, calls, find_call
-from fastconv.functional._compiled import Compiled
 from fastconv.functional._prepared import PreparedWeight
 
 Gradients: TypeAlias = tuple[Array | None, Array | None, Array | None]
 
-_SUM_MAPS = {dtype: _sums.sum_maps[name] for dtype, name in C_TYPES.items()}
+_SUM_MAPS = {dtype: sum_maps[name] for dtype, name in C_TYPES.items()}
 
 
 def conv2d(

@@ -1,8 +1,8 @@
 """Full connection.
 
-y = x W^T + b. All three products of a full connection run on the engine's tile (`_matmul`), with a
-fixed order of summation. Their sums may have any length; at most 65,536 products are added at once,
-and the results in double precision, so that the error does not grow with it.
+y = x W^T + b. All three products of a full connection run on the engine's tile (`gemm.matmul`),
+with a fixed order of summation. Their sums may have any length; at most 65,536 products are added
+at once, and the results in double precision, so that the error does not grow with it.
 """
 
 from functools import partial
@@ -10,10 +10,10 @@ from itertools import chain, pairwise, repeat
 
 from fastconv import _check
 from fastconv._check import Array
-from fastconv._matmul import multiply
-from fastconv._memory import empty
-from fastconv._plan import PIECE_TERMS
-from fastconv._sums import sum_rows
+from fastconv.engine.base.memory import empty
+from fastconv.engine.errors import PIECE_TERMS
+from fastconv.engine.gemm.matmul import multiply
+from fastconv.engine.ops.sums import sum_rows
 from fastconv.functional._pieces import add_pieces
 
 

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastconv import _check, _losses
+from fastconv import _check
 from fastconv._check import Array
+from fastconv.engine.ops import losses as compiled
 from fastconv.functional._pieces import sum_along
 
 Loss = Any
@@ -60,7 +61,7 @@ def cross_entropy(
     check_reduction(reduction)
     losses = np.empty(target.shape, input.dtype)
     if losses.size:
-        fits = _losses.cross_entropy(_rows(input, axis), classes, losses)
+        fits = compiled.cross_entropy(_rows(input, axis), classes, losses)
         _check_classes(fits, target, input.shape[axis])
     return _reduce(losses, reduction)
 
@@ -113,7 +114,7 @@ def cross_entropy_backward(
     )
     rows = result if direct else np.empty_like(_rows(input, axis))
     if target.size:
-        fits = _losses.cross_entropy_backward(
+        fits = compiled.cross_entropy_backward(
             _rows(input, axis), classes, np.ascontiguousarray(scale), rows
         )
         _check_classes(fits, target, input.shape[axis])

@@ -12,8 +12,7 @@ from typing import Any, Literal, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from fastconv import _check, _halving, _pooling
-from fastconv._cache import Cache
+from fastconv import _check
 from fastconv._check import C_TYPES, INT64, Array, PaddingLike, PerAxis
 from fastconv._geometry import (
     Ints,
@@ -23,7 +22,10 @@ from fastconv._geometry import (
     pool_windows,
     three_axes,
 )
-from fastconv._memory import empty
+from fastconv.engine.base.cache import Cache
+from fastconv.engine.base.memory import empty
+from fastconv.engine.ops import halving
+from fastconv.engine.ops import pooling as compiled
 
 Indices = NDArray[np.int64]
 
@@ -32,12 +34,12 @@ _LONGEST_SUM = 64
 # "full" would let windows lie outside the input.
 POOL_PADDING_WORDS = ("valid", "same", "same_lower")
 
-_MAX_POOL = {dtype: _pooling.max_pool[name] for dtype, name in C_TYPES.items()}
-_MAX_POOL_BACKWARD = {dtype: _pooling.max_pool_backward[name] for dtype, name in C_TYPES.items()}
-_MEAN_POOL = {dtype: _pooling.mean_pool[name] for dtype, name in C_TYPES.items()}
-_HALVE = {dtype: _halving.halve[name] for dtype, name in C_TYPES.items()}
-_HALVE_BACKWARD = {dtype: _halving.halve_backward[name] for dtype, name in C_TYPES.items()}
-_MEAN_POOL_BACKWARD = {dtype: _pooling.mean_pool_backward[name] for dtype, name in C_TYPES.items()}
+_MAX_POOL = {dtype: compiled.max_pool[name] for dtype, name in C_TYPES.items()}
+_MAX_POOL_BACKWARD = {dtype: compiled.max_pool_backward[name] for dtype, name in C_TYPES.items()}
+_MEAN_POOL = {dtype: compiled.mean_pool[name] for dtype, name in C_TYPES.items()}
+_HALVE = {dtype: halving.halve[name] for dtype, name in C_TYPES.items()}
+_HALVE_BACKWARD = {dtype: halving.halve_backward[name] for dtype, name in C_TYPES.items()}
+_MEAN_POOL_BACKWARD = {dtype: compiled.mean_pool_backward[name] for dtype, name in C_TYPES.items()}
 
 
 class _Plan:

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from fastconv import _check
-from fastconv._batches import take_images
 from fastconv._check import C_TYPES
-from fastconv._memory import empty
+from fastconv.engine.base.memory import empty
+from fastconv.engine.ops.batches import take_images
 from fastconv.training._npz import read_npz
 
 Array = np.ndarray[Any, np.dtype[Any]]

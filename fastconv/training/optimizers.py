@@ -9,14 +9,15 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from fastconv import _check, _optimizers
+from fastconv import _check
 from fastconv._check import C_TYPES
+from fastconv.engine.ops import optimizers as compiled
 from fastconv.layers import Parameter
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-_SGD = {dtype: _optimizers.sgd[name] for dtype, name in C_TYPES.items()}
-_ADAM = {dtype: _optimizers.adam[name] for dtype, name in C_TYPES.items()}
+_SGD = {dtype: compiled.sgd[name] for dtype, name in C_TYPES.items()}
+_ADAM = {dtype: compiled.adam[name] for dtype, name in C_TYPES.items()}
 
 
 class Optimizer:
@@ -416,7 +417,7 @@ class _Step:
 
     def take(self, kernels: Mapping[np.dtype[Any], Callable[..., None]], *numbers: float) -> None:
         """Change the parameters and the optimizer."""
-        ready = [(kernels[dtype], _optimizers.Blocks(rows)) for dtype, rows in self.rows.items()]
+        ready = [(kernels[dtype], compiled.Blocks(rows)) for dtype, rows in self.rows.items()]
         # From here on nothing fails.
         for kernel, blocks in ready:
             kernel(blocks, *numbers)

@@ -1,0 +1,43 @@
+"""The fast kernels, in rooms over one base.
+
+What a call of `fastconv.functional` does: the plan chooses an algorithm for the shapes
+(`plan.ALGORITHMS`, read from the top); `algorithms` binds what computes it to the geometry, once; a
+call takes the arrays as they are, and the kernel shares its tasks among the threads.
+
+    functional -> plan -> algorithms -> a room's kernel -> base
+
+base
+    What all rooms stand on: instruction sets, threads, memory, views of arrays, axes and phases.
+gemm
+    The engine: blocked products on one register tile. Forward, input and weight gradient are
+    packers over it; so is the product of two matrices.
+blocked
+    Few channels: samples, groups or channels in the lanes of the vectors.
+depthwise
+    One input channel in each group.
+winograd
+    Fewer products for small kernels, by transforms of tiles.
+fft
+    Large kernels, by Fourier transforms.
+ops
+    Everything else that is compiled: pooling, activations, losses, sums, optimizers, batches.
+
+Imports go downwards: base < gemm < blocked < winograd, base < depthwise, fft, ops.
+
+The five loops of a blocked product, from the outside (F. Van Zee and R. van de Geijn, "BLIS: a
+framework for rapidly instantiating BLAS functionality", 2015):
+
+    JC  blocks of columns of B        tasks of the threads
+    PC    blocks of the contraction   the result is added up block by block
+    IC      blocks of rows of A       packed, or read in place
+    JR        panels of columns       stream from the second-level cache
+    IR          panels of rows        in the first-level cache
+    tile          the micro-kernel    sums in registers
+
+Words that are ours:
+
+unit    a part of the output that one thread computes at a time, from one slab
+slab    the padded rows of the input that a unit sees, parted by the phase of the stride
+step    one term of a tile's sums: a channel at a tap, or a pixel
+turned  of kernels: rotated by 180 degrees and transposed, as the input gradient wants them
+"""

@@ -1,0 +1,10 @@
+"""What all rooms of the engine stand on.
+
+isa         the instruction set, chosen when it is imported; isa.h and regions.h include a loop's
+            header once for each
+threads     how many, and the flag that flushes denormals
+workspace   blocks of memory that calls take and give back; memory: the same for results
+cache       results of a function by its arguments, as long as they are recent
+arrays.pxd  arrays as pointers and strides; axis.pxd, axes: an axis and its phases in numbers
+kernel      an algorithm on compiled kernels: the three convolutions of a geometry
+"""

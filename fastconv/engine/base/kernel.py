@@ -1,0 +1,203 @@
+"""The algorithms with compiled kernels, which are called with views of the arrays.
+
+The kernels have three spatial axes and an axis of groups; fewer axes are axes of size 1 in front.
+The input gradient is a correlation, too: of the residual with the turned kernels, phase by phase
+where the stride is more than 1.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from itertools import product
+from math import prod
+from types import EllipsisType
+from typing import Any, TypeAlias
+
+from fastconv._check import C_TYPES, Array
+from fastconv._geometry import ConvGeometry, Ints, input_gradient_phases, three_axes
+
+Kernel: TypeAlias = Mapping[str, Callable[..., int]]
+
+# The methods that compute the operations.
+METHODS = {
+    "conv2d": "forward",
+    "conv2d_input": "input_gradient",
+    "conv2d_weight": "weight_gradient",
+}
+
+
+@lru_cache(maxsize=4096)
+def moves(geometry: ConvGeometry) -> tuple[Ints, Ints, Ints]:
+    """Return stride, padding before, and dilation for three axes."""
+    befores = tuple(before for before, _ in geometry.padding)
+    return (
+        three_axes(geometry.stride, 1),
+        three_axes(befores, 0),
+        three_axes(geometry.dilation, 1),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A phase of the input on all axes: its positions, its taps, and their correlation."""
+
+    positions: tuple[EllipsisType | slice, ...]
+    taps: tuple[EllipsisType | slice, ...]
+    before: Ints
+    dilation: Ints
+
+
+@lru_cache(maxsize=4096)
+def input_parts(geometry: ConvGeometry) -> tuple[tuple[_Part, ...], bool]:
+    """Return the phases of the input, and whether they cover it."""
+    size, kernel = three_axes(geometry.in_size, 1), three_axes(geometry.kernel, 1)
+    axes = list(map(input_gradient_phases, size, kernel, *moves(geometry)))
+    parts = tuple(
+        _Part(
+            _index([phase.positions for phase in phases]),
+            (..., *(_slice(phase.taps) for phase in phases)),
+            tuple(phase.before for phase in phases),
+            tuple(phase.dilation for phase in phases),
+        )
+        for phases in product(*axes)
+    )
+    return parts, prod(sum(phase.count for phase in phases) for phases in axes) == prod(size)
+
+
+def _index(positions: list[slice]) -> tuple[EllipsisType | slice, ...]:
+    """Return the index of these positions; all of them have the fastest."""
+    return (...,) if positions == [slice(0, None, 1)] * 3 else (..., *positions)
+
+
+def _slice(taps: Ints) -> slice:
+    """Return the slice that selects the falling, evenly spaced `taps`."""
+    step = taps[1] - taps[0] if len(taps) > 1 else -1
+    end = taps[-1] + step
+    return slice(taps[0], end if end >= 0 else None, step)
+
+
+Axes: TypeAlias = tuple[Any, Any, Any]
+Call: TypeAlias = tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Shapes:
+    """The shapes in which the kernels see the arrays."""
+
+    input: Ints  # (N, G, C/G, D, H, W)
+    weight: Ints  # (G, K/G, C/G, T, R, S)
+    output: Ints  # (N, G, K/G, OD, OH, OW)
+
+
+@lru_cache(maxsize=4096)
+def view_shapes(geometry: ConvGeometry) -> Shapes:
+    """Return the shapes in which the kernels see the arrays."""
+    batch, groups = geometry.batch, geometry.groups
+    inputs, outputs = geometry.in_channels // groups, geometry.out_channels // groups
+    return Shapes(
+        (batch, groups, inputs, *three_axes(geometry.in_size, 1)),
+        (groups, outputs, inputs, *three_axes(geometry.kernel, 1)),
+        (batch, groups, outputs, *three_axes(geometry.out_size, 1)),
+    )
+
+
+def views(
+    geometry: ConvGeometry, input: Array, weight: Array, output: Array
+) -> tuple[Array, Array, Array]:
+    """View the arrays of a convolution as the kernels want them."""
+    shapes = view_shapes(geometry)
+    return (
+        input.reshape(shapes.input),
+        weight.reshape(shapes.weight),
+        output.reshape(shapes.output),
+    )
+
+
+class Compiled:
+    """The three convolutions, and the matrix product, on two kernels, each for two C types."""
+
+    def __init__(self, correlate: Kernel, correlate_weight: Kernel):
+        # Looking the dtype's kernel up by name saves Cython's search through the arguments, 1 us.
+        self._correlate = {dtype: correlate[name] for dtype, name in C_TYPES.items()}
+        self._correlate_weight = {dtype: correlate_weight[name] for dtype, name in C_TYPES.items()}
+
+    def axes(self, geometry: ConvGeometry) -> Axes:
+        """Return what the kernels are told of the axes: stride, padding before, and dilation."""
+        return moves(geometry)
+
+    def covers(self, geometry: ConvGeometry) -> bool:
+        """Tell whether the calls of the input gradient write all of it."""
+        return input_parts(geometry)[1]
+
+    def gradient_calls(
+        self, geometry: ConvGeometry, residual: Array, turned: Array, target: Array
+    ) -> Iterator[Call]:
+        """Yield what `correlate` is called with for the input gradient, phase by phase.
+
+        The kernels' roles turn round: `turned` is (G, C/G, K/G, T, R, S).
+        """
+        for part in input_parts(geometry)[0]:
+            yield (
+                residual,
+                turned[part.taps],
+                None,
+                target[part.positions],
+                (1, 1, 1),
+                part.before,
+                part.dilation,
+            )
+
+    def bind(self, operation: str, geometry: ConvGeometry) -> Callable[..., None]:
+        """Return what computes an operation of one geometry, called with its arrays."""
+        return partial(getattr(self, METHODS[operation]), geometry)
+
+    def forward(
+        self,
+        geometry: ConvGeometry,
+        input: Array,
+        weight: Array,
+        bias: Array | None,
+        output: Array,
+        prepared: Any = None,
+    ) -> None:
+        """Write the convolution into `output`, with what `prepare` made of the weights."""
+        maps, kernels, results = views(geometry, input, weight, output)
+        shift = None if bias is None else bias.reshape(geometry.groups, -1)
+        options = {} if prepared is None else {"prepared": prepared}
+        self._correlate[input.dtype](maps, kernels, shift, results, *self.axes(geometry), **options)
+
+    def prepare(self, geometry: ConvGeometry, weight: Array) -> Any:
+        """Return what `forward` takes besides the weights, or None if nothing helps."""
+        return None
+
+    def input_gradient(
+        self, geometry: ConvGeometry, grad_output: Array, weight: Array, grad_input: Array
+    ) -> None:
+        """Write the gradient with respect to the input into `grad_input`."""
+        maps, kernels, results = views(geometry, grad_input, weight, grad_output)
+        if not self.covers(geometry):
+            maps[...] = 0
+        correlate = self._correlate[grad_output.dtype]
+        for call in self.gradient_calls(geometry, results, kernels.swapaxes(1, 2), maps):
+            correlate(*call)
+
+    def weight_gradient(
+        self, geometry: ConvGeometry, input: Array, grad_output: Array, grad_weight: Array
+    ) -> None:
+        """Write the gradient with respect to the weights into `grad_weight`."""
+        maps, kernels, results = views(geometry, input, grad_weight, grad_output)
+        self._correlate_weight[input.dtype](maps, results, kernels, *self.axes(geometry))
+
+    def workspace(
+        self, operation: str, geometry: ConvGeometry, input: Array, weight: Array, output: Array
+    ) -> int:
+        """Return the bytes of workspace that an operation takes, for arrays of this layout."""
+        maps, kernels, results = views(geometry, input, weight, output)
+        correlate = self._correlate[input.dtype]
+        if operation == "conv2d":
+            return correlate(maps, kernels, None, results, *self.axes(geometry), dry=True)
+        if operation == "conv2d_weight":
+            correlate = self._correlate_weight[input.dtype]
+            return correlate(maps, results, kernels, *self.axes(geometry), dry=True)
+        calls = self.gradient_calls(geometry, results, kernels.swapaxes(1, 2), maps)
+        return max((correlate(*call, dry=True) for call in calls), default=0)

@@ -1,0 +1,239 @@
+# cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+# No bounds checks: the callers in fastconv.functional have compared every shape with the geometry,
+# and the loops below run inside borders computed from those shapes.
+"""The weight gradient with channels in the lanes, for groups of few channels.
+
+The input and the residual are laid out as in channels.pyx, the vectors of a pixel of the residual
+side by side. A vector of sums belongs to an input channel and a tap, and holds output channels:
+
+    sums[output vector][c][r, s][lane] =
+        sum over pixels of x[c][pixel at tap r, s] * dy[pixel][output vector][lane]
+
+which is the gradient transposed. A *unit* is a block of lines of a sample. The units of a block of
+groups are cut into *chunks* whose number and borders depend on the shapes alone, and the chunks'
+sums are added in order: the result has the same bits for each number of threads.
+"""
+
+from cython cimport floating
+from cython.parallel cimport parallel, prange, threadid
+
+from fastconv.engine.base.axis cimport LONGEST_SUM, divide_up, first_tap, past_tap
+from fastconv.engine.base.threads cimport flush_denormals, restore_denormals, threads_for
+from fastconv.engine.base.workspace cimport give, take
+from fastconv.engine.blocked.channels cimport (
+    Lines, Plan, clear_columns, column_place, fill_positions, lay_out, list_channels, most_pixels,
+    run_sums, size_slab, take_shapes)
+from fastconv.engine.blocked.sample_tiles cimport MAX_LANES, scatter
+from fastconv.engine.gemm.slab cimport line_up
+
+# What a unit lays out, of the input and of the residual: a quarter of the second-level cache.
+cdef Py_ssize_t UNIT_BYTES = 1 << 18
+# A vector of their pixels that stays in the first-level cache meanwhile.
+cdef Py_ssize_t NEAR_BYTES = 1 << 14
+# Tasks that keep threads busy: blocks of groups times chunks.
+cdef Py_ssize_t TASKS = 16
+# The sums of the chunks that rounding asks for take at most so much.
+cdef Py_ssize_t PARTIAL_BYTES = 1 << 24
+# Vectors of output channels that are computed at once.
+cdef Py_ssize_t VECTORS = 2
+
+
+cdef struct Correlation:
+    Plan plan                       # of the input's slab; the outputs are the residual's channels
+    Py_ssize_t taps, numbers        # of a kernel; of the sums of a block of groups
+    Py_ssize_t units, chunks        # of a block of groups
+    Py_ssize_t near_lines
+    Py_ssize_t height               # input channels that are computed at once
+    # The workspace: what all threads share, then one part for each.
+    size_t x_at, dy_at, channel_at, column_at, partial_at, threads_at
+    size_t residual_at, thread_bytes
+
+
+cdef void size_correlation(Correlation* p, Py_ssize_t itemsize) noexcept nogil:
+    """Choose units and chunks by the shapes alone, and lay out the workspace."""
+    cdef Plan* plan = &p.plan
+    cdef Py_ssize_t line = plan.column.out * plan.lanes * itemsize, rows
+    plan.line_blocks = 1
+    while (size_slab(plan, divide_up(plan.row.count, plan.line_blocks)) * itemsize > UNIT_BYTES
+           and plan.lines > 1):
+        plan.line_blocks += 1
+    plan.line_blocks = divide_up(plan.row.count, plan.lines)
+    p.near_lines = max(NEAR_BYTES // (
+        line * min(plan.outputs.vectors, VECTORS)
+        + plan.row.stride * plan.slab_line * itemsize), 1)
+    p.near_lines = divide_up(plan.lines, divide_up(plan.lines, p.near_lines))
+    rows = min(plan.inputs.each, plan.inputs.count)
+    p.height = divide_up(rows, divide_up(
+        rows, most_pixels(min(plan.outputs.vectors, VECTORS), itemsize)))
+    p.taps = plan.rows * plan.columns
+    p.numbers = plan.outputs.vectors * plan.inputs.count * p.taps * plan.lanes
+    p.units = plan.batch * plan.line_blocks
+    p.chunks = divide_up(p.units * plan.lines * plan.column.out, LONGEST_SUM)
+    p.chunks = min(p.chunks, PARTIAL_BYTES // (plan.blocks * p.numbers * itemsize))
+    p.chunks = min(max(p.chunks, divide_up(TASKS, plan.blocks)), p.units)
+    p.x_at = 0
+    p.dy_at = p.x_at + line_up(plan.slab_rows * plan.column.size * sizeof(Py_ssize_t))
+    p.channel_at = p.dy_at + line_up(plan.lines * plan.column.out * sizeof(Py_ssize_t))
+    p.column_at = p.channel_at + line_up(plan.inputs.count * sizeof(Py_ssize_t))
+    p.partial_at = p.column_at + line_up(plan.columns * sizeof(Py_ssize_t))
+    p.threads_at = p.partial_at + line_up(p.chunks * plan.blocks * p.numbers * itemsize)
+    p.residual_at = line_up(plan.slab_sample * itemsize)
+    p.thread_bytes = p.residual_at + line_up(plan.out_sample * itemsize)
+
+
+cdef void add_tap(const floating* slab, const floating* residual, const Correlation* p,
+                  const Py_ssize_t* channel_at, Py_ssize_t vector, Lines* loops,
+                  floating* sums) noexcept nogil:
+    """Add the products of some pixels and all input channels, at one tap, to their sums."""
+    cdef const Plan* plan = &p.plan
+    cdef Py_ssize_t vectors = min(plan.outputs.vectors - vector, VECTORS), v, c, past
+    for v in range(plan.inputs.vectors):
+        past = min((v + 1) * plan.inputs.each, plan.inputs.count)
+        for c from v * plan.inputs.each <= c < past by p.height:
+            run_sums(plan.turns, vectors, min(p.height, past - c), residual,
+                     slab + channel_at[c], loops, sums + c * loops.sums_row)
+
+
+cdef void add_lines(const floating* slab, const floating* residual, const Correlation* p,
+                    const char* shared, Py_ssize_t line, Py_ssize_t lines, bint begins,
+                    floating* sums) noexcept nogil:
+    """Add the products of some lines of the residual, as many at a time as stay near.
+
+    `line` is the first of them, `begins` tells that nothing was added to the sums yet.
+    """
+    cdef const Plan* plan = &p.plan
+    cdef Py_ssize_t near, past, v, r, s, first, last, place, before = plan.row.before
+    cdef const Py_ssize_t* channel_at = <const Py_ssize_t*>(shared + p.channel_at)
+    cdef const Py_ssize_t* column_at = <const Py_ssize_t*>(shared + p.column_at)
+    cdef Lines loops
+    loops.pixels = plan.column.out
+    loops.x_line = plan.row.stride * plan.slab_line
+    loops.dy_pixel = plan.outputs.vectors * plan.lanes
+    loops.dy_line = plan.column.out * loops.dy_pixel
+    loops.sums_row = p.taps * plan.lanes
+    loops.sums_vector = plan.inputs.count * loops.sums_row
+    for near from 0 <= near < lines by p.near_lines:
+        past = min(near + p.near_lines, lines)
+        for v from 0 <= v < plan.outputs.vectors by VECTORS:
+            for r in range(plan.rows):
+                # Lines whose tap lies outside of the map are left out.
+                place = (line + near) * plan.row.stride - before + r * plan.row.dilation
+                first = near + first_tap(place, plan.row.stride)
+                last = near + past_tap(place, plan.row.stride, plan.row.size, past - near)
+                first = min(first, past)
+                loops.lines = max(last - first, 0)
+                loops.first = begins and near == 0
+                for s in range(plan.columns):
+                    add_tap(slab + (first * plan.row.stride + r * plan.row.dilation)
+                            * plan.slab_line + column_at[s],
+                            residual + first * loops.dy_line + v * plan.lanes, p, channel_at, v,
+                            &loops,
+                            sums + v * loops.sums_vector + (r * plan.columns + s) * plan.lanes)
+
+
+cdef void add_up_chunk(const floating* x, const floating* dy, const Correlation* p,
+                       Py_ssize_t task, char* shared, char* own) noexcept nogil:
+    """Add up one chunk of the units of a block of groups."""
+    cdef const Plan* plan = &p.plan
+    cdef floating* slab = <floating*>own
+    cdef floating* residual = <floating*>(own + p.residual_at)
+    cdef Py_ssize_t block = task // p.chunks, chunk = task % p.chunks, unit, line, n, lines
+    cdef Py_ssize_t first, begin, end, start = chunk * p.units // p.chunks
+    cdef floating* sums = (<floating*>(shared + p.partial_at)
+                           + (chunk * plan.blocks + block) * p.numbers)
+    for unit in range(start, (chunk + 1) * p.units // p.chunks):
+        n, line = unit // plan.line_blocks, unit % plan.line_blocks * plan.lines
+        lines = min(plan.lines, plan.row.count - line)
+        first = line * plan.row.stride - plan.row.before
+        begin = min(max(first, 0), plan.row.size)
+        end = min(max(first + plan.slab_rows, begin), plan.row.size)
+        if end > begin:
+            lay_out(x + n * plan.inputs.sample + begin * plan.column.size, plan, &plan.inputs,
+                    block, (end - begin) * plan.column.size,
+                    <const Py_ssize_t*>(shared + p.x_at),
+                    slab + (begin - first) * plan.slab_line, plan.slab_vector)
+        lay_out(dy + n * plan.outputs.sample + line * plan.column.out, plan, &plan.outputs, block,
+                lines * plan.column.out, <const Py_ssize_t*>(shared + p.dy_at), residual,
+                plan.lanes)
+        add_lines(<const floating*>slab, <const floating*>residual, p, shared, line, lines,
+                  unit == start, sums)
+
+
+cdef void write_gradient(floating* partial, const Correlation* p, Py_ssize_t block,
+                         floating* dw) noexcept nogil:
+    """Write the sum of the chunks, in order, into the gradient of a block of groups."""
+    cdef const Plan* plan = &p.plan
+    cdef Py_ssize_t v, q, k, g, c, i, _, calls = 1, steps = plan.inputs.count * p.taps
+    cdef floating* total = partial + block * p.numbers
+    cdef const floating* source = total
+    cdef floating* target[MAX_LANES]
+    for _ in range(1, p.chunks):
+        source += plan.blocks * p.numbers
+        for i in range(p.numbers):
+            total[i] += source[i]
+    if plan.w_strides[2] != p.taps:
+        calls, steps = plan.inputs.count, p.taps
+    dw += block * plan.turns * plan.w_strides[0]
+    for v in range(plan.outputs.vectors):
+        for c in range(calls):
+            for q in range(plan.lanes):
+                k, g = v * plan.outputs.each + q // plan.turns, q % plan.turns
+                target[q] = NULL
+                if k < plan.outputs.count and block * plan.turns + g < plan.groups:
+                    target[q] = (dw + g * plan.w_strides[0] + k * plan.w_strides[1]
+                                 + c * plan.w_strides[2])
+            scatter(<const floating*>total, steps, <const floating*>NULL, target)
+            total += steps * plan.lanes
+
+
+def correlate_weight(const floating[:, :, :, :, :, :] x, const floating[:, :, :, :, :, :] dy,
+                     floating[:, :, :, :, :, :] dw, const Py_ssize_t[::1] depth,
+                     const Py_ssize_t[::1] row, const Py_ssize_t[::1] column, bint dry=False):
+    """Write into `dw` the correlation of the input `x` with the residual `dy`.
+
+    The axes are those of the forward pass. Neither the residual nor the gradient may be empty, and
+    the gradient's kernels are contiguous. Returns the bytes of workspace, or 0 where the other
+    loops should compute this; a dry call does nothing else.
+    """
+    cdef Correlation p
+    cdef Plan* plan = &p.plan
+    cdef Py_ssize_t i, tasks, width
+    cdef int threads
+    cdef unsigned long saved = 0
+    cdef size_t size
+    cdef char* shared
+    if not take_shapes(plan, &x.shape[0], &x.strides[0], &dw.shape[0], &dw.strides[0],
+                       &dy.shape[0], &dy.strides[0], sizeof(floating), &depth[0], &row[0],
+                       &column[0]):
+        return 0
+    if (plan.columns > 1 and plan.w_strides[5] != 1) or (
+            plan.rows > 1 and plan.w_strides[4] != plan.columns):
+        return 0
+    size_correlation(&p, sizeof(floating))
+    tasks = plan.blocks * p.chunks
+    threads = threads_for(<double>dy.shape[0] * dy.shape[1] * p.numbers
+                          * dy.shape[4] * dy.shape[5])
+    threads = min(<Py_ssize_t>threads, tasks)
+    size = p.threads_at + threads * p.thread_bytes
+    if dry:
+        return size
+    shared = <char*>take(size)
+    width = plan.outputs.vectors * plan.lanes
+    fill_positions(plan, <Py_ssize_t*>(shared + p.x_at))
+    for i in range(plan.lines * plan.column.out):
+        (<Py_ssize_t*>(shared + p.dy_at))[i] = i * width
+    list_channels(plan, <Py_ssize_t*>(shared + p.channel_at))
+    for i in range(plan.columns):
+        (<Py_ssize_t*>(shared + p.column_at))[i] = column_place(
+            plan, plan.left - plan.column.before + i * plan.column.dilation)
+    with nogil, parallel(num_threads=threads):
+        saved = flush_denormals()
+        clear_columns(plan, 1, <floating*>(shared + p.threads_at + threadid() * p.thread_bytes))
+        for i in prange(tasks, schedule="static"):
+            add_up_chunk(&x[0, 0, 0, 0, 0, 0], &dy[0, 0, 0, 0, 0, 0], &p, i, shared,
+                         shared + p.threads_at + threadid() * p.thread_bytes)
+        for i in prange(plan.blocks, schedule="static"):
+            write_gradient(<floating*>(shared + p.partial_at), &p, i, &dw[0, 0, 0, 0, 0, 0])
+        restore_denormals(saved)
+    give(shared)
+    return size

@@ -1,0 +1,245 @@
+# cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+# No bounds checks: the callers in fastconv.functional have compared every shape with the geometry,
+# and the loops below run inside borders computed from those shapes.
+"""The weight gradient with samples in the lanes, for few channels and many samples.
+
+The input and the residual are laid out as in samples.pyx. Each number of the gradient is a vector
+of sums, over the pixels of a lane; its lanes are added at the end of a chunk:
+
+    sums[k][c, r, s][lane] = sum over pixels of dy[k][pixel][lane] * x[c][pixel at tap r, s][lane]
+
+With groups in the lanes the sums are the gradient, and no lanes are added.
+
+A *unit* is a block of lines of a block of samples. The units of a group, or those of a block of
+groups, are cut into *chunks* whose number and borders depend on the shapes alone, and the chunks'
+sums are added in order: the result has the same bits for each number of threads.
+"""
+
+from cython cimport floating
+from cython.parallel cimport parallel, prange, threadid
+
+from fastconv.engine.base.axis cimport LONGEST_SUM, divide_up
+from fastconv.engine.base.threads cimport flush_denormals, restore_denormals, threads_for
+from fastconv.engine.base.workspace cimport give, take
+from fastconv.engine.blocked.sample_tiles cimport Lines, add_lanes, run_sums, sum_rows, sum_steps
+from fastconv.engine.blocked.samples cimport (
+    Plan, Rows, clear_columns, fill_positions, gather_rows, input_rows, make_plan, size_blocks,
+    take_shapes)
+from fastconv.engine.gemm.slab cimport line_up
+
+# Rows of the residual that stay in the first-level cache.
+cdef Py_ssize_t NEAR_BYTES = 1 << 14
+# Tasks that keep threads busy: groups times chunks.
+cdef Py_ssize_t TASKS = 8
+# Products of input and output channels: with more, the sums leave the second-level cache.
+cdef Py_ssize_t MOST_CHANNELS = 1024
+
+
+cdef struct Correlation:
+    Plan plan                       # of the input's slab; the outputs are the residual's channels
+    Py_ssize_t kernels              # blocks of groups, or groups: each has sums of its own
+    Py_ssize_t numbers              # of the sums of one of them
+    Py_ssize_t steps, width         # of an output channel: (c, r, s); and whole vectors
+    Py_ssize_t panels, height       # of output channels; of the tallest
+    Py_ssize_t near_lines, near_columns     # of the residual, in the first-level cache
+    Py_ssize_t units, chunks        # of a group
+    # The workspace: what all threads share, then one part for each.
+    size_t x_at, dy_at, steps_at, partial_at, threads_at
+    size_t residual_at, sums_at, thread_bytes
+
+
+cdef void size_correlation(Correlation* p, Py_ssize_t itemsize) noexcept nogil:
+    """Choose blocks and chunks by the shapes alone, and lay out the workspace."""
+    cdef Plan* plan = &p.plan
+    cdef Py_ssize_t lanes = plan.lanes.lanes, out = plan.column.out, pixels, vectors
+    size_blocks(plan, itemsize, 1)
+    p.steps = plan.inputs * plan.row.taps * plan.column.taps
+    p.width = divide_up(p.steps, lanes) * lanes
+    p.height = sum_rows(itemsize)
+    p.panels = divide_up(plan.outputs, p.height)
+    p.height = divide_up(plan.outputs, p.panels)
+    pixels = max(NEAR_BYTES // (p.height * lanes * itemsize), 1)
+    p.near_columns = divide_up(out, divide_up(out, pixels))
+    p.near_lines = max(pixels // out, 1)
+    p.near_lines = divide_up(plan.lines, divide_up(plan.lines, p.near_lines))
+    p.kernels, p.units = plan.groups, plan.lanes.blocks * plan.line_blocks
+    if plan.across:
+        p.kernels, p.units = plan.lanes.blocks, plan.groups * plan.line_blocks
+    p.chunks = max(divide_up(TASKS, p.kernels),
+                   divide_up(p.units * plan.lines * out, LONGEST_SUM))
+    p.chunks = min(p.chunks, p.units)
+    p.numbers = vectors = plan.outputs * p.width
+    if plan.across:
+        p.numbers *= lanes
+    p.x_at = 0
+    p.dy_at = p.x_at + line_up(plan.slab_rows * plan.column.size * sizeof(Py_ssize_t))
+    p.steps_at = p.dy_at + line_up(plan.lines * out * sizeof(Py_ssize_t))
+    p.partial_at = p.steps_at + line_up(p.steps * sizeof(Py_ssize_t))
+    p.threads_at = p.partial_at + line_up(p.chunks * p.kernels * p.numbers * itemsize)
+    p.residual_at = line_up(plan.slab_size * itemsize)
+    p.sums_at = p.residual_at + line_up(plan.out_size * itemsize)
+    p.thread_bytes = p.sums_at + line_up(vectors * lanes * itemsize)
+
+
+cdef void fill_steps(const Correlation* p, Py_ssize_t* at) noexcept nogil:
+    """Write where each step lies in the slab."""
+    cdef const Plan* plan = &p.plan
+    cdef Py_ssize_t c, r, s, row
+    for c in range(plan.inputs):
+        for r in range(plan.row.taps):
+            row = (c * plan.slab_rows + r * plan.row.dilation) * plan.width
+            for s in range(plan.column.taps):
+                at[0] = (row + plan.left - plan.column.before
+                         + s * plan.column.dilation) * plan.lanes.lanes
+                at += 1
+
+
+cdef void add_products(const floating* dy, const floating* x, const Py_ssize_t* at,
+                       const Correlation* p, const Lines* loops, floating* sums) noexcept nogil:
+    """Add the products of some pixels of the residual and every step to the sums."""
+    cdef Py_ssize_t panel, k, rows, part, parts, first, past
+    for panel in range(p.panels):
+        k = panel * p.plan.outputs // p.panels
+        rows = (panel + 1) * p.plan.outputs // p.panels - k
+        parts = divide_up(p.steps, sum_steps(rows, sizeof(floating)))
+        for part in range(parts):
+            first, past = part * p.steps // parts, (part + 1) * p.steps // parts
+            run_sums(rows, past - first, dy + k * loops.dy_row, x, at + first, loops,
+                     sums + (k * p.width + first) * p.plan.lanes.lanes)
+
+
+cdef void add_lines(const floating* slab, const floating* residual, const Py_ssize_t* at,
+                    const Correlation* p, Py_ssize_t lines, bint begins,
+                    floating* sums) noexcept nogil:
+    """Add the products of some lines of the residual, as many at a time as stay near."""
+    cdef const Plan* plan = &p.plan
+    cdef Py_ssize_t lanes = plan.lanes.lanes, line, column
+    cdef Lines loops
+    loops.dy_line, loops.dy_row = plan.column.out * lanes, plan.lines * plan.column.out * lanes
+    loops.x_line, loops.x_pixel = plan.row.stride * plan.width * lanes, plan.column.stride * lanes
+    loops.sums_row = p.width * lanes
+    for line from 0 <= line < lines by p.near_lines:
+        loops.lines = min(p.near_lines, lines - line)
+        for column from 0 <= column < plan.column.out by p.near_columns:
+            loops.pixels = min(p.near_columns, plan.column.out - column)
+            loops.first = begins and line == column == 0
+            add_products(residual + line * loops.dy_line + column * lanes,
+                         slab + line * loops.x_line + column * loops.x_pixel, at, p, &loops, sums)
+
+
+cdef void add_up_chunk(const floating* x, const floating* dy, const Correlation* p,
+                       Py_ssize_t task, char* shared, char* own) noexcept nogil:
+    """Add up one chunk of the units of a kernel, lane by lane, then the lanes."""
+    cdef const Plan* plan = &p.plan
+    cdef const Py_ssize_t* at = <const Py_ssize_t*>(shared + p.steps_at)
+    cdef floating* slab = <floating*>own
+    cdef floating* residual = <floating*>(own + p.residual_at)
+    cdef floating* sums = <floating*>(own + p.sums_at)
+    cdef Py_ssize_t kernel = task // p.chunks, chunk = task % p.chunks, line, block, g
+    cdef Py_ssize_t begin = chunk * p.units // p.chunks, unit
+    cdef floating* partial = (<floating*>(shared + p.partial_at)
+                              + (chunk * p.kernels + kernel) * p.numbers)
+    cdef Rows rows, residuals
+    rows = input_rows(plan)
+    rows.zeros = residuals.zeros = True
+    residuals.size, residuals.width = plan.row.out, plan.column.out
+    residuals.sample, residuals.channel = plan.y_strides[0], plan.y_strides[2]
+    residuals.hop = plan.lanes.rows
+    residuals.to_line = plan.column.out * plan.lanes.lanes
+    residuals.to_channel = plan.lines * residuals.to_line
+    if plan.across:
+        sums = partial
+    for unit in range(begin, (chunk + 1) * p.units // p.chunks):
+        line = unit % plan.line_blocks * plan.lines
+        g, block = kernel, unit // plan.line_blocks
+        if plan.across:
+            g, block = block, g
+        rows.first = line * plan.row.stride - plan.row.before
+        gather_rows(x + g * plan.x_strides[1], &plan.lanes, block, &rows, plan.inputs,
+                    <const Py_ssize_t*>(shared + p.x_at), slab)
+        residuals.first = line
+        residuals.count = min(plan.lines, plan.lanes.rows - line)
+        gather_rows(dy + g * plan.y_strides[1], &plan.lanes, block, &residuals, plan.outputs,
+                    <const Py_ssize_t*>(shared + p.dy_at), residual)
+        add_lines(<const floating*>slab, <const floating*>residual, at, p, residuals.count,
+                  unit == begin, sums)
+    if not plan.across:
+        add_lanes(<const floating*>sums, p.numbers, partial)
+
+
+cdef void add_chunks(floating* partial, const Correlation* p, Py_ssize_t row,
+                     floating* dw) noexcept nogil:
+    """Write the sum of the chunks, in order, into the gradient of an output channel of a kernel."""
+    cdef const Plan* plan = &p.plan
+    cdef Py_ssize_t numbers = p.numbers // plan.outputs, c, r, s, i, _, q
+    cdef Py_ssize_t lanes = plan.lanes.lanes if plan.across else 1
+    cdef Py_ssize_t g = row // plan.outputs * lanes
+    cdef floating* total = partial + row * numbers
+    cdef floating* to
+    cdef const floating* source = total
+    for _ in range(1, p.chunks):
+        source += p.kernels * p.numbers
+        for i in range(numbers):
+            total[i] += source[i]
+    dw += g * plan.w_strides[0] + row % plan.outputs * plan.w_strides[1]
+    if plan.across:
+        lanes = min(lanes, plan.lanes.batch - g)
+    for c in range(plan.inputs):
+        for r in range(plan.row.taps):
+            for s in range(plan.column.taps):
+                to = dw + c * plan.w_strides[2] + r * plan.w_strides[4] + s * plan.w_strides[5]
+                for q in range(lanes):
+                    to[q * plan.w_strides[0]] = total[q]
+                total += plan.lanes.lanes if plan.across else 1
+
+
+def correlate_weight(const floating[:, :, :, :, :, :] x, const floating[:, :, :, :, :, :] dy,
+                     floating[:, :, :, :, :, :] dw, const Py_ssize_t[::1] depth,
+                     const Py_ssize_t[::1] row, const Py_ssize_t[::1] column, bint across=False,
+                     bint dry=False):
+    """Write into `dw` the correlation of the input `x` with the residual `dy`.
+
+    The axes are those of the forward pass. With `across` groups lie in the lanes, else samples.
+    Neither the residual nor the gradient may be empty. The
+    sums of a chunk run lane by lane, then the lanes are added, then the chunks, whose borders the
+    shapes set. Returns the bytes of workspace, or 0 where the other loops should compute this; a
+    dry call does nothing else.
+    """
+    cdef Correlation p
+    cdef Plan* plan = &p.plan
+    cdef Py_ssize_t i, tasks
+    cdef int threads
+    cdef unsigned long saved = 0
+    cdef size_t size
+    cdef char* shared
+    if not (take_shapes(plan, &x.shape[0], &x.strides[0], &dw.shape[0], &dw.strides[0],
+                        &dy.shape[0], &dy.strides[0], sizeof(floating), &depth[0], &row[0],
+                        &column[0], across)
+            and make_plan(plan, sizeof(floating))
+            and plan.inputs * plan.outputs <= MOST_CHANNELS):
+        return 0
+    size_correlation(&p, sizeof(floating))
+    tasks = p.kernels * p.chunks
+    threads = threads_for(<double>dy.shape[0] * dy.shape[1] * plan.outputs * p.steps
+                          * dy.shape[4] * dy.shape[5])
+    threads = min(<Py_ssize_t>threads, tasks)
+    size = p.threads_at + threads * p.thread_bytes
+    if dry:
+        return size
+    shared = <char*>take(size)
+    fill_positions(plan.slab_rows, plan.column.size, plan.left, plan.width * plan.lanes.lanes,
+                   plan.lanes.lanes, <Py_ssize_t*>(shared + p.x_at))
+    fill_positions(plan.lines, plan.column.out, 0, plan.column.out * plan.lanes.lanes,
+                   plan.lanes.lanes, <Py_ssize_t*>(shared + p.dy_at))
+    fill_steps(&p, <Py_ssize_t*>(shared + p.steps_at))
+    with nogil, parallel(num_threads=threads):
+        saved = flush_denormals()
+        clear_columns(plan, <floating*>(shared + p.threads_at + threadid() * p.thread_bytes))
+        for i in prange(tasks, schedule="static"):
+            add_up_chunk(&x[0, 0, 0, 0, 0, 0], &dy[0, 0, 0, 0, 0, 0], &p, i, shared,
+                         shared + p.threads_at + threadid() * p.thread_bytes)
+        for i in prange(p.kernels * plan.outputs, schedule="static"):
+            add_chunks(<floating*>(shared + p.partial_at), &p, i, &dw[0, 0, 0, 0, 0, 0])
+        restore_denormals(saved)
+    give(shared)
+    return size

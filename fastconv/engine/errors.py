@@ -1,0 +1,156 @@
+"""How far a result may be off, and how large what is computed on the way: for each algorithm.
+
+Errors are in multiples of eps and of a measure that the table of the plan names; magnitudes in
+multiples of the largest numbers of the arrays.
+"""
+
+from math import log2, prod, sqrt
+from typing import TypeAlias
+
+from fastconv._geometry import ConvGeometry, Ints
+from fastconv.engine.fft.blocks import conv_blocks
+from fastconv.engine.winograd.counts import row_tiles, tiles, winograd_kernel
+
+# Of x, what moves as the input does; of w, what moves as the weights do; of both.
+Magnitude: TypeAlias = tuple[float, float, float]
+
+# The most products of a sum over the batch that a kernel adds up; longer sums are cut into pieces,
+# which are added in double precision.
+PIECE_TERMS = 1 << 16
+
+
+def terms(geometry: ConvGeometry, operation: str) -> int:
+    """Return how many products are added up in one element of the result."""
+    if operation == "conv2d":
+        return prod(geometry.weight_shape[1:])
+    if operation == "conv2d_input":
+        return geometry.out_channels // geometry.groups * prod(geometry.kernel)
+    return geometry.batch * prod(geometry.out_size)
+
+
+def one_rounding_for_each_term(geometry: ConvGeometry, operation: str) -> float:
+    """Return the factor of any order of summation, and of the rounding to the result's precision.
+
+    N. Higham, "Accuracy and Stability of Numerical Algorithms", 2002, section 3.1.
+    """
+    count = terms(geometry, operation)
+    return (min(count, PIECE_TERMS) if operation == "conv2d_weight" else count) + 1
+
+
+def partial_sums(geometry: ConvGeometry, operation: str, dtype: str) -> Magnitude:
+    """Return how large the arrays, and any part of a sum of their products can be."""
+    return 1.0, 1.0, terms(geometry, operation)
+
+
+# On an axis of so many taps, the largest sum of absolute values with which a number of one of
+# Winograd's tiles can reach a result, through all three matrices (winograd/points.h).
+_FORWARD_GROWTH = {1: 1.0, 3: 14.286, 5: 42.06, 7: 154.9}
+_AXIS_GROWTH = {
+    "conv2d": _FORWARD_GROWTH,
+    "conv2d_input": _FORWARD_GROWTH,
+    "conv2d_weight": {1: 1.0, 3: 15.22, 5: 40.73, 7: 144.7},
+}
+_WINOGRAD_KERNELS = ((3, 3), (5, 5), (1, 3), (3, 1), (1, 5), (5, 1), (1, 7), (7, 1))
+# The same on both axes of the kernels that the tiles serve.
+WINOGRAD_GROWTH: dict[Ints, dict[str, float]] = {
+    kernel: {
+        operation: prod(growth[taps] for taps in kernel)
+        for operation, growth in _AXIS_GROWTH.items()
+    }
+    for kernel in _WINOGRAD_KERNELS
+}
+# On an axis of so many taps, how large intermediate results may be: the transformed x, in multiples
+# of the largest |x|; the transformed w, of the largest |w|; and a sum of products, up to the end of
+# the last transform, of both and the number of products. Tiles that are parts of rows are
+# transformed on one axis.
+_FORWARD_MAGNITUDE: dict[int, Magnitude] = {
+    1: (1.0, 1.0, 1.0),
+    3: (5.977, 1.388, 23.75),
+    5: (15.0, 5.0, 86.78),
+    7: (43.55, 46.32, 364.9),
+}
+WINOGRAD_MAGNITUDE: dict[str, dict[int, Magnitude]] = {
+    "conv2d": _FORWARD_MAGNITUDE,
+    "conv2d_input": _FORWARD_MAGNITUDE,
+    "conv2d_weight": {
+        1: (1.0, 1.0, 1.0),
+        3: (5.977, 8.125, 56.5),
+        5: (15.0, 15.0, 225.0),
+        7: (43.55, 25.38, 889.0),
+    },
+}
+WINOGRAD_ROWS_MAGNITUDE: dict[str, Magnitude] = {
+    "conv2d": (28.33, 1.635, 197.7),
+    "conv2d_input": (28.33, 1.635, 197.7),
+    "conv2d_weight": (28.33, 64.44, 1498.0),
+}
+
+
+def _winograd_length(geometry: ConvGeometry, operation: str) -> int:
+    """Return how many products a point's sum has: one for each channel, or each tile."""
+    if operation == "conv2d_weight":
+        return geometry.batch * tiles(geometry, operation)
+    return terms(geometry, operation) // prod(geometry.kernel)
+
+
+def winograd_error(geometry: ConvGeometry, operation: str) -> float:
+    """Return the factor of at most 5 roundings in each transform, twice, and of the sum.
+
+    The sum is over the channels, in blocks of 16 or more, or over the tiles. Tiles that are parts
+    of rows are transformed in one direction, and err by less, although their sums are longer.
+    """
+    length = _winograd_length(geometry, operation)
+    if operation == "conv2d_weight":
+        length = min(length, PIECE_TERMS)
+    return (34 + length + length // 16) * WINOGRAD_GROWTH[winograd_kernel(geometry)][operation]
+
+
+def winograd_magnitude(geometry: ConvGeometry, operation: str, dtype: str) -> Magnitude:
+    """Return how large both transforms and the sums of products can be."""
+    axes = [WINOGRAD_MAGNITUDE[operation][taps] for taps in geometry.kernel]
+    x, w, sums = map(prod, zip(*axes, strict=True))
+    return x, w, sums * _winograd_length(geometry, operation)
+
+
+def winograd_rows_magnitude(geometry: ConvGeometry, operation: str, dtype: str) -> Magnitude:
+    """Return the same where tiles are parts of rows."""
+    x, w, sums = WINOGRAD_ROWS_MAGNITUDE[operation]
+    if operation == "conv2d_weight":
+        length = geometry.batch * row_tiles(geometry, operation)
+    else:
+        # The rows of a kernel are added up as the channels are.
+        length = terms(geometry, operation) // geometry.kernel[1]
+    return x, w, sums * length
+
+
+def fft_error(geometry: ConvGeometry, operation: str) -> float:
+    """Return the factor of three transforms, a product, and the sum over channels.
+
+    The weight gradient adds blocks up in double precision.
+
+    A step of a transform errs by at most 4 u + sqrt(2) (u + eps) < 4 eps of the vector's norm
+    (Higham, section 24.1); an element of the result is at most the norms' product.
+    """
+    blocks = conv_blocks(geometry, operation)
+    steps = log2(max(prod(blocks.lengths), 2))
+    if operation == "conv2d_weight":
+        return 12 * steps + 5
+    return 12 * steps + 4 + terms(geometry, operation) // prod(geometry.kernel)
+
+
+def fft_magnitude(geometry: ConvGeometry, operation: str, dtype: str) -> Magnitude:
+    """Return how large the transforms of a block and a kernel, and the products' can be.
+
+    A transform is at most the sum of the absolute values. All absolute values of a product of two
+    transforms add up to at most n times the product of the norms of what was transformed (Cauchy,
+    Schwarz, Parseval), and the last transform divides by n late. In the weight gradient, sums of
+    products and the last transform are in double precision.
+    """
+    blocks = conv_blocks(geometry, operation)
+    cells, taps = prod(blocks.lengths), prod(geometry.kernel)
+    count = terms(geometry, operation) // taps
+    if operation == "conv2d_weight":
+        taps, count = prod(blocks.sizes), geometry.batch * blocks.count
+        if dtype == "float32":
+            return cells, taps, max(min(count, 1) * cells * taps, terms(geometry, operation))
+    return cells, taps, count * cells * sqrt(cells * taps)

@@ -1,0 +1,1 @@
+"""Large kernels by Fourier transforms: blocks (how the output is cut), transforms (the rest)."""

@@ -1,0 +1,165 @@
+"""The algorithm "fft": a correlation is a product of Fourier transforms.
+
+With X, W the transforms of a block of the input and of the zero-padded kernel, the correlation's
+is X conj(W), wherever no window reaches round the block's end (`fastconv.engine.fft.blocks`). The
+channels are summed in the frequency domain, and so is the weight gradient, over all blocks and
+samples. The transforms are `numpy.fft`'s, one sample at a time, so that the batch changes no bit. A
+NaN or an infinity in a sample makes all its results of the blocks that see it NaN, silently.
+"""
+
+from collections.abc import Iterator
+from itertools import product
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from fastconv._check import C_TYPES, Array
+from fastconv._geometry import ConvGeometry, Ints
+from fastconv.engine.base.kernel import Compiled, moves, view_shapes
+from fastconv.engine.fft.blocks import Blocks, fft_blocks
+
+# The spatial axes of all arrays here.
+_AXES = (-3, -2, -1)
+
+
+def _blocks(kernels: Ints, out: Ints, dilation: Ints) -> Blocks:
+    """Return the blocks for weights (G, K, C, T, R, S)."""
+    groups, outputs, inputs, *taps = kernels
+    reach = tuple(d * (k - 1) for d, k in zip(dilation, taps, strict=True))
+    return fft_blocks(out, reach, groups * outputs * inputs, groups * (outputs + inputs))
+
+
+def _places(out: Ints, sizes: Ints) -> Iterator[tuple[Any, ...]]:
+    """Yield the positions of each block of the output."""
+    starts = (range(0, o, size) for o, size in zip(out, sizes, strict=True))
+    for place in product(*starts):
+        yield tuple(
+            slice(start, min(start + size, o))
+            for start, size, o in zip(place, sizes, out, strict=True)
+        )
+
+
+def _window(maps: Array, place: tuple[Any, ...], before: Ints, lengths: Ints) -> Array:
+    """Copy what the windows at `place` see of (G, C, D, H, W), with the padding's zeros."""
+    block = np.zeros((*maps.shape[:2], *lengths), maps.dtype)
+    sources: list[Any] = []
+    targets: list[Any] = []
+    for at, shift, length, size in zip(place, before, lengths, maps.shape[2:], strict=True):
+        first = at.start - shift
+        low, high = max(first, 0), max(min(first + length, size), max(first, 0))
+        sources.append(slice(low, high))
+        targets.append(slice(low - first, high - first))
+    if all(source.start < source.stop for source in sources):
+        block[(..., *targets)] = maps[(..., *sources)]
+    return block
+
+
+def _transform(block: Array, lengths: Ints) -> Any:
+    return np.fft.rfftn(block, lengths, _AXES)
+
+
+def _spread(weight: Array, dilation: Ints) -> Array:
+    """Put the zeros of the dilation between the taps of (G, K, C, T, R, S)."""
+    taps = weight.shape[3:]
+    size = (d * (k - 1) + 1 for d, k in zip(dilation, taps, strict=True))
+    spread = np.zeros((*weight.shape[:3], *size), weight.dtype)
+    every: tuple[Any, ...] = tuple(slice(None, None, d) for d in dilation)
+    spread[(..., *every)] = weight
+    return spread
+
+
+def _transform_weight(weight: Array, dilation: Ints, blocks: Blocks) -> Any:
+    return np.conj(_transform(_spread(weight, dilation), blocks.lengths))
+
+
+def _bytes(kernels: Ints, blocks: Blocks, itemsize: int) -> int:
+    """Return the bytes of all transforms that are there at once."""
+    groups, outputs, inputs, *_ = kernels
+    planes = groups * (outputs * inputs + 2 * (outputs + inputs))
+    return planes * 2 * itemsize * prod(blocks.lengths[:2]) * (blocks.lengths[2] // 2 + 1)
+
+
+@np.errstate(invalid="ignore", over="ignore")
+def correlate(
+    input: Array,
+    weight: Array,
+    bias: Array | None,
+    output: Array,
+    stride: Ints,
+    before: Ints,
+    dilation: Ints,
+    dry: bool = False,
+    prepared: Array | None = None,
+) -> int:
+    """Write into `output` (N, G, K, *out) the correlation of (N, G, C, *size); stride 1.
+
+    `prepared` are the weights transformed. Returns the bytes of workspace; a dry call does nothing
+    else.
+    """
+    out = output.shape[3:]
+    blocks = _blocks(weight.shape, out, dilation)
+    if dry:
+        return _bytes(weight.shape, blocks, input.itemsize)
+    kernels = _transform_weight(weight, dilation, blocks) if prepared is None else prepared
+    for maps, results in zip(input, output, strict=True):
+        for place in _places(out, blocks.sizes):
+            spectra = _transform(_window(maps, place, before, blocks.lengths), blocks.lengths)
+            total = kernels[:, :, 0] * spectra[:, None, 0]
+            for c in range(1, spectra.shape[1]):
+                total += kernels[:, :, c] * spectra[:, None, c]
+            block = np.fft.irfftn(total, blocks.lengths, _AXES)
+            valid: tuple[Any, ...] = tuple(slice(at.stop - at.start) for at in place)
+            results[(..., *place)] = block[(..., *valid)]
+    if bias is not None:
+        output += bias[..., None, None, None]
+    return 0
+
+
+@np.errstate(invalid="ignore", over="ignore")
+def correlate_weight(
+    input: Array,
+    grad_output: Array,
+    grad_weight: Array,
+    stride: Ints,
+    before: Ints,
+    dilation: Ints,
+    dry: bool = False,
+) -> int:
+    """Write into (G, K, C, *taps) the correlation of (N, G, C, *size) with the residual.
+
+    Returns the bytes of workspace; a dry call does nothing else.
+    """
+    out = grad_output.shape[3:]
+    blocks = _blocks(grad_weight.shape, out, dilation)
+    if dry:
+        return _bytes(grad_weight.shape, blocks, input.itemsize)
+    # In double precision: the rounding errors of many blocks would add up.
+    total: Array | complex = 0j
+    for maps, residual in zip(input, grad_output, strict=True):
+        for place in _places(out, blocks.sizes):
+            spectra = _transform(_window(maps, place, before, blocks.lengths), blocks.lengths)
+            factors = np.conj(_transform(residual[(..., *place)], blocks.lengths))
+            total = total + (factors[:, :, None] * spectra[:, None, :]).astype(np.complex128)
+    sums = np.fft.irfftn(total, blocks.lengths, _AXES)
+    taps: tuple[Any, ...] = tuple(
+        slice(0, d * (k - 1) + 1, d) for k, d in zip(grad_weight.shape[3:], dilation, strict=True)
+    )
+    grad_weight[...] = sums[(..., *taps)]
+    return 0
+
+
+class Fft(Compiled):
+    """The three convolutions by the functions above."""
+
+    def prepare(self, geometry: ConvGeometry, weight: Array) -> Any:
+        """Return the transforms of the weights."""
+        shapes = view_shapes(geometry)
+        _, _, dilation = moves(geometry)
+        blocks = _blocks(shapes.weight, shapes.output[3:], dilation)
+        return _transform_weight(weight.reshape(shapes.weight), dilation, blocks)
+
+
+fft = Fft(
+    dict.fromkeys(C_TYPES.values(), correlate), dict.fromkeys(C_TYPES.values(), correlate_weight)
+)

@@ -1,0 +1,368 @@
+/* The loops that copy: rows into slabs, slabs into panels, and transposition.
+ *
+ * Expects what regions.h defines. */
+
+#include "base/vector.h"
+
+/* Zeros beside a row: mostly one or two, for which the compiler would call memset. */
+static inline __attribute__((always_inline)) void ISA(TYPED(clear))(SCALAR *target,
+                                                                    ptrdiff_t count)
+{
+    for (ptrdiff_t j = 0; j < count; j++) {
+        target[j] = 0;
+        __asm__ volatile("" ::: "memory");
+    }
+}
+
+static void ISA(TYPED(copy_row))(const SCALAR *source, ptrdiff_t step, ptrdiff_t count,
+                                 SCALAR *target)
+{
+    ISA(TYPED(copy))(source, step, count, target);
+}
+
+/* Part numbers into those at even and at odd places; the next channel's are fetched meanwhile. */
+static inline __attribute__((always_inline)) void
+ISA(TYPED(part))(const SCALAR *source, ptrdiff_t count, ptrdiff_t next, SCALAR *even, SCALAR *odd)
+{
+    ptrdiff_t j = 0;
+
+    for (; j + 2 * LANES <= count; j += 2 * LANES) {
+        const VECTOR *from = (const VECTOR *)(source + j);
+        __builtin_prefetch(source + next + j);
+        __builtin_prefetch(source + next + j + LANES);
+        *(VECTOR *)(even + j / 2) = EVEN(from[0], from[1]);
+        *(VECTOR *)(odd + j / 2) = ODD(from[0], from[1]);
+    }
+    for (; j < count; j++)
+        (j % 2 ? odd : even)[j / 2] = source[j];
+}
+
+static inline __attribute__((always_inline)) void
+ISA(TYPED(copy_plane))(const SCALAR *source, ptrdiff_t hop, const ptrdiff_t step,
+                       const fastconv_piece *piece, const fastconv_plane *plane, SCALAR *target)
+{
+    const ptrdiff_t rows = piece->rows, width = piece->width, size = piece->size;
+    const ptrdiff_t low = plane->low, high = plane->high;
+
+    for (ptrdiff_t i = 0, at = piece->at + plane->at; i < rows; i++, at += piece->stride) {
+        const int holds = at >= 0 && at < size;
+        const ptrdiff_t from = holds ? low : 0, to = holds ? high : 0;
+
+        ISA(TYPED(clear))(target, from);
+        ISA(TYPED(copy))(source, step, to - from, target + from);
+        ISA(TYPED(clear))(target + to, width - to);
+        source += hop;
+        target += width;
+    }
+}
+
+#define BITS ISA(TYPED(bits))
+typedef __typeof__((VECTOR){0} < (VECTOR){0}) BITS
+    __attribute__((aligned(SCALAR_BYTES), may_alias));
+
+/* The same for rows that are no longer than a vector, of numbers that have a vector's room on either
+ * side: whole vectors, of which what stands behind a row is written anew with the next. */
+static inline __attribute__((always_inline)) void
+ISA(TYPED(copy_short))(const SCALAR *source, ptrdiff_t hop, const fastconv_piece *piece,
+                       const fastconv_plane *plane, SCALAR *target)
+{
+    static const SCALAR places[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    const VECTOR place = *(const VECTOR *)places;
+    const BITS inside = (place >= (SCALAR)plane->low) & (place < (SCALAR)plane->high);
+    fastconv_piece rest = *piece;
+    ptrdiff_t at = piece->at + plane->at;
+
+    for (; rest.rows * piece->width >= LANES; rest.rows--, at += piece->stride) {
+        VECTOR row = {0};
+        if (at >= 0 && at < piece->size)
+            row = (VECTOR)(inside & *(const BITS *)(source - plane->low));
+        *(VECTOR *)target = row;
+        source += hop;
+        target += piece->width;
+    }
+    rest.at = at - plane->at;
+    ISA(TYPED(copy_plane))(source, hop, 1, &rest, plane, target);
+}
+
+/* The planes of a piece, for some channels. Where columns of stride 2 are parted into two phases,
+ * all numbers of a channel are, at once, and its rows come from the two halves. */
+static void ISA(TYPED(copy_planes))(const SCALAR *source, const fastconv_piece *piece,
+                                    const fastconv_plane *planes, ptrdiff_t n_planes,
+                                    ptrdiff_t channels, SCALAR *target)
+{
+    SCALAR halves[2][LANES + FASTCONV_SPAN / 2 + LANES];
+    SCALAR *even = halves[0] + LANES, *odd = halves[1] + LANES;
+
+    for (ptrdiff_t c = 0; c < channels; c++) {
+        SCALAR *to = target;
+        if (piece->span)
+            ISA(TYPED(part))(source + piece->begin, piece->span, piece->channel, even, odd);
+        for (ptrdiff_t i = 0; i < n_planes; i++, to += piece->plane) {
+            const ptrdiff_t first = planes[i].first, at = first - piece->begin;
+            /* Without a span there are no halves to point into. */
+            const SCALAR *half = piece->span ? (at & 1 ? odd : even) + (at >> 1) : even;
+            if (piece->span && piece->width <= LANES && planes[i].low < planes[i].high)
+                ISA(TYPED(copy_short))(half, piece->hop / 2, piece, planes + i, to);
+            else if (piece->span)
+                ISA(TYPED(copy_plane))(half, piece->hop / 2, 1, piece, planes + i, to);
+            else if (piece->step == 1)
+                ISA(TYPED(copy_plane))(source + first, piece->hop, 1, piece, planes + i, to);
+            else
+                ISA(TYPED(copy_plane))
+                (source + first, piece->hop, piece->step, piece, planes + i, to);
+        }
+        source += piece->channel;
+        target += piece->target_channel;
+    }
+}
+
+/* Panels of columns: for each step, the runs of source + at[l], each to its place.
+ *
+ * Steps are `width` apart and written in order, so that a run may write on behind itself: what
+ * stands there comes later, and a panel has room for one more vector at its end. Reading on behind
+ * a run is allowed where `overrun` says so. All panels of a step are written before the next step:
+ * a row of the source is then read from end to end, which the hardware foresees. */
+static void ISA(TYPED(pack_columns))(const SCALAR *source, const ptrdiff_t *at, ptrdiff_t steps,
+                                     const fastconv_run *runs, ptrdiff_t n_runs, int overrun,
+                                     ptrdiff_t width, SCALAR *panels)
+{
+    ptrdiff_t longest = 0;
+
+    for (ptrdiff_t i = 0; i < n_runs; i++)
+        longest = runs[i].count > longest ? runs[i].count : longest;
+    for (ptrdiff_t l = 0; l < steps; l++, panels += width) {
+        const SCALAR *row = source + at[l];
+        if (!overrun)
+            for (ptrdiff_t i = 0; i < n_runs; i++)
+                ISA(TYPED(copy))(row + runs[i].at, 1, runs[i].count, panels + runs[i].first);
+        else if (longest <= LANES)
+            /* One vector for each run: the rows of small maps. */
+#pragma GCC unroll 4
+            for (ptrdiff_t i = 0; i < n_runs; i++)
+                *(VECTOR *)(panels + runs[i].first) = *(const VECTOR *)(row + runs[i].at);
+        else
+            for (ptrdiff_t i = 0; i < n_runs; i++)
+                for (ptrdiff_t j = 0; j < runs[i].count; j += LANES)
+                    *(VECTOR *)(panels + runs[i].first + j) =
+                        *(const VECTOR *)(row + runs[i].at + j);
+    }
+}
+
+/* Steps by which a panel of rows is fetched ahead. */
+#define AHEAD 4
+
+/* A panel of rows: for each step, the numbers of the rows side by side, `height` apart. */
+static void ISA(TYPED(pack_rows))(const SCALAR *source, ptrdiff_t row, ptrdiff_t rows,
+                                  const ptrdiff_t *at, ptrdiff_t steps, ptrdiff_t height,
+                                  SCALAR *panel)
+{
+    if (row == 1) {
+        for (ptrdiff_t l = 0; l < steps; l++, panel += height)
+            ISA(TYPED(copy))(source + at[l], 1, rows, panel);
+        return;
+    }
+    const ptrdiff_t distance = row < 0 ? -row : row;
+    const ptrdiff_t hop = distance && distance < LANES ? LANES / distance : 1;
+
+    for (ptrdiff_t l = 0; l < steps; l++, panel += height) {
+        const SCALAR *ahead = source + at[l + AHEAD < steps ? l + AHEAD : steps - 1];
+
+        /* Steps lie far apart: the hardware does not foresee them. */
+        for (ptrdiff_t i = 0; i < rows; i += hop)
+            __builtin_prefetch(ahead + i * row);
+        for (ptrdiff_t i = 0; i < rows; i++)
+            panel[i] = source[at[l] + i * row];
+    }
+}
+
+/* Rows so long are transposed one block of rows after the other, which the hardware foresees; shorter
+ * ones side by side. */
+#define LONG 256
+
+static inline __attribute__((always_inline)) void
+ISA(TYPED(transpose_block))(const SCALAR *source, ptrdiff_t source_row, const int fetches,
+                            SCALAR *target, ptrdiff_t target_row)
+{
+    VECTOR block[LANES];
+
+#pragma GCC unroll 16
+    for (ptrdiff_t q = 0; q < LANES; q++) {
+        if (fetches)
+            __builtin_prefetch(source + q * source_row + 2 * LANES);
+        block[q] = *(const VECTOR *)(source + q * source_row);
+    }
+    ISA(TYPED(turn))(block);
+#pragma GCC unroll 16
+    for (ptrdiff_t q = 0; q < LANES; q++)
+        *(VECTOR *)(target + q * target_row) = block[q];
+}
+
+/* target[j * target_row + i] = source[i * source_row + j] for i < rows, j < columns.
+ *
+ * Whole blocks go through the registers, and so does half a block of rows at the end. Rows may lie
+ * pages apart, which the hardware does not foresee: their next but one vectors are fetched. */
+static void ISA(TYPED(transpose))(const SCALAR *source, ptrdiff_t source_row, ptrdiff_t rows,
+                                  ptrdiff_t columns, SCALAR *target, ptrdiff_t target_row)
+{
+    const ptrdiff_t whole_columns = columns - columns % LANES;
+    ptrdiff_t whole_rows = rows - rows % LANES;
+
+    if (columns >= LONG)
+        for (ptrdiff_t i = 0; i < whole_rows; i += LANES)
+            for (ptrdiff_t j = 0; j < whole_columns; j += LANES)
+                ISA(TYPED(transpose_block))
+                (source + i * source_row + j, source_row, 0, target + j * target_row + i,
+                 target_row);
+    else
+        for (ptrdiff_t j = 0; j < whole_columns; j += LANES)
+            for (ptrdiff_t i = 0; i < whole_rows; i += LANES)
+                ISA(TYPED(transpose_block))
+                (source + i * source_row + j, source_row, 1, target + j * target_row + i,
+                 target_row);
+    if (rows - whole_rows == LANES / 2) {
+        for (ptrdiff_t j = 0; j < whole_columns; j += LANES) {
+            const SCALAR *from = source + whole_rows * source_row + j;
+            VECTOR block[LANES];
+#pragma GCC unroll 16
+            for (ptrdiff_t q = 0; q < LANES; q++)
+                block[q] = *(const VECTOR *)(from + q % (LANES / 2) * source_row);
+            ISA(TYPED(turn))(block);
+#pragma GCC unroll 16
+            for (ptrdiff_t q = 0; q < LANES; q++)
+                *(HALF *)(target + (j + q) * target_row + whole_rows) = *(const HALF *)&block[q];
+        }
+        whole_rows = rows;
+    }
+    for (ptrdiff_t j = 0; j < columns; j++)
+        for (ptrdiff_t i = j < whole_columns ? whole_rows : 0; i < rows; i++)
+            target[j * target_row + i] = source[i * source_row + j];
+}
+
+/* target[j * target_row + i] = source[at[i] + j] for i < rows, j < columns.
+ *
+ * Whole blocks are read and written: behind the last row it stands again, and there are whole
+ * vectors behind the last column. */
+static void ISA(TYPED(transpose_rows))(const SCALAR *source, const ptrdiff_t *at, ptrdiff_t rows,
+                                       ptrdiff_t columns, SCALAR *target, ptrdiff_t target_row)
+{
+    for (ptrdiff_t i = 0; i < rows; i += LANES)
+        for (ptrdiff_t j = 0; j < columns; j += LANES) {
+            VECTOR block[LANES];
+#pragma GCC unroll 16
+            for (ptrdiff_t q = 0; q < LANES; q++)
+                block[q] = *(const VECTOR *)(source + at[i + q < rows ? i + q : rows - 1] + j);
+            ISA(TYPED(turn))(block);
+#pragma GCC unroll 16
+            for (ptrdiff_t q = 0; q < LANES; q++)
+                *(VECTOR *)(target + (j + q) * target_row + i) = block[q];
+        }
+}
+
+/* Let sums leave that have pixels in their rows and output channels in their lanes:
+ *
+ *     target[j * target_row + i * step] = source[i * source_row + j] (+ bias[j])
+ *
+ * for i < pixels, j < channels. The rows of the source and the bias hold whole vectors. The last
+ * block of pixels is moved back, and partly comes again. */
+static void ISA(TYPED(store_pixels))(const SCALAR *source, ptrdiff_t source_row, ptrdiff_t pixels,
+                                     ptrdiff_t channels, const SCALAR *bias, SCALAR *target,
+                                     ptrdiff_t target_row, ptrdiff_t step)
+{
+    const ptrdiff_t number = pixels < LANES ? pixels : LANES;
+    SCALAR rows[LANES][LANES];
+
+    for (ptrdiff_t j = 0; j < channels; j += LANES)
+        for (ptrdiff_t i = 0; i < pixels; i += LANES) {
+            const ptrdiff_t first = i + number > pixels ? pixels - number : i;
+            const SCALAR *from = source + first * source_row + j;
+            SCALAR *to = target + j * target_row + first * step;
+            VECTOR block[LANES];
+#pragma GCC unroll 16
+            for (ptrdiff_t q = 0; q < LANES; q++) {
+                block[q] = *(const VECTOR *)(from + (q < number ? q : 0) * source_row);
+                if (bias)
+                    block[q] += *(const VECTOR *)(bias + j);
+            }
+            ISA(TYPED(turn))(block);
+            if (number == LANES && step == 1) {
+#pragma GCC unroll 16
+                for (ptrdiff_t q = 0; q < LANES; q++)
+                    if (j + q < channels)
+                        *(VECTOR *)(to + q * target_row) = block[q];
+                continue;
+            }
+#pragma GCC unroll 16
+            for (ptrdiff_t q = 0; q < LANES; q++)
+                *(VECTOR *)rows[q] = block[q];
+            for (ptrdiff_t q = 0; q < LANES && j + q < channels; q++)
+                for (ptrdiff_t p = 0; p < number; p++)
+                    to[q * target_row + p * step] = rows[q][p];
+        }
+}
+
+/* Weights of up to LANES channels: for each step a vector of channels for each tap, in panels of two
+ * taps (the last may have one). The taps of all channels of a step are neighbours.
+ *
+ * A whole vector is read from each channel's row, and what stands behind the taps is dropped. */
+static void ISA(TYPED(pack_taps))(const SCALAR *source, ptrdiff_t row, ptrdiff_t steps,
+                                  ptrdiff_t channels, ptrdiff_t taps, SCALAR *panels)
+{
+    const SCALAR *end = source + (steps - 1) * row + channels * taps;
+
+    for (ptrdiff_t l = 0; l < steps; l++, source += row) {
+        const SCALAR *ahead = source + (l + AHEAD < steps ? AHEAD * row : 0);
+
+        for (ptrdiff_t i = 0; i < channels * taps; i += 64 / SCALAR_BYTES)
+            __builtin_prefetch(ahead + i);
+        for (ptrdiff_t t = 0; t < taps; t += LANES) {
+            const ptrdiff_t count = taps - t < LANES ? taps - t : LANES;
+            VECTOR block[LANES];
+            if (channels == LANES && source + (LANES - 1) * taps + t + LANES <= end) {
+#pragma GCC unroll 16
+                for (ptrdiff_t q = 0; q < LANES; q++)
+                    block[q] = *(const VECTOR *)(source + q * taps + t);
+            } else {
+                SCALAR rows[LANES][LANES] = {{0}};
+                for (ptrdiff_t q = 0; q < channels; q++)
+                    for (ptrdiff_t i = 0; i < count; i++)
+                        rows[q][i] = source[q * taps + t + i];
+#pragma GCC unroll 16
+                for (ptrdiff_t q = 0; q < LANES; q++)
+                    block[q] = *(const VECTOR *)rows[q];
+            }
+            ISA(TYPED(turn))(block);
+#pragma GCC unroll 16
+            for (ptrdiff_t q = 0; q < LANES; q++)
+                if (q < count) {
+                    const ptrdiff_t first = (t + q) / 2 * 2, width = taps - first < 2 ? 1 : 2;
+                    *(VECTOR *)(panels + (first * steps + l * width + q % 2) * LANES) = block[q];
+                }
+        }
+    }
+}
+
+/* Add a row of vectors to those of the target, each to its place; less than 0 is none. */
+static void ISA(TYPED(add_vectors))(const SCALAR *source, const ptrdiff_t *at, ptrdiff_t count,
+                                    SCALAR *target)
+{
+    for (ptrdiff_t i = 0; i < count; i++, source += LANES)
+        if (at[i] >= 0)
+            *(VECTOR *)(target + at[i]) += *(const VECTOR *)source;
+}
+
+static const TYPED(fastconv_copies) ISA(TYPED(copies)) = {
+    .copy_row = ISA(TYPED(copy_row)),
+    .copy_planes = ISA(TYPED(copy_planes)),
+    .pack_columns = ISA(TYPED(pack_columns)),
+    .pack_rows = ISA(TYPED(pack_rows)),
+    .transpose = ISA(TYPED(transpose)),
+    .transpose_rows = ISA(TYPED(transpose_rows)),
+    .store_pixels = ISA(TYPED(store_pixels)),
+    .pack_taps = ISA(TYPED(pack_taps)),
+    .add_vectors = ISA(TYPED(add_vectors)),
+};
+
+#undef AHEAD
+#undef LONG
+#undef BITS
+#include "base/vector_end.h"

@@ -1,0 +1,569 @@
+# cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+# No bounds checks: the callers in fastconv.functional have compared every shape with the geometry,
+# and the loops below run inside borders computed from those shapes.
+"""The engine (algorithm "gemm"): a convolution as a blocked product of matrices.
+
+For each group the output is C = A B: A holds the weights (a row for each output channel, a column
+for each step (c, t, r, s)), B what each step sees of the input (a column for each output pixel),
+and C the output. The loops are those of BLIS (F. Van Zee, R. van de Geijn, "BLIS: A framework for
+rapidly instantiating BLAS functionality", 2015), from the outside:
+
+    JC  blocks of pixels                    a task: one block for some rows of A
+    PC    blocks of whole channels          here the block's part of B is packed
+    IC/IR   panels of rows of A             stays in the first-level cache
+    JR        panels of pixels of B         streams from the second-level cache
+    micro-kernel: one tile of C             tile.pyx
+
+B is never there as a whole (implicit GEMM). A block of it is one of two things:
+
+    a slab (slab.pyx): a tap is a shift,       packed panels: a row for each step, of a tile's
+    pixels lie as in the rows of the input,     width, side by side only pixels that count
+    the gap between rows is computed and
+    dropped                                      <- pixels ->   <- pixels ->
+                                             ^  | panel 0   |  | panel 1   |
+      | row of the input |gap| next row |  steps| b b b b b |  | b b b b b |
+         ^ pixel   ^ shifted by a tap        v  | b b b b b |  | b b b b b |
+
+Panels waste nothing, slabs need no packing; `choose_packing` weighs the two. Where it is better
+still to have the output channels in the lanes, outputs.pyx computes. All add the same numbers
+in the same order. A is read in place where its steps are neighbours and few pixels, or few weights,
+would not pay for packing; else it is packed once: a panel for each tile row, the numbers of one
+step side by side.
+
+The pixels of all samples lie in one row, cut anywhere, so that small maps fill the tiles too. Runs
+say which columns of a tile go where, whatever rows, samples and strides of the output they meet.
+The sum over the steps is cut at PC borders that depend on the shape of A alone, and a tile adds
+its steps in order: every output has the same bits for each batch, number of threads and layout.
+"""
+
+from cython cimport floating
+from cython.parallel cimport parallel, prange, threadid
+
+from libc.string cimport memcmp
+
+from fastconv.engine.base.arrays cimport Layout, Operands, look_at, look_at_turned
+from fastconv.engine.base.threads cimport flush_denormals, restore_denormals, threads_for
+from fastconv.engine.base.workspace cimport give, take
+from fastconv.engine.gemm.outputs cimport Swapped, correlate_swapped, plan_swapped, swapped_tasks
+from fastconv.engine.gemm.slab cimport (
+    Cursor, Run, Slab, Windows, add_run, block_channels, ceil_div, fill_offsets, fill_shifts,
+    fill_slab, first_line, first_unit, imbalance, line_up, make_slab, make_windows, next_line,
+    pack_columns, pack_rows, slab_planes, split_blocks, transpose)
+from fastconv.engine.gemm.tile cimport MAX_ROWS, VECTORS, lanes, max_rows, run_tile
+
+# A block of B: much of the second-level cache of a core, since the weights are read once for each
+# block.
+cdef Py_ssize_t BLOCK_BYTES = 5 << 17
+cdef Py_ssize_t SLAB_BYTES = 3 << 16
+# The slab that is packed into panels at once, in the first-level cache.
+cdef Py_ssize_t PACKED_SLAB_BYTES = 3 << 13
+# A is packed if its steps are not neighbours and it has more than so many bytes.
+cdef Py_ssize_t SMALL_BYTES = 1 << 14
+# Or if it has more than so many, and so many pixels pay for it: in place, the rows of a tile lie in
+# different pages, often in the same set of the cache, and a tile waits for them.
+cdef Py_ssize_t LARGE_BYTES = 1 << 17
+cdef Py_ssize_t MANY_PIXELS = 1024
+
+
+cdef struct Panel:
+    Py_ssize_t vectors
+    Py_ssize_t at                   # its first pixel's position, in a slab
+    Py_ssize_t outs, n_outs         # its runs in the output
+
+
+cdef struct Product:
+    Windows windows
+    Py_ssize_t groups, rows, steps          # of A
+    Py_ssize_t row_panels, height           # panels of rows; rows of the tallest
+    Py_ssize_t a_strides[6]                 # of the weights (G, K, C, T, R, S), in elements
+    Py_ssize_t c_strides[6]                 # of the output (N, G, K, D, H, W)
+    Py_ssize_t channels                     # of a block
+    Py_ssize_t columns, column_blocks       # of the output, in one column block
+    Py_ssize_t unit, units                  # pixels that no border parts; of a column block
+    Py_ssize_t pixels, blocks               # of the largest block; blocks of a column block
+    Py_ssize_t parts                        # tasks that share a block's rows
+    Py_ssize_t width                        # numbers of a tile's row
+    Py_ssize_t lanes
+    bint packs_a, packs_b
+    bint neighbours                         # the steps of A are neighbours
+    Py_ssize_t packed_channels              # channels of the slab that is packed at once
+    Slab slab
+    Py_ssize_t panel_size, max_panels, max_runs
+    # The workspace: shared tables, then one part for each thread.
+    size_t shifts_at, b_at_at, a_at_at, weights_at_at, bias_at, a_packed_at, threads_at
+    size_t slab_at, panels_at, runs_at, panel_list_at, thread_bytes
+
+
+cdef void choose_packing(Product* p) noexcept nogil:
+    """Decide whether B is packed into panels, or read from a slab.
+
+    Cycles for one step of a tile's pixels: with 8 rows of A a tile computes 12. In a slab, so many
+    of them are lost as there are gaps between the rows, and about an eighth more, as its vectors
+    lie across cache lines. Packing copies run after run, each 3.
+    """
+    cdef double computes = 1.5 * p.rows, columns = p.columns
+    cdef Py_ssize_t gap = p.windows.column.reach
+    p.packs_b = computes * (gap / columns + 0.125) > 3 * (p.width / columns + 1)
+    if p.windows.in_place:
+        # Without gaps, packing is the only copy. With them, a slab must first be made.
+        p.packs_b = p.packs_b or gap == 0
+        p.windows.in_place = p.packs_b
+
+
+cdef Py_ssize_t fit_columns(const Product* p, Py_ssize_t itemsize,
+                            Py_ssize_t channels) noexcept nogil:
+    """Return how many columns to take at once, so that a slab of one line is small enough."""
+    cdef Py_ssize_t bytes_column = (slab_planes(&p.windows) * itemsize * channels
+                                    * (1 + p.windows.row.reach))
+    cdef Py_ssize_t columns = max(SLAB_BYTES // bytes_column - p.windows.column.reach, 2 * p.width)
+    columns = min(columns, p.windows.column.out)
+    return ceil_div(p.windows.column.out, ceil_div(p.windows.column.out, columns))
+
+
+cdef int size_blocks(Product* p, Py_ssize_t itemsize, int threads) noexcept nogil:
+    """Choose the blocks of channels and pixels, and the tasks.
+
+    Returns -1 where the slab of one row of the output would not fit in memory at all.
+    """
+    cdef Py_ssize_t planes = slab_planes(&p.windows), out = p.windows.column.out
+    cdef Py_ssize_t pixels, total, lines
+    p.channels = block_channels(&p.windows, itemsize)
+    # Columns: all of them, unless a slab of one line is too large.
+    if <double>planes * itemsize * (1.0 + p.windows.row.reach) * (
+            p.width + <double>p.windows.column.reach) > 1e15:
+        return -1
+    p.columns = out
+    choose_packing(p)
+    if not p.windows.in_place:
+        # The slab that is packed may hold a single channel; panels take whole rows.
+        if p.packs_b:
+            p.columns = fit_columns(p, itemsize, 1)
+            p.packs_b = p.columns == out
+        if not p.packs_b:
+            p.columns = fit_columns(p, itemsize, p.channels)
+    p.column_blocks = ceil_div(out, p.columns)
+    # Pixels of a block: what the second-level cache holds.
+    if p.packs_b:
+        pixels = BLOCK_BYTES // (p.channels * p.windows.taps * itemsize * p.width) * p.width
+        pixels = max(pixels, 2 * p.width)
+    else:
+        lines = SLAB_BYTES // (planes * itemsize * p.channels
+                               * (p.columns + p.windows.column.reach)) - p.windows.row.reach
+        pixels = max(lines, 1) * p.columns
+    total = p.windows.lines * p.columns
+    # A block of a slab is whole lines.
+    p.unit = p.lanes if p.packs_b else p.columns
+    p.units = ceil_div(total, p.unit)
+    p.blocks = split_blocks(p.groups * p.column_blocks, p.units, ceil_div(total, pixels),
+                            p.row_panels, threads, &p.parts)
+    p.pixels = min(ceil_div(p.units, p.blocks) * p.unit, total)
+    return 0
+
+
+cdef void size_workspace(Product* p, Py_ssize_t itemsize) noexcept nogil:
+    """Lay out the workspace: fill in its offsets."""
+    cdef Py_ssize_t lines = min(ceil_div(p.pixels, p.columns) + 1, p.windows.lines)
+    cdef Py_ssize_t planes = slab_planes(&p.windows), kc = p.channels * p.windows.taps
+    cdef Py_ssize_t slab_channels = p.channels, slab_numbers, row_numbers
+    p.slab = make_slab(&p.windows, lines, p.columns)
+    p.packed_channels = p.channels
+    if p.packs_b and not p.windows.in_place:
+        p.packed_channels = min(
+            max(PACKED_SLAB_BYTES // (planes * p.slab.plane * itemsize), 1), p.channels)
+        slab_channels = p.packed_channels
+    # A tile, or a copy, reads on behind the slab by less than a row; what it finds is dropped.
+    slab_numbers = 0 if p.windows.in_place else slab_channels * planes * p.slab.plane + p.width
+    # The last row of a panel may be written on behind itself.
+    p.panel_size = kc * p.width + p.lanes
+    if p.packs_b:
+        p.max_panels = ceil_div(p.pixels, p.width) + 1
+        row_numbers = p.columns
+    else:
+        p.max_panels = ceil_div(p.slab.plane, p.width) + 1
+        row_numbers = p.slab.width
+    # A panel meets at most so many rows.
+    p.max_runs = p.max_panels * min(p.width // row_numbers + 2, p.width)
+    p.shifts_at = 0
+    p.b_at_at = p.shifts_at + line_up(kc * sizeof(Py_ssize_t))
+    p.a_at_at = p.b_at_at + line_up(kc * sizeof(Py_ssize_t))
+    p.weights_at_at = p.a_at_at + line_up(kc * sizeof(Py_ssize_t))
+    p.bias_at = p.weights_at_at + line_up(kc * sizeof(Py_ssize_t))
+    p.a_packed_at = p.bias_at + line_up(p.groups * p.rows * itemsize)
+    p.threads_at = p.a_packed_at
+    if p.packs_a:
+        p.threads_at += line_up(p.groups * p.row_panels * p.height * p.steps * itemsize)
+    p.slab_at = 0
+    p.panels_at = line_up(slab_numbers * itemsize)
+    p.panel_list_at = p.panels_at
+    if p.packs_b:
+        p.panel_list_at += line_up(p.max_panels * p.panel_size * itemsize)
+    p.runs_at = p.panel_list_at + line_up(p.max_panels * sizeof(Panel))
+    p.thread_bytes = p.runs_at + 2 * line_up(p.max_runs * sizeof(Run))
+
+
+cdef inline Py_ssize_t first_row(const Product* p, Py_ssize_t panel) noexcept nogil:
+    """Return the first row of a panel of A: panels are as even as can be."""
+    return panel * p.rows // p.row_panels
+
+
+cdef Py_ssize_t list_panels(const Product* p, const Slab* slab, Py_ssize_t columns,
+                            Py_ssize_t pixel, Py_ssize_t end, Panel* panels, Run* packs,
+                            Py_ssize_t* packed_runs, Run* outs) noexcept nogil:
+    """Cut the pixels from `pixel` to `end` into panels; return their number.
+
+    Writes the runs of all packed panels in the slab or the input, and each panel's runs in the
+    output.
+    """
+    cdef Py_ssize_t count = 0, n_packs = 0, n_outs = 0
+    cdef Py_ssize_t vectors = ceil_div(end - pixel, p.lanes)
+    cdef Py_ssize_t even = ceil_div(vectors, VECTORS)
+    cdef Py_ssize_t line = pixel // columns, column = pixel - line * columns
+    cdef Py_ssize_t at, first, number, used
+    cdef Cursor cursor = first_line(&p.windows, slab, p.c_strides, line)
+    cdef Panel* panel
+    while pixel < end:
+        panel = panels + count
+        panel.outs, panel.n_outs = n_outs, 0
+        # Packed panels share the vectors evenly; in a slab they are as wide as they can be.
+        panel.vectors = VECTORS
+        if p.packs_b:
+            panel.vectors = (count + 1) * vectors // even - count * vectors // even
+        panel.at = cursor.at + column
+        used = 0
+        while pixel < end:
+            at = cursor.at + column
+            first = used if p.packs_b else at - panel.at
+            number = min(min(columns - column, end - pixel), panel.vectors * p.lanes - first)
+            if number <= 0:
+                break
+            if p.packs_b:
+                n_packs = add_run(packs, n_packs, count * p.panel_size + first, number, at, 1)
+            panel.n_outs = add_run(outs + panel.outs, panel.n_outs, first, number,
+                                   cursor.out + column * p.c_strides[5], p.c_strides[5])
+            pixel += number
+            column += number
+            used = first + number
+            if column == columns:
+                column = 0
+                next_line(&p.windows, slab, p.c_strides, &cursor)
+        panel.vectors = ceil_div(used, p.lanes)
+        n_outs += panel.n_outs
+        count += 1
+    packed_runs[0] = n_packs
+    return count
+
+
+cdef Py_ssize_t pack_a_channels(const Product* p) noexcept nogil:
+    """Return the channels of one call of pack_a: about as many steps as a tile has rows.
+
+    Where steps are neighbours, a few cache lines of each row, in whole vectors.
+    """
+    if p.neighbours:
+        return ceil_div(ceil_div(64, p.windows.taps), p.lanes) * p.lanes
+    return ceil_div(p.height, p.windows.taps)
+
+
+cdef void pack_a(const floating* w, const Product* p, const Py_ssize_t* at, Py_ssize_t task,
+                 floating* packed) noexcept nogil:
+    """Pack some channels of A, for all panels of rows: for each step, its rows side by side.
+
+    In this order, the weights of turned kernels are read from end to end.
+    """
+    cdef Py_ssize_t count = pack_a_channels(p), tasks = ceil_div(p.windows.channels, count)
+    cdef Py_ssize_t g = task // tasks, c = task % tasks * count, panel, row, rows
+    cdef Py_ssize_t steps = min(count, p.windows.channels - c) * p.windows.taps
+    w += g * p.a_strides[0] + c * p.a_strides[2]
+    packed += (g * p.row_panels * p.steps + c * p.windows.taps) * p.height
+    for panel in range(p.row_panels):
+        row = first_row(p, panel)
+        rows = first_row(p, panel + 1) - row
+        if p.neighbours:
+            transpose(w + row * p.a_strides[1], p.a_strides[1], rows, steps, packed, p.height)
+        else:
+            pack_rows(w + row * p.a_strides[1], p.a_strides[1], rows, at, steps, p.height, packed)
+        packed += p.steps * p.height
+
+
+cdef void pack_b(const floating* x, const Product* p, const Slab* slab, Py_ssize_t channel,
+                 Py_ssize_t channels, const Py_ssize_t* shifts, const Run* packs,
+                 Py_ssize_t n_packs, floating* slab_data, floating* packed) noexcept nogil:
+    """Pack some channels of a block of B, from the input in place or through a small slab."""
+    cdef Py_ssize_t c, count, taps = p.windows.taps
+    if p.windows.in_place:
+        pack_columns(x + channel * p.windows.strides[2], shifts, channels * taps, packs, n_packs,
+                     False, p.width, packed)
+        return
+    for c from 0 <= c < channels by p.packed_channels:
+        count = min(p.packed_channels, channels - c)
+        fill_slab(x, &p.windows, slab, channel + c, count, slab_data)
+        pack_columns(<const floating*>slab_data, shifts, count * taps, packs, n_packs, True,
+                     p.width, packed + c * taps * p.width)
+
+
+cdef void multiply_block(const floating* x, const floating* w, floating* y, const Product* p,
+                         bint has_bias, Py_ssize_t task, char* shared, char* own) noexcept nogil:
+    """Compute a task: some rows of A times one block of pixels."""
+    cdef Py_ssize_t part = task % p.parts
+    cdef Py_ssize_t block = task // p.parts % p.blocks
+    cdef Py_ssize_t column_block = task // p.parts // p.blocks % p.column_blocks
+    cdef Py_ssize_t g = task // p.parts // p.blocks // p.column_blocks
+    cdef const Py_ssize_t* shifts = <const Py_ssize_t*>(shared + p.shifts_at)
+    cdef const Py_ssize_t* b_at = <const Py_ssize_t*>(shared + p.b_at_at)
+    cdef const Py_ssize_t* a_at = <const Py_ssize_t*>(shared + p.a_at_at)
+    cdef const floating* bias = <const floating*>(shared + p.bias_at) + g * p.rows
+    cdef const floating* packed_a = <const floating*>(shared + p.a_packed_at)
+    cdef floating* slab_data = <floating*>(own + p.slab_at)
+    cdef floating* packed_b = <floating*>(own + p.panels_at)
+    cdef Panel* panels = <Panel*>(own + p.panel_list_at)
+    cdef Run* packs = <Run*>(own + p.runs_at)
+    cdef Run* outs = packs + p.max_runs
+    cdef Py_ssize_t taps = p.windows.taps, first = part * p.row_panels // p.parts
+    cdef Py_ssize_t past = (part + 1) * p.row_panels // p.parts
+    cdef Py_ssize_t columns, pixel, end, count, n_packs, c, channels, steps, i, j, row, rows
+    cdef const floating* a[MAX_ROWS]
+    cdef const floating* b
+    cdef Slab slab = p.slab
+    cdef bint last
+
+    slab.column = column_block * p.columns
+    columns = min(p.columns, p.windows.column.out - slab.column)
+    pixel = first_unit(block, p.units, p.blocks) * p.unit
+    end = min(first_unit(block + 1, p.units, p.blocks) * p.unit, p.windows.lines * p.columns)
+    if columns < p.columns:
+        # The last column block is narrower: the same lines.
+        pixel = pixel // p.columns * columns
+        end = end // p.columns * columns
+    slab.line = pixel // columns
+    slab.lines = (end - 1) // columns + 1 - slab.line
+    count = list_panels(p, &slab, columns, pixel, end, panels, packs, &n_packs, outs)
+    x += g * p.windows.strides[1]
+    w += g * p.a_strides[0]
+    y += g * p.c_strides[1]
+    packed_a += g * p.row_panels * p.steps * p.height
+    for c from 0 <= c < p.windows.channels by p.channels:
+        channels = min(p.channels, p.windows.channels - c)
+        steps = channels * taps
+        last = c + channels == p.windows.channels
+        if not p.packs_b:
+            fill_slab(x, &p.windows, &slab, c, channels, slab_data)
+        else:
+            pack_b(x, p, &slab, c, channels, shifts, packs, n_packs, slab_data, packed_b)
+        for i in range(first, past):
+            row = first_row(p, i)
+            rows = first_row(p, i + 1) - row
+            for j in range(rows):
+                if p.packs_a:
+                    a[j] = packed_a + (i * p.steps + c * taps) * p.height + j
+                else:
+                    a[j] = w + (row + j) * p.a_strides[1] + c * p.a_strides[2]
+            for j in range(count):
+                b = packed_b + j * p.panel_size if p.packs_b else slab_data + panels[j].at
+                run_tile(rows, panels[j].vectors, a, a_at, b, b_at, steps,
+                         y + row * p.c_strides[2], p.c_strides[2], outs + panels[j].outs,
+                         panels[j].n_outs, bias + row if has_bias and last else NULL, c > 0)
+
+
+cdef double product_cycles(const Product* p, int threads) noexcept nogil:
+    """Estimate the cycles of one step of a line of the output."""
+    cdef double rows = <double>p.rows / p.row_panels, columns = p.columns
+    cdef double pixels = <double>p.windows.lines * p.windows.column.out
+    cdef double tile = max(max(1.5 * rows, (rows + 5) / 2), 4.0)
+    # A tile's start and end.
+    tile += (40 + 6 * rows) / (p.channels * p.windows.taps)
+    tile *= p.row_panels * ceil_div(<Py_ssize_t>pixels, p.lanes) * p.lanes / pixels
+    if p.packs_b:
+        tile += 3 * (p.width / columns + 1)
+    else:
+        tile *= 1.125 * (columns + p.windows.column.reach) / columns
+    if p.packs_a:
+        tile += (1 if p.neighbours else 3) * p.rows / pixels * p.width
+    else:
+        tile *= 1.03
+    tile *= imbalance(p.groups * p.column_blocks, p.units, p.blocks, p.row_panels, p.parts,
+                      threads)
+    # What is measured: B comes from the second-level cache.
+    return 1.08 * tile * p.windows.column.out / p.width
+
+
+cdef Product make_product(const Py_ssize_t* x, const Py_ssize_t* x_strides, const Py_ssize_t* w,
+                          const Py_ssize_t* w_strides, const Py_ssize_t* y,
+                          const Py_ssize_t* y_strides, Py_ssize_t itemsize, tuple stride,
+                          tuple before, tuple dilation, int threads, Swapped* swapped,
+                          bint* swaps):
+    """Return the plan for arrays of these shapes and strides.
+
+    Where the roles had better be changed, `swaps` is set and `swapped` is the plan.
+    """
+    cdef Product p
+    cdef Py_ssize_t i, neighbour = 1
+    cdef double cycles
+    p.windows = make_windows(x, x_strides, w + 3, y + 3, itemsize, stride, before, dilation)
+    p.groups, p.rows, p.steps = w[0], w[1], w[2] * w[3] * w[4] * w[5]
+    p.lanes = lanes(itemsize)
+    p.width = VECTORS * p.lanes
+    p.height = max_rows(itemsize, VECTORS)
+    p.row_panels = ceil_div(p.rows, p.height)
+    p.neighbours = True
+    for i in range(6):
+        p.a_strides[i] = w_strides[i] // itemsize
+        p.c_strides[i] = y_strides[i] // itemsize
+    for i in range(5, 1, -1):
+        if w[i] > 1 and p.a_strides[i] != neighbour:
+            p.neighbours = False
+        neighbour *= w[i]
+    p.packs_a = p.groups * p.rows * p.steps * itemsize > (LARGE_BYTES if p.neighbours
+                                                          else SMALL_BYTES)
+    if p.neighbours and p.windows.lines * p.windows.column.out < MANY_PIXELS:
+        p.packs_a = False
+    cycles = plan_swapped(swapped, &p.windows, w, w_strides, y_strides, itemsize, threads)
+    if size_blocks(&p, itemsize, threads) < 0:
+        raise MemoryError("the padded input of a few outputs does not fit in memory")
+    swaps[0] = cycles < product_cycles(&p, threads)
+    size_workspace(&p, itemsize)
+    return p
+
+
+cdef size_t call_bytes(const Product* p, const Swapped* swapped, bint swaps,
+                       int* threads) noexcept nogil:
+    """Return the bytes of workspace of a call, and lower the threads to the tasks."""
+    if swaps:
+        threads[0] = min(<Py_ssize_t>threads[0], swapped_tasks(swapped))
+        return swapped.threads_at + threads[0] * swapped.thread_bytes
+    threads[0] = min(<Py_ssize_t>threads[0], p.groups * p.column_blocks * p.blocks * p.parts)
+    return p.threads_at + threads[0] * p.thread_bytes
+
+
+cdef int compute(const floating* x, const floating* w, const floating* bias,
+                 Py_ssize_t bias_group, Py_ssize_t bias_row, floating* y, const Product* p,
+                 const Swapped* swapped, bint swaps, int threads) except -1:
+    """Compute a planned product; `bias` may be NULL."""
+    cdef size_t size = call_bytes(p, swapped, swaps, &threads)
+    cdef char* shared = <char*>take(size)
+    cdef Py_ssize_t tasks = p.groups * p.column_blocks * p.blocks * p.parts, i, j, step
+    cdef bint has_bias = bias is not NULL
+    cdef unsigned long saved = 0
+    cdef floating* numbers
+    if swaps:
+        correlate_swapped(x, w, bias, bias_group, bias_row, y, swapped, threads, shared)
+        give(shared)
+        return 0
+    fill_shifts(&p.windows, &p.slab, p.channels, <Py_ssize_t*>(shared + p.shifts_at))
+    fill_offsets(&p.windows, p.a_strides, p.channels, <Py_ssize_t*>(shared + p.weights_at_at))
+    for step in range(p.channels * p.windows.taps):
+        (<Py_ssize_t*>(shared + p.a_at_at))[step] = (
+            step * p.height if p.packs_a else (<Py_ssize_t*>(shared + p.weights_at_at))[step])
+        (<Py_ssize_t*>(shared + p.b_at_at))[step] = (
+            step * p.width if p.packs_b else (<Py_ssize_t*>(shared + p.shifts_at))[step])
+    if has_bias:
+        numbers = <floating*>(shared + p.bias_at)
+        for i in range(p.groups):
+            for j in range(p.rows):
+                numbers[i * p.rows + j] = bias[i * bias_group + j * bias_row]
+    if threads == 1 and not p.packs_a:
+        # Small products: to enter a parallel region takes as long as all that was done so far.
+        with nogil:
+            saved = flush_denormals()
+            for i in range(tasks):
+                multiply_block(x, w, y, p, has_bias, i, shared, shared + p.threads_at)
+            restore_denormals(saved)
+    else:
+        with nogil, parallel(num_threads=threads):
+            saved = flush_denormals()
+            if p.packs_a:
+                for i in prange(p.groups * ceil_div(p.windows.channels, pack_a_channels(p)),
+                                schedule="static"):
+                    pack_a(w, p, <Py_ssize_t*>(shared + p.weights_at_at), i,
+                           <floating*>(shared + p.a_packed_at))
+            for i in prange(tasks, schedule="dynamic"):
+                multiply_block(x, w, y, p, has_bias, i, shared,
+                               shared + p.threads_at + threadid() * p.thread_bytes)
+            restore_denormals(saved)
+    give(shared)
+    return 0
+
+
+cdef int worth_threads(const Py_ssize_t* w, const Py_ssize_t* y) noexcept nogil:
+    """Return the number of threads for weights and an output of these shapes."""
+    return threads_for(<double>w[0] * w[1] * w[2] * w[3] * w[4] * w[5] * y[0] * y[3] * y[4] * y[5])
+
+
+def correlate(const floating[:, :, :, :, :, :] x, const floating[:, :, :, :, :, :] w,
+              const floating[:, :] bias, floating[:, :, :, :, :, :] y,
+              tuple stride, tuple before, tuple dilation, bint dry=False):
+    """Write into `y` the cross-correlation of `x` with `w`, plus `bias` (G, K) unless it is None.
+
+    y[n,g,k,p] = bias[g,k] + sum over c, tap of w[g,k,c,tap] * x[n,g,c, p*stride + tap*dilation
+    - before]. Axes: x (N, G, C, D, H, W), w (G, K, C, T, R, S), y (N, G, K, OD, OH, OW), with any
+    strides. The output and the weights may not be empty. Returns the bytes of workspace; a dry
+    call does nothing else.
+    """
+    cdef Product p
+    cdef Swapped swapped
+    cdef bint swaps = False
+    cdef int threads = worth_threads(&w.shape[0], &y.shape[0])
+    cdef Py_ssize_t item = sizeof(floating)
+    p = make_product(&x.shape[0], &x.strides[0], &w.shape[0], &w.strides[0], &y.shape[0],
+                     &y.strides[0], item, stride, before, dilation, threads, &swapped, &swaps)
+    if not dry:
+        compute(&x[0, 0, 0, 0, 0, 0], &w[0, 0, 0, 0, 0, 0],
+                NULL if bias is None else &bias[0, 0],
+                0 if bias is None else bias.strides[0] // item,
+                0 if bias is None else bias.strides[1] // item,
+                &y[0, 0, 0, 0, 0, 0], &p, &swapped, swaps, threads)
+    return call_bytes(&p, &swapped, swaps, &threads)
+
+
+cdef class Correlation:
+    """`correlate` for one geometry, called with arrays as they are: x, w, bias or None, and y.
+
+    Maps are (N, G C, *spatial), weights (G K, C, *spatial); stride, padding before and dilation
+    are of three axes. The plan is kept, for the next arrays that lie in memory as the last.
+    """
+
+    cdef int axes, threads
+    cdef Py_ssize_t groups
+    cdef tuple stride, before, dilation
+    cdef Layout layout
+    cdef Product product
+    cdef Swapped swapped
+    cdef bint swaps
+
+    def __init__(self, int axes, Py_ssize_t groups, tuple stride, tuple before, tuple dilation):
+        self.axes, self.groups = axes, groups
+        self.stride, self.before, self.dilation = stride, before, dilation
+
+    def __call__(self, x, w, bias, y):
+        cdef Operands o
+        look_at(x, w, bias, y, self.axes, self.groups, False, &o)
+        self.run(&o)
+
+    cdef int run(self, const Operands* o) except -1:
+        cdef const Layout* layout = &o.layout
+        # Copies, since another thread may make another plan in the meantime.
+        cdef Product product
+        cdef Swapped swapped
+        cdef int threads = worth_threads(layout.w.shape, layout.y.shape)
+        if threads != self.threads or memcmp(layout, &self.layout, sizeof(Layout)):
+            self.threads = 0
+            self.product = make_product(
+                layout.x.shape, layout.x.strides, layout.w.shape, layout.w.strides,
+                layout.y.shape, layout.y.strides, layout.itemsize, self.stride, self.before,
+                self.dilation, threads, &self.swapped, &self.swaps)
+            self.layout, self.threads = layout[0], threads
+        product, swapped = self.product, self.swapped
+        if layout.itemsize == sizeof(float):
+            compute(<const float*>o.x, <const float*>o.w, <const float*>o.bias, o.bias_group,
+                    o.bias_row, <float*>o.y, &product, &swapped, self.swaps, threads)
+        else:
+            compute(<const double*>o.x, <const double*>o.w, <const double*>o.bias, o.bias_group,
+                    o.bias_row, <double*>o.y, &product, &swapped, self.swaps, threads)
+        return 0
+
+
+cdef class InputGradient(Correlation):
+    """The correlation of a residual with turned kernels, called with both and what it writes."""
+
+    def __call__(self, residual, w, grad_input):
+        cdef Operands o
+        look_at_turned(residual, w, grad_input, self.axes, self.groups, &o)
+        self.run(&o)

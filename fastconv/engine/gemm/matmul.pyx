@@ -1,0 +1,221 @@
+# cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+# No bounds checks: fastconv.functional has compared the shapes.
+"""The product of two matrices, C = A B, on the engine's tile: the full connection.
+
+    JC  blocks of columns of B, and parts of the rows of A   a task for a thread
+    PC    blocks of steps                                    a block of B is packed
+    IR      panels of rows of A                              in the first-level cache
+    JR        panels of columns of B                         stream from the second-level cache
+    tile        rows x vectors of sums                       registers
+
+A is read where it lies, if its steps are neighbours or few. B is packed, unless its rows are read
+but once or twice. An element of C adds its products in the order of the steps, cut at borders that
+their number sets: it has the same bits whatever the other rows, the columns and the threads.
+"""
+
+from cython cimport floating
+from cython.parallel cimport parallel, prange, threadid
+
+from fastconv.engine.base.arrays cimport View, look
+from fastconv.engine.base.threads cimport flush_denormals, restore_denormals, threads_for
+from fastconv.engine.base.workspace cimport give, take
+from fastconv.engine.gemm.slab cimport (
+    Run, block_steps, ceil_div, first_unit, line_up, pack_rows, split_blocks, transpose)
+from fastconv.engine.gemm.tile cimport MAX_ROWS, lanes, max_rows, output_vectors, run_tile
+
+# A block of B: most of a common second-level cache.
+cdef Py_ssize_t BLOCK_BYTES = 5 << 17
+# More steps that are no neighbours, each in a cache line of its own, leave the first-level cache.
+cdef Py_ssize_t SCATTERED_STEPS = 256
+
+
+cdef struct Product:
+    Py_ssize_t rows, columns, steps
+    # Strides, in elements.
+    Py_ssize_t a_row, a_step, b_step, b_column, c_row, c_column, bias_step
+    Py_ssize_t depth                    # steps of a block
+    Py_ssize_t vectors, blocks          # of all columns; blocks of them
+    Py_ssize_t block                    # columns of the largest block
+    Py_ssize_t parts                    # tasks that share a block's rows
+    Py_ssize_t row_panels, height       # panels of rows; rows of the tallest
+    Py_ssize_t lanes, width             # numbers in a vector, and in a row of a panel of B
+    bint packs_a, packs_b
+    bint turned                         # the transposed product: a number of the bias for each row
+    # The workspace: where the steps lie, for all threads, then one part for each thread.
+    size_t a_at, packed_a_at, b_at, packed_b_at, threads_at
+    size_t a_panel, b_panels, thread_bytes
+
+
+cdef void make_plan(Product* p, Py_ssize_t itemsize, int threads) noexcept nogil:
+    """Choose blocks and panels, and lay out the workspace."""
+    cdef Py_ssize_t most = output_vectors(itemsize), vectors, columns
+    p.lanes = lanes(itemsize)
+    p.depth = ceil_div(p.steps, ceil_div(p.steps, block_steps(itemsize)))
+    vectors = ceil_div(p.columns, p.lanes)
+    p.row_panels = ceil_div(p.rows, max_rows(itemsize, min(vectors, most)))
+    columns = BLOCK_BYTES // (p.depth * itemsize)
+    p.vectors = vectors
+    p.blocks = split_blocks(1, vectors, ceil_div(p.columns, columns), p.row_panels, threads,
+                            &p.parts)
+    vectors = ceil_div(vectors, p.blocks)
+    p.block = vectors * p.lanes
+    vectors = ceil_div(vectors, ceil_div(vectors, most))
+    p.width = vectors * p.lanes
+    p.height = max_rows(itemsize, vectors)
+    p.row_panels = ceil_div(p.rows, p.height)
+    p.parts = min(p.parts, p.row_panels)
+    p.packs_a = p.a_step != 1 and p.depth > SCATTERED_STEPS
+    p.packs_b = p.b_column != 1 or p.row_panels > 2 * p.parts
+    p.a_at = 0
+    p.packed_a_at = p.a_at + line_up(p.depth * sizeof(Py_ssize_t))
+    p.b_at = p.packed_a_at + line_up(p.depth * sizeof(Py_ssize_t))
+    p.packed_b_at = p.b_at + line_up(p.depth * sizeof(Py_ssize_t))
+    p.threads_at = p.packed_b_at + line_up(p.depth * sizeof(Py_ssize_t))
+    p.a_panel = 0
+    p.b_panels = line_up(p.depth * p.height * itemsize) if p.packs_a else 0
+    p.thread_bytes = p.b_panels + line_up(
+        ceil_div(p.block, p.width) * p.depth * p.width * itemsize)
+
+
+cdef void turn(Product* p) noexcept nogil:
+    """Make it the product of the transposed matrices."""
+    p.rows, p.columns = p.columns, p.rows
+    p.a_row, p.b_column = p.b_column, p.a_row
+    p.a_step, p.b_step = p.b_step, p.a_step
+    p.c_row, p.c_column = p.c_column, p.c_row
+    p.turned = True
+
+
+cdef void add_row(const floating* bias, Py_ssize_t bias_step, Py_ssize_t count, floating* c,
+                  Py_ssize_t step) noexcept nogil:
+    cdef Py_ssize_t i
+    if bias_step == 1 == step:
+        for i in range(count):
+            c[i] += bias[i]
+    else:
+        for i in range(count):
+            c[i * step] += bias[i * bias_step]
+
+
+cdef void multiply_block(const floating* a, const floating* b, const floating* bias, floating* c,
+                         const Product* p, Py_ssize_t task, char* shared,
+                         char* own) noexcept nogil:
+    """Compute a task: some rows of A times a block of columns of B."""
+    cdef Py_ssize_t part = task % p.parts, block = task // p.parts
+    cdef Py_ssize_t column = first_unit(block, p.vectors, p.blocks) * p.lanes
+    cdef Py_ssize_t count = min(first_unit(block + 1, p.vectors, p.blocks) * p.lanes,
+                                p.columns) - column
+    cdef Py_ssize_t vectors = ceil_div(count, p.lanes), panels = ceil_div(count, p.width)
+    cdef Py_ssize_t step, steps, i, j, row, rows, at
+    cdef const Py_ssize_t* a_at = <const Py_ssize_t*>(shared + p.a_at)
+    cdef const Py_ssize_t* b_at = <const Py_ssize_t*>(shared + p.b_at)
+    cdef const Py_ssize_t* packed_a_at = <const Py_ssize_t*>(shared + p.packed_a_at)
+    cdef const Py_ssize_t* packed_b_at = <const Py_ssize_t*>(shared + p.packed_b_at)
+    cdef floating* a_panel = <floating*>(own + p.a_panel)
+    cdef floating* b_panels = <floating*>(own + p.b_panels)
+    cdef floating* panel
+    cdef floating* to
+    cdef const floating* a_rows[MAX_ROWS]
+    cdef bint in_place, shifts
+    cdef Run run
+    run.first, run.at, run.step = 0, 0, p.c_column
+    b += column * p.b_column
+    c += column * p.c_column
+    for step from 0 <= step < p.steps by p.depth:
+        steps = min(p.depth, p.steps - step)
+        shifts = bias is not NULL and step + steps == p.steps
+        for j in range(panels):
+            at = j * vectors // panels * p.lanes
+            run.count = min((j + 1) * vectors // panels * p.lanes, count) - at
+            panel = b_panels + j * p.depth * p.width
+            if p.b_column != 1 and p.b_step == 1:
+                transpose(b + step + at * p.b_column, p.b_column, run.count, steps, panel, p.width)
+            elif p.packs_b or run.count % p.lanes:
+                pack_rows(b + step * p.b_step + at * p.b_column, p.b_column, run.count, b_at,
+                          steps, p.width, panel)
+        for i in range(part * p.row_panels // p.parts, (part + 1) * p.row_panels // p.parts):
+            row = i * p.rows // p.row_panels
+            rows = (i + 1) * p.rows // p.row_panels - row
+            for j in range(rows):
+                a_rows[j] = a_panel + j if p.packs_a else (
+                    a + (row + j) * p.a_row + step * p.a_step)
+            if p.packs_a:
+                pack_rows(a + row * p.a_row + step * p.a_step, p.a_row, rows, a_at, steps,
+                          p.height, a_panel)
+            to = c + row * p.c_row
+            for j in range(panels):
+                at = j * vectors // panels * p.lanes
+                run.count = min((j + 1) * vectors // panels * p.lanes, count) - at
+                # The last vector would read on behind the row.
+                in_place = not p.packs_b and run.count % p.lanes == 0
+                run_tile(rows, ceil_div(run.count, p.lanes), a_rows,
+                         packed_a_at if p.packs_a else a_at,
+                         b + step * p.b_step + at if in_place
+                         else <const floating*>(b_panels + j * p.depth * p.width),
+                         b_at if in_place else packed_b_at, steps, to + at * p.c_column, p.c_row,
+                         &run, 1, bias + row if shifts and p.turned else NULL, step > 0)
+            if shifts and not p.turned:
+                for j in range(rows):
+                    add_row(bias + column * p.bias_step, p.bias_step, count, to + j * p.c_row,
+                            p.c_column)
+
+
+cdef int multiply_all(const floating* a, const floating* b, const floating* bias, floating* c,
+                      Product* p) except -1:
+    cdef int threads = threads_for(<double>p.rows * p.columns * p.steps)
+    cdef Py_ssize_t tasks, i
+    cdef unsigned long saved = 0
+    cdef char* shared
+    make_plan(p, sizeof(floating), threads)
+    tasks = p.blocks * p.parts
+    threads = min(<Py_ssize_t>threads, tasks)
+    shared = <char*>take(p.threads_at + threads * p.thread_bytes)
+    for i in range(p.depth):
+        (<Py_ssize_t*>(shared + p.a_at))[i] = i * p.a_step
+        (<Py_ssize_t*>(shared + p.b_at))[i] = i * p.b_step
+        (<Py_ssize_t*>(shared + p.packed_a_at))[i] = i * p.height
+        (<Py_ssize_t*>(shared + p.packed_b_at))[i] = i * p.width
+    with nogil, parallel(num_threads=threads):
+        saved = flush_denormals()
+        for i in prange(tasks, schedule="static"):
+            multiply_block(a, b, bias, c, p, i, shared,
+                           shared + p.threads_at + threadid() * p.thread_bytes)
+        restore_denormals(saved)
+    give(shared)
+    return 0
+
+
+def multiply(a, b, bias, c):
+    """Write into `c` (M, N) the product of `a` (M, K) and `b` (K, N), plus `bias` (N) or None.
+
+    All are of one type, with any strides; none of M, K and N is 0.
+    """
+    cdef Product p
+    cdef View left, right, shift, result
+    cdef Py_ssize_t item
+    look(a, 2, False, &left)
+    look(b, 2, False, &right)
+    look(c, 2, True, &result)
+    item = result.itemsize
+    shift.data, shift.strides[0] = NULL, item
+    if bias is not None:
+        look(bias, 1, False, &shift)
+    p.rows, p.steps, p.columns = left.shape[0], left.shape[1], right.shape[1]
+    p.a_row, p.a_step = left.strides[0] // item, left.strides[1] // item
+    p.b_step, p.b_column = right.strides[0] // item, right.strides[1] // item
+    p.c_row, p.c_column = result.strides[0] // item, result.strides[1] // item
+    p.bias_step = shift.strides[0] // item
+    p.turned = False
+    # Turned, the smaller matrix is packed, but the tiles leave number by number, and those of one
+    # vector have a load for each product: worse than packing a matrix that lies in a cache.
+    if (p.b_column != 1 and p.bias_step == 1
+            and (p.rows > lanes(item) or p.steps * p.columns * item > BLOCK_BYTES)
+            and (p.columns - p.rows) * <double>p.steps > 3.0 * p.rows * p.columns):
+        turn(&p)
+        left.data, right.data = right.data, left.data
+    if item == 4:
+        multiply_all(<const float*>left.data, <const float*>right.data, <const float*>shift.data,
+                     <float*>result.data, &p)
+    else:
+        multiply_all(<const double*>left.data, <const double*>right.data,
+                     <const double*>shift.data, <double*>result.data, &p)

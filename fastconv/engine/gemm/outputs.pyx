@@ -1,0 +1,313 @@
+# cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+# The caller, forward.pyx, has made the borders.
+"""The engine's forward product with the roles changed: output channels in the lanes.
+
+    A   the input, never packed: in a slab, or in place, the steps of neighbouring pixels are
+        neighbours (slab.pyx), so that one address serves all the rows of a tile
+    B   the weights, packed: for each step, the output channels of a panel side by side
+    C   the output, transposed: it leaves block by block through the registers
+
+Nothing is packed for a pixel, and none lies in a gap: this wins where rows are short or steps are
+few, if the output channels fill the lanes; `plan_swapped` estimates the cycles. A tile is a piece
+of a line:
+
+                   output channels ->
+    pixels of  |  s s s s s s s s  |       s += x[pixel + shift(step)] * w[step][channel]
+    one line   |  s s s s s s s s  |
+        v      |  s s s s s s s s  |
+
+Every output adds the same products in the same order as in forward.pyx, cut at the same PC borders:
+which of the two computes it may follow the batch and the threads.
+"""
+
+from cython cimport floating
+from cython.parallel cimport parallel, prange, threadid
+
+from fastconv.engine.base.threads cimport flush_denormals, restore_denormals
+from fastconv.engine.gemm.slab cimport (
+    Cursor, Run, Slab, Windows, add_run, block_channels, ceil_div, fetch, fill_offsets,
+    fill_shifts, fill_slab, first_line, first_unit, imbalance, line_up, make_slab, next_line,
+    pack_rows, slab_planes, split_blocks, store_pixels, transpose)
+from fastconv.engine.gemm.tile cimport MAX_PIXEL_VECTORS, lanes, max_pixels, run_pixels
+
+# A slab with the sums of its pixels: as much of the second-level cache as leaves room for the
+# weights that pass. They are read once for each block.
+cdef Py_ssize_t BLOCK_BYTES = 5 << 17
+# The weights that all tiles of a block read before the next ones come: half the first-level cache.
+cdef Py_ssize_t NEAR_BYTES = 1 << 14
+# Channels that lie so far apart in place are not foreseen by the hardware.
+cdef Py_ssize_t FAR_BYTES = 1 << 11
+
+
+cdef struct Tile:
+    Py_ssize_t first, count     # its pixels, counted in the block
+    Py_ssize_t at               # where they lie in the slab or the input
+
+
+cdef double tile_cycles(Py_ssize_t pixels, Py_ssize_t vectors, Py_ssize_t span,
+                        Py_ssize_t steps) noexcept nogil:
+    """Estimate the cycles of one step of a tile: two products, two loads, four to wait for."""
+    cdef double loads = (pixels + span * (1 + vectors)) / (2.0 * span)
+    cdef double start = (40.0 + 2 * pixels * vectors) / steps
+    return max(max(pixels * vectors / 2.0, loads), 4.0) + start
+
+
+cdef double plan_swapped(Swapped* p, const Windows* windows, const Py_ssize_t* w,
+                         const Py_ssize_t* w_strides, const Py_ssize_t* y_strides,
+                         Py_ssize_t itemsize, int threads) noexcept nogil:
+    """Make the plan for weights of this shape; return the cycles of one step of a line.
+
+    Returns a huge number, and no plan, where the output channels leave more than half of a vector
+    empty, or the slab of one line would be too large.
+    """
+    cdef Py_ssize_t i, neighbour = 1, v, pieces, out, line_bytes, span
+    cdef double cycles, slab_bytes, best = 1e300
+    p.lanes = lanes(itemsize)
+    if 2 * w[1] < p.lanes:
+        return 1e300
+    p.windows = windows[0]
+    p.groups, p.outputs, p.steps = w[0], w[1], w[2] * windows.taps
+    p.neighbours = True
+    for i in range(6):
+        p.w_strides[i] = w_strides[i] // itemsize
+        p.y_strides[i] = y_strides[i] // itemsize
+    for i in range(5, 1, -1):
+        if w[i] > 1 and p.w_strides[i] != neighbour:
+            p.neighbours = False
+        neighbour *= w[i]
+    out = windows.column.out
+    p.vectors = ceil_div(p.outputs, p.lanes)
+    p.channels = block_channels(windows, itemsize)
+    # The width of the panels: the fewest cycles for a line.
+    for v in range(1, min(MAX_PIXEL_VECTORS, p.vectors) + 1):
+        pieces = ceil_div(out, max_pixels(itemsize, v))
+        span = 1
+        if v == 1 and windows.column.stride == 1 and windows.column.dilation == 1 and (
+                windows.column.taps == 3 or windows.column.taps == 5):
+            span = windows.column.taps
+        # The pixels of each channel come from another cache line.
+        cycles = pieces * ceil_div(p.vectors, v) * (2.0 / windows.taps + tile_cycles(
+            ceil_div(out, pieces), v, span, p.channels * windows.taps))
+        if cycles < best:
+            best, p.width, p.span = cycles, v, span
+    p.panels = ceil_div(p.vectors, p.width)
+    p.width = ceil_div(p.vectors, p.panels)
+    p.pixels = max_pixels(itemsize, p.width)
+    # A window may span more cells than an integer can count.
+    slab_bytes = <double>slab_planes(windows) * itemsize * p.channels * (
+        1.0 + windows.row.reach) * (out + <double>windows.column.reach)
+    if slab_bytes > BLOCK_BYTES / 2:
+        return 1e300
+    line_bytes = itemsize * out * p.lanes * (p.width if p.channels == windows.channels
+                                             else p.vectors)
+    if not windows.in_place:
+        line_bytes += <Py_ssize_t>slab_bytes
+    if line_bytes > BLOCK_BYTES:
+        return 1e300
+    p.near_channels = max(NEAR_BYTES // (p.width * p.lanes * itemsize * windows.taps), 1)
+    p.near_channels = ceil_div(p.channels, ceil_div(p.channels, p.near_channels))
+    p.blocks = split_blocks(p.groups, windows.lines,
+                            ceil_div(windows.lines, max(BLOCK_BYTES // line_bytes, 1)), p.panels,
+                            threads, &p.parts)
+    p.lines = ceil_div(windows.lines, p.blocks)
+    size_workspace(p, itemsize)
+    if windows.in_place:
+        # The first reading, in no order that the hardware foresees.
+        best += 0.2 * out
+        if windows.strides[2] * itemsize >= FAR_BYTES:
+            best += 10.0 * p.panels * ceil_div(out, p.pixels)
+    best *= imbalance(p.groups, windows.lines, p.blocks, p.panels, p.parts, threads)
+    # Storing; packing the weights, whole vectors where output channels are neighbours; and fetching
+    # them for each block.
+    return (best + 0.3 * out * p.vectors * p.lanes / p.steps
+            + (0.3 if p.w_strides[1] == 1 else 1.5) * p.outputs / windows.lines
+            + 0.4 * p.outputs / p.lines)
+
+
+cdef void size_workspace(Swapped* p, Py_ssize_t itemsize) noexcept nogil:
+    """Lay out the workspace: fill in its offsets."""
+    cdef Py_ssize_t kc = p.channels * p.windows.taps, slab = 0, out = p.windows.column.out
+    cdef Py_ssize_t all_lanes = p.vectors * p.lanes
+    p.slab = make_slab(&p.windows, p.lines, out)
+    # Planes an odd number of cache lines apart fall into different sets of the cache.
+    p.slab.plane = (p.slab.plane + 31) // 32 * 32 + 16
+    if not p.windows.in_place:
+        slab = p.channels * slab_planes(&p.windows) * p.slab.plane
+    p.shifts_at = 0
+    p.weights_at_at = p.shifts_at + line_up(kc * sizeof(Py_ssize_t))
+    p.bias_at = p.weights_at_at + line_up(kc * sizeof(Py_ssize_t))
+    p.packed_at = p.bias_at + line_up(p.groups * all_lanes * itemsize)
+    p.threads_at = p.packed_at + line_up(p.groups * p.steps * all_lanes * itemsize)
+    p.slab_at = 0
+    p.sums_at = line_up(slab * itemsize)
+    p.near_at = p.sums_at + line_up(
+        p.lines * out * p.lanes * itemsize
+        * (p.width if p.channels == p.windows.channels else p.vectors))
+    p.runs_at = p.near_at + line_up(p.lines * out * p.lanes * p.width * itemsize)
+    p.tiles_at = p.runs_at + 2 * line_up(p.lines * sizeof(Run))
+    p.thread_bytes = p.tiles_at + line_up(
+        p.lines * ceil_div(out, p.pixels) * sizeof(Tile))
+
+
+cdef inline Py_ssize_t first_vector(const Swapped* p, Py_ssize_t panel) noexcept nogil:
+    """Return the first vector of a panel of output channels: panels are as even as can be."""
+    return panel * p.vectors // p.panels
+
+
+cdef inline Py_ssize_t packed_at(const Swapped* p, Py_ssize_t g, Py_ssize_t channel,
+                                 Py_ssize_t panel) noexcept nogil:
+    """Return where the packed weights of a block of channels and a panel begin."""
+    cdef Py_ssize_t channels = min(p.channels, p.windows.channels - channel)
+    return p.lanes * ((g * p.steps + channel * p.windows.taps) * p.vectors
+                      + channels * p.windows.taps * first_vector(p, panel))
+
+
+cdef void pack_weights(const floating* w, const Swapped* p, const Py_ssize_t* at,
+                       Py_ssize_t task, floating* packed) noexcept nogil:
+    """Pack the weights of one panel and block of channels."""
+    cdef Py_ssize_t blocks = ceil_div(p.windows.channels, p.channels)
+    cdef Py_ssize_t panel = task % p.panels, c = task // p.panels % blocks * p.channels
+    cdef Py_ssize_t g = task // p.panels // blocks
+    cdef Py_ssize_t output = first_vector(p, panel) * p.lanes
+    cdef Py_ssize_t width = first_vector(p, panel + 1) * p.lanes - output
+    cdef Py_ssize_t outputs = min(width, p.outputs - output)
+    cdef Py_ssize_t steps = min(p.channels, p.windows.channels - c) * p.windows.taps
+    w += g * p.w_strides[0] + output * p.w_strides[1] + c * p.w_strides[2]
+    packed += packed_at(p, g, c, panel)
+    if p.neighbours:
+        transpose(w, p.w_strides[1], outputs, steps, packed, width)
+    else:
+        pack_rows(w, p.w_strides[1], outputs, at, steps, width, packed)
+
+
+cdef Py_ssize_t list_tiles(const Swapped* p, const Slab* slab, Run* pieces, Run* outs,
+                           Py_ssize_t* n_outs, Tile* tiles) noexcept nogil:
+    """Cut a block of lines into tiles; return their number.
+
+    Writes the runs of its pixels in the output, too.
+    """
+    cdef Py_ssize_t out = p.windows.column.out, n_pieces = 0, count = 0, i, done, number
+    cdef int left
+    cdef Cursor cursor = first_line(&p.windows, slab, p.y_strides, slab.line)
+    n_outs[0] = 0
+    for i in range(slab.lines):
+        n_pieces = add_run(pieces, n_pieces, i * out, out, cursor.at, 1)
+        n_outs[0] = add_run(outs, n_outs[0], i * out, out, cursor.out, p.y_strides[5])
+        next_line(&p.windows, slab, p.y_strides, &cursor)
+    for i in range(n_pieces):
+        done = 0
+        left = <int>ceil_div(pieces[i].count, p.pixels)
+        while left:
+            # In 32 bits a division takes half as long.
+            number = (<int>(pieces[i].count - done) + left - 1) // left
+            tiles[count].first = pieces[i].first + done
+            tiles[count].count = number
+            tiles[count].at = pieces[i].at + done
+            count += 1
+            done += number
+            left -= 1
+    return count
+
+
+cdef void multiply_lines(const floating* x, floating* y, const Swapped* p, bint has_bias,
+                         Py_ssize_t task, char* shared, char* own) noexcept nogil:
+    """Compute a task: some panels of output channels for one block of lines."""
+    cdef Py_ssize_t part = task % p.parts, block = task // p.parts % p.blocks
+    cdef Py_ssize_t g = task // p.parts // p.blocks
+    cdef const Py_ssize_t* shifts = <const Py_ssize_t*>(shared + p.shifts_at)
+    cdef const floating* packed = <const floating*>(shared + p.packed_at)
+    cdef const floating* bias = (<const floating*>(shared + p.bias_at)
+                                 + g * p.vectors * p.lanes)
+    cdef floating* slab_data = <floating*>(own + p.slab_at)
+    cdef Run* pieces = <Run*>(own + p.runs_at)
+    cdef Run* outs = pieces + p.lines
+    cdef Tile* tiles = <Tile*>(own + p.tiles_at)
+    cdef floating* near_sums = <floating*>(own + p.near_at)
+    cdef Py_ssize_t count, n_outs, c, channels, panel, vectors, output, width, i, near, steps
+    cdef Py_ssize_t first, share, line = 64 // sizeof(floating)
+    cdef const floating* source
+    cdef const floating* weights
+    cdef const floating* start
+    cdef const floating* ahead
+    cdef floating* sums
+    cdef floating* target
+    cdef Slab slab = p.slab
+    cdef bint last
+
+    slab.line = first_unit(block, p.windows.lines, p.blocks)
+    slab.lines = first_unit(block + 1, p.windows.lines, p.blocks) - slab.line
+    count = list_tiles(p, &slab, pieces, outs, &n_outs, tiles)
+    x += g * p.windows.strides[1]
+    y += g * p.y_strides[1]
+    for c from 0 <= c < p.windows.channels by p.channels:
+        channels = min(p.channels, p.windows.channels - c)
+        source = x + c * p.windows.strides[2]
+        if not p.windows.in_place:
+            fill_slab(x, &p.windows, &slab, c, channels, slab_data)
+            source = slab_data
+        sums = <floating*>(own + p.sums_at)
+        for panel in range(part * p.panels // p.parts, (part + 1) * p.panels // p.parts):
+            output = first_vector(p, panel) * p.lanes
+            vectors = first_vector(p, panel + 1) - first_vector(p, panel)
+            width = vectors * p.lanes
+            weights = packed + packed_at(p, g, c, panel)
+            start = NULL
+            for near from 0 <= near < channels by p.near_channels:
+                steps = min(p.near_channels, channels - near) * p.windows.taps
+                last = near + p.near_channels >= channels
+                target = sums if last else near_sums
+                ahead = weights + steps * width
+                share = ceil_div(steps * width, count * line)
+                for i in range(count):
+                    # The next part of the weights, meanwhile.
+                    for _ in range(share):
+                        fetch(ahead)
+                        ahead += line
+                    first = tiles[i].first * width
+                    run_pixels(tiles[i].count, vectors, p.span, source + tiles[i].at,
+                               shifts + near * p.windows.taps, weights, steps,
+                               start + first if start is not NULL else NULL, target + first,
+                               last and c > 0)
+                weights += steps * width
+                start = near_sums
+            if c + channels == p.windows.channels:
+                for i in range(n_outs):
+                    store_pixels(<const floating*>sums + outs[i].first * width, width,
+                                 outs[i].count, min(width, p.outputs - output),
+                                 bias + output if has_bias else NULL,
+                                 y + output * p.y_strides[2] + outs[i].at, p.y_strides[2],
+                                 outs[i].step)
+            if p.channels < p.windows.channels:
+                # The sums of all panels wait for the next block of channels.
+                sums += slab.lines * p.windows.column.out * width
+
+
+cdef Py_ssize_t swapped_tasks(const Swapped* p) noexcept nogil:
+    """Return the number of tasks."""
+    return p.groups * p.blocks * p.parts
+
+
+cdef void correlate_swapped(const floating* x, const floating* w, const floating* bias,
+                            Py_ssize_t bias_group, Py_ssize_t bias_row, floating* y,
+                            const Swapped* p, int threads, char* shared) noexcept:
+    """Compute the plan's product; `bias` may be NULL."""
+    cdef Py_ssize_t i, j
+    cdef bint has_bias = bias is not NULL
+    cdef unsigned long saved = 0
+    cdef floating* numbers = <floating*>(shared + p.bias_at)
+    fill_shifts(&p.windows, &p.slab, p.channels, <Py_ssize_t*>(shared + p.shifts_at))
+    fill_offsets(&p.windows, p.w_strides, p.channels, <Py_ssize_t*>(shared + p.weights_at_at))
+    if has_bias:
+        for i in range(p.groups):
+            for j in range(p.outputs):
+                numbers[i * p.vectors * p.lanes + j] = bias[i * bias_group + j * bias_row]
+    with nogil, parallel(num_threads=threads):
+        saved = flush_denormals()
+        for i in prange(p.groups * p.panels * ceil_div(p.windows.channels, p.channels),
+                        schedule="static"):
+            pack_weights(w, p, <Py_ssize_t*>(shared + p.weights_at_at), i,
+                         <floating*>(shared + p.packed_at))
+        for i in prange(swapped_tasks(p), schedule="dynamic"):
+            multiply_lines(x, y, p, has_bias, i, shared,
+                           shared + p.threads_at + threadid() * p.thread_bytes)
+        restore_denormals(saved)

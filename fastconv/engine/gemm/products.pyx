@@ -1,0 +1,269 @@
+# cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+# The callers in fastconv.functional have compared every shape with the geometry.
+"""The engine's input gradient for small maps with large weights: products first, sums later.
+
+As a correlation with turned kernels, phase by phase, it would read all weights once for each phase,
+in an order for which they must be packed as a whole: with few pixels that takes as long as the
+products. Here the weights are read once, as they lie in memory, and used at once:
+
+    products[pixel, tap, channel] = sum over k of residual[k, pixel] * w[k, channel, tap]
+    gradient[position(pixel, tap), channel] += products[pixel, tap, channel]
+
+A vector of input channels with all their taps is a task. Its weights are turned in registers, and
+packed in panels of two taps:
+
+                  channels ->       channels ->
+    pixels    |  s s s s (tap 0)   s s s s (tap 1)        s += residual[k, pixel] * w[k, tap, lane]
+      v       |  s s s s           s s s s
+
+The pixels of some samples lie in one row, packed into tiles of up to 14. The sums over k are cut at
+borders that the shape of the weights sets, and each position adds its taps in the order of the
+panels: the bits depend neither on the batch nor on the threads.
+"""
+
+from cython cimport floating
+from cython.parallel cimport parallel, prange, threadid
+
+from libc.string cimport memset
+
+from fastconv.engine.base.threads cimport flush_denormals, restore_denormals, threads_for
+from fastconv.engine.base.workspace cimport give, take
+from fastconv.engine.gemm.slab cimport (
+    Run, add_run, add_vectors, block_steps, ceil_div, fetch, line_up, pack_columns, pack_taps,
+    store_pixels)
+from fastconv.engine.gemm.tile cimport lanes, max_pixels, run_pixels
+
+# Vectors of a panel: taps of the same channels.
+cdef enum:
+    WIDTH = 2
+# The packed residual of a pass, for all threads; and that of a block of samples, with its products,
+# which stays in the second-level cache beside the weights of a task.
+cdef Py_ssize_t PASS_BYTES = 1 << 21
+cdef Py_ssize_t BLOCK_BYTES = 3 << 17
+# The part of a panel that all tiles of a block read from the first-level cache.
+cdef Py_ssize_t NEAR_BYTES = 1 << 14
+
+
+cdef struct Plan:
+    Py_ssize_t batch, groups, steps, channels, taps     # steps: output channels of a group
+    Py_ssize_t pixels, cells                            # of a sample's residual and gradient
+    Py_ssize_t y_strides[3]                             # of the gradient (N, G, C), in elements
+    Py_ssize_t lanes, height                            # of a tile
+    Py_ssize_t vectors                                  # of input channels
+    Py_ssize_t block, near_steps                        # steps that are summed at once; of a part
+    Py_ssize_t samples, tiles                           # of a block of samples
+    Py_ssize_t blocks                                   # of a pass
+    # The workspace: what all threads share, then one part for each.
+    size_t places_at, residual_at_at, packed_at_at, packed_at, threads_at
+    size_t weights_at, near_at, products_at, sums_at, runs_at, thread_bytes
+
+
+cdef Plan make_plan(const Py_ssize_t* residual, const Py_ssize_t* w, const Py_ssize_t* y,
+                    const Py_ssize_t* y_strides, Py_ssize_t itemsize) noexcept nogil:
+    """Return the plan for arrays of these shapes, with its workspace."""
+    cdef Plan p
+    cdef Py_ssize_t i
+    p.batch, p.groups, p.steps, p.channels = residual[0], w[0], w[1], w[2]
+    p.taps = w[3] * w[4] * w[5]
+    p.pixels = residual[3] * residual[4] * residual[5]
+    p.cells = y[3] * y[4] * y[5]
+    for i in range(3):
+        p.y_strides[i] = y_strides[i] // itemsize
+    p.lanes, p.height = lanes(itemsize), max_pixels(itemsize, WIDTH)
+    p.vectors = ceil_div(p.channels, p.lanes)
+    p.block = ceil_div(p.steps, ceil_div(p.steps, block_steps(itemsize)))
+    p.near_steps = min(max(NEAR_BYTES // (WIDTH * p.lanes * itemsize), 1), p.block)
+    p.samples = min(max(BLOCK_BYTES // (p.pixels * (p.steps + p.taps * p.lanes) * itemsize), 1),
+                    p.batch)
+    p.samples = ceil_div(p.batch, ceil_div(p.batch, p.samples))
+    p.tiles = ceil_div(p.samples * p.pixels, p.height)
+    p.blocks = min(max(PASS_BYTES // (p.tiles * p.height * p.steps * itemsize), 1),
+                   ceil_div(p.batch, p.samples))
+    p.places_at = 0
+    p.residual_at_at = p.places_at + line_up(p.pixels * p.taps * sizeof(Py_ssize_t))
+    p.packed_at_at = p.residual_at_at + line_up(p.steps * sizeof(Py_ssize_t))
+    p.packed_at = p.packed_at_at + line_up(p.steps * sizeof(Py_ssize_t))
+    p.threads_at = p.packed_at + line_up(p.blocks * p.tiles * p.height * p.steps * itemsize)
+    p.weights_at = 0
+    p.near_at = p.weights_at + line_up(p.taps * p.block * p.lanes * itemsize)
+    p.products_at = p.near_at + line_up(p.samples * p.pixels * WIDTH * p.lanes * itemsize)
+    p.sums_at = p.products_at + line_up(p.samples * p.pixels * p.taps * p.lanes * itemsize)
+    p.runs_at = p.sums_at + line_up(p.cells * p.lanes * itemsize)
+    p.thread_bytes = p.runs_at + line_up(p.height * sizeof(Run))
+    return p
+
+
+cdef void list_places(const Plan* p, const Py_ssize_t* out, const Py_ssize_t* kernel,
+                      const Py_ssize_t* size, tuple stride, tuple before, tuple dilation,
+                      Py_ssize_t* places):
+    """Write where the products of a sample's panels belong in the sums of its gradient."""
+    cdef Py_ssize_t s[3]
+    cdef Py_ssize_t b[3]
+    cdef Py_ssize_t d[3]
+    cdef Py_ssize_t first, tap, pixel, axis, rest, left, position, cell, number, i = 0
+    cdef bint inside
+    for axis in range(3):
+        s[axis], b[axis], d[axis] = stride[axis], before[axis], dilation[axis]
+    for first from 0 <= first < p.taps by WIDTH:
+        for pixel in range(p.pixels):
+            for tap in range(first, min(first + WIDTH, p.taps)):
+                cell, number, rest, left, inside = 0, 1, pixel, tap, True
+                for axis in range(2, -1, -1):
+                    position = (rest % out[axis] * s[axis] + left % kernel[axis] * d[axis]
+                                - b[axis])
+                    if 0 <= position < size[axis]:
+                        cell += number * position
+                    else:
+                        inside = False
+                    number *= size[axis]
+                    rest //= out[axis]
+                    left //= kernel[axis]
+                places[i] = cell * p.lanes if inside else -1
+                i += 1
+
+
+cdef inline Py_ssize_t block_samples(const Plan* p, Py_ssize_t sample) noexcept nogil:
+    """Return the samples of the block that begins with this one."""
+    return min(p.samples, p.batch - sample)
+
+
+cdef void pack_tile(const floating* residual, const Plan* p, const Py_ssize_t* at, Py_ssize_t g,
+                    Py_ssize_t sample, Py_ssize_t tile, Run* runs,
+                    floating* packed) noexcept nogil:
+    """Pack the pixels of one tile of a block of samples: for each step side by side."""
+    cdef Py_ssize_t pixels = block_samples(p, sample) * p.pixels
+    cdef Py_ssize_t count = ceil_div(pixels, p.height), n_runs = 0
+    cdef Py_ssize_t first = tile * pixels // count, end = (tile + 1) * pixels // count
+    cdef Py_ssize_t pixel = first, n, number
+    if sample >= p.batch or tile >= count:
+        return
+    while pixel < end:
+        n = pixel // p.pixels
+        number = min((n + 1) * p.pixels, end) - pixel
+        n_runs = add_run(
+            runs, n_runs, pixel - first, number,
+            ((sample + n) * p.groups + g) * p.steps * p.pixels + pixel - n * p.pixels, 1)
+        pixel += number
+    pack_columns(residual, at, p.steps, runs, n_runs, False, p.height, packed)
+
+
+cdef void multiply_panel(const floating* packed, const Plan* p, const Py_ssize_t* at,
+                         Py_ssize_t steps, Py_ssize_t vectors, Py_ssize_t pixels,
+                         const floating* weights, floating* near_sums, floating* products,
+                         bint accumulate) noexcept nogil:
+    """Multiply all pixels of a block with the weights of a panel, part by part."""
+    cdef Py_ssize_t count = ceil_div(pixels, p.height), width = vectors * p.lanes
+    cdef Py_ssize_t near, number, i, first, share, line = 64 // sizeof(floating)
+    cdef const floating* ahead
+    cdef bint last
+    for near from 0 <= near < steps by p.near_steps:
+        number = min(p.near_steps, steps - near)
+        last = near + number == steps
+        ahead = weights + number * width
+        share = ceil_div(number * width, count * line)
+        for i in range(count):
+            # The next part of the weights, meanwhile.
+            for _ in range(share):
+                fetch(ahead)
+                ahead += line
+            first = i * pixels // count
+            run_pixels((i + 1) * pixels // count - first, vectors, 1,
+                       packed + i * p.height * p.steps, at + near, weights, number,
+                       near_sums + first * width if near else NULL,
+                       (products if last else near_sums) + first * width, last and accumulate)
+        weights += number * width
+
+
+cdef void compute_channels(const floating* w, floating* y, const Plan* p, Py_ssize_t g,
+                           Py_ssize_t vector, Py_ssize_t first_sample, char* shared,
+                           char* own) noexcept nogil:
+    """Compute the gradient of a vector of channels for one pass."""
+    cdef const Py_ssize_t* places = <const Py_ssize_t*>(shared + p.places_at)
+    cdef const Py_ssize_t* at = <const Py_ssize_t*>(shared + p.packed_at_at)
+    cdef const floating* packed
+    cdef floating* weights = <floating*>(own + p.weights_at)
+    cdef floating* near_sums = <floating*>(own + p.near_at)
+    cdef floating* products = <floating*>(own + p.products_at)
+    cdef floating* sums = <floating*>(own + p.sums_at)
+    cdef Py_ssize_t channel = vector * p.lanes, channels = min(p.lanes, p.channels - channel)
+    cdef Py_ssize_t row = p.channels * p.taps, step, steps, sample, samples, block, tap, width, n
+    for block in range(p.blocks):
+        sample = first_sample + block * p.samples
+        if sample >= p.batch:
+            return
+        samples = block_samples(p, sample)
+        packed = <const floating*>(shared + p.packed_at) + block * p.tiles * p.height * p.steps
+        for step from 0 <= step < p.steps by p.block:
+            steps = min(p.block, p.steps - step)
+            if block == 0 or steps < p.steps:
+                pack_taps(w + (g * p.steps + step) * row + channel * p.taps, row, steps, channels,
+                          p.taps, weights)
+            for tap from 0 <= tap < p.taps by WIDTH:
+                width = min(<Py_ssize_t>WIDTH, p.taps - tap)
+                multiply_panel(packed + step * p.height, p, at, steps, width, samples * p.pixels,
+                               <const floating*>weights + tap * steps * p.lanes, near_sums,
+                               products + tap * samples * p.pixels * p.lanes, step > 0)
+        for n in range(samples):
+            memset(sums, 0, p.cells * p.lanes * sizeof(floating))
+            for tap from 0 <= tap < p.taps by WIDTH:
+                width = min(<Py_ssize_t>WIDTH, p.taps - tap)
+                add_vectors(
+                    <const floating*>products + (tap * samples + n * width) * p.pixels * p.lanes,
+                    places + tap * p.pixels, p.pixels * width, sums)
+            store_pixels(<const floating*>sums, p.lanes, p.cells, channels, <const floating*>NULL,
+                         y + (sample + n) * p.y_strides[0] + g * p.y_strides[1]
+                         + channel * p.y_strides[2], p.y_strides[2], 1)
+
+
+cdef void compute_pass(const floating* residual, const floating* w, floating* y, const Plan* p,
+                       Py_ssize_t g, Py_ssize_t sample, int threads, char* shared) noexcept nogil:
+    """Compute the gradient of a group for some samples."""
+    cdef Py_ssize_t i, tile_size = p.height * p.steps
+    cdef unsigned long saved = 0
+    with parallel(num_threads=threads):
+        saved = flush_denormals()
+        for i in prange(p.blocks * p.tiles, schedule="static"):
+            pack_tile(residual, p, <const Py_ssize_t*>(shared + p.residual_at_at), g,
+                      sample + i // p.tiles * p.samples, i % p.tiles,
+                      <Run*>(shared + p.threads_at + threadid() * p.thread_bytes + p.runs_at),
+                      <floating*>(shared + p.packed_at) + i * tile_size)
+        for i in prange(p.vectors, schedule="dynamic"):
+            compute_channels(w, y, p, g, i, sample, shared,
+                             shared + p.threads_at + threadid() * p.thread_bytes)
+        restore_denormals(saved)
+
+
+def input_gradient(const floating[:, :, :, :, :, ::1] residual,
+                   const floating[:, :, :, :, :, ::1] w, floating[:, :, :, :, :, :] y,
+                   tuple stride, tuple before, tuple dilation, bint dry=False):
+    """Write into `y` the gradient of a convolution with respect to its input.
+
+    y[n,g,c,i] = sum over k, tap, p of w[g,k,c,tap] * residual[n,g,k,p], where p*stride
+    + tap*dilation - before = i. Axes: residual (N, G, K, OD, OH, OW) and w (G, K, C, T, R, S),
+    both contiguous, y (N, G, C, D, H, W), whose maps are. None may be empty. Returns the bytes of
+    workspace; a dry call does nothing else.
+    """
+    cdef Plan p = make_plan(&residual.shape[0], &w.shape[0], &y.shape[0], &y.strides[0],
+                            sizeof(floating))
+    cdef int threads = threads_for(<double>p.batch * p.groups * p.steps * p.channels * p.taps
+                                   * p.pixels)
+    cdef Py_ssize_t i, g, sample
+    cdef size_t size
+    cdef char* shared
+    threads = min(<Py_ssize_t>threads, p.vectors)
+    size = p.threads_at + threads * p.thread_bytes
+    if dry:
+        return size
+    shared = <char*>take(size)
+    list_places(&p, &residual.shape[3], &w.shape[3], &y.shape[3], stride, before, dilation,
+                <Py_ssize_t*>(shared + p.places_at))
+    for i in range(p.steps):
+        (<Py_ssize_t*>(shared + p.residual_at_at))[i] = i * p.pixels
+        (<Py_ssize_t*>(shared + p.packed_at_at))[i] = i * p.height
+    with nogil:
+        for sample from 0 <= sample < p.batch by p.blocks * p.samples:
+            for g in range(p.groups):
+                compute_pass(&residual[0, 0, 0, 0, 0, 0], &w[0, 0, 0, 0, 0, 0],
+                             &y[0, 0, 0, 0, 0, 0], &p, g, sample, threads, shared)
+    give(shared)
+    return size

@@ -1,0 +1,361 @@
+/* The micro-kernel: a register tile, written once for every instruction set and scalar type, and
+ * unrolled for every number of rows and vectors.
+ *
+ *     t[i][j] = sum over l < steps of a[i][a_at[l]] * b[b_at[l] + j]
+ *
+ * for i < rows and j < vectors * (numbers in a vector). A step multiplies one number of each row
+ * of A, broadcast, with the same vectors of B; the sums stay in registers and are added in the
+ * order of the steps. A packed operand is a list of offsets like any other: it costs the same.
+ *
+ * Then the tile leaves through the one epilogue: what the target holds (where it accumulates),
+ * plus the sum, plus the bias of the row. The columns of a tile are those of its runs; other
+ * columns are dropped.
+ *
+ * Expects what regions.h defines. */
+
+#include "base/vector.h"
+
+/* The bytes by which packed operands are fetched ahead from the second-level cache. A's rows share
+ * their cache lines, which pays where each step has one of its own. Small tiles have no load to
+ * spare. */
+#define B_AHEAD 1536
+#define A_AHEAD 512
+
+/* Let the columns of the runs leave, for a tile whose sums lie in memory, `width` to a row. */
+static void ISA(TYPED(store))(int rows, const SCALAR *sums, ptrdiff_t width,
+                              const TYPED(fastconv_target) * target)
+{
+    for (int i = 0; i < rows; i++, sums += width) {
+        const SCALAR bias = target->bias ? target->bias[i] : 0;
+        for (ptrdiff_t r = 0; r < target->n_runs; r++) {
+            const fastconv_run run = target->runs[r];
+            const SCALAR *from = sums + run.first;
+            SCALAR *c = target->c + i * target->row + run.at;
+            if (run.step != 1)
+                for (ptrdiff_t j = 0; j < run.count; j++) {
+                    SCALAR sum = target->accumulate ? c[j * run.step] + from[j] : from[j];
+                    c[j * run.step] = target->bias ? sum + bias : sum;
+                }
+            else if (target->accumulate)
+                for (ptrdiff_t j = 0; j < run.count; j++) {
+                    SCALAR sum = c[j] + from[j];
+                    c[j] = target->bias ? sum + bias : sum;
+                }
+            else if (target->bias)
+                for (ptrdiff_t j = 0; j < run.count; j++)
+                    c[j] = from[j] + bias;
+            else
+                ISA(TYPED(copy))(from, 1, run.count, c);
+        }
+    }
+}
+
+static inline __attribute__((always_inline)) void
+ISA(TYPED(tile))(const int rows, const int vectors, const SCALAR *const *a, const ptrdiff_t *a_at,
+                 const SCALAR *b, const ptrdiff_t *b_at, ptrdiff_t steps,
+                 const TYPED(fastconv_target) * target)
+{
+    const fastconv_run *run = target->runs, *last = run + target->n_runs - 1;
+    VECTOR t[FASTCONV_ROWS][FASTCONV_VECTORS];
+
+    for (int i = 0; i < rows; i++) {
+        for (int j = 0; j < vectors; j++)
+            __builtin_prefetch(target->c + i * target->row + run->at + j * LANES, 1);
+        __builtin_prefetch(target->c + i * target->row + last->at, 1);
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < rows; i++)
+#pragma GCC unroll 4
+        for (int j = 0; j < vectors; j++)
+            t[i][j] = (VECTOR){0};
+    for (ptrdiff_t l = 0; l < steps; l++) {
+        const VECTOR *row = (const VECTOR *)(b + b_at[l]);
+        const ptrdiff_t at = a_at[l];
+        if (rows * vectors >= 16) {
+#pragma GCC unroll 4
+            for (int j = 0; j < vectors; j++)
+                __builtin_prefetch((const char *)(row + j) + B_AHEAD);
+            if (rows * SCALAR_BYTES >= 64)
+                __builtin_prefetch((const char *)(a[0] + at) + A_AHEAD);
+        }
+#pragma GCC unroll 16
+        for (int i = 0; i < rows; i++) {
+            const SCALAR factor = a[i][at];
+#pragma GCC unroll 4
+            for (int j = 0; j < vectors; j++)
+                t[i][j] += factor * row[j];
+        }
+    }
+    if (target->n_runs == 1 && run->count == vectors * LANES && run->step == 1) {
+#pragma GCC unroll 16
+        for (int i = 0; i < rows; i++) {
+            VECTOR *c = (VECTOR *)(target->c + i * target->row + run->at);
+#pragma GCC unroll 4
+            for (int j = 0; j < vectors; j++) {
+                VECTOR sum = t[i][j];
+                if (target->accumulate)
+                    sum = c[j] + sum;
+                if (target->bias)
+                    sum += target->bias[i];
+                c[j] = sum;
+            }
+        }
+        return;
+    }
+    SCALAR sums[FASTCONV_ROWS][FASTCONV_VECTORS * LANES];
+#pragma GCC unroll 16
+    for (int i = 0; i < rows; i++)
+#pragma GCC unroll 4
+        for (int j = 0; j < vectors; j++)
+            *(VECTOR *)&sums[i][j * LANES] = t[i][j];
+    ISA(TYPED(store))(rows, &sums[0][0], FASTCONV_VECTORS * LANES, target);
+}
+
+/* Every size of tile is a function of its own. A tile may use about all the registers: its sums,
+ * the vectors of a step, and a broadcast. */
+#define TILE(ROWS, VECTORS)                                                                        \
+    static __attribute__((noinline)) void ISA(TYPED(tile_##ROWS##x##VECTORS))(                     \
+        const SCALAR *const *a, const ptrdiff_t *a_at, const SCALAR *b, const ptrdiff_t *b_at,     \
+        ptrdiff_t steps, const TYPED(fastconv_target) * target)                                    \
+    {                                                                                              \
+        ISA(TYPED(tile))(ROWS, VECTORS, a, a_at, b, b_at, steps, target);                          \
+    }
+#if REGISTERS == 32
+TILE(1, 1) TILE(2, 1) TILE(3, 1) TILE(4, 1) TILE(5, 1) TILE(6, 1) TILE(7, 1) TILE(8, 1)
+TILE(9, 1) TILE(10, 1) TILE(11, 1) TILE(12, 1) TILE(1, 2) TILE(2, 2) TILE(3, 2) TILE(4, 2)
+TILE(5, 2) TILE(6, 2) TILE(7, 2) TILE(8, 2) TILE(9, 2) TILE(10, 2) TILE(11, 2) TILE(12, 2)
+TILE(1, 3) TILE(2, 3) TILE(3, 3) TILE(4, 3) TILE(5, 3) TILE(6, 3) TILE(7, 3) TILE(8, 3)
+TILE(1, 4) TILE(2, 4) TILE(3, 4) TILE(4, 4) TILE(5, 4) TILE(6, 4)
+#else
+TILE(1, 1) TILE(2, 1) TILE(3, 1) TILE(4, 1) TILE(5, 1) TILE(6, 1) TILE(7, 1) TILE(8, 1)
+TILE(1, 2) TILE(2, 2) TILE(3, 2) TILE(4, 2) TILE(5, 2) TILE(6, 2) TILE(1, 3) TILE(2, 3)
+TILE(3, 3) TILE(4, 3) TILE(1, 4) TILE(2, 4)
+#endif
+
+/* The tile with the roles changed: output channels in the lanes, pixels in the rows.
+ *
+ *     sums[i][j] (+)= start[i][j] + sum over l < steps of x[x_at[l] + i] * w[l][j]
+ *
+ * for i < pixels and j < vectors * LANES; no start is zeros. The pixels are neighbours, or a vector
+ * apart, so that one address serves all of them, and the weights are packed: w, start and sums
+ * have rows of vectors * LANES.
+ *
+ * A tile of one vector has a load for each multiplication, twice as many as the processor can do.
+ * Where `span` steps in a row read neighbours, too (the taps of a row of the kernel), each number
+ * that is loaded serves all of them. The order of the additions stays that of the steps.
+ *
+ * Winograd's products fetch the operands of the next point meanwhile. Of pixels a vector apart they
+ * lie `x_ahead` and `w_ahead`, and step l fetches those of one pixel. Of neighbours these are where
+ * two shares of them begin, of which each step fetches a cache line. */
+static inline __attribute__((always_inline)) void
+ISA(TYPED(pixels))(const int pixels, const int vectors, const int span, const int apart,
+                   const int fetches, const SCALAR *x, const ptrdiff_t *x_at, const SCALAR *w,
+                   ptrdiff_t steps, const SCALAR *start, SCALAR *sums, int accumulate,
+                   ptrdiff_t x_ahead, ptrdiff_t w_ahead)
+{
+    const SCALAR *first = w;
+    VECTOR t[FASTCONV_PIXELS][FASTCONV_PIXEL_VECTORS];
+
+    if (start)
+#pragma GCC unroll 16
+        for (int i = 0; i < pixels; i++)
+#pragma GCC unroll 4
+            for (int j = 0; j < vectors; j++)
+                t[i][j] = *(const VECTOR *)(start + (i * vectors + j) * LANES);
+    else
+#pragma GCC unroll 16
+        for (int i = 0; i < pixels; i++)
+#pragma GCC unroll 4
+            for (int j = 0; j < vectors; j++)
+                t[i][j] = (VECTOR){0};
+    for (ptrdiff_t l = 0; l < steps; l += span, w += span * vectors * LANES) {
+        const SCALAR *from = x + x_at[l];
+        const VECTOR *row = (const VECTOR *)w;
+        /* An address without an index, which would make two operations of each multiplication. */
+        __asm__("" : "+r"(from));
+        if (fetches && apart == 1) {
+            __builtin_prefetch(x + x_ahead + l * (64 / SCALAR_BYTES));
+            __builtin_prefetch(first + w_ahead + l * (64 / SCALAR_BYTES));
+        } else if (fetches) {
+            __builtin_prefetch(from + x_ahead + l % LANES * (LANES - 1));
+#pragma GCC unroll 4
+            for (int j = 0; j < vectors; j++)
+                __builtin_prefetch(w + w_ahead + j * LANES);
+        }
+#pragma GCC unroll 32
+        for (int q = 0; q < pixels + span - 1; q++) {
+            const SCALAR factor = from[q * apart];
+#pragma GCC unroll 8
+            for (int s = 0; s < span; s++)
+                if (q >= s && q - s < pixels)
+#pragma GCC unroll 4
+                    for (int j = 0; j < vectors; j++)
+                        t[q - s][j] += factor * row[s * vectors + j];
+        }
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < pixels; i++)
+#pragma GCC unroll 4
+        for (int j = 0; j < vectors; j++) {
+            VECTOR *c = (VECTOR *)(sums + (i * vectors + j) * LANES);
+            *c = accumulate ? *c + t[i][j] : t[i][j];
+        }
+}
+
+#define PIXELS(COUNT, VECTORS, SPAN)                                                               \
+    static __attribute__((noinline)) void ISA(TYPED(pixels_##COUNT##x##VECTORS##s##SPAN))(         \
+        const SCALAR *x, const ptrdiff_t *x_at, const SCALAR *w, ptrdiff_t steps,                  \
+        const SCALAR *start, SCALAR *sums, int accumulate)                                         \
+    {                                                                                              \
+        ISA(TYPED(pixels))                                                                         \
+        (COUNT, VECTORS, SPAN, 1, 0, x, x_at, w, steps, start, sums, accumulate, 0, 0);            \
+    }
+#define BLOCKED(COUNT, VECTORS, DENSE)                                                             \
+    static __attribute__((noinline)) void ISA(TYPED(blocked_##COUNT##x##VECTORS##d##DENSE))(       \
+        const SCALAR *x, const ptrdiff_t *x_at, const SCALAR *w, ptrdiff_t steps, SCALAR *sums,    \
+        int accumulate, ptrdiff_t x_ahead, ptrdiff_t w_ahead)                                      \
+    {                                                                                              \
+        ISA(TYPED(pixels))                                                                         \
+        (COUNT, VECTORS, 1, DENSE ? 1 : LANES, 1, x, x_at, w, steps, NULL, sums, accumulate,       \
+         x_ahead, w_ahead);                                                                        \
+    }
+/* For each number of pixels, up to the tallest tile. */
+#define EACH_OF_4(X, V, S) X(1, V, S) X(2, V, S) X(3, V, S) X(4, V, S)
+#define EACH_OF_6(X, V, S) EACH_OF_4(X, V, S) X(5, V, S) X(6, V, S)
+#define EACH_OF_8(X, V, S) EACH_OF_6(X, V, S) X(7, V, S) X(8, V, S)
+#define EACH_OF_10(X, V, S) EACH_OF_8(X, V, S) X(9, V, S) X(10, V, S)
+#define EACH_OF_14(X, V, S) EACH_OF_10(X, V, S) X(11, V, S) X(12, V, S) X(13, V, S) X(14, V, S)
+#if REGISTERS == 32
+#define EACH_PIXELS_1 EACH_OF_14
+#define EACH_PIXELS_2 EACH_OF_14
+#define EACH_PIXELS_3 EACH_OF_8
+#else
+#define EACH_PIXELS_1 EACH_OF_10
+#define EACH_PIXELS_2 EACH_OF_6
+#define EACH_PIXELS_3 EACH_OF_4
+#endif
+EACH_PIXELS_1(PIXELS, 1, 1)
+EACH_PIXELS_1(PIXELS, 1, 3)
+EACH_PIXELS_1(PIXELS, 1, 5)
+EACH_PIXELS_2(PIXELS, 2, 1)
+EACH_PIXELS_3(PIXELS, 3, 1)
+EACH_PIXELS_1(BLOCKED, 1, 0)
+EACH_PIXELS_2(BLOCKED, 2, 0)
+EACH_PIXELS_1(BLOCKED, 1, 1)
+EACH_PIXELS_2(BLOCKED, 2, 1)
+
+/* Sums of products along the vectors, for outputs that are too few to fill them:
+ *
+ *     sums[(i * row + j) * LANES + lane] += sum over p of a[i][p] * b[j][p]
+ *
+ * for i < rows and j < FASTCONV_DOT_COLUMNS, where p runs over whole vectors. Each lane adds up its
+ * share; the lanes of a sum are added at the very end. */
+static inline __attribute__((always_inline)) void
+ISA(TYPED(dot))(const int rows, const SCALAR *const *a, const SCALAR *const *b, ptrdiff_t vectors,
+                SCALAR *sums, ptrdiff_t row)
+{
+    VECTOR t[FASTCONV_DOT_ROWS][FASTCONV_DOT_COLUMNS];
+
+#pragma GCC unroll 6
+    for (int i = 0; i < rows; i++)
+#pragma GCC unroll 4
+        for (int j = 0; j < FASTCONV_DOT_COLUMNS; j++)
+            t[i][j] = *(const VECTOR *)(sums + (i * row + j) * LANES);
+    for (ptrdiff_t p = 0; p < vectors * LANES; p += LANES) {
+#pragma GCC unroll 6
+        for (int i = 0; i < rows; i++) {
+            const VECTOR factor = *(const VECTOR *)(a[i] + p);
+#pragma GCC unroll 4
+            for (int j = 0; j < FASTCONV_DOT_COLUMNS; j++)
+                t[i][j] += factor * *(const VECTOR *)(b[j] + p);
+        }
+    }
+#pragma GCC unroll 6
+    for (int i = 0; i < rows; i++)
+#pragma GCC unroll 4
+        for (int j = 0; j < FASTCONV_DOT_COLUMNS; j++)
+            *(VECTOR *)(sums + (i * row + j) * LANES) = t[i][j];
+}
+
+#define DOT(ROWS)                                                                                  \
+    static __attribute__((noinline)) void ISA(TYPED(dot_##ROWS))(                                  \
+        const SCALAR *const *a, const SCALAR *const *b, ptrdiff_t vectors, SCALAR *sums,           \
+        ptrdiff_t row)                                                                             \
+    {                                                                                              \
+        ISA(TYPED(dot))(ROWS, a, b, vectors, sums, row);                                           \
+    }
+DOT(1) DOT(2)
+#if REGISTERS == 32
+DOT(3) DOT(4) DOT(5) DOT(6)
+#endif
+
+#define SIZE(ROWS, VECTORS) ISA(TYPED(tile_##ROWS##x##VECTORS))
+#define PIXEL_SIZE(COUNT, VECTORS, SPAN) ISA(TYPED(pixels_##COUNT##x##VECTORS##s##SPAN)),
+#define BLOCKED_SIZE(COUNT, VECTORS, DENSE) ISA(TYPED(blocked_##COUNT##x##VECTORS##d##DENSE)),
+static const TYPED(fastconv_tiles) ISA(TYPED(tiles)) = {
+    .lanes = LANES,
+#if REGISTERS == 32
+    .dot_rows = 6,
+    .dots = {ISA(TYPED(dot_1)), ISA(TYPED(dot_2)), ISA(TYPED(dot_3)), ISA(TYPED(dot_4)),
+             ISA(TYPED(dot_5)), ISA(TYPED(dot_6))},
+    .max_rows = {12, 12, 8, 6},
+    .tiles =
+        {
+            {SIZE(1, 1), SIZE(2, 1), SIZE(3, 1), SIZE(4, 1), SIZE(5, 1), SIZE(6, 1), SIZE(7, 1),
+             SIZE(8, 1), SIZE(9, 1), SIZE(10, 1), SIZE(11, 1), SIZE(12, 1)},
+            {SIZE(1, 2), SIZE(2, 2), SIZE(3, 2), SIZE(4, 2), SIZE(5, 2), SIZE(6, 2), SIZE(7, 2),
+             SIZE(8, 2), SIZE(9, 2), SIZE(10, 2), SIZE(11, 2), SIZE(12, 2)},
+            {SIZE(1, 3), SIZE(2, 3), SIZE(3, 3), SIZE(4, 3), SIZE(5, 3), SIZE(6, 3), SIZE(7, 3),
+             SIZE(8, 3)},
+            {SIZE(1, 4), SIZE(2, 4), SIZE(3, 4), SIZE(4, 4), SIZE(5, 4), SIZE(6, 4)},
+        },
+#else
+    .dot_rows = 2,
+    .dots = {ISA(TYPED(dot_1)), ISA(TYPED(dot_2))},
+    .max_rows = {8, 6, 4, 2},
+    .tiles =
+        {
+            {SIZE(1, 1), SIZE(2, 1), SIZE(3, 1), SIZE(4, 1), SIZE(5, 1), SIZE(6, 1), SIZE(7, 1),
+             SIZE(8, 1)},
+            {SIZE(1, 2), SIZE(2, 2), SIZE(3, 2), SIZE(4, 2), SIZE(5, 2), SIZE(6, 2)},
+            {SIZE(1, 3), SIZE(2, 3), SIZE(3, 3), SIZE(4, 3)},
+            {SIZE(1, 4), SIZE(2, 4)},
+        },
+#endif
+#if REGISTERS == 32
+    .max_pixels = {14, 14, 8},
+#else
+    .max_pixels = {10, 6, 4},
+#endif
+    .pixels =
+        {
+            {{EACH_PIXELS_1(PIXEL_SIZE, 1, 1)}, {EACH_PIXELS_2(PIXEL_SIZE, 2, 1)},
+             {EACH_PIXELS_3(PIXEL_SIZE, 3, 1)}},
+            {{EACH_PIXELS_1(PIXEL_SIZE, 1, 3)}},
+            {{EACH_PIXELS_1(PIXEL_SIZE, 1, 5)}},
+        },
+    .blocked =
+        {
+            {{EACH_PIXELS_1(BLOCKED_SIZE, 1, 0)}, {EACH_PIXELS_2(BLOCKED_SIZE, 2, 0)}},
+            {{EACH_PIXELS_1(BLOCKED_SIZE, 1, 1)}, {EACH_PIXELS_2(BLOCKED_SIZE, 2, 1)}},
+        },
+};
+
+#undef A_AHEAD
+#undef B_AHEAD
+#undef TILE
+#undef SIZE
+#undef PIXELS
+#undef PIXEL_SIZE
+#undef BLOCKED
+#undef BLOCKED_SIZE
+#undef EACH_OF_4
+#undef EACH_OF_6
+#undef EACH_OF_8
+#undef EACH_OF_10
+#undef EACH_OF_14
+#undef EACH_PIXELS_1
+#undef EACH_PIXELS_2
+#undef EACH_PIXELS_3
+#undef DOT
+#include "base/vector_end.h"

@@ -1,0 +1,422 @@
+# cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+# No bounds checks: the callers in fastconv.functional have compared every shape with the geometry.
+"""Winograd's convolutions: few products for a tile of several outputs.
+
+F(4x4, 3x3) takes 36 products for each channel instead of 144, F(4x4, 5x5) 64 instead of 400. For
+kernels of one row or column a tile is 1 x 4 or 4 x 1 outputs: F(4, 3) takes 6 products instead of
+12, F(4, 5) 8 instead of 20, and F(4, 7) 10 instead of 28.
+
+    V = B^T d B      of every tile d of the input (tiles.pyx)
+    U = G g G^T      of every kernel g
+    M[point] = V[point] U[point]      tiles x channels times channels x output channels
+    Y = A^T M A + bias
+
+The products run on the engine's micro-kernel: tiles are the rows of A, broadcast, and a strip of
+output channels, at most two vectors, is B. V is v[point][vector of channels][tile][channel], so
+that the tiles of a step lie a vector apart, and one address serves them all. A chunk of tiles is
+multiplied with a strip for all points, and transformed back while its M is in the second-level
+cache. Long sums are cut into blocks of channels, whose U fits there, too; the borders depend on
+the number of channels alone.
+
+What is kept between chunks depends on the size of U and the number of tiles:
+
+    small U, many tiles     U is there as a whole, for all threads; a thread takes a chunk and
+                            transforms its tiles, which stay in its cache for all the strips.
+    large U, or few tiles   V is there for many chunks at once, for all threads; a thread takes a
+                            strip, transforms its kernels block by block into its cache, and uses
+                            them at once for a chunk. Ready U would have four times the bytes of
+                            the weights.
+
+The steps of each output are the same in either way, whatever the chunks, threads and batch.
+"""
+
+from cython cimport floating
+from cython.parallel cimport parallel, prange, threadid
+
+from libc.string cimport memset
+
+from fastconv.engine.base.threads cimport flush_denormals, restore_denormals, threads_for
+from fastconv.engine.base.workspace cimport give, take
+from fastconv.engine.gemm.slab cimport ceil_div, line_up
+from fastconv.engine.gemm.tile cimport lanes, max_pixels, run_blocked
+from fastconv.engine.winograd.tiles cimport (
+    SMALL_MAP, STAGE_BYTES, Tiles, TileRange, cut_off, find_form, make_tiles, point_step,
+    same_work, tile_points, transform_kernels, transform_tiles, wanted_tiles, write_outputs)
+
+# The most vectors of output channels in a strip.
+cdef enum:
+    STRIP = 2
+
+# The most bytes of one tile's numbers in a block of channels, for all points, as if there were at
+# least 36: sums stay short.
+cdef Py_ssize_t TILE_BYTES = 9216
+# U is kept as a whole where it has at most so many bytes, and there are more than so many tiles: it
+# may stream from the third-level cache.
+cdef Py_ssize_t KEPT_BYTES = 3 << 20
+cdef Py_ssize_t KEPT_TILES = 64
+# The most tiles of 36 points in a chunk: with U in the cache, and where kernels are transformed for
+# each.
+cdef Py_ssize_t FEW_TILES = 28
+cdef Py_ssize_t MANY_TILES = 128
+# V of a chunk of the first kind, beside U and M in the second-level cache; a full tile of the
+# products may have more.
+cdef Py_ssize_t NEAR_BYTES = 9 << 15
+# V of the chunks that are there at once.
+cdef Py_ssize_t V_BYTES = 10 << 20
+# Vectors of channels in one task that transforms tiles for all threads.
+cdef Py_ssize_t V_VECTORS = 4
+
+
+cdef struct Product:
+    Tiles inputs, outputs
+    Py_ssize_t groups, rows, channels           # of the weights: G, K, C
+    Py_ssize_t form, points                     # of the tiles
+    Py_ssize_t w_strides[6]                     # of the weights (G, K, C, 1, R, S), in elements
+    Py_ssize_t x_group, y_group                 # distance of two groups
+    Py_ssize_t lanes
+    Py_ssize_t width, strips                    # numbers of a strip; strips of K
+    Py_ssize_t depth                            # channels of a block
+    Py_ssize_t tiles, chunk, chunks             # in all, of a chunk; chunks
+    Py_ssize_t held                             # chunks whose V is there at once
+    bint small, keeps_u                         # U is, and is there as a whole for all chunks
+    bint ready                                  # U is there beforehand
+    Py_ssize_t v_vectors                        # vectors of channels in a task that transforms V
+    # Distances in V between vectors of channels and between chunks; distances between points.
+    Py_ssize_t v_vector, v_chunk, v_point, u_point, m_point
+    # The workspace: what is shared, then one part for each thread.
+    size_t steps_at, bias_at, u_at, v_at, threads_at
+    size_t stage_at, own_at, m_at, thread_bytes
+    char* u                                     # where U is there as a whole
+
+
+cdef void fit_chunks(Product* p, Py_ssize_t itemsize, int threads) noexcept nogil:
+    """Cut the tiles into chunks: whole maps or rows of tiles where they fit."""
+    cdef Py_ssize_t most = same_work(FEW_TILES if p.keeps_u else MANY_TILES, p.form)
+    cdef Py_ssize_t unit, units, chunk, tasks
+    # Transforming the kernels takes as long as so many tiles of their products.
+    cdef Py_ssize_t extra = 1 if p.keeps_u or p.ready else 7
+    cdef double cost, best = 1e300
+    unit = p.inputs.rows * p.inputs.columns
+    if unit > SMALL_MAP:
+        unit = p.inputs.columns
+    if unit > most:
+        unit = 1
+    if p.keeps_u:
+        most = min(most, max(NEAR_BYTES // (p.points * p.channels * itemsize), unit,
+                             max_pixels(itemsize, STRIP)))
+    units = p.tiles // unit
+    # The shortest time of the thread that has most to do.
+    chunk = min(most // unit, units)
+    while chunk >= 1:
+        tasks = ceil_div(units, chunk) * (p.groups if p.keeps_u else p.strips)
+        cost = <double>ceil_div(tasks, threads) * (chunk * unit + extra)
+        if cost < best * 0.98:
+            best, p.chunk = cost, chunk * unit
+        chunk -= 1
+    p.chunks = ceil_div(p.tiles, p.chunk)
+
+
+cdef void size_weights(Product* p, const Py_ssize_t* w, const Py_ssize_t* w_strides,
+                       Py_ssize_t itemsize) noexcept nogil:
+    """Choose the blocks of weights (G, K, C, 1, R, S), whatever the maps."""
+    cdef Py_ssize_t i, vectors, most
+    p.groups, p.rows, p.channels = w[0], w[1], w[2]
+    p.form = find_form(w[4], w[5])
+    p.points = tile_points(p.form)
+    for i in range(6):
+        p.w_strides[i] = w_strides[i] // itemsize
+    p.lanes = lanes(itemsize)
+    p.width = STRIP * p.lanes
+    p.strips = ceil_div(p.rows, p.width)
+    vectors = ceil_div(p.channels, p.lanes)
+    most = TILE_BYTES // (p.lanes * max(p.points, 36) * itemsize)
+    p.depth = ceil_div(vectors, ceil_div(vectors, most)) * p.lanes
+    p.u_point = point_step(p.channels * p.width, itemsize)
+    p.small = p.strips * p.points * p.u_point * itemsize <= KEPT_BYTES
+
+
+cdef inline Py_ssize_t kept_numbers(const Product* p) noexcept nogil:
+    """Return the size of U where it is kept."""
+    return p.groups * p.strips * p.points * p.u_point if p.small else 0
+
+
+cdef void size_blocks(Product* p, Py_ssize_t itemsize, bint prepared, int threads) noexcept nogil:
+    """Choose the blocks of tiles, and lay out the workspace."""
+    p.ready = prepared
+    # With few tiles each strip is used but once: its kernels need not leave the cache.
+    p.keeps_u = p.small and (p.tiles > KEPT_TILES or p.groups > 1)
+    if not p.keeps_u and not p.ready:
+        p.u_point = point_step(p.depth * p.width, itemsize)
+    fit_chunks(p, itemsize, threads)
+    p.v_vector = p.chunk * p.lanes
+    p.v_chunk = ceil_div(p.channels, p.lanes) * p.v_vector
+    p.held = 1
+    if not p.keeps_u:
+        p.held = max(V_BYTES // (p.points * p.v_chunk * itemsize), 1)
+        p.held = ceil_div(p.chunks, ceil_div(p.chunks, p.held))
+    p.v_vectors = max(min(V_VECTORS, ceil_div(p.channels, p.lanes) * p.held // threads), 1)
+    p.v_point = point_step(p.held * p.v_chunk, itemsize)
+    p.m_point = point_step(p.chunk * p.width, itemsize)
+    p.steps_at = 0
+    p.bias_at = p.steps_at + line_up(p.depth * sizeof(Py_ssize_t))
+    p.u_at = p.bias_at + line_up(p.groups * p.strips * p.width * itemsize)
+    p.v_at = p.u_at
+    p.threads_at = p.v_at
+    p.stage_at = 0
+    p.own_at = STAGE_BYTES
+    # Either U or V is shared, and the other is each thread's own.
+    p.m_at = p.own_at
+    if p.keeps_u:
+        p.threads_at += 0 if p.ready else kept_numbers(p) * itemsize
+        p.m_at += p.points * p.v_point * itemsize
+    else:
+        p.threads_at += p.points * p.v_point * itemsize
+        p.m_at += 0 if p.ready else p.points * p.u_point * itemsize
+    p.thread_bytes = p.m_at + p.points * p.m_point * itemsize
+
+
+cdef inline Py_ssize_t first_vector(const Product* p, Py_ssize_t strip) noexcept nogil:
+    """Return the first vector of output channels of a strip: strips are as even as can be."""
+    return strip * ceil_div(p.rows, p.lanes) // p.strips
+
+
+cdef inline Py_ssize_t vectors_of(const Product* p, Py_ssize_t strip) noexcept nogil:
+    """Return the vectors of a strip."""
+    return first_vector(p, strip + 1) - first_vector(p, strip)
+
+
+cdef void fill_u(const floating* w, const Product* p, Py_ssize_t g, Py_ssize_t strip,
+                 Py_ssize_t first, Py_ssize_t channels, floating* u) noexcept nogil:
+    """Transform the kernels of a strip and of some channels from `first` on."""
+    cdef Py_ssize_t i, row, width = vectors_of(p, strip) * p.lanes
+    w += g * p.w_strides[0] + first * p.w_strides[2]
+    for i in range(first_vector(p, strip), first_vector(p, strip + 1)):
+        row = i * p.lanes
+        transform_kernels(w + row * p.w_strides[1], p.w_strides, p.form,
+                          min(p.rows - row, p.lanes), channels, u, width, p.u_point)
+        u += p.lanes
+
+
+cdef void keep_u(const floating* w, const Product* p, Py_ssize_t task) noexcept nogil:
+    """Transform the kernels of one group's strip and a block of channels for all threads."""
+    cdef Py_ssize_t blocks = ceil_div(p.channels, p.depth), first = task % blocks * p.depth
+    cdef Py_ssize_t strip = task // blocks % p.strips
+    cdef floating* u = <floating*>p.u
+    fill_u(w, p, task // blocks // p.strips, strip, first, min(p.depth, p.channels - first),
+           u + task // blocks * p.points * p.u_point + first * vectors_of(p, strip) * p.lanes)
+
+
+cdef inline Py_ssize_t kept_tasks(const Product* p) noexcept nogil:
+    """Return how many calls of keep_u make U."""
+    return p.groups * p.strips * ceil_div(p.channels, p.depth)
+
+
+cdef void multiply(const Product* p, const char* shared, const floating* v, Py_ssize_t count,
+                   const floating* u, Py_ssize_t vectors, Py_ssize_t first, Py_ssize_t steps,
+                   floating* m) noexcept nogil:
+    """Multiply `count` tiles with a strip, for a block of channels and all points.
+
+    `v` and `u` are those of the first channel of the block; its place `first` says whether the
+    products are added to what is there.
+    """
+    cdef const Py_ssize_t* at = <const Py_ssize_t*>(shared + p.steps_at)
+    cdef Py_ssize_t most = max_pixels(sizeof(floating), vectors), width = vectors * p.lanes
+    cdef Py_ssize_t maps = count // (p.inputs.rows * p.inputs.columns)
+    cdef bint cut = p.inputs.last_rows > 0 or p.inputs.last_columns > 0
+    cdef Py_ssize_t point, row, rows = 0, height = 0
+    cdef TileRange wanted
+    wanted.first, wanted.end = 0, count
+    for point in range(p.points):
+        if cut:
+            wanted = wanted_tiles(&p.inputs, maps, point)
+            if first == 0:
+                memset(m, 0, wanted.first * width * sizeof(floating))
+                memset(m + wanted.end * width, 0, (count - wanted.end) * width * sizeof(floating))
+        if rows != wanted.end - wanted.first:
+            rows = wanted.end - wanted.first
+            height = ceil_div(rows, max(ceil_div(rows, most), 1))
+        for row from wanted.first <= row < wanted.end by height:
+            run_blocked(min(height, wanted.end - row), vectors, False, v + row * p.lanes, at, u,
+                        steps, m + row * width, first > 0, p.v_point, p.u_point)
+        v += p.v_point
+        u += p.u_point
+        m += p.m_point
+
+
+cdef void finish(const Product* p, const char* shared, Py_ssize_t g, Py_ssize_t strip,
+                 Py_ssize_t tile, Py_ssize_t count, const floating* m, floating* stage,
+                 floating* y) noexcept nogil:
+    """Transform the products of a strip back, and write them into the output."""
+    cdef const floating* bias = <const floating*>(shared + p.bias_at)
+    cdef Py_ssize_t i, row, width = vectors_of(p, strip) * p.lanes
+    bias += g * p.strips * p.width
+    y += g * p.y_group
+    for i in range(first_vector(p, strip), first_vector(p, strip + 1)):
+        row = i * p.lanes
+        write_outputs(m, &p.outputs, tile, count, width, p.m_point, min(p.rows - row, p.lanes),
+                      bias + row, stage, y + row * p.outputs.channel_step)
+        m += p.lanes
+
+
+cdef void compute_chunk(const floating* x, floating* y, const Product* p, Py_ssize_t task,
+                        const char* shared, char* own) noexcept nogil:
+    """Compute a task where U is kept: a chunk of tiles, all strips."""
+    cdef Py_ssize_t g = task // p.chunks, tile = task % p.chunks * p.chunk
+    cdef Py_ssize_t count = min(p.chunk, p.tiles - tile), strip, vectors, c, steps
+    cdef const floating* u = <const floating*>p.u
+    cdef floating* stage = <floating*>(own + p.stage_at)
+    cdef floating* v = <floating*>(own + p.own_at)
+    cdef floating* m = <floating*>(own + p.m_at)
+    cdef TileRange held
+    held.first, held.end = tile, tile + count
+    u += g * p.strips * p.points * p.u_point
+    transform_tiles(x + g * p.x_group, &p.inputs, held, tile, count, p.channels, stage, v, 1,
+                    p.chunk, p.v_point)
+    for strip in range(p.strips):
+        vectors = vectors_of(p, strip)
+        for c from 0 <= c < p.channels by p.depth:
+            steps = min(p.depth, p.channels - c)
+            multiply(p, shared, <const floating*>v + c * p.chunk, count,
+                     u + c * vectors * p.lanes, vectors, c, steps, m)
+        finish(p, shared, g, strip, tile, count, <const floating*>m, stage, y)
+        u += p.points * p.u_point
+
+
+cdef void fill_v(const floating* x, const Product* p, Py_ssize_t g, Py_ssize_t chunk,
+                 Py_ssize_t task, char* shared, char* own) noexcept nogil:
+    """Transform some channels of one of the chunks that are held together from `chunk` on."""
+    cdef Py_ssize_t width = p.v_vectors * p.lanes, blocks = ceil_div(p.channels, width)
+    cdef Py_ssize_t at = task // blocks, c = task % blocks * width
+    cdef Py_ssize_t tile = (chunk + at) * p.chunk
+    cdef floating* v = <floating*>(shared + p.v_at)
+    cdef TileRange held
+    held.first, held.end = tile, tile + min(p.chunk, p.tiles - tile)
+    transform_tiles(x + g * p.x_group + c * p.inputs.channel_step, &p.inputs, held, tile,
+                    held.end - tile, min(width, p.channels - c),
+                    <floating*>(own + p.stage_at), v + at * p.v_chunk + c * p.chunk, 1, p.chunk,
+                    p.v_point)
+
+
+cdef void compute_strip(const floating* w, floating* y, const Product* p, Py_ssize_t g,
+                        Py_ssize_t chunk, Py_ssize_t chunks, Py_ssize_t task, char* shared,
+                        char* own) noexcept nogil:
+    """Compute a task where V is held: a strip, for one of `chunks` chunks from `chunk` on."""
+    cdef Py_ssize_t strip = task // chunks, at = task % chunks
+    cdef Py_ssize_t tile = (chunk + at) * p.chunk, count = min(p.chunk, p.tiles - tile), c, steps
+    cdef const floating* v = <const floating*>(shared + p.v_at)
+    cdef floating* stage = <floating*>(own + p.stage_at)
+    cdef const floating* u = <const floating*>(own + p.own_at)
+    cdef floating* m = <floating*>(own + p.m_at)
+    cdef Py_ssize_t vectors = vectors_of(p, strip)
+    for c from 0 <= c < p.channels by p.depth:
+        steps = min(p.depth, p.channels - c)
+        if p.ready:
+            u = (<const floating*>p.u + (g * p.strips + strip) * p.points * p.u_point
+                 + c * vectors * p.lanes)
+        else:
+            fill_u(w, p, g, strip, c, steps, <floating*>(own + p.own_at))
+        multiply(p, shared, v + at * p.v_chunk + c * p.chunk, count, u, vectors, c, steps, m)
+    finish(p, shared, g, strip, tile, count, <const floating*>m, stage, y)
+
+
+cdef Product make_product(const Py_ssize_t* x, const Py_ssize_t* x_strides, const Py_ssize_t* w,
+                          const Py_ssize_t* w_strides, const Py_ssize_t* y,
+                          const Py_ssize_t* y_strides, Py_ssize_t itemsize, tuple before,
+                          tuple dilation, bint prepared, int threads):
+    """Return the plan for arrays of these shapes and strides."""
+    cdef Product p
+    cdef Py_ssize_t form = find_form(w[4], w[5])
+    p.inputs = make_tiles(x, x_strides, itemsize, form, True, y[4], y[5], before[1], before[2],
+                          dilation[1], dilation[2])
+    p.outputs = make_tiles(y, y_strides, itemsize, form, False, y[4], y[5], 0, 0, dilation[1],
+                           dilation[2])
+    cut_off(&p.inputs, y[4], y[5])
+    cut_off(&p.outputs, y[4], y[5])
+    p.tiles = p.inputs.count
+    size_weights(&p, w, w_strides, itemsize)
+    p.x_group, p.y_group = x_strides[1] // itemsize, y_strides[1] // itemsize
+    size_blocks(&p, itemsize, prepared, threads)
+    return p
+
+
+def prepare(const floating[:, :, :, :, :, :] w, floating[::1] u=None):
+    """Write U of weights (G, K, C, 1, R, S) into `u`, unless that is None; return its size.
+
+    Where kernels are transformed only when they are used, it has no number.
+    """
+    cdef Product p
+    cdef Py_ssize_t i
+    cdef int threads = threads_for(100.0 * w.shape[0] * w.shape[1] * w.shape[2])
+    cdef unsigned long saved = 0
+    size_weights(&p, &w.shape[0], &w.strides[0], sizeof(floating))
+    if u is not None:
+        p.u = <char*>&u[0]
+        with nogil, parallel(num_threads=threads):
+            saved = flush_denormals()
+            for i in prange(kept_tasks(&p), schedule="static"):
+                keep_u(&w[0, 0, 0, 0, 0, 0], &p, i)
+            restore_denormals(saved)
+    return kept_numbers(&p)
+
+
+def correlate(const floating[:, :, :, :, :, :] x, const floating[:, :, :, :, :, :] w,
+              const floating[:, :] bias, floating[:, :, :, :, :, :] y,
+              tuple stride, tuple before, tuple dilation, bint dry=False,
+              const floating[::1] prepared=None):
+    """Write into `y` the cross-correlation of `x` with `w`, plus `bias` (G, K) unless it is None.
+
+    As `_gemm.correlate`, for kernels that there is a form of tiles for, with stride 1 and depth 1:
+    x (N, G, C, 1, H, W), w (G, K, C, 1, R, S), y (N, G, K, 1, OH, OW). `prepared` is what `prepare`
+    made of the weights.
+    """
+    cdef Product p
+    cdef Py_ssize_t i, j, g, chunk, chunks, tasks
+    cdef size_t size
+    cdef int threads
+    cdef bint has_bias = bias is not None, ready = prepared is not None
+    cdef unsigned long saved = 0
+    cdef char* shared
+    cdef floating* numbers
+
+    threads = threads_for(4.0 * x.shape[0] * w.shape[0] * w.shape[1] * w.shape[2] * y.shape[4]
+                          * y.shape[5])
+    p = make_product(&x.shape[0], &x.strides[0], &w.shape[0], &w.strides[0], &y.shape[0],
+                     &y.strides[0], sizeof(floating), before, dilation, ready, threads)
+    tasks = p.groups * p.chunks if p.keeps_u else p.strips * p.held
+    if threads > tasks:
+        threads = tasks
+    size = p.threads_at + threads * p.thread_bytes
+    if dry:
+        return size
+    shared = <char*>take(size)
+    p.u = shared + p.u_at if not ready else <char*>&prepared[0]
+    for i in range(p.depth):
+        (<Py_ssize_t*>(shared + p.steps_at))[i] = i // p.lanes * p.v_vector + i % p.lanes
+    numbers = <floating*>(shared + p.bias_at)
+    for g in range(p.groups):
+        for j in range(p.strips * p.width):
+            numbers[g * p.strips * p.width + j] = bias[g, j] if has_bias and j < p.rows else 0
+    with nogil, parallel(num_threads=threads):
+        saved = flush_denormals()
+        if p.keeps_u:
+            if not p.ready:
+                for i in prange(kept_tasks(&p), schedule="static"):
+                    keep_u(&w[0, 0, 0, 0, 0, 0], &p, i)
+            for i in prange(tasks, schedule="dynamic"):
+                compute_chunk(&x[0, 0, 0, 0, 0, 0], &y[0, 0, 0, 0, 0, 0], &p, i, shared,
+                              shared + p.threads_at + threadid() * p.thread_bytes)
+        else:
+            for g in range(p.groups):
+                for chunk from 0 <= chunk < p.chunks by p.held:
+                    chunks = min(p.held, p.chunks - chunk)
+                    for i in prange(chunks * ceil_div(p.channels, p.v_vectors * p.lanes),
+                                    schedule="dynamic"):
+                        fill_v(&x[0, 0, 0, 0, 0, 0], &p, g, chunk, i, shared,
+                               shared + p.threads_at + threadid() * p.thread_bytes)
+                    for i in prange(p.strips * chunks, schedule="dynamic"):
+                        compute_strip(&w[0, 0, 0, 0, 0, 0], &y[0, 0, 0, 0, 0, 0], &p, g, chunk,
+                                      chunks, i, shared,
+                                      shared + p.threads_at + threadid() * p.thread_bytes)
+        restore_denormals(saved)
+    give(shared)
+    return size

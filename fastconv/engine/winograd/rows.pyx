@@ -1,0 +1,442 @@
+# cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+# No bounds checks: the callers in fastconv.functional have compared every shape with the geometry,
+# and the loops below run inside borders computed from those shapes.
+"""Winograd's convolution along rows, with samples in the lanes, for few channels.
+
+A tile is 9 pixels of a row, from which kernels of 5 x 5 taps make 5 outputs. In the other direction
+taps are taken one by one, so that a sum is over all input channels and rows of a kernel, and few
+numbers are transformed:
+
+    V[point] = B^T d      of every tile of every row of the input (rows_loops.h)
+    U[point] = G g        of every row of every kernel
+    M[point][k, row, tile] = sum over c, r of U[point][k, c, r] V[point][c, row + r, tile]
+    y = A^T M + bias
+
+The maps are laid out as in blocked/samples.pyx, so that the transforms need no shuffles, and a
+point's sum is a convolution there with kernels of one column. Samples that are too few share their
+lanes with bands of rows. Every lane takes the same steps: the bits of a sample depend neither on
+the batch nor on the threads.
+"""
+
+from cython cimport floating
+from cython.parallel cimport parallel, prange, threadid
+
+from libc.string cimport memcmp, memset
+
+from fastconv.engine.base.arrays cimport Layout, Operands, look_at, look_at_turned
+from fastconv.engine.base.axis cimport divide_up, first_tap, past_tap
+from fastconv.engine.base.isa cimport isa_row
+from fastconv.engine.base.threads cimport flush_denormals, restore_denormals, threads_for
+from fastconv.engine.base.workspace cimport give, take
+from fastconv.engine.blocked.sample_tiles cimport MAX_LANES, Loops, run_tile, tile_pixels, tile_rows
+from fastconv.engine.blocked.samples cimport (
+    Plan, Rows, Tile, contiguous, cut_lines, fill_bias, fill_positions, gather_rows, scatter_rows,
+    share_lanes)
+from fastconv.engine.gemm.slab cimport line_up
+
+cdef extern from "winograd/rows.h" nogil:
+    ctypedef struct rows_f "fastconv_winograd_rows_f":
+        void (*input_rows)(const float* slab, Py_ssize_t line, Py_ssize_t rows, Py_ssize_t tiles,
+                           float* v, Py_ssize_t point_step) noexcept nogil
+        void (*residual_rows)(const float* slab, Py_ssize_t line, Py_ssize_t rows,
+                              Py_ssize_t tiles, float* z, Py_ssize_t point_step) noexcept nogil
+        void (*output_rows)(const float* m, Py_ssize_t rows, Py_ssize_t tiles, float* out,
+                            Py_ssize_t width) noexcept nogil
+        void (*kernel_rows)(const float* w, Py_ssize_t channels, Py_ssize_t channel_step,
+                            Py_ssize_t row_step, Py_ssize_t column_step, float* u,
+                            Py_ssize_t point_step) noexcept nogil
+        void (*kernel_gradients)(const float* sums, Py_ssize_t point_step, Py_ssize_t channels,
+                                 float* dw, Py_ssize_t channel_step, Py_ssize_t row_step,
+                                 Py_ssize_t column_step) noexcept nogil
+    ctypedef struct rows_d "fastconv_winograd_rows_d":
+        void (*input_rows)(const double* slab, Py_ssize_t line, Py_ssize_t rows, Py_ssize_t tiles,
+                           double* v, Py_ssize_t point_step) noexcept nogil
+        void (*residual_rows)(const double* slab, Py_ssize_t line, Py_ssize_t rows,
+                              Py_ssize_t tiles, double* z, Py_ssize_t point_step) noexcept nogil
+        void (*output_rows)(const double* m, Py_ssize_t rows, Py_ssize_t tiles, double* out,
+                            Py_ssize_t width) noexcept nogil
+        void (*kernel_rows)(const double* w, Py_ssize_t channels, Py_ssize_t channel_step,
+                            Py_ssize_t row_step, Py_ssize_t column_step, double* u,
+                            Py_ssize_t point_step) noexcept nogil
+        void (*kernel_gradients)(const double* sums, Py_ssize_t point_step, Py_ssize_t channels,
+                                 double* dw, Py_ssize_t channel_step, Py_ssize_t row_step,
+                                 Py_ssize_t column_step) noexcept nogil
+    const rows_f** table_f "fastconv_winograd_rows_table_f"
+    const rows_d** table_d "fastconv_winograd_rows_table_d"
+
+cdef const rows_f* rows_float = table_f[isa_row()]
+cdef const rows_d* rows_double = table_d[isa_row()]
+
+# V and M of a block of lines: about half the second-level cache.
+cdef Py_ssize_t BLOCK_BYTES = 3 << 17
+
+
+cdef struct Product:
+    Tiling tiling
+    Py_ssize_t u_point              # from one point to the next, in elements
+    Py_ssize_t m_row, out_row       # from one output channel to the next
+    # The workspace: what all threads share, then one part for each.
+    size_t at_at, bias_at, u_at, threads_at
+    size_t v_at, m_at, out_at, tiles_at, thread_bytes
+    int threads
+    Py_ssize_t units
+    size_t size
+
+
+cdef Tiling make_tiling(const Py_ssize_t* x, const Py_ssize_t* x_strides, const Py_ssize_t* w,
+                        const Py_ssize_t* w_strides, const Py_ssize_t* y,
+                        const Py_ssize_t* y_strides, Py_ssize_t itemsize, Py_ssize_t row_before,
+                        Py_ssize_t column_before, Py_ssize_t beside, Py_ssize_t most_bytes,
+                        int threads) noexcept nogil:
+    """Return the tiles for arrays of these shapes and strides.
+
+    A block has so many lines that `most_bytes` hold the points of their tiles: of the input's
+    channels, and of the `beside` output channels that are there at the same time.
+    """
+    cdef Tiling t
+    cdef Plan* plan = &t.plan
+    cdef Py_ssize_t i, vector, line
+    plan.across = False
+    plan.groups, plan.outputs, plan.inputs = w[0], w[1], w[2]
+    for i in range(6):
+        plan.x_strides[i] = x_strides[i] // itemsize
+        plan.w_strides[i] = w_strides[i] // itemsize
+        plan.y_strides[i] = y_strides[i] // itemsize
+    plan.row.size, plan.row.out, plan.row.before = x[4], y[4], row_before
+    plan.column.size, plan.column.out, plan.column.before = x[5], y[5], column_before
+    plan.row.step = 1
+    plan.row.reach = TAPS - 1
+    plan.lanes = share_lanes(x[0], y[4], 0.3 * plan.row.reach, MAX_LANES, itemsize)
+    t.tiles = divide_up(y[5], STEP)
+    plan.left = max(column_before, 0)
+    plan.width = max(plan.left + x[5],
+                     plan.left - column_before + (t.tiles - 1) * STEP + POINTS)
+    vector = plan.lanes.lanes * itemsize
+    line = t.tiles * POINTS * vector
+    plan.lines = ((most_bytes - plan.inputs * plan.row.reach * line)
+                  // ((plan.inputs + beside) * line))
+    plan.lines = max(plan.lines, 1)
+    cut_lines(plan, threads)
+    plan.slab_rows = plan.lines + plan.row.reach
+    t.sums = divide_up(plan.inputs * TAPS, plan.lanes.lanes) * plan.lanes.lanes
+    # An odd number of vectors: the points of a tile fall into different sets of the cache.
+    t.v_point = (plan.inputs * plan.slab_rows * t.tiles | 1) * plan.lanes.lanes
+    t.at_bytes = line_up(plan.slab_rows * x[5] * sizeof(Py_ssize_t))
+    t.slab_bytes = line_up(plan.slab_rows * plan.width * vector)
+    t.v_bytes = line_up(POINTS * t.v_point * itemsize)
+    return t
+
+
+cdef void list_positions(const Tiling* t, Py_ssize_t* at) noexcept nogil:
+    """Write where each number of neighbouring rows of the input goes."""
+    cdef const Plan* plan = &t.plan
+    fill_positions(plan.slab_rows, plan.column.size, plan.left, plan.width * plan.lanes.lanes,
+                   plan.lanes.lanes, at)
+
+
+cdef void transform_lines(const floating* x, const Tiling* t, Py_ssize_t block, Py_ssize_t line,
+                          Py_ssize_t lines, bint zeros, const Py_ssize_t* at, floating* slab,
+                          floating* v) noexcept nogil:
+    """Transform what a block of lines sees of a group's input, for a block of samples.
+
+    Without `zeros`, rows outside of the map are left out. The slab has zeros beside the map.
+    """
+    cdef const Plan* plan = &t.plan
+    cdef Py_ssize_t lanes = plan.lanes.lanes, c, first = 0, past = lines + plan.row.reach
+    cdef const floating* source
+    cdef floating* target
+    cdef Rows rows
+    rows.size, rows.width = plan.row.size, plan.column.size
+    rows.sample, rows.channel = plan.x_strides[0], plan.x_strides[2]
+    rows.first, rows.hop = line - plan.row.before, plan.lanes.rows
+    rows.count = past
+    rows.to_line, rows.to_channel = plan.width * lanes, 0
+    rows.zeros = zeros
+    if not zeros:
+        first = min(max(-rows.first, 0), past)
+        past = max(min(past, rows.size - rows.first), first)
+    source = slab + first * rows.to_line + (plan.left - plan.column.before) * lanes
+    for c in range(plan.inputs):
+        gather_rows(x + c * rows.channel, &plan.lanes, block, &rows, 1, at, slab)
+        target = v + (c * plan.slab_rows + first) * t.tiles * lanes
+        if floating is float:
+            rows_float.input_rows(source, rows.to_line, past - first, t.tiles, target, t.v_point)
+        else:
+            rows_double.input_rows(source, rows.to_line, past - first, t.tiles, target, t.v_point)
+
+
+cdef void residual_rows(const Tiling* t, const floating* slab, Py_ssize_t rows, floating* z,
+                        Py_ssize_t point_step) noexcept nogil:
+    """Transform rows of residuals, whole tiles, to z[point * point_step]."""
+    cdef Py_ssize_t line = t.tiles * STEP * t.plan.lanes.lanes
+    if floating is float:
+        rows_float.residual_rows(slab, line, rows, t.tiles, z, point_step)
+    else:
+        rows_double.residual_rows(slab, line, rows, t.tiles, z, point_step)
+
+
+cdef inline void output_rows(const Tiling* t, const floating* m, Py_ssize_t rows,
+                             floating* out) noexcept nogil:
+    """Transform the products of some rows of an output channel back."""
+    if floating is float:
+        rows_float.output_rows(m, rows, t.tiles, out, t.plan.column.out)
+    else:
+        rows_double.output_rows(m, rows, t.tiles, out, t.plan.column.out)
+
+
+cdef void write_kernel_gradients(const Tiling* t, const floating* sums, Py_ssize_t point_step,
+                                 floating* dw) noexcept nogil:
+    """Write the gradients of an output channel's kernels, from sums[point * point_step + step]."""
+    cdef const Plan* plan = &t.plan
+    if floating is float:
+        rows_float.kernel_gradients(sums, point_step, plan.inputs, dw, plan.w_strides[2],
+                                    plan.w_strides[4], plan.w_strides[5])
+    else:
+        rows_double.kernel_gradients(sums, point_step, plan.inputs, dw, plan.w_strides[2],
+                                     plan.w_strides[4], plan.w_strides[5])
+
+
+cdef void transform_kernels(const floating* w, const Product* p, Py_ssize_t task,
+                            floating* u) noexcept nogil:
+    """Transform the kernels of an output channel of a group."""
+    cdef const Plan* plan = &p.tiling.plan
+    cdef Py_ssize_t g = task // plan.outputs, k = task % plan.outputs
+    w += g * plan.w_strides[0] + k * plan.w_strides[1]
+    u += g * POINTS * p.u_point + k * p.tiling.sums
+    if floating is float:
+        rows_float.kernel_rows(w, plan.inputs, plan.w_strides[2], plan.w_strides[4],
+                               plan.w_strides[5], u, p.u_point)
+    else:
+        rows_double.kernel_rows(w, plan.inputs, plan.w_strides[2], plan.w_strides[4],
+                                plan.w_strides[5], u, p.u_point)
+
+
+cdef void size_product(Product* p, Py_ssize_t itemsize) noexcept nogil:
+    """Lay out the workspace."""
+    cdef const Tiling* t = &p.tiling
+    cdef const Plan* plan = &t.plan
+    p.u_point = plan.outputs * t.sums
+    p.m_row = plan.lines * t.tiles * POINTS * plan.lanes.lanes
+    p.out_row = plan.lines * plan.column.out * plan.lanes.lanes
+    p.at_at = 0
+    p.bias_at = p.at_at + t.at_bytes
+    p.u_at = p.bias_at + line_up(plan.groups * plan.outputs * plan.lanes.lanes * itemsize)
+    p.threads_at = p.u_at + line_up(plan.groups * POINTS * p.u_point * itemsize)
+    p.v_at = t.slab_bytes
+    p.m_at = p.v_at + t.v_bytes
+    p.out_at = p.m_at + line_up(plan.height * p.m_row * itemsize)
+    # Behind the last row there is room for what its last tile has too much.
+    p.tiles_at = p.out_at + line_up((plan.height * p.out_row + STEP * plan.lanes.lanes)
+                                    * itemsize)
+    p.thread_bytes = p.tiles_at + line_up(plan.lines * t.tiles * sizeof(Tile))
+
+
+cdef Py_ssize_t list_tiles(const Tiling* t, Py_ssize_t line, Py_ssize_t lines,
+                           Tile* tiles) noexcept nogil:
+    """Cut the products of a block of lines into tiles of the same taps; return their number."""
+    cdef const Plan* plan = &t.plan
+    cdef Py_ssize_t row, end = 0, place, tap, past, count, number, i, first, total = 0
+    cdef Py_ssize_t lanes = plan.lanes.lanes, reach = (plan.lanes.bands - 1) * plan.lanes.rows
+    cdef Tile* tile
+    line -= plan.row.before
+    while end < lines:
+        row = end
+        place = line + row
+        # Taps that lie outside of the map for every band are left out.
+        tap = first_tap(place + reach, 1)
+        past = past_tap(place, 1, plan.row.size, TAPS)
+        while (end < lines and first_tap(line + end + reach, 1) == tap
+               and past_tap(line + end, 1, plan.row.size, TAPS) == past):
+            end += 1
+        count = (end - row) * t.tiles
+        number = divide_up(count, plan.pixels)
+        for i in range(number):
+            first = i * count // number
+            tile = tiles + total
+            tile.pixels = (i + 1) * count // number - first
+            tile.taps = max(past - tap, 0)
+            tile.w_at = tap
+            first += row * t.tiles
+            tile.x_at = (first + tap * t.tiles) * lanes
+            tile.out_at = first * POINTS * lanes
+            total += 1
+    return total
+
+
+cdef void multiply(const Product* p, const floating* u, const floating* v, Py_ssize_t rows,
+                   const Tile* tiles, Py_ssize_t count, floating* m) noexcept nogil:
+    """Add up the products of some output channels, for all points of a block of lines."""
+    cdef const Tiling* t = &p.tiling
+    cdef Py_ssize_t _, i, lanes = t.plan.lanes.lanes
+    cdef Loops loops
+    loops.count[0], loops.count[1] = t.plan.inputs, 1
+    loops.w_hop[0], loops.w_hop[1], loops.w_hop[2] = TAPS, 0, 1
+    loops.x_hop[0], loops.x_hop[1] = t.plan.slab_rows * t.tiles * lanes, 0
+    loops.x_hop[2] = t.tiles * lanes
+    loops.w_row, loops.x_pixel = t.sums, lanes
+    loops.out_row, loops.out_pixel = p.m_row, POINTS * lanes
+    for _ in range(POINTS):
+        for i in range(count):
+            loops.count[2] = tiles[i].taps
+            run_tile(rows, tiles[i].pixels, False, u + tiles[i].w_at, v + tiles[i].x_at, &loops,
+                     m + tiles[i].out_at)
+        u += p.u_point
+        v += t.v_point
+        m += lanes
+
+
+cdef void correlate_unit(const floating* x, const floating* u, floating* y, const Product* p,
+                         bint has_bias, Py_ssize_t unit, char* shared, char* own) noexcept nogil:
+    """Compute a block of lines of a block of samples, for one group."""
+    cdef const Tiling* t = &p.tiling
+    cdef Plan plan = t.plan
+    cdef floating* v = <floating*>(own + p.v_at)
+    cdef floating* m = <floating*>(own + p.m_at)
+    cdef floating* out = <floating*>(own + p.out_at)
+    cdef Tile* tiles = <Tile*>(own + p.tiles_at)
+    cdef Py_ssize_t line = unit % plan.line_blocks * plan.lines
+    cdef Py_ssize_t block = unit // plan.line_blocks % plan.lanes.blocks
+    cdef Py_ssize_t g = unit // plan.line_blocks // plan.lanes.blocks
+    cdef Py_ssize_t lines = min(plan.lines, plan.lanes.rows - line), k, i, panel, count
+    cdef const floating* bias = (<const floating*>(shared + p.bias_at)
+                                 + g * plan.outputs * plan.lanes.lanes)
+    # The rows of one band that lie outside of the map are never read; those of several differ.
+    transform_lines(x + g * plan.x_strides[1], t, block, line, lines, plan.lanes.bands > 1,
+                    <const Py_ssize_t*>(shared + p.at_at), <floating*>own, v)
+    count = list_tiles(t, line, lines, tiles)
+    u += g * POINTS * p.u_point
+    y += g * plan.y_strides[1]
+    for panel in range(plan.panels):
+        k = panel * t.plan.outputs // plan.panels
+        plan.outputs = (panel + 1) * t.plan.outputs // plan.panels - k
+        multiply(p, u + k * t.sums, <const floating*>v, plan.outputs, tiles, count, m)
+        for i in range(plan.outputs):
+            output_rows(t, <const floating*>m + i * p.m_row, lines, out + i * p.out_row)
+        scatter_rows(<const floating*>out, &plan, 0, block, line,
+                     bias + k * plan.lanes.lanes if has_bias else NULL, y + k * plan.y_strides[2])
+
+
+cdef Product make_product(const Layout* layout, Py_ssize_t row_before, Py_ssize_t column_before,
+                          int threads) noexcept nogil:
+    """Return the plan for arrays of this layout, and for at most so many threads."""
+    cdef Product p
+    cdef Plan* plan = &p.tiling.plan
+    cdef Py_ssize_t outputs = layout.w.shape[1], itemsize = layout.itemsize
+    cdef Py_ssize_t panels = divide_up(outputs, tile_rows(itemsize))
+    cdef Py_ssize_t height = divide_up(outputs, panels)
+    p.tiling = make_tiling(layout.x.shape, layout.x.strides, layout.w.shape, layout.w.strides,
+                           layout.y.shape, layout.y.strides, itemsize, row_before, column_before,
+                           height, BLOCK_BYTES, threads)
+    plan.height = height
+    plan.panels = divide_up(outputs, height)
+    plan.pixels = tile_pixels(height, itemsize)
+    size_product(&p, itemsize)
+    p.units = plan.groups * plan.lanes.blocks * plan.line_blocks
+    p.threads = min(<Py_ssize_t>threads, p.units)
+    p.size = p.threads_at + p.threads * p.thread_bytes
+    return p
+
+
+cdef int worth_threads(const Layout* layout) noexcept nogil:
+    """Return the number of threads for arrays of this layout."""
+    return threads_for(4.0 * layout.x.shape[0] * layout.w.shape[0] * layout.w.shape[1]
+                       * layout.w.shape[2] * layout.y.shape[4] * layout.y.shape[5])
+
+
+cdef void compute(const floating* x, const floating* w, const floating* bias,
+                  Py_ssize_t bias_group, Py_ssize_t bias_row, floating* y, const Product* p):
+    """Compute by this plan, on the calling thread and others."""
+    cdef const Plan* plan = &p.tiling.plan
+    cdef Py_ssize_t i
+    cdef bint has_bias = bias is not NULL
+    cdef unsigned long saved = 0
+    cdef char* shared = <char*>take(p.size)
+    list_positions(&p.tiling, <Py_ssize_t*>(shared + p.at_at))
+    if has_bias:
+        fill_bias(bias, bias_group, bias_row, plan, <floating*>(shared + p.bias_at))
+    with nogil, parallel(num_threads=p.threads):
+        saved = flush_denormals()
+        # The zeros on either side of the maps stay for all units.
+        memset(shared + p.threads_at + threadid() * p.thread_bytes, 0, p.v_at)
+        for i in prange(plan.groups * plan.outputs, schedule="static"):
+            transform_kernels(w, p, i, <floating*>(shared + p.u_at))
+        for i in prange(p.units, schedule="static"):
+            correlate_unit(x, <const floating*>(shared + p.u_at), y, p, has_bias, i, shared,
+                           shared + p.threads_at + threadid() * p.thread_bytes)
+        restore_denormals(saved)
+    give(shared)
+
+
+def correlate(const floating[:, :, :, :, :, :] x, const floating[:, :, :, :, :, :] w,
+              const floating[:, :] bias, floating[:, :, :, :, :, :] y,
+              tuple stride, tuple before, tuple dilation, bint dry=False):
+    """Write into `y` the cross-correlation of `x` with `w`, plus `bias` (G, K) unless it is None.
+
+    As `_winograd.correlate`, without dilation, for maps whose planes are contiguous.
+    """
+    cdef Product p
+    cdef Layout layout
+    cdef Py_ssize_t i
+    layout.itemsize = sizeof(floating)
+    for i in range(6):
+        layout.x.shape[i], layout.x.strides[i] = x.shape[i], x.strides[i]
+        layout.w.shape[i], layout.w.strides[i] = w.shape[i], w.strides[i]
+        layout.y.shape[i], layout.y.strides[i] = y.shape[i], y.strides[i]
+    p = make_product(&layout, before[1], before[2], worth_threads(&layout))
+    if not dry:
+        compute(&x[0, 0, 0, 0, 0, 0], &w[0, 0, 0, 0, 0, 0],
+                NULL if bias is None else &bias[0, 0],
+                0 if bias is None else bias.strides[0] // <Py_ssize_t>sizeof(floating),
+                0 if bias is None else bias.strides[1] // <Py_ssize_t>sizeof(floating),
+                &y[0, 0, 0, 0, 0, 0], &p)
+    return p.size
+
+
+cdef class Correlation:
+    """`correlate` for one geometry, called with arrays as they are: x, w, bias or None, and y.
+
+    Maps are (N, G C, *spatial), weights (G K, C, *spatial); `before` is the padding before three
+    axes. The plan is kept, for the next arrays that lie in memory as the last. A call returns
+    whether the planes of `x` are contiguous; if not, it does nothing.
+    """
+
+    cdef int axes, worth
+    cdef Py_ssize_t groups, row_before, column_before
+    cdef Layout layout
+    cdef Product product
+
+    def __init__(self, int axes, Py_ssize_t groups, tuple before):
+        self.axes, self.groups = axes, groups
+        self.row_before, self.column_before = before[1], before[2]
+
+    def __call__(self, x, w, bias, y):
+        cdef Operands o
+        look_at(x, w, bias, y, self.axes, self.groups, False, &o)
+        return self.run(&o)
+
+    cdef bint run(self, const Operands* o) except? False:
+        # A copy, since another thread may make another plan in the meantime.
+        cdef Product p = self.product
+        cdef const Layout* layout = &o.layout
+        cdef int worth = worth_threads(layout)
+        if not contiguous(layout.x.shape, layout.x.strides, layout.itemsize):
+            return False
+        if worth != self.worth or memcmp(layout, &self.layout, sizeof(Layout)):
+            p = make_product(layout, self.row_before, self.column_before, worth)
+            self.layout, self.product, self.worth = layout[0], p, worth
+        if layout.itemsize == sizeof(float):
+            compute(<const float*>o.x, <const float*>o.w, <const float*>o.bias, o.bias_group,
+                    o.bias_row, <float*>o.y, &p)
+        else:
+            compute(<const double*>o.x, <const double*>o.w, <const double*>o.bias, o.bias_group,
+                    o.bias_row, <double*>o.y, &p)
+        return True
+
+
+cdef class InputGradient(Correlation):
+    """The correlation of a residual with turned kernels, called with both and what it writes."""
+
+    def __call__(self, residual, w, grad_input):
+        cdef Operands o
+        look_at_turned(residual, w, grad_input, self.axes, self.groups, &o)
+        return self.run(&o)

@@ -1,0 +1,213 @@
+# cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+# No bounds checks: the callers in fastconv.functional have compared every shape with the geometry,
+# and the loops below run inside borders computed from those shapes.
+"""The weight gradient of Winograd's convolution along rows, with samples in the lanes.
+
+Tiles and their points are those of rows.pyx; a tile of the residual is the outputs of a
+tile of the input. The products of a point are summed over the tiles, in vectors, as in
+blocked/samples_weight.pyx, and the lanes are added at the end of a chunk:
+
+    Z[point] = A dy       of every tile of every row of the residual
+    sums[point][k][c, r] = sum over rows and tiles of Z[point][k, row, tile]
+                                                      * V[point][c, row + r, tile]
+    dw[k, c, r] = G^T sums[k][c, r]
+
+The borders of the chunks depend on the shapes alone: the result has the same bits for each number
+of threads.
+"""
+
+from cython cimport floating
+from cython.parallel cimport parallel, prange, threadid
+
+from libc.string cimport memset
+
+from fastconv.engine.base.axis cimport divide_up
+from fastconv.engine.base.threads cimport flush_denormals, restore_denormals, threads_for
+from fastconv.engine.base.workspace cimport give, take
+from fastconv.engine.blocked.sample_tiles cimport Lines, add_lanes, run_sums, sum_rows, sum_steps
+from fastconv.engine.blocked.samples cimport Plan, Rows, fill_positions, gather_rows
+from fastconv.engine.gemm.slab cimport line_up
+from fastconv.engine.winograd.rows cimport (
+    POINTS, STEP, TAPS, Tiling, list_positions, make_tiling, residual_rows, transform_lines,
+    write_kernel_gradients)
+
+# V and Z of a block of lines: those of a point stay near the first-level cache.
+cdef Py_ssize_t BLOCK_BYTES = 9 << 15
+# Tasks that keep threads busy: groups times chunks.
+cdef Py_ssize_t TASKS = 8
+
+
+cdef struct Correlation:
+    Tiling tiling
+    Py_ssize_t z_row, z_point       # from one output channel and point to the next, in elements
+    Py_ssize_t numbers              # sums of a point: (k, c, r)
+    Py_ssize_t panels               # of output channels
+    Py_ssize_t units, chunks        # of a group
+    # The workspace: what all threads share, then one part for each.
+    size_t x_at, dy_at, steps_at, partial_at, threads_at
+    size_t residual_at, residual_bytes, v_at, z_at, sums_at, thread_bytes
+
+
+cdef void size_correlation(Correlation* p, Py_ssize_t itemsize) noexcept nogil:
+    """Choose blocks and chunks by the shapes alone, and lay out the workspace."""
+    cdef const Tiling* t = &p.tiling
+    cdef const Plan* plan = &t.plan
+    cdef Py_ssize_t lanes = plan.lanes.lanes
+    p.z_row = plan.lines * t.tiles * lanes
+    p.z_point = p.z_row * plan.outputs + (lanes if p.z_row // lanes * plan.outputs % 2 == 0 else 0)
+    p.numbers = plan.outputs * t.sums
+    p.panels = divide_up(plan.outputs, sum_rows(itemsize))
+    p.units = plan.lanes.blocks * plan.line_blocks
+    p.chunks = min(p.units, divide_up(TASKS, plan.groups))
+    p.x_at = 0
+    p.dy_at = p.x_at + t.at_bytes
+    p.steps_at = p.dy_at + line_up(plan.lines * plan.column.out * sizeof(Py_ssize_t))
+    p.partial_at = p.steps_at + line_up(t.sums * sizeof(Py_ssize_t))
+    p.threads_at = p.partial_at + line_up(p.chunks * plan.groups * POINTS * p.numbers * itemsize)
+    p.residual_bytes = line_up(plan.lines * t.tiles * STEP * lanes * itemsize)
+    p.residual_at = t.slab_bytes
+    p.v_at = p.residual_at + p.residual_bytes
+    p.z_at = p.v_at + t.v_bytes
+    p.sums_at = p.z_at + line_up(POINTS * p.z_point * itemsize)
+    p.thread_bytes = p.sums_at + line_up(POINTS * p.numbers * lanes * itemsize)
+
+
+cdef void transform_residual(const floating* dy, const Correlation* p, Py_ssize_t block,
+                             Py_ssize_t line, Py_ssize_t lines, const Py_ssize_t* at,
+                             floating* residual, floating* z) noexcept nogil:
+    """Transform a block of lines of a group's residual."""
+    cdef const Plan* plan = &p.tiling.plan
+    cdef Py_ssize_t k
+    cdef Rows rows
+    rows.size, rows.width = plan.row.out, plan.column.out
+    rows.sample, rows.channel = plan.y_strides[0], plan.y_strides[2]
+    rows.first, rows.hop = line, plan.lanes.rows
+    rows.count = lines
+    rows.zeros = True
+    rows.to_line, rows.to_channel = p.tiling.tiles * STEP * plan.lanes.lanes, 0
+    for k in range(plan.outputs):
+        gather_rows(dy + k * rows.channel, &plan.lanes, block, &rows, 1, at, residual)
+        residual_rows(&p.tiling, <const floating*>residual, lines, z + k * p.z_row, p.z_point)
+
+
+cdef void list_steps(const Correlation* p, Py_ssize_t* at) noexcept nogil:
+    """Write where the tiles of each step, a channel and a row of a kernel, begin in V."""
+    cdef const Plan* plan = &p.tiling.plan
+    cdef Py_ssize_t c, r
+    for c in range(plan.inputs):
+        for r in range(TAPS):
+            at[c * TAPS + r] = (c * plan.slab_rows + r) * p.tiling.tiles * plan.lanes.lanes
+
+
+cdef void add_products(const floating* v, const floating* z, const Correlation* p,
+                       const Py_ssize_t* at, Py_ssize_t lines, bint begins,
+                       floating* sums) noexcept nogil:
+    """Add the products of some lines of tiles to the sums of all points, or begin them."""
+    cdef const Tiling* t = &p.tiling
+    cdef const Plan* plan = &t.plan
+    cdef Py_ssize_t lanes = plan.lanes.lanes, steps = plan.inputs * TAPS
+    cdef Py_ssize_t _, panel, k, rows, part, parts, first, past
+    cdef Lines loops
+    # The tiles of all lines are one line.
+    loops.lines, loops.pixels = 1, lines * t.tiles
+    loops.dy_line = loops.x_line = 0
+    loops.dy_row, loops.x_pixel, loops.sums_row = p.z_row, lanes, t.sums * lanes
+    loops.first = begins
+    for _ in range(POINTS):
+        for panel in range(p.panels):
+            k = panel * plan.outputs // p.panels
+            rows = (panel + 1) * plan.outputs // p.panels - k
+            parts = divide_up(steps, sum_steps(rows, sizeof(floating)))
+            for part in range(parts):
+                first, past = part * steps // parts, (part + 1) * steps // parts
+                run_sums(rows, past - first, z + k * p.z_row, v, at + first, &loops,
+                         sums + (k * t.sums + first) * lanes)
+        v += t.v_point
+        z += p.z_point
+        sums += p.numbers * lanes
+
+
+cdef void add_up_chunk(const floating* x, const floating* dy, const Correlation* p,
+                       Py_ssize_t task, char* shared, char* own) noexcept nogil:
+    """Add up one chunk of the units of a group, lane by lane, then the lanes."""
+    cdef const Plan* plan = &p.tiling.plan
+    cdef floating* v = <floating*>(own + p.v_at)
+    cdef floating* z = <floating*>(own + p.z_at)
+    cdef floating* sums = <floating*>(own + p.sums_at)
+    cdef Py_ssize_t g = task // p.chunks, chunk = task % p.chunks, line, lines, block
+    cdef Py_ssize_t numbers = POINTS * p.numbers
+    cdef Py_ssize_t begin = chunk * p.units // p.chunks, unit
+    for unit in range(begin, (chunk + 1) * p.units // p.chunks):
+        line = unit % plan.line_blocks * plan.lines
+        lines = min(plan.lines, plan.lanes.rows - line)
+        block = unit // plan.line_blocks
+        transform_lines(x + g * plan.x_strides[1], &p.tiling, block, line, lines, True,
+                        <const Py_ssize_t*>(shared + p.x_at), <floating*>own, v)
+        transform_residual(dy + g * plan.y_strides[1], p, block, line, lines,
+                           <const Py_ssize_t*>(shared + p.dy_at),
+                           <floating*>(own + p.residual_at), z)
+        add_products(<const floating*>v, <const floating*>z, p,
+                     <const Py_ssize_t*>(shared + p.steps_at), lines, unit == begin, sums)
+    add_lanes(<const floating*>sums, numbers,
+              <floating*>(shared + p.partial_at) + (g * p.chunks + chunk) * numbers)
+
+
+cdef void add_chunks(floating* partial, const Correlation* p, Py_ssize_t task,
+                     floating* dw) noexcept nogil:
+    """Add up an output channel's sums of all chunks, in order, and write its gradients."""
+    cdef const Plan* plan = &p.tiling.plan
+    cdef Py_ssize_t g = task // plan.outputs, k = task % plan.outputs, chunk, point, i
+    cdef Py_ssize_t numbers = POINTS * p.numbers
+    cdef floating* total
+    partial += g * p.chunks * numbers + k * p.tiling.sums
+    for chunk in range(1, p.chunks):
+        for point in range(POINTS):
+            total = partial + point * p.numbers
+            for i in range(p.tiling.sums):
+                total[i] += total[chunk * numbers + i]
+    write_kernel_gradients(&p.tiling, <const floating*>partial, p.numbers,
+                           dw + g * plan.w_strides[0] + k * plan.w_strides[1])
+
+
+def correlate_weight(const floating[:, :, :, :, :, :] x, const floating[:, :, :, :, :, :] dy,
+                     floating[:, :, :, :, :, :] dw, tuple stride, tuple before, tuple dilation,
+                     bint dry=False):
+    """Write into `dw` the correlation of the input `x` with the residual `dy`.
+
+    As `_winograd_weight.correlate_weight`, without dilation, for maps whose planes are contiguous.
+    """
+    cdef Correlation p
+    cdef Plan* plan = &p.tiling.plan
+    cdef Py_ssize_t i, tasks
+    cdef size_t size
+    cdef int threads = threads_for(4.0 * x.shape[0] * dw.shape[0] * dw.shape[1] * dw.shape[2]
+                                   * dy.shape[4] * dy.shape[5])
+    cdef unsigned long saved = 0
+    cdef char* shared
+    p.tiling = make_tiling(&x.shape[0], &x.strides[0], &dw.shape[0], &dw.strides[0], &dy.shape[0],
+                           &dy.strides[0], sizeof(floating), before[1], before[2], dw.shape[1],
+                           BLOCK_BYTES, 1)
+    size_correlation(&p, sizeof(floating))
+    tasks = plan.groups * p.chunks
+    threads = min(<Py_ssize_t>threads, tasks)
+    size = p.threads_at + threads * p.thread_bytes
+    if dry:
+        return size
+    shared = <char*>take(size)
+    list_positions(&p.tiling, <Py_ssize_t*>(shared + p.x_at))
+    fill_positions(plan.lines, plan.column.out, 0,
+                   p.tiling.tiles * STEP * plan.lanes.lanes, plan.lanes.lanes,
+                   <Py_ssize_t*>(shared + p.dy_at))
+    list_steps(&p, <Py_ssize_t*>(shared + p.steps_at))
+    with nogil, parallel(num_threads=threads):
+        saved = flush_denormals()
+        # The zeros beside the maps, and behind the rows of the residual, stay for all units.
+        memset(shared + p.threads_at + threadid() * p.thread_bytes, 0, p.v_at)
+        for i in prange(tasks, schedule="static"):
+            add_up_chunk(&x[0, 0, 0, 0, 0, 0], &dy[0, 0, 0, 0, 0, 0], &p, i, shared,
+                         shared + p.threads_at + threadid() * p.thread_bytes)
+        for i in prange(plan.groups * plan.outputs, schedule="static"):
+            add_chunks(<floating*>(shared + p.partial_at), &p, i, &dw[0, 0, 0, 0, 0, 0])
+        restore_denormals(saved)
+    give(shared)
+    return size

@@ -1,0 +1,210 @@
+/* The loops of Winograd's convolution. A vector holds the channels of one pixel, so that any tile
+ * of a map, wherever it lies, is a square of vectors. What a form of tiles has for itself is in
+ * winograd_form.h.
+ *
+ * Expects what regions.h defines. */
+
+#include "base/vector.h"
+
+/* LANES neighbouring pixels of `channels` maps, as vectors. What lies `ahead`, if anything, is
+ * wanted next: the many short rows are more than the hardware foresees. */
+static inline __attribute__((always_inline)) void
+ISA(TYPED(load_block))(const SCALAR *source, ptrdiff_t channel_step, ptrdiff_t channels,
+                       ptrdiff_t ahead, VECTOR block[LANES])
+{
+    if (ahead)
+#pragma GCC unroll 16
+        for (ptrdiff_t q = 0; q < LANES; q++)
+            __builtin_prefetch(source + q * channel_step + ahead);
+#pragma GCC unroll 16
+    for (ptrdiff_t q = 0; q < LANES; q++)
+        block[q] = q < channels ? *(const VECTOR *)(source + q * channel_step) : (VECTOR){0};
+    ISA(TYPED(turn))(block);
+}
+
+/* Rows of pixels from `channels` maps into target[row * pitch + column], in vectors. Channels that
+ * there are not are zeros. What is staged next lies `ahead`. */
+static inline __attribute__((always_inline)) void
+ISA(TYPED(stage_channels))(const SCALAR *source, ptrdiff_t channel_step, ptrdiff_t channels,
+                           ptrdiff_t row_step, ptrdiff_t column_step, ptrdiff_t rows,
+                           ptrdiff_t columns, ptrdiff_t ahead, SCALAR *target, ptrdiff_t pitch)
+{
+    /* Rows that follow each other in memory are one long row, whose pixels go to several. */
+    const ptrdiff_t runs = row_step == columns && column_step == 1 ? 1 : rows;
+    const ptrdiff_t count = rows / runs * columns;
+
+    for (ptrdiff_t run = 0; run < runs; run++, source += row_step, target += pitch * LANES) {
+        SCALAR *to = target;
+        ptrdiff_t column = 0, p = 0;
+        if (column_step == 1)
+            for (; p + LANES <= count; p += LANES) {
+                VECTOR block[LANES];
+                ISA(TYPED(load_block))(source + p, channel_step, channels, ahead, block);
+                if (column + LANES < columns) {
+#pragma GCC unroll 16
+                    for (ptrdiff_t q = 0; q < LANES; q++)
+                        *(VECTOR *)(to + q * LANES) = block[q];
+                    to += LANES * LANES;
+                    column += LANES;
+                    continue;
+                }
+#pragma GCC unroll 16
+                for (ptrdiff_t q = 0; q < LANES; q++) {
+                    *(VECTOR *)to = block[q];
+                    to += LANES;
+                    if (++column == columns) {
+                        column = 0;
+                        to += (pitch - columns) * LANES;
+                    }
+                }
+            }
+        for (; p < count; p++) {
+            const SCALAR *from = source + p * column_step;
+            for (ptrdiff_t q = 0; q < LANES; q++)
+                to[q] = q < channels ? from[q * channel_step] : 0;
+            to += LANES;
+            if (++column == columns) {
+                column = 0;
+                to += (pitch - columns) * LANES;
+            }
+        }
+    }
+}
+
+static void ISA(TYPED(stage))(const SCALAR *source, ptrdiff_t channel_step, ptrdiff_t channels,
+                              ptrdiff_t row_step, ptrdiff_t column_step, ptrdiff_t rows,
+                              ptrdiff_t columns, ptrdiff_t ahead, SCALAR *target,
+                              ptrdiff_t pitch)
+{
+    if (channels == LANES)
+        ISA(TYPED(stage_channels))(source, channel_step, LANES, row_step, column_step, rows,
+                                   columns, ahead, target, pitch);
+    else
+        ISA(TYPED(stage_channels))(source, channel_step, channels, row_step, column_step, rows,
+                                   columns, ahead, target, pitch);
+}
+
+/* The pixels of a stage to rows of `channels` maps. */
+static inline __attribute__((always_inline)) void
+ISA(TYPED(unstage_channels))(const SCALAR *stage, ptrdiff_t rows, ptrdiff_t columns,
+                             SCALAR *target, ptrdiff_t channel_step, ptrdiff_t channels,
+                             ptrdiff_t row_step, ptrdiff_t column_step)
+{
+    /* As when they were staged: rows that follow each other are one. */
+    const ptrdiff_t runs = row_step == columns && column_step == 1 ? 1 : rows;
+    const ptrdiff_t count = rows / runs * columns;
+
+    for (ptrdiff_t run = 0; run < runs; run++, target += row_step, stage += count * LANES) {
+        ptrdiff_t p = 0;
+        if (column_step == 1 && count >= LANES)
+            /* The last block ends with the last pixel, and partly comes again. */
+            for (; p < count; p += LANES) {
+                const ptrdiff_t at = p + LANES <= count ? p : count - LANES;
+                VECTOR block[LANES];
+                /* The place of the next vector of channels. */
+#pragma GCC unroll 16
+                for (ptrdiff_t q = LANES; q < 2 * LANES; q++)
+                    __builtin_prefetch(target + q * channel_step + at, 1);
+#pragma GCC unroll 16
+                for (ptrdiff_t q = 0; q < LANES; q++)
+                    block[q] = *(const VECTOR *)(stage + (at + q) * LANES);
+                ISA(TYPED(turn))(block);
+#pragma GCC unroll 16
+                for (ptrdiff_t q = 0; q < LANES; q++)
+                    if (q < channels)
+                        *(VECTOR *)(target + q * channel_step + at) = block[q];
+            }
+        for (; p < count; p++)
+            for (ptrdiff_t q = 0; q < channels; q++)
+                target[q * channel_step + p * column_step] = stage[p * LANES + q];
+    }
+}
+
+static void ISA(TYPED(unstage))(const SCALAR *stage, ptrdiff_t rows, ptrdiff_t columns,
+                                SCALAR *target, ptrdiff_t channel_step, ptrdiff_t channels,
+                                ptrdiff_t row_step, ptrdiff_t column_step)
+{
+    if (channels == LANES)
+        ISA(TYPED(unstage_channels))(stage, rows, columns, target, channel_step, LANES, row_step,
+                                     column_step);
+    else
+        ISA(TYPED(unstage_channels))(stage, rows, columns, target, channel_step, channels,
+                                     row_step, column_step);
+}
+
+/* to[i] = vector of source[q * step + i] over q < count, zero beyond; i < length. What lies
+ * `ahead`, if anything, is gathered next. */
+static inline __attribute__((always_inline)) void
+ISA(TYPED(gather))(const SCALAR *source, ptrdiff_t step, ptrdiff_t count, ptrdiff_t length,
+                   ptrdiff_t ahead, VECTOR *to)
+{
+    ptrdiff_t i = 0;
+
+    if (length >= LANES && count == LANES) {
+        /* The last block ends with the last number, and partly comes again. */
+        for (; i < length; i += LANES) {
+            const ptrdiff_t at = i + LANES <= length ? i : length - LANES;
+            ISA(TYPED(load_block))(source + at, step, LANES, ahead, to + at);
+        }
+        return;
+    }
+    if (length < LANES && 2 * length > LANES && count == LANES && step >= LANES - length) {
+        /* Rows are read on behind themselves, up to the next one; only the last may not be. */
+        SCALAR last[LANES] = {0};
+        VECTOR block[LANES];
+        for (; i < length; i++)
+            last[i] = source[(LANES - 1) * step + i];
+#pragma GCC unroll 16
+        for (ptrdiff_t q = 0; q < LANES; q++)
+            __builtin_prefetch(source + q * step + ahead);
+#pragma GCC unroll 16
+        for (ptrdiff_t q = 0; q < LANES - 1; q++)
+            block[q] = *(const VECTOR *)(source + q * step);
+        block[LANES - 1] = *(const VECTOR *)last;
+        ISA(TYPED(turn))(block);
+#pragma GCC unroll 16
+        for (i = 0; i < LANES; i++)
+            if (i < length)
+                to[i] = block[i];
+        return;
+    }
+    for (; i < length; i++)
+        for (ptrdiff_t q = 0; q < LANES; q++)
+            ((SCALAR *)(to + i))[q] = q < count ? source[q * step + i] : 0;
+}
+
+#define TAPS 1
+#include "winograd/points.h"
+#define TAPS 3
+#include "winograd/points.h"
+#define TAPS 5
+#include "winograd/points.h"
+#define TAPS 7
+#include "winograd/points.h"
+
+#define ROW_TAPS 3
+#define COLUMN_TAPS 3
+#include "winograd/form.h"
+#define ROW_TAPS 5
+#define COLUMN_TAPS 5
+#include "winograd/form.h"
+#define ROW_TAPS 1
+#define COLUMN_TAPS 3
+#include "winograd/form.h"
+#define ROW_TAPS 3
+#define COLUMN_TAPS 1
+#include "winograd/form.h"
+#define ROW_TAPS 1
+#define COLUMN_TAPS 5
+#include "winograd/form.h"
+#define ROW_TAPS 5
+#define COLUMN_TAPS 1
+#include "winograd/form.h"
+#define ROW_TAPS 1
+#define COLUMN_TAPS 7
+#include "winograd/form.h"
+#define ROW_TAPS 7
+#define COLUMN_TAPS 1
+#include "winograd/form.h"
+
+#include "base/vector_end.h"

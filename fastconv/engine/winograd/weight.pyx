@@ -1,0 +1,380 @@
+# cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+# No bounds checks: the callers in fastconv.functional have compared every shape with the geometry,
+# and the loops below run inside borders computed from those shapes.
+"""Winograd's algorithm for the gradient of the weights: F(3 x 3, 4 x 4), F(5 x 5, 4 x 4), F(7, 4).
+
+The gradient of a kernel is G^T [sum over the tiles of (A dY A^T) * (B^T d B)] G, tile by tile of
+the input d and the residual dY (points.h): for each point a product of
+matrices that contracts over the tiles of all samples,
+
+    dU[point][k][c] = sum over tiles t of Z[point][t][k] * V[point][t][c]
+
+The tiles are cut into *chunks* whose number and borders depend on the shapes alone. Of a chunk,
+all threads transform the input and the residual into V and Z, which they share; then each computes
+a part of the products, and adds it to what earlier chunks gave. A sum is one sequence of
+roundings, whichever thread computes it: the result has the same bits for each number of threads.
+
+V and Z are cut into *panels* of a few vectors of channels, v[point][panel][tile][channel], so that
+a tile of the engine (gemm/tile.pyx) has the input channels of a panel in its lanes, output channels
+of one in its rows, and neighbouring memory in its steps, the tiles. dU[point] has the products of
+a panel of inputs with all outputs together. Of small maps the tiles that a point needs not are left
+out (tiles.pyx).
+
+Where there is one chunk of few tiles, on deep layers, dU is larger than all else: each task then
+computes all points of a panel of outputs and a few of inputs, and transforms them into the gradient
+before they leave the second-level cache. Otherwise a task is a part of one point's product, which
+reads V and Z once, and the gradient is written in the end.
+
+A NaN or an infinity makes all taps of its channel's kernels NaN or infinite, and no others.
+"""
+
+from cython cimport floating
+from cython.parallel cimport parallel, prange, threadid
+
+from fastconv.engine.base.threads cimport flush_denormals, restore_denormals, threads_for
+from fastconv.engine.base.workspace cimport give, take
+from fastconv.engine.gemm.slab cimport ceil_div, line_up
+from fastconv.engine.gemm.tile cimport BLOCKED_VECTORS, lanes, max_pixels, run_blocked
+from fastconv.engine.winograd.tiles cimport (
+    STAGE_BYTES, TileRange, Tiles, cut_off, find_form, make_tiles, point_step, same_work,
+    tile_points, transform_tiles, wanted_tiles, write_kernel_gradients)
+
+# V and Z of a chunk stay in the last-level cache, as far as its tiles are enough to make up for
+# reading and writing dU; running sums are shorter. All but these count
+# as tiles of 36 points.
+cdef Py_ssize_t CHUNK_BYTES = 6 << 20
+cdef Py_ssize_t LEAST_TILES = 128
+cdef Py_ssize_t MOST_TILES = 512
+cdef Py_ssize_t SUM_TILES = 128
+# Vectors of output channels in a panel, of input channels in a block of panels, and of channels
+# that one task transforms.
+cdef Py_ssize_t OUTPUTS = 4
+cdef Py_ssize_t INPUTS = 4
+cdef Py_ssize_t TOGETHER = 4
+# So few tiles are computed and transformed panel by panel.
+cdef Py_ssize_t FEW_TILES = 192
+# The part of the second-level cache that they may take.
+cdef Py_ssize_t PANELS_BYTES = 800 << 10
+# Parts for each thread: transforming inputs and residuals takes different times.
+cdef Py_ssize_t PARTS = 4
+
+
+cdef struct Side:
+    Tiles tiles
+    Py_ssize_t group_step               # of its maps, in elements
+    Py_ssize_t channels                 # of a group
+    Py_ssize_t vectors, panels, panel   # of all channels; vectors of a panel, the last may be less
+    Py_ssize_t point_step               # between the points' V or Z
+    size_t at                           # in the workspace
+
+
+cdef struct Correlation:
+    Side input, residual
+    Py_ssize_t groups, lanes
+    Py_ssize_t form, points             # of the tiles
+    bint cut                            # maps are cut off
+    Py_ssize_t unit, units              # tiles that stay together: of a whole map, where they are
+    Py_ssize_t chunks, steps            # steps: the tiles of the longest chunk
+    Py_ssize_t strides[6]               # of the gradient (G, K, C, 1, R, S), in elements
+    bint fused                          # the gradient is written panel by panel
+    Py_ssize_t block, blocks            # panels of inputs in a task, where it is
+    Py_ssize_t rows, point_step         # of dU: output channels; the distance of its points
+    # The workspace: what all threads share, then one part for each.
+    size_t steps_at, sums_at, threads_at
+    size_t stage_at, own_sums_at, thread_bytes
+
+
+cdef inline Py_ssize_t first_vector(const Side* side, Py_ssize_t panel) noexcept nogil:
+    """Return the first vector of a panel, or the number of vectors behind the last."""
+    return min(panel * side.panel, side.vectors)
+
+
+cdef void cut_panels(Side* side, Py_ssize_t most) noexcept nogil:
+    """Cut the vectors into panels of at most so many, as even as can be."""
+    side.panel = ceil_div(side.vectors, ceil_div(side.vectors, most))
+    side.panels = ceil_div(side.vectors, side.panel)
+
+
+cdef inline TileRange tiles_of(const Correlation* p, Py_ssize_t chunk) noexcept nogil:
+    """Return the tiles of a chunk."""
+    cdef TileRange tiles
+    tiles.first = chunk * p.units // p.chunks * p.unit
+    tiles.end = (chunk + 1) * p.units // p.chunks * p.unit
+    return tiles
+
+
+cdef Side make_side(const Py_ssize_t* shape, const Py_ssize_t* strides, Py_ssize_t itemsize,
+                    Tiles tiles, Py_ssize_t most) noexcept nogil:
+    """Return a side of the product for maps (N, G, C, 1, H, W)."""
+    cdef Side side
+    side.tiles = tiles
+    side.group_step = strides[1] // itemsize
+    side.channels = shape[2]
+    side.vectors = ceil_div(shape[2], lanes(itemsize))
+    side.point_step = side.at = 0
+    cut_panels(&side, most)
+    return side
+
+
+cdef Correlation make_correlation(const Py_ssize_t* x, const Py_ssize_t* x_strides,
+                                  const Py_ssize_t* dy, const Py_ssize_t* dy_strides,
+                                  const Py_ssize_t* dw_strides, Py_ssize_t itemsize,
+                                  Py_ssize_t form, Py_ssize_t row_before, Py_ssize_t column_before,
+                                  Py_ssize_t row_dilation, Py_ssize_t column_dilation,
+                                  int threads) noexcept nogil:
+    """Return the plan for arrays of these shapes and strides."""
+    cdef Correlation p
+    cdef Py_ssize_t i, size, most, tiles
+    p.input = make_side(x, x_strides, itemsize, make_tiles(
+        x, x_strides, itemsize, form, True, dy[4], dy[5], row_before, column_before, row_dilation,
+        column_dilation), BLOCKED_VECTORS)
+    p.residual = make_side(dy, dy_strides, itemsize, make_tiles(
+        dy, dy_strides, itemsize, form, False, dy[4], dy[5], 0, 0, row_dilation,
+        column_dilation), OUTPUTS)
+    cut_off(&p.input.tiles, dy[4], dy[5])
+    cut_off(&p.residual.tiles, dy[4], dy[5])
+    p.form, p.points = form, tile_points(form)
+    p.groups = dy[1]
+    for i in range(6):
+        p.strides[i] = dw_strides[i] // itemsize
+    p.lanes = lanes(itemsize)
+    tiles = p.input.tiles.count
+    p.cut = p.input.tiles.last_rows > 0 or p.input.tiles.last_columns > 0
+    p.unit = p.input.tiles.rows * p.input.tiles.columns if p.cut else 1
+    p.units = tiles // p.unit
+    size = p.points * (p.input.vectors + p.residual.vectors) * p.lanes * itemsize
+    most = min(max(CHUNK_BYTES // size, same_work(LEAST_TILES, form)),
+               same_work(MOST_TILES, form))
+    p.chunks = min(max((tiles + most // 2) // most, 1), p.units)
+    p.steps = ceil_div(p.units, p.chunks) * p.unit
+    p.block = ceil_div(INPUTS, BLOCKED_VECTORS)
+    p.blocks = ceil_div(p.input.panels, p.block)
+    p.fused = (p.chunks == 1 and tiles <= same_work(FEW_TILES, form)
+               and p.residual.panels * p.blocks >= 4 * threads)
+    p.rows = p.residual.channels
+    size = p.rows * p.input.vectors * p.lanes
+    if p.fused:
+        # Lower panels of outputs, where dU, V and Z of a task then fit in the cache.
+        size = p.points * p.block * p.input.panel * p.lanes * itemsize
+        most = (PANELS_BYTES - size * tiles) // (size * p.lanes
+                                                 + p.points * tiles * p.lanes * itemsize)
+        if 0 < most < p.residual.panel:
+            cut_panels(&p.residual, most)
+        p.rows = p.residual.panel * p.lanes
+        size = p.rows * p.block * p.input.panel * p.lanes
+    p.point_step = point_step(size, itemsize)
+    return p
+
+
+cdef void size_workspace(Correlation* p, Py_ssize_t itemsize) noexcept nogil:
+    """Lay out the workspace: fill in its offsets."""
+    cdef size_t sums = line_up(p.points * p.point_step * itemsize)
+    p.input.point_step = point_step(p.steps * p.input.vectors * p.lanes, itemsize)
+    p.residual.point_step = point_step(p.steps * p.residual.vectors * p.lanes, itemsize)
+    p.steps_at = 0
+    p.input.at = p.steps_at + line_up(OUTPUTS * p.steps * sizeof(Py_ssize_t))
+    p.residual.at = p.input.at + line_up(p.points * p.input.point_step * itemsize)
+    p.sums_at = p.residual.at + line_up(p.points * p.residual.point_step * itemsize)
+    p.threads_at = p.sums_at + (0 if p.fused else sums)
+    p.stage_at = 0
+    p.own_sums_at = p.stage_at + line_up(STAGE_BYTES)
+    p.thread_bytes = p.own_sums_at + (sums if p.fused else 0)
+
+
+cdef inline Py_ssize_t groups_of(const Side* side) noexcept nogil:
+    """Return how many groups of a few panels a side has: they are transformed together."""
+    return ceil_div(side.panels, max(TOGETHER // side.panel, 1))
+
+
+cdef void transform_part(const floating* maps, const Side* side, const Correlation* p,
+                         Py_ssize_t g, Py_ssize_t chunk, Py_ssize_t task, Py_ssize_t parts,
+                         char* shared, floating* stage) noexcept nogil:
+    """Transform a part of the chunk's tiles for a group of panels of channels."""
+    cdef Py_ssize_t group = task // parts, part = task % parts
+    cdef TileRange held = tiles_of(p, chunk)
+    cdef Py_ssize_t units = (held.end - held.first) // p.unit
+    cdef Py_ssize_t first = held.first + part * units // parts * p.unit
+    cdef Py_ssize_t end = held.first + (part + 1) * units // parts * p.unit
+    cdef Py_ssize_t panels = max(TOGETHER // side.panel, 1)
+    cdef Py_ssize_t channel = first_vector(side, group * panels) * p.lanes
+    cdef Py_ssize_t channels = min(first_vector(side, (group + 1) * panels) * p.lanes,
+                                   side.channels) - channel
+    transform_tiles(maps + g * side.group_step + channel * side.tiles.channel_step, &side.tiles,
+                    held, first, end - first, channels, stage,
+                    <floating*>(shared + side.at) + channel * p.steps, side.panel, p.steps,
+                    side.point_step)
+
+
+cdef void multiply(const Correlation* p, TileRange wanted, Py_ssize_t point, Py_ssize_t output,
+                   Py_ssize_t input, const char* shared, floating* sums, bint accumulate,
+                   Py_ssize_t z_ahead, Py_ssize_t v_ahead) noexcept nogil:
+    """Write the product of a panel of outputs and one of inputs for one point, or add it.
+
+    The operands of the next product lie `z_ahead` and `v_ahead`. Each tile fetches its share.
+    """
+    cdef Py_ssize_t z_first = first_vector(&p.residual, output)
+    cdef Py_ssize_t v_first = first_vector(&p.input, input)
+    cdef Py_ssize_t z_vectors = first_vector(&p.residual, output + 1) - z_first
+    cdef Py_ssize_t vectors = first_vector(&p.input, input + 1) - v_first
+    cdef Py_ssize_t k = z_first * p.lanes, c = v_first * p.lanes
+    cdef Py_ssize_t z_width = z_vectors * p.lanes, v_width = vectors * p.lanes
+    cdef Py_ssize_t outputs = min(z_width, p.residual.channels - k)
+    # Divisions of small numbers: those of 64 bits took longer than a product of few tiles.
+    cdef unsigned int most = max_pixels(sizeof(floating), vectors), rows = outputs
+    cdef unsigned int blocks = (rows + most - 1) // most, height = (rows + blocks - 1) // blocks
+    cdef Py_ssize_t z_share = <unsigned int>z_width // blocks
+    cdef Py_ssize_t v_share = <unsigned int>v_width // blocks
+    cdef const floating* z = (<const floating*>(shared + p.residual.at)
+                              + point * p.residual.point_step + k * p.steps)
+    cdef const floating* v = (<const floating*>(shared + p.input.at)
+                              + point * p.input.point_step + c * p.steps)
+    cdef const Py_ssize_t* at = <const Py_ssize_t*>(shared + p.steps_at)
+    cdef Py_ssize_t tile = wanted.first, tiles, z_at, v_at, row
+    at += (z_vectors - 1) * p.steps
+    while True:
+        tiles = min(wanted.end - tile, SUM_TILES)
+        z_at, v_at = z_ahead, v_ahead
+        for row from 0 <= row < outputs by height:
+            run_blocked(min(outputs - row, <Py_ssize_t>height), vectors, True,
+                        z + tile * z_width + row, at, v + tile * v_width, tiles,
+                        sums + row * v_width, accumulate, z_at - row, v_at)
+            z_at += tiles * z_share
+            v_at += tiles * v_share
+        tile += tiles
+        accumulate = True
+        if tile >= wanted.end:
+            break
+
+
+cdef inline TileRange wanted_of(const Correlation* p, Py_ssize_t tiles,
+                                Py_ssize_t point) noexcept nogil:
+    """Return which of so many tiles have a product at the point."""
+    cdef TileRange wanted
+    wanted.first, wanted.end = 0, tiles
+    if p.cut:
+        wanted = wanted_tiles(&p.input.tiles, tiles // p.unit, point)
+    return wanted
+
+
+cdef void write_kernels(const floating* sums, const Correlation* p, Py_ssize_t row, Py_ssize_t k,
+                        Py_ssize_t first, Py_ssize_t end, floating* dw) noexcept nogil:
+    """Write the gradients of the output channel `k`, a row of dU, for some panels of inputs."""
+    cdef Py_ssize_t panel, vector, width, c
+    for panel in range(first, end):
+        width = (first_vector(&p.input, panel + 1) - first_vector(&p.input, panel)) * p.lanes
+        for vector from 0 <= vector < width by p.lanes:
+            c = first_vector(&p.input, panel) * p.lanes + vector
+            write_kernel_gradients(sums + row * width + vector, p.point_step, p.form,
+                                   min(p.lanes, p.input.channels - c),
+                                   dw + k * p.strides[1] + c * p.strides[2], p.strides)
+        sums += p.rows * width
+
+
+cdef void multiply_panels(const Correlation* p, floating* dw, Py_ssize_t task, char* shared,
+                          char* own) noexcept nogil:
+    """Compute the gradients of a panel of outputs and a block of inputs, from the only chunk."""
+    cdef Py_ssize_t output = task % p.residual.panels
+    cdef Py_ssize_t first = task // p.residual.panels * p.block
+    cdef Py_ssize_t end = min(first + p.block, p.input.panels)
+    cdef floating* sums = <floating*>(own + p.own_sums_at)
+    cdef Py_ssize_t c = first_vector(&p.input, first), point, k, input
+    cdef Py_ssize_t row = first_vector(&p.residual, output) * p.lanes
+    cdef TileRange wanted
+    for point in range(p.points):
+        wanted = wanted_of(p, p.units * p.unit, point)
+        for input in range(first, end):
+            multiply(p, wanted, point, output, input, shared,
+                     sums + point * p.point_step
+                     + (first_vector(&p.input, input) - c) * p.lanes * p.rows, False,
+                     p.residual.point_step, p.input.point_step)
+    for k in range(row, min(first_vector(&p.residual, output + 1) * p.lanes,
+                            p.residual.channels)):
+        write_kernels(<const floating*>sums, p, k - row, k, first, end, dw)
+
+
+cdef void multiply_point(const Correlation* p, Py_ssize_t chunk, Py_ssize_t task,
+                         Py_ssize_t parts, const char* shared, floating* sums) noexcept nogil:
+    """Add a part of one point's product to the sums that all threads share."""
+    cdef Py_ssize_t point = task // parts, part = task % parts
+    cdef Py_ssize_t panels = p.residual.panels * p.input.panels, i, output, input, c, k, width
+    cdef TileRange tiles = tiles_of(p, chunk)
+    tiles = wanted_of(p, tiles.end - tiles.first, point)
+    sums += point * p.point_step
+    for i in range(part * panels // parts, (part + 1) * panels // parts):
+        output, input = i % p.residual.panels, i // p.residual.panels
+        c, k = first_vector(&p.input, input), first_vector(&p.residual, output)
+        width = (first_vector(&p.input, input + 1) - c) * p.lanes
+        multiply(p, tiles, point, output, input, shared,
+                 sums + c * p.lanes * p.rows + k * p.lanes * width, chunk > 0,
+                 p.steps * p.residual.panel * p.lanes, p.steps * width)
+
+
+def correlate_weight(const floating[:, :, :, :, :, :] x, const floating[:, :, :, :, :, :] dy,
+                     floating[:, :, :, :, :, :] dw, tuple stride, tuple before, tuple dilation,
+                     bint dry=False):
+    """Write into `dw` the correlation of the input `x` with the residual `dy`.
+
+    dw[g,k,c,r,s] = sum over n, i, j of dy[n,g,k,i,j]
+                    * x[n,g,c, i + r * dilation - before, j + s * dilation - before].
+    Axes: x (N, G, C, 1, H, W), dy (N, G, K, 1, OH, OW), dw (G, K, C, 1, R, S), with any strides;
+    stride is 1. The residual and the gradient may not be empty. Returns the bytes of
+    workspace; a dry call does nothing else.
+    """
+    cdef Correlation p
+    cdef const floating* maps = &x[0, 0, 0, 0, 0, 0]
+    cdef const floating* residual = &dy[0, 0, 0, 0, 0, 0]
+    cdef floating* gradient = &dw[0, 0, 0, 0, 0, 0]
+    cdef Py_ssize_t i, v, g = 0, chunk = 0, inputs, residuals, tasks, parts, point_parts
+    cdef int threads
+    cdef size_t size
+    cdef unsigned long saved = 0
+    cdef char* shared
+    cdef char* own = NULL
+
+    threads = threads_for(<double>dy.shape[0] * dy.shape[4] * dy.shape[5] * dw.shape[0]
+                          * dw.shape[1] * dw.shape[2] * dw.shape[4] * dw.shape[5])
+    p = make_correlation(&x.shape[0], &x.strides[0], &dy.shape[0], &dy.strides[0], &dw.strides[0],
+                         sizeof(floating), find_form(dw.shape[4], dw.shape[5]), before[1],
+                         before[2], dilation[1], dilation[2], threads)
+    size_workspace(&p, sizeof(floating))
+    size = p.threads_at + threads * p.thread_bytes
+    if dry:
+        return size
+    inputs, residuals = groups_of(&p.input), groups_of(&p.residual)
+    parts = min(ceil_div(PARTS * threads, inputs + residuals), p.steps // p.unit)
+    inputs, residuals = parts * inputs, parts * residuals
+    point_parts = min(ceil_div(9 * threads, p.points), p.input.panels * p.residual.panels)
+    tasks = p.points * point_parts
+    if p.fused:
+        tasks = p.blocks * p.residual.panels
+    shared = <char*>take(size)
+    for v in range(OUTPUTS):
+        for i in range(p.steps):
+            (<Py_ssize_t*>(shared + p.steps_at))[v * p.steps + i] = i * (v + 1) * p.lanes
+    with nogil, parallel(num_threads=threads):
+        saved = flush_denormals()
+        own = shared + p.threads_at + threadid() * p.thread_bytes
+        for g in range(p.groups):
+            for chunk in range(p.chunks):
+                for i in prange(inputs + residuals, schedule="dynamic"):
+                    if i < inputs:
+                        transform_part(maps, &p.input, &p, g, chunk, i, parts, shared,
+                                       <floating*>(own + p.stage_at))
+                    else:
+                        transform_part(residual, &p.residual, &p, g, chunk, i - inputs, parts,
+                                       shared, <floating*>(own + p.stage_at))
+                if p.fused:
+                    for i in prange(tasks, schedule="dynamic"):
+                        multiply_panels(&p, gradient + g * p.strides[0], i, shared, own)
+                else:
+                    # The same points for a thread each time: their sums stay in its cache.
+                    for i in prange(tasks, schedule="static"):
+                        multiply_point(&p, chunk, i, point_parts, shared,
+                                       <floating*>(shared + p.sums_at))
+            if not p.fused:
+                for i in prange(p.residual.channels, schedule="static"):
+                    write_kernels(<const floating*>(shared + p.sums_at), &p, i, i,
+                                  0, p.input.panels, gradient + g * p.strides[0])
+        restore_denormals(saved)
+    give(shared)
+    return size
