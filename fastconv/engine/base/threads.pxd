@@ -1,7 +1,29 @@
-# What every kernel module needs to run a parallel loop.
+# How the tasks of a kernel are shared among threads.
 
 cdef extern from "base/denormals.h" nogil:
     unsigned long flush_denormals "fastconv_flush_denormals"() noexcept
     void restore_denormals "fastconv_restore_denormals"(unsigned long saved) noexcept
 
+# Called for each task, on any thread and in any order. `thread` is below the number of threads, and
+# no two tasks run at once with the same one: it selects a part of the workspace.
+ctypedef void (*Task)(void* context, Py_ssize_t task, int thread) noexcept nogil
+
+cdef enum:
+    # The tasks take equally long: a thread has the same share each time, and finds its part of the
+    # arrays in its cache. Otherwise whoever is free takes the next.
+    EVEN = 1
+    # Denormal numbers count; otherwise they are flushed to zero.
+    DENORMALS = 2
+
+
+# A loop over tasks.
+cdef struct Phase:
+    Task run
+    void* context
+    Py_ssize_t tasks
+    int how                     # EVEN, DENORMALS, both, or 0
+
 cdef int threads_for(double work) noexcept nogil
+cdef void parallel_for(int threads, Py_ssize_t tasks, Task run, void* context,
+                       int how) noexcept nogil
+cdef void parallel_phases(int threads, const Phase* phases, Py_ssize_t count) noexcept nogil

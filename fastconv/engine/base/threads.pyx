@@ -1,6 +1,19 @@
-"""How many threads the kernels use: one number for the process."""
+# cython: boundscheck=False, wraparound=False, initializedcheck=False
+# No bounds checks: the loops here have no arrays.
+"""How many threads the kernels use, and how they share tasks: the only place that knows of threads.
+
+A kernel asks how many threads its work is worth (`threads_for`), takes workspace for as many, and
+gives its tasks to `parallel_for`, which returns when all are done. What a kernel computes may not
+depend on which thread does a task, or when.
+
+`parallel_phases` runs several such loops with one team: each begins when all tasks of the one
+before are done. What the threads' parts of the workspace must hold before is a phase, too, with a
+task for each part.
+"""
 
 import os
+
+from cython.parallel cimport parallel, prange, threadid
 
 cdef extern from *:
     """
@@ -27,6 +40,46 @@ cdef int threads_for(double work) noexcept nogil:
         return 1
     cdef double worth = work / GRAIN
     return _num_threads if worth > _num_threads else <int>worth
+
+
+cdef inline unsigned long begin_phase(const Phase* phase) noexcept nogil:
+    return 0 if phase.how & DENORMALS else flush_denormals()
+
+
+cdef inline void end_phase(const Phase* phase, unsigned long saved) noexcept nogil:
+    if not phase.how & DENORMALS:
+        restore_denormals(saved)
+
+
+cdef void parallel_phases(int threads, const Phase* phases, Py_ssize_t count) noexcept nogil:
+    """Run loops one after the other on at most so many threads."""
+    cdef Py_ssize_t i, task
+    cdef unsigned long saved = 0
+    if threads <= 1:
+        for i in range(count):
+            saved = begin_phase(phases + i)
+            for task in range(phases[i].tasks):
+                phases[i].run(phases[i].context, task, 0)
+            end_phase(phases + i, saved)
+        return
+    with parallel(num_threads=threads):
+        for i in range(count):
+            saved = begin_phase(phases + i)
+            if phases[i].how & EVEN:
+                for task in prange(phases[i].tasks, schedule="static"):
+                    phases[i].run(phases[i].context, task, threadid())
+            else:
+                for task in prange(phases[i].tasks, schedule="dynamic"):
+                    phases[i].run(phases[i].context, task, threadid())
+            end_phase(phases + i, saved)
+
+
+cdef void parallel_for(int threads, Py_ssize_t tasks, Task run, void* context,
+                       int how) noexcept nogil:
+    """Run the tasks 0, 1, ... of one loop on at most so many threads."""
+    cdef Phase phase
+    phase.run, phase.context, phase.tasks, phase.how = run, context, tasks, how
+    parallel_phases(threads, &phase, 1)
 
 
 def set_num_threads(n):

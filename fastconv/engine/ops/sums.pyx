@@ -157,7 +157,8 @@ def sum_rows(x, sums):
     look(sums, 1, True, &result)
     columns = view.shape[1]
     blocks = (columns + COLUMNS - 1) // COLUMNS
-    chunks = max(1, min(min(view.shape[0] * columns // CHUNK, MOST_CHUNKS), view.shape[0]))
+    chunks = max(1, min(min(view.shape[0] * columns // CHUNK, MOST_CHUNKS),
+                        view.shape[0] // PIECE_ROWS))
     partial = <double*>take(chunks * columns * sizeof(double))
     with nogil, parallel(num_threads=threads_for(4.0 * view.shape[0] * columns)):
         saved = flush_denormals()
