@@ -11,9 +11,7 @@ SOURCES := setup.py pyproject.toml $(shell find fastconv -name "*.pyx" -o -name 
 
 SANITIZE := build/sanitize
 SANITIZERS := -fsanitize=address,undefined
-SANITIZED := random guards conv winograd winograd_weight winograd_rows samples channels gemm_input \
-  prepared kernels_nd isa threads denormals explain pooling unfold linear activations losses \
-  result_memory training_optimizers hostile sums cache
+SANITIZED := engine functional training/test_optimizers.py
 # The test of huge sizes limits the process's memory, of which the sanitizer's map takes terabytes;
 # torch is not ours to convict.
 UNSANITIZED := not near_the_end_of_the_integers and not torch
@@ -43,7 +41,7 @@ sanitize: $(STAMP)
 	  UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1:abort_on_error=1 \
 	  FASTCONV_NUM_THREADS=$$threads FASTCONV_RANDOM=300 \
 	  $(abspath $(BIN))/python -m pytest -q -s -p no:cacheprovider -k "$(UNSANITIZED)" \
-	    $(SANITIZED:%=tests/test_%.py) || exit 1; \
+	    $(SANITIZED:%=tests/%) || exit 1; \
 	done
 
 lint: $(STAMP)

@@ -220,6 +220,11 @@ def test_docstrings_have_their_sections(value):
         assert f"\n{section}\n{'-' * len(section)}\n" in f"{doc}\n", f"no section {section}"
 
 
+def test_the_tests_stand_in_the_rooms_of_what_they_test():
+    folders = {path.parent.relative_to(ROOT / "tests") for path in (ROOT / "tests").rglob("*.py")}
+    assert all((PACKAGE / folder).is_dir() for folder in folders)
+
+
 def written():
     patterns = ("*.py", "*.pyx", "*.pxd", "*.pyi", "*.h")
     folders = ("fastconv", "tests", "benches")

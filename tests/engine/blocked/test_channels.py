@@ -7,7 +7,7 @@ from fastconv import functional as F
 from fastconv import get_num_threads, set_num_threads
 from fastconv.engine.blocked import by_channels, by_samples
 from tests._cases import DTYPES, Conv, convolve, normal
-from tests.test_samples import count, forbid, forget_plans, problem
+from tests.engine.blocked.test_samples import count, forbid, forget_plans, problem
 
 # A group and a lane too many, several vectors, phases, taps left out on every side, and cropping.
 CASES = [

@@ -67,5 +67,5 @@ def check_all():
 @pytest.mark.parametrize("isa", ISAS)
 def test_gradient_is_exact_and_the_same_for_every_layout_and_number_of_threads(isa):
     isa_or_skip(isa)
-    printed = run_tests_code("test_gemm_weight", "check_all()", FASTCONV_ISA=isa)
+    printed = run_tests_code("engine.gemm.test_weight", "check_all()", FASTCONV_ISA=isa)
     assert int(printed) == len(GATHERED + PARTED)

@@ -42,7 +42,7 @@ def check_shapes():
 @pytest.mark.parametrize("isa", ISAS)
 def test_exact_on_integers(isa):
     isa_or_skip(isa)
-    run_tests_code("test_sums", "check_shapes()", FASTCONV_ISA=isa)
+    run_tests_code("engine.ops.test_sums", "check_shapes()", FASTCONV_ISA=isa)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -23,7 +23,7 @@ from tests._cases import (
     normal,
     run_tests_code,
 )
-from tests._winograd import ROW_POINTS, matrices, sizes
+from tests.engine.winograd._matrices import ROW_POINTS, matrices, sizes
 
 # LeNet-5's second layer; one off whole tiles and vectors; groups; padding that crops the gradient,
 # or puts rows beside the map; one row; long rows; blocks of lines.
@@ -120,7 +120,9 @@ def check_cases():
 def test_errors_and_bits_with_every_instruction_set(isa):
     isa_or_skip(isa)
     environment = {"FASTCONV_ISA": isa, "FASTCONV_NUM_THREADS": "2"}
-    assert run_tests_code("test_winograd_rows", "check_cases()", **environment) == str(len(CASES))
+    assert run_tests_code("engine.winograd.test_rows", "check_cases()", **environment) == str(
+        len(CASES)
+    )
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

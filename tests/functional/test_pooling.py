@@ -259,7 +259,7 @@ def assert_same_bits(actual, expected):
 @pytest.mark.parametrize("isa", ISAS)
 def test_halves_have_the_bits_of_the_general_loops(isa):
     isa_or_skip(isa)
-    run_tests_code("test_pooling", "check_halves()", FASTCONV_ISA=isa)
+    run_tests_code("functional.test_pooling", "check_halves()", FASTCONV_ISA=isa)
 
 
 def test_halves_into_a_slice_of_channels():

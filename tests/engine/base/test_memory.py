@@ -156,5 +156,5 @@ def growth_of_threads(algorithm):
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_memory_does_not_grow(algorithm, growth):
     call = f"{growth}({algorithm!r})"
-    grown = ast.literal_eval(run_tests_code("test_memory", call, **ENVIRONMENT))
+    grown = ast.literal_eval(run_tests_code("engine.base.test_memory", call, **ENVIRONMENT))
     assert all(size <= most for size, most in zip(grown, ALLOWED, strict=True)), grown

@@ -20,7 +20,7 @@ from tests._cases import (
     normal,
     run_tests_code,
 )
-from tests._winograd import both, matrices, sandwich, sizes, step, takes_rows
+from tests.engine.winograd._matrices import both, matrices, sandwich, sizes, step, takes_rows
 
 CASES = [
     # Maps smaller than a tile, of whole tiles, and one off; padding that is no number of tiles.
@@ -195,7 +195,7 @@ def test_the_error_stays_within_its_bound(case, dtype):
 @pytest.mark.parametrize("isa", ISAS)
 def test_every_instruction_set_stays_within_the_bound(isa):
     isa_or_skip(isa)
-    printed = run_tests_code("test_winograd_weight", "check_cases()", FASTCONV_ISA=isa)
+    printed = run_tests_code("engine.winograd.test_weight", "check_cases()", FASTCONV_ISA=isa)
     assert int(printed) == len(CASES)
 
 

@@ -10,7 +10,7 @@ from fastconv import functional as F
 from fastconv.engine.errors import WINOGRAD_MAGNITUDE, WINOGRAD_ROWS_MAGNITUDE, terms
 from fastconv.engine.plan import ALGORITHMS, OPERATIONS, winograd_takes_rows
 from tests._cases import DTYPES, Conv
-from tests._winograd import ROW_POINTS, free_inputs, matrices, step
+from tests.engine.winograd._matrices import ROW_POINTS, free_inputs, matrices, step
 
 TABLE = {row.name: row for row in ALGORITHMS}
 CASES = [

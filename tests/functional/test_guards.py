@@ -124,7 +124,7 @@ needs_fences = pytest.mark.skipif(
 def test_nothing_outside_the_arrays_is_touched(algorithm, what, dtype):
     # A kernel that loads a whole vector at the end of an array dies here, of SIGSEGV.
     call = f"walk_the_fence({algorithm!r}, {what!r}, np.{dtype})"
-    printed = run_tests_code("test_guards", call, FASTCONV_NUM_THREADS="2")
+    printed = run_tests_code("functional.test_guards", call, FASTCONV_NUM_THREADS="2")
     assert int(printed) > 0
 
 
@@ -134,4 +134,8 @@ def test_nothing_outside_the_arrays_is_touched(algorithm, what, dtype):
 def test_nothing_outside_is_touched_with_every_instruction_set(algorithm, isa):
     # Tails are masked on one instruction set and not on another.
     isa_or_skip(isa)
-    assert int(run_tests_code("test_guards", f"walk_every_fence({algorithm!r})", FASTCONV_ISA=isa))
+    assert int(
+        run_tests_code(
+            "functional.test_guards", f"walk_every_fence({algorithm!r})", FASTCONV_ISA=isa
+        )
+    )

@@ -186,7 +186,7 @@ def check(case, which=None, dtypes=DTYPES, layout="C"):
         wanted = [array.astype(dtype) for array in expected]
         for name in which or names:
             again = f"check({case}, [{name!r}], [np.{dtype.__name__}], {layout!r})"
-            again = f"from tests.test_random import *; {again}"
+            again = f"from tests.functional.test_random import *; {again}"
             try:
                 results = run(case, typed, name)
             except Exception as error:
@@ -226,5 +226,5 @@ def check_parts(parts):
 def test_random_geometries_with_every_instruction_set(isa):
     isa_or_skip(isa)
     parts = range(min(3, -(-COUNT // PART)))
-    printed = run_tests_code("test_random", f"check_parts({parts})", FASTCONV_ISA=isa)
+    printed = run_tests_code("functional.test_random", f"check_parts({parts})", FASTCONV_ISA=isa)
     assert printed == str(PART * len(parts))

@@ -33,7 +33,15 @@ from tests._cases import (
     problem,
     run_tests_code,
 )
-from tests._winograd import both, free_inputs, matrices, sandwich, sizes, step, takes_rows
+from tests.engine.winograd._matrices import (
+    both,
+    free_inputs,
+    matrices,
+    sandwich,
+    sizes,
+    step,
+    takes_rows,
+)
 
 KERNELS = list(WINOGRAD_GROWTH)
 
@@ -235,7 +243,9 @@ def check_table():
 def test_every_case_is_within_the_bound_with_every_instruction_set(isa, threads):
     isa_or_skip(isa)
     environment = {"FASTCONV_ISA": isa, "FASTCONV_NUM_THREADS": threads}
-    assert run_tests_code("test_winograd", "check_table()", **environment) == str(len(TABLE))
+    assert run_tests_code("engine.winograd.test_forward", "check_table()", **environment) == str(
+        len(TABLE)
+    )
 
 
 # U is kept, or transformed in blocks: several chunks, strips and blocks of channels; chunks whose
