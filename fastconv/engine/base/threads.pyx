@@ -77,8 +77,7 @@ cdef void parallel_phases(int threads, const Phase* phases, Py_ssize_t count) no
 cdef void parallel_for(int threads, Py_ssize_t tasks, Task run, void* context,
                        int how) noexcept nogil:
     """Run the tasks 0, 1, ... of one loop on at most so many threads."""
-    cdef Phase phase
-    phase.run, phase.context, phase.tasks, phase.how = run, context, tasks, how
+    cdef Phase phase = make_phase(run, context, tasks, how)
     parallel_phases(threads, &phase, 1)
 
 
