@@ -7,8 +7,8 @@ gives its tasks to `parallel_for`, which returns when all are done. What a kerne
 depend on which thread does a task, or when.
 
 `parallel_phases` runs several such loops with one team: each begins when all tasks of the one
-before are done. What the threads' parts of the workspace must hold before is a phase, too, with a
-task for each part.
+before are done; one without tasks costs nothing. What the threads' parts of the workspace must
+hold before is a phase, too, with a task for each part.
 """
 
 import os
@@ -64,6 +64,8 @@ cdef void parallel_phases(int threads, const Phase* phases, Py_ssize_t count) no
         return
     with parallel(num_threads=threads):
         for i in range(count):
+            if phases[i].tasks == 0:
+                continue
             saved = begin_phase(phases + i)
             if phases[i].how & EVEN:
                 for task in prange(phases[i].tasks, schedule="static"):

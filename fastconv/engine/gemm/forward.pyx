@@ -478,7 +478,7 @@ cdef int compute(const floating* x, const floating* w, const floating* bias,
     """Compute a planned product; `bias` may be NULL."""
     cdef size_t size = call_bytes(p, swapped, swaps, &threads)
     cdef char* shared = <char*>take(size)
-    cdef Py_ssize_t i, j, step, count = 0
+    cdef Py_ssize_t i, j, step, packs = 0
     cdef floating* numbers
     cdef Context context
     cdef Phase[2] phases
@@ -501,12 +501,11 @@ cdef int compute(const floating* x, const floating* w, const floating* bias,
     context.product, context.itemsize, context.shared = p, sizeof(floating), shared
     context.x, context.w, context.y, context.has_bias = x, w, y, bias is not NULL
     if p.packs_a:
-        phases[0] = make_phase(pack_task, &context, p.groups * ceil_div(
-            p.windows.channels, pack_a_channels(p)), EVEN)
-        count = 1
-    phases[count] = make_phase(multiply_task, &context, product_tasks(p), 0)
+        packs = p.groups * ceil_div(p.windows.channels, pack_a_channels(p))
+    phases[0] = make_phase(pack_task, &context, packs, EVEN)
+    phases[1] = make_phase(multiply_task, &context, product_tasks(p), 0)
     with nogil:
-        parallel_phases(threads, phases, count + 1)
+        parallel_phases(threads, phases, 2)
     give(shared)
     return 0
 

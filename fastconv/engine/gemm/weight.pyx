@@ -372,7 +372,7 @@ cdef int compute(const floating* x, const floating* dy, floating* dw, const Corr
                  int threads) except -1:
     """Compute a planned correlation."""
     cdef char* shared = <char*>take(call_bytes(p, &threads))
-    cdef Py_ssize_t i, v
+    cdef Py_ssize_t i, v, sums = 0
     cdef Context context
     cdef Phase[2] phases
     fill_shifts(&p.windows, &p.slab, p.channels, <Py_ssize_t*>(shared + p.shifts_at))
@@ -387,9 +387,11 @@ cdef int compute(const floating* x, const floating* dy, floating* dw, const Corr
     if p.turned:
         context.rows, context.columns = dy, x
     phases[0] = make_phase(chunk_task, &context, chunk_tasks(p), 0)
-    phases[1] = make_phase(sum_task, &context, p.groups * p.panels * ceil_div(p.steps, BLOCK), EVEN)
+    if p.chunks > 1 or p.dots:
+        sums = p.groups * p.panels * ceil_div(p.steps, BLOCK)
+    phases[1] = make_phase(sum_task, &context, sums, EVEN)
     with nogil:
-        parallel_phases(threads, phases, 2 if p.chunks > 1 or p.dots else 1)
+        parallel_phases(threads, phases, 2)
     give(shared)
     return 0
 
