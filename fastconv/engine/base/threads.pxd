@@ -23,6 +23,13 @@ cdef struct Phase:
     Py_ssize_t tasks
     int how                     # EVEN, DENORMALS, both, or 0
 
+
+cdef inline Phase make_phase(Task run, void* context, Py_ssize_t tasks, int how) noexcept nogil:
+    cdef Phase phase
+    phase.run, phase.context, phase.tasks, phase.how = run, context, tasks, how
+    return phase
+
+
 cdef int threads_for(double work) noexcept nogil
 cdef void parallel_for(int threads, Py_ssize_t tasks, Task run, void* context,
                        int how) noexcept nogil

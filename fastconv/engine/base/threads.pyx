@@ -7,8 +7,8 @@ gives its tasks to `parallel_for`, which returns when all are done. What a kerne
 depend on which thread does a task, or when.
 
 `parallel_phases` runs several such loops with one team: each begins when all tasks of the one
-before are done. What the threads' parts of the workspace must hold before is a phase, too, with a
-task for each part.
+before are done; one without tasks costs nothing. What the threads' parts of the workspace must
+hold before is a phase, too, with a task for each part.
 """
 
 import os
@@ -64,6 +64,8 @@ cdef void parallel_phases(int threads, const Phase* phases, Py_ssize_t count) no
         return
     with parallel(num_threads=threads):
         for i in range(count):
+            if phases[i].tasks == 0:
+                continue
             saved = begin_phase(phases + i)
             if phases[i].how & EVEN:
                 for task in prange(phases[i].tasks, schedule="static"):
@@ -77,8 +79,7 @@ cdef void parallel_phases(int threads, const Phase* phases, Py_ssize_t count) no
 cdef void parallel_for(int threads, Py_ssize_t tasks, Task run, void* context,
                        int how) noexcept nogil:
     """Run the tasks 0, 1, ... of one loop on at most so many threads."""
-    cdef Phase phase
-    phase.run, phase.context, phase.tasks, phase.how = run, context, tasks, how
+    cdef Phase phase = make_phase(run, context, tasks, how)
     parallel_phases(threads, &phase, 1)
 
 

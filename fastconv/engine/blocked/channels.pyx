@@ -21,13 +21,13 @@ what this module refuses.
 """
 
 from cython cimport floating
-from cython.parallel cimport parallel, prange, threadid
 
 from libc.string cimport memset
 
 from fastconv.engine.base.axis cimport Phase, divide_up, first_tap, make_axis, past_tap, phase_count
 from fastconv.engine.base.isa cimport isa_row
-from fastconv.engine.base.threads cimport flush_denormals, restore_denormals, threads_for
+from fastconv.engine.base.threads cimport (
+    EVEN, Phase as Loop, make_phase, parallel_phases, threads_for)
 from fastconv.engine.base.workspace cimport give, take
 from fastconv.engine.blocked.sample_tiles cimport MAX_LANES, gather, scatter
 from fastconv.engine.blocked.samples cimport contiguous
@@ -63,6 +63,16 @@ cdef Py_ssize_t UNIT_BYTES = 1 << 18
 cdef Py_ssize_t NEAR_BYTES = 5 << 12
 # Lanes of the output that count, of all: with fewer, the other loops are faster.
 cdef double LEAST_USED = 0.7
+
+# What the tasks share.
+cdef struct Context:
+    const Plan* plan
+    Py_ssize_t itemsize
+    const void* x
+    const void* w
+    void* y
+    bint has_bias
+    char* shared
 
 cdef const channels_f* channels_float = table_f[isa_row()]
 cdef const channels_d* channels_double = table_d[isa_row()]
@@ -323,9 +333,24 @@ cdef void lay_out(const floating* x, const Plan* p, const Channels* channels, Py
         gather(source, count, at, to + v * to_vector)
 
 
-cdef void correlate_unit(const floating* x, const floating* w, floating* y, const Plan* p,
-                         bint has_bias, Py_ssize_t unit, char* shared, char* own) noexcept nogil:
+cdef void clear_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
+    """Clear the columns beside the maps in a thread's part."""
+    cdef const Context* c = <const Context*>context
+    cdef char* own = c.shared + c.plan.threads_at + task * c.plan.thread_bytes
+    if c.itemsize == sizeof(float):
+        clear_columns(c.plan, c.plan.samples, <float*>own)
+    else:
+        clear_columns(c.plan, c.plan.samples, <double*>own)
+
+
+cdef void correlate_unit(const floating* x, const Context* context, Py_ssize_t unit,
+                         int thread) noexcept nogil:
     """Compute a block of lines of some samples, for one block of groups."""
+    cdef const Plan* p = context.plan
+    cdef char* shared = context.shared
+    cdef char* own = shared + p.threads_at + thread * p.thread_bytes
+    cdef const floating* w = <const floating*>(shared + p.weights_at)
+    cdef floating* y = <floating*>context.y
     cdef floating* slab = <floating*>own
     cdef floating* out = <floating*>(own + p.out_at)
     cdef const Line* lines = <const Line*>(shared + p.lines_at)
@@ -373,7 +398,15 @@ cdef void correlate_unit(const floating* x, const floating* w, floating* y, cons
     for n in range(samples):
         write_back(<const floating*>out + n * p.out_sample, p, block, line, past,
                    <const floating*>(shared + p.bias_at) + block * p.outputs.vectors * p.lanes
-                   if has_bias else NULL, y + (first_sample + n) * p.outputs.sample)
+                   if context.has_bias else NULL, y + (first_sample + n) * p.outputs.sample)
+
+
+cdef void unit_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
+    cdef const Context* c = <const Context*>context
+    if c.itemsize == sizeof(float):
+        correlate_unit(<const float*>c.x, c, task, thread)
+    else:
+        correlate_unit(<const double*>c.x, c, task, thread)
 
 
 cdef void correlate_row(const floating* w, const Plan* p, const char* shared, const Phase* row,
@@ -428,9 +461,12 @@ cdef void fill_bias(const floating[:, :] bias, const Plan* p, floating* to) noex
         to += p.outputs.vectors * p.lanes
 
 
-cdef void pack_weights(const floating* w, const Plan* p, const Py_ssize_t* at, Py_ssize_t block,
-                       floating* packed) noexcept nogil:
-    """Pack the weights of a block of groups; `at` says where each step goes."""
+cdef void pack_weights(const floating* w, const Context* context,
+                       Py_ssize_t block) noexcept nogil:
+    """Pack the weights of a block of groups."""
+    cdef const Plan* p = context.plan
+    cdef const Py_ssize_t* at = <const Py_ssize_t*>(context.shared + p.steps_at)
+    cdef floating* packed = <floating*>(context.shared + p.weights_at)
     cdef Py_ssize_t taps = p.rows * p.columns, c, k, q, g, r, s
     cdef Channels kernels = p.outputs
     cdef floating* to
@@ -458,6 +494,14 @@ cdef void pack_weights(const floating* w, const Plan* p, const Py_ssize_t* at, P
                                   + r * p.w_strides[4] + s * p.w_strides[5]]
 
 
+cdef void weights_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
+    cdef const Context* c = <const Context*>context
+    if c.itemsize == sizeof(float):
+        pack_weights(<const float*>c.w, c, task)
+    else:
+        pack_weights(<const double*>c.w, c, task)
+
+
 def correlate(const floating[:, :, :, :, :, :] x, const floating[:, :, :, :, :, :] w,
               const floating[:, :] bias, floating[:, :, :, :, :, :] y,
               const Py_ssize_t[::1] depth, const Py_ssize_t[::1] row,
@@ -469,12 +513,12 @@ def correlate(const floating[:, :, :, :, :, :] x, const floating[:, :, :, :, :, 
     where the other loops should compute this; a dry call does nothing else.
     """
     cdef Plan p
-    cdef Py_ssize_t i, units
+    cdef Py_ssize_t units
     cdef int threads
-    cdef bint has_bias = bias is not None
-    cdef unsigned long saved = 0
     cdef size_t size
     cdef char* shared
+    cdef Context context
+    cdef Loop[3] loops
     # The engine cuts longer sums.
     if (w.shape[2] * w.shape[4] * w.shape[5] > block_steps(sizeof(floating))
             or not take_shapes(&p, &x.shape[0], &x.strides[0], &w.shape[0], &w.strides[0],
@@ -495,19 +539,15 @@ def correlate(const floating[:, :, :, :, :, :] x, const floating[:, :, :, :, :, 
     list_tiles(&p, sizeof(floating), <Tile*>(shared + p.tiles_at))
     list_taps(&p, <Py_ssize_t*>(shared + p.taps_at), <Py_ssize_t*>(shared + p.steps_at))
     list_channels(&p, <Py_ssize_t*>(shared + p.channel_at))
-    if has_bias:
+    if bias is not None:
         fill_bias(bias, &p, <floating*>(shared + p.bias_at))
-    with nogil, parallel(num_threads=threads):
-        saved = flush_denormals()
-        clear_columns(&p, p.samples,
-                      <floating*>(shared + p.threads_at + threadid() * p.thread_bytes))
-        for i in prange(p.blocks, schedule="static"):
-            pack_weights(&w[0, 0, 0, 0, 0, 0], &p, <Py_ssize_t*>(shared + p.steps_at), i,
-                         <floating*>(shared + p.weights_at))
-        for i in prange(units, schedule="dynamic"):
-            correlate_unit(&x[0, 0, 0, 0, 0, 0], <const floating*>(shared + p.weights_at),
-                           &y[0, 0, 0, 0, 0, 0], &p, has_bias, i, shared,
-                           shared + p.threads_at + threadid() * p.thread_bytes)
-        restore_denormals(saved)
+    context.plan, context.itemsize, context.shared = &p, sizeof(floating), shared
+    context.x, context.w = &x[0, 0, 0, 0, 0, 0], &w[0, 0, 0, 0, 0, 0]
+    context.y, context.has_bias = &y[0, 0, 0, 0, 0, 0], bias is not None
+    loops[0] = make_phase(clear_task, &context, threads, EVEN)
+    loops[1] = make_phase(weights_task, &context, p.blocks, EVEN)
+    loops[2] = make_phase(unit_task, &context, units, 0)
+    with nogil:
+        parallel_phases(threads, loops, 3)
     give(shared)
     return size

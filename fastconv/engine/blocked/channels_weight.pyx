@@ -15,10 +15,9 @@ sums are added in order: the result has the same bits for each number of threads
 """
 
 from cython cimport floating
-from cython.parallel cimport parallel, prange, threadid
 
 from fastconv.engine.base.axis cimport LONGEST_SUM, divide_up, first_tap, past_tap
-from fastconv.engine.base.threads cimport flush_denormals, restore_denormals, threads_for
+from fastconv.engine.base.threads cimport EVEN, Phase, make_phase, parallel_phases, threads_for
 from fastconv.engine.base.workspace cimport give, take
 from fastconv.engine.blocked.channels cimport (
     Lines, Plan, clear_columns, column_place, fill_positions, lay_out, list_channels, most_pixels,
@@ -47,6 +46,16 @@ cdef struct Correlation:
     # The workspace: what all threads share, then one part for each.
     size_t x_at, dy_at, channel_at, column_at, partial_at, threads_at
     size_t residual_at, thread_bytes
+
+
+# What the tasks share.
+cdef struct Context:
+    const Correlation* correlation
+    Py_ssize_t itemsize
+    const void* x
+    const void* dy
+    void* dw
+    char* shared
 
 
 cdef void size_correlation(Correlation* p, Py_ssize_t itemsize) noexcept nogil:
@@ -131,9 +140,23 @@ cdef void add_lines(const floating* slab, const floating* residual, const Correl
                             sums + v * loops.sums_vector + (r * plan.columns + s) * plan.lanes)
 
 
-cdef void add_up_chunk(const floating* x, const floating* dy, const Correlation* p,
-                       Py_ssize_t task, char* shared, char* own) noexcept nogil:
+cdef void clear_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
+    """Clear the columns beside the maps in a thread's part."""
+    cdef const Context* c = <const Context*>context
+    cdef char* own = c.shared + c.correlation.threads_at + task * c.correlation.thread_bytes
+    if c.itemsize == sizeof(float):
+        clear_columns(&c.correlation.plan, 1, <float*>own)
+    else:
+        clear_columns(&c.correlation.plan, 1, <double*>own)
+
+
+cdef void add_up_chunk(const floating* x, const Context* context, Py_ssize_t task,
+                       int thread) noexcept nogil:
     """Add up one chunk of the units of a block of groups."""
+    cdef const Correlation* p = context.correlation
+    cdef const floating* dy = <const floating*>context.dy
+    cdef char* shared = context.shared
+    cdef char* own = shared + p.threads_at + thread * p.thread_bytes
     cdef const Plan* plan = &p.plan
     cdef floating* slab = <floating*>own
     cdef floating* residual = <floating*>(own + p.residual_at)
@@ -159,12 +182,20 @@ cdef void add_up_chunk(const floating* x, const floating* dy, const Correlation*
                   unit == start, sums)
 
 
-cdef void write_gradient(floating* partial, const Correlation* p, Py_ssize_t block,
-                         floating* dw) noexcept nogil:
+cdef void chunk_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
+    cdef const Context* c = <const Context*>context
+    if c.itemsize == sizeof(float):
+        add_up_chunk(<const float*>c.x, c, task, thread)
+    else:
+        add_up_chunk(<const double*>c.x, c, task, thread)
+
+
+cdef void write_gradient(floating* dw, const Context* context, Py_ssize_t block) noexcept nogil:
     """Write the sum of the chunks, in order, into the gradient of a block of groups."""
+    cdef const Correlation* p = context.correlation
     cdef const Plan* plan = &p.plan
     cdef Py_ssize_t v, q, k, g, c, i, _, calls = 1, steps = plan.inputs.count * p.taps
-    cdef floating* total = partial + block * p.numbers
+    cdef floating* total = <floating*>(context.shared + p.partial_at) + block * p.numbers
     cdef const floating* source = total
     cdef floating* target[MAX_LANES]
     for _ in range(1, p.chunks):
@@ -186,6 +217,14 @@ cdef void write_gradient(floating* partial, const Correlation* p, Py_ssize_t blo
             total += steps * plan.lanes
 
 
+cdef void sum_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
+    cdef const Context* c = <const Context*>context
+    if c.itemsize == sizeof(float):
+        write_gradient(<float*>c.dw, c, task)
+    else:
+        write_gradient(<double*>c.dw, c, task)
+
+
 def correlate_weight(const floating[:, :, :, :, :, :] x, const floating[:, :, :, :, :, :] dy,
                      floating[:, :, :, :, :, :] dw, const Py_ssize_t[::1] depth,
                      const Py_ssize_t[::1] row, const Py_ssize_t[::1] column, bint dry=False):
@@ -199,9 +238,10 @@ def correlate_weight(const floating[:, :, :, :, :, :] x, const floating[:, :, :,
     cdef Plan* plan = &p.plan
     cdef Py_ssize_t i, tasks, width
     cdef int threads
-    cdef unsigned long saved = 0
     cdef size_t size
     cdef char* shared
+    cdef Context context
+    cdef Phase[3] phases
     if not take_shapes(plan, &x.shape[0], &x.strides[0], &dw.shape[0], &dw.strides[0],
                        &dy.shape[0], &dy.strides[0], sizeof(floating), &depth[0], &row[0],
                        &column[0]):
@@ -226,14 +266,13 @@ def correlate_weight(const floating[:, :, :, :, :, :] x, const floating[:, :, :,
     for i in range(plan.columns):
         (<Py_ssize_t*>(shared + p.column_at))[i] = column_place(
             plan, plan.left - plan.column.before + i * plan.column.dilation)
-    with nogil, parallel(num_threads=threads):
-        saved = flush_denormals()
-        clear_columns(plan, 1, <floating*>(shared + p.threads_at + threadid() * p.thread_bytes))
-        for i in prange(tasks, schedule="static"):
-            add_up_chunk(&x[0, 0, 0, 0, 0, 0], &dy[0, 0, 0, 0, 0, 0], &p, i, shared,
-                         shared + p.threads_at + threadid() * p.thread_bytes)
-        for i in prange(plan.blocks, schedule="static"):
-            write_gradient(<floating*>(shared + p.partial_at), &p, i, &dw[0, 0, 0, 0, 0, 0])
-        restore_denormals(saved)
+    context.correlation, context.itemsize, context.shared = &p, sizeof(floating), shared
+    context.x, context.dy = &x[0, 0, 0, 0, 0, 0], &dy[0, 0, 0, 0, 0, 0]
+    context.dw = &dw[0, 0, 0, 0, 0, 0]
+    phases[0] = make_phase(clear_task, &context, threads, EVEN)
+    phases[1] = make_phase(chunk_task, &context, tasks, EVEN)
+    phases[2] = make_phase(sum_task, &context, plan.blocks, EVEN)
+    with nogil:
+        parallel_phases(threads, phases, 3)
     give(shared)
     return size

@@ -24,13 +24,13 @@ the threads. Those two compute what this module refuses.
 """
 
 from cython cimport floating
-from cython.parallel cimport parallel, prange, threadid
 
 from libc.string cimport memcmp, memset
 
 from fastconv.engine.base.arrays cimport Layout, Operands, look_at, swap_channels
 from fastconv.engine.base.axis cimport Phase, divide_up, first_tap, make_axis, past_tap, phase_count
-from fastconv.engine.base.threads cimport flush_denormals, restore_denormals, threads_for
+from fastconv.engine.base.threads cimport (
+    EVEN, Phase as Loop, make_phase, parallel_phases, threads_for)
 from fastconv.engine.base.workspace cimport give, take
 from fastconv.engine.blocked.sample_tiles cimport (
     LANE_PIXELS, MAX_LANES, Loops, gather, run_tile, sample_lanes, scatter, tile_pixels,
@@ -53,6 +53,20 @@ cdef struct Call:
     int worth, threads              # threads that the work is worth; that take part
     Py_ssize_t units
     size_t size                     # of the workspace
+
+
+# What the tasks share.
+cdef struct Context:
+    const Plan* plan
+    Py_ssize_t itemsize
+    const void* x
+    const void* w
+    const Py_ssize_t* w_strides
+    const void* weights             # these, or how they are laid out
+    void* y
+    bint has_bias
+    char* shared
+
 
 cdef Lanes share_lanes(Py_ssize_t batch, Py_ssize_t rows, double reach, Py_ssize_t most_bands,
                        Py_ssize_t itemsize) noexcept nogil:
@@ -366,9 +380,23 @@ cdef void scatter_rows(const floating* out, const Plan* p, Py_ssize_t g, Py_ssiz
         i += run
 
 
-cdef void correlate_unit(const floating* x, const floating* w, floating* y, const Plan* p,
-                         bint has_bias, Py_ssize_t unit, char* shared, char* own) noexcept nogil:
+cdef void clear_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
+    cdef const Context* c = <const Context*>context
+    cdef char* own = c.shared + c.plan.threads_at + task * c.plan.thread_bytes
+    if c.itemsize == sizeof(float):
+        clear_columns(c.plan, <float*>own)
+    else:
+        clear_columns(c.plan, <double*>own)
+
+
+cdef void correlate_unit(const floating* x, const Context* context, Py_ssize_t unit,
+                         int thread) noexcept nogil:
     """Compute a block of lines of a block of samples, for one group."""
+    cdef const Plan* p = context.plan
+    cdef const floating* w = <const floating*>context.weights
+    cdef floating* y = <floating*>context.y
+    cdef char* shared = context.shared
+    cdef char* own = shared + p.threads_at + thread * p.thread_bytes
     cdef floating* slab = <floating*>own
     cdef floating* out = <floating*>(own + p.out_at)
     cdef Py_ssize_t line = unit % p.line_blocks * p.lines
@@ -398,7 +426,15 @@ cdef void correlate_unit(const floating* x, const floating* w, floating* y, cons
                           <const floating*>slab + (place - rows.first + r * p.row.dilation)
                           * rows.to_line,
                           out + ((m - line) * p.row.step + row.first) * width)
-    scatter_rows(<const floating*>out, p, g, block, line, bias if has_bias else NULL, y)
+    scatter_rows(<const floating*>out, p, g, block, line, bias if context.has_bias else NULL, y)
+
+
+cdef void unit_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
+    cdef const Context* c = <const Context*>context
+    if c.itemsize == sizeof(float):
+        correlate_unit(<const float*>c.x, c, task, thread)
+    else:
+        correlate_unit(<const double*>c.x, c, task, thread)
 
 
 cdef void fill_bias(const floating* bias, Py_ssize_t group, Py_ssize_t row, const Plan* p,
@@ -415,12 +451,13 @@ cdef void fill_bias(const floating* bias, Py_ssize_t group, Py_ssize_t row, cons
             to += lanes
 
 
-cdef void lay_out_weights(const floating* w, const Py_ssize_t* strides, Py_ssize_t block,
-                          const Plan* p, const Py_ssize_t* at, floating* to) noexcept nogil:
-    """Write the kernels of a block of groups as vectors of one number of each.
-
-    `at` says where the numbers of one go.
-    """
+cdef void lay_out_weights(const floating* w, const Context* context,
+                          Py_ssize_t block) noexcept nogil:
+    """Write the kernels of a block of groups as vectors of one number of each."""
+    cdef const Plan* p = context.plan
+    cdef const Py_ssize_t* strides = context.w_strides
+    cdef const Py_ssize_t* at = <const Py_ssize_t*>(context.shared + p.taps_at)
+    cdef floating* to = <floating*>(context.shared + p.weights_at)
     cdef Py_ssize_t k, c, tap, q, offset, run = 1, lanes = p.lanes.lanes
     cdef const floating* source[MAX_LANES]
     if strides[5] == 1 and (p.kernel == p.columns or strides[4] == p.columns):
@@ -439,6 +476,14 @@ cdef void lay_out_weights(const floating* w, const Py_ssize_t* strides, Py_ssize
                         source[q] = w + q * strides[0] + offset
                 gather(source, run, at,
                        to + k * p.w_strides[1] + c * p.w_strides[2] + tap * lanes)
+
+
+cdef void weights_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
+    cdef const Context* c = <const Context*>context
+    if c.itemsize == sizeof(float):
+        lay_out_weights(<const float*>c.w, c, task)
+    else:
+        lay_out_weights(<const double*>c.w, c, task)
 
 
 cdef Call make_call(const Layout* layout, const Py_ssize_t* depth, const Py_ssize_t* row,
@@ -470,13 +515,14 @@ cdef void compute(const floating* x, const floating* w, const floating* bias,
                   Py_ssize_t bias_group, Py_ssize_t bias_row, floating* y, const Call* call):
     """Compute by this plan, on the calling thread and others."""
     cdef Plan p = call.plan
-    cdef Py_ssize_t i
-    cdef bint has_bias = bias is not NULL
-    cdef unsigned long saved = 0
     cdef char* shared = <char*>take(call.size)
-    cdef const floating* weights = w
+    cdef Context context
+    cdef Loop[3] loops
+    context.plan, context.itemsize, context.shared = &p, sizeof(floating), shared
+    context.x, context.w, context.y, context.has_bias = x, w, y, bias is not NULL
+    context.weights, context.w_strides = w, <const Py_ssize_t*>call.plan.w_strides
     if p.across:
-        weights = <const floating*>(shared + p.weights_at)
+        context.weights = shared + p.weights_at
         p.w_strides[5] = p.lanes.lanes
         p.w_strides[4] = p.columns * p.w_strides[5]
         p.w_strides[2] = p.kernel * p.w_strides[5]
@@ -487,20 +533,13 @@ cdef void compute(const floating* x, const floating* w, const floating* bias,
                    <Py_ssize_t*>(shared + p.at_at))
     list_lines(&p, <Line*>(shared + p.lines_at))
     p.tiles = list_tiles(&p, <Tile*>(shared + p.tiles_at))
-    if has_bias:
+    if bias is not NULL:
         fill_bias(bias, bias_group, bias_row, &p, <floating*>(shared + p.bias_at))
-    with nogil, parallel(num_threads=call.threads):
-        saved = flush_denormals()
-        clear_columns(&p, <floating*>(shared + p.threads_at + threadid() * p.thread_bytes))
-        if p.across:
-            for i in prange(p.lanes.blocks, schedule="static"):
-                lay_out_weights(w, call.plan.w_strides, i, &p,
-                                <Py_ssize_t*>(shared + p.taps_at),
-                                <floating*>(shared + p.weights_at))
-        for i in prange(call.units, schedule="static"):
-            correlate_unit(x, weights, y, &p, has_bias, i, shared,
-                           shared + p.threads_at + threadid() * p.thread_bytes)
-        restore_denormals(saved)
+    loops[0] = make_phase(clear_task, &context, call.threads, EVEN)
+    loops[1] = make_phase(weights_task, &context, p.lanes.blocks if p.across else 0, EVEN)
+    loops[2] = make_phase(unit_task, &context, call.units, EVEN)
+    with nogil:
+        parallel_phases(call.threads, loops, 3)
     give(shared)
 
 

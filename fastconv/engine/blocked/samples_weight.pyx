@@ -16,10 +16,9 @@ sums are added in order: the result has the same bits for each number of threads
 """
 
 from cython cimport floating
-from cython.parallel cimport parallel, prange, threadid
 
 from fastconv.engine.base.axis cimport LONGEST_SUM, divide_up
-from fastconv.engine.base.threads cimport flush_denormals, restore_denormals, threads_for
+from fastconv.engine.base.threads cimport EVEN, Phase, make_phase, parallel_phases, threads_for
 from fastconv.engine.base.workspace cimport give, take
 from fastconv.engine.blocked.sample_tiles cimport Lines, add_lanes, run_sums, sum_rows, sum_steps
 from fastconv.engine.blocked.samples cimport (
@@ -46,6 +45,16 @@ cdef struct Correlation:
     # The workspace: what all threads share, then one part for each.
     size_t x_at, dy_at, steps_at, partial_at, threads_at
     size_t residual_at, sums_at, thread_bytes
+
+
+# What the tasks share.
+cdef struct Context:
+    const Correlation* correlation
+    Py_ssize_t itemsize
+    const void* x
+    const void* dy
+    void* dw
+    char* shared
 
 
 cdef void size_correlation(Correlation* p, Py_ssize_t itemsize) noexcept nogil:
@@ -127,9 +136,23 @@ cdef void add_lines(const floating* slab, const floating* residual, const Py_ssi
                          slab + line * loops.x_line + column * loops.x_pixel, at, p, &loops, sums)
 
 
-cdef void add_up_chunk(const floating* x, const floating* dy, const Correlation* p,
-                       Py_ssize_t task, char* shared, char* own) noexcept nogil:
+cdef void clear_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
+    """Clear the columns beside the maps in a thread's part."""
+    cdef const Context* c = <const Context*>context
+    cdef char* own = c.shared + c.correlation.threads_at + task * c.correlation.thread_bytes
+    if c.itemsize == sizeof(float):
+        clear_columns(&c.correlation.plan, <float*>own)
+    else:
+        clear_columns(&c.correlation.plan, <double*>own)
+
+
+cdef void add_up_chunk(const floating* x, const Context* context, Py_ssize_t task,
+                       int thread) noexcept nogil:
     """Add up one chunk of the units of a kernel, lane by lane, then the lanes."""
+    cdef const Correlation* p = context.correlation
+    cdef const floating* dy = <const floating*>context.dy
+    cdef char* shared = context.shared
+    cdef char* own = shared + p.threads_at + thread * p.thread_bytes
     cdef const Plan* plan = &p.plan
     cdef const Py_ssize_t* at = <const Py_ssize_t*>(shared + p.steps_at)
     cdef floating* slab = <floating*>own
@@ -167,14 +190,22 @@ cdef void add_up_chunk(const floating* x, const floating* dy, const Correlation*
         add_lanes(<const floating*>sums, p.numbers, partial)
 
 
-cdef void add_chunks(floating* partial, const Correlation* p, Py_ssize_t row,
-                     floating* dw) noexcept nogil:
+cdef void chunk_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
+    cdef const Context* c = <const Context*>context
+    if c.itemsize == sizeof(float):
+        add_up_chunk(<const float*>c.x, c, task, thread)
+    else:
+        add_up_chunk(<const double*>c.x, c, task, thread)
+
+
+cdef void add_chunks(floating* dw, const Context* context, Py_ssize_t row) noexcept nogil:
     """Write the sum of the chunks, in order, into the gradient of an output channel of a kernel."""
+    cdef const Correlation* p = context.correlation
     cdef const Plan* plan = &p.plan
     cdef Py_ssize_t numbers = p.numbers // plan.outputs, c, r, s, i, _, q
     cdef Py_ssize_t lanes = plan.lanes.lanes if plan.across else 1
     cdef Py_ssize_t g = row // plan.outputs * lanes
-    cdef floating* total = partial + row * numbers
+    cdef floating* total = <floating*>(context.shared + p.partial_at) + row * numbers
     cdef floating* to
     cdef const floating* source = total
     for _ in range(1, p.chunks):
@@ -193,6 +224,14 @@ cdef void add_chunks(floating* partial, const Correlation* p, Py_ssize_t row,
                 total += plan.lanes.lanes if plan.across else 1
 
 
+cdef void sum_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
+    cdef const Context* c = <const Context*>context
+    if c.itemsize == sizeof(float):
+        add_chunks(<float*>c.dw, c, task)
+    else:
+        add_chunks(<double*>c.dw, c, task)
+
+
 def correlate_weight(const floating[:, :, :, :, :, :] x, const floating[:, :, :, :, :, :] dy,
                      floating[:, :, :, :, :, :] dw, const Py_ssize_t[::1] depth,
                      const Py_ssize_t[::1] row, const Py_ssize_t[::1] column, bint across=False,
@@ -207,11 +246,12 @@ def correlate_weight(const floating[:, :, :, :, :, :] x, const floating[:, :, :,
     """
     cdef Correlation p
     cdef Plan* plan = &p.plan
-    cdef Py_ssize_t i, tasks
+    cdef Py_ssize_t tasks
     cdef int threads
-    cdef unsigned long saved = 0
     cdef size_t size
     cdef char* shared
+    cdef Context context
+    cdef Phase[3] phases
     if not (take_shapes(plan, &x.shape[0], &x.strides[0], &dw.shape[0], &dw.strides[0],
                         &dy.shape[0], &dy.strides[0], sizeof(floating), &depth[0], &row[0],
                         &column[0], across)
@@ -232,14 +272,13 @@ def correlate_weight(const floating[:, :, :, :, :, :] x, const floating[:, :, :,
     fill_positions(plan.lines, plan.column.out, 0, plan.column.out * plan.lanes.lanes,
                    plan.lanes.lanes, <Py_ssize_t*>(shared + p.dy_at))
     fill_steps(&p, <Py_ssize_t*>(shared + p.steps_at))
-    with nogil, parallel(num_threads=threads):
-        saved = flush_denormals()
-        clear_columns(plan, <floating*>(shared + p.threads_at + threadid() * p.thread_bytes))
-        for i in prange(tasks, schedule="static"):
-            add_up_chunk(&x[0, 0, 0, 0, 0, 0], &dy[0, 0, 0, 0, 0, 0], &p, i, shared,
-                         shared + p.threads_at + threadid() * p.thread_bytes)
-        for i in prange(p.kernels * plan.outputs, schedule="static"):
-            add_chunks(<floating*>(shared + p.partial_at), &p, i, &dw[0, 0, 0, 0, 0, 0])
-        restore_denormals(saved)
+    context.correlation, context.itemsize, context.shared = &p, sizeof(floating), shared
+    context.x, context.dy = &x[0, 0, 0, 0, 0, 0], &dy[0, 0, 0, 0, 0, 0]
+    context.dw = &dw[0, 0, 0, 0, 0, 0]
+    phases[0] = make_phase(clear_task, &context, threads, EVEN)
+    phases[1] = make_phase(chunk_task, &context, tasks, EVEN)
+    phases[2] = make_phase(sum_task, &context, p.kernels * plan.outputs, EVEN)
+    with nogil:
+        parallel_phases(threads, phases, 3)
     give(shared)
     return size

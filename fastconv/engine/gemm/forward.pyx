@@ -37,12 +37,11 @@ its steps in order: every output has the same bits for each batch, number of thr
 """
 
 from cython cimport floating
-from cython.parallel cimport parallel, prange, threadid
 
 from libc.string cimport memcmp
 
 from fastconv.engine.base.arrays cimport Layout, Operands, look_at, look_at_turned
-from fastconv.engine.base.threads cimport flush_denormals, restore_denormals, threads_for
+from fastconv.engine.base.threads cimport EVEN, Phase, make_phase, parallel_phases, threads_for
 from fastconv.engine.base.workspace cimport give, take
 from fastconv.engine.gemm.outputs cimport Swapped, correlate_swapped, plan_swapped, swapped_tasks
 from fastconv.engine.gemm.slab cimport (
@@ -92,6 +91,17 @@ cdef struct Product:
     # The workspace: shared tables, then one part for each thread.
     size_t shifts_at, b_at_at, a_at_at, weights_at_at, bias_at, a_packed_at, threads_at
     size_t slab_at, panels_at, runs_at, panel_list_at, thread_bytes
+
+
+# What the tasks share.
+cdef struct Context:
+    const Product* product
+    Py_ssize_t itemsize
+    const void* x
+    const void* w
+    void* y
+    bint has_bias
+    char* shared
 
 
 cdef void choose_packing(Product* p) noexcept nogil:
@@ -263,12 +273,14 @@ cdef Py_ssize_t pack_a_channels(const Product* p) noexcept nogil:
     return ceil_div(p.height, p.windows.taps)
 
 
-cdef void pack_a(const floating* w, const Product* p, const Py_ssize_t* at, Py_ssize_t task,
-                 floating* packed) noexcept nogil:
+cdef void pack_a(const floating* w, const Context* context, Py_ssize_t task) noexcept nogil:
     """Pack some channels of A, for all panels of rows: for each step, its rows side by side.
 
     In this order, the weights of turned kernels are read from end to end.
     """
+    cdef const Product* p = context.product
+    cdef const Py_ssize_t* at = <const Py_ssize_t*>(context.shared + p.weights_at_at)
+    cdef floating* packed = <floating*>(context.shared + p.a_packed_at)
     cdef Py_ssize_t count = pack_a_channels(p), tasks = ceil_div(p.windows.channels, count)
     cdef Py_ssize_t g = task // tasks, c = task % tasks * count, panel, row, rows
     cdef Py_ssize_t steps = min(count, p.windows.channels - c) * p.windows.taps
@@ -282,6 +294,14 @@ cdef void pack_a(const floating* w, const Product* p, const Py_ssize_t* at, Py_s
         else:
             pack_rows(w + row * p.a_strides[1], p.a_strides[1], rows, at, steps, p.height, packed)
         packed += p.steps * p.height
+
+
+cdef void pack_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
+    cdef const Context* c = <const Context*>context
+    if c.itemsize == sizeof(float):
+        pack_a(<const float*>c.w, c, task)
+    else:
+        pack_a(<const double*>c.w, c, task)
 
 
 cdef void pack_b(const floating* x, const Product* p, const Slab* slab, Py_ssize_t channel,
@@ -300,9 +320,14 @@ cdef void pack_b(const floating* x, const Product* p, const Slab* slab, Py_ssize
                      p.width, packed + c * taps * p.width)
 
 
-cdef void multiply_block(const floating* x, const floating* w, floating* y, const Product* p,
-                         bint has_bias, Py_ssize_t task, char* shared, char* own) noexcept nogil:
+cdef void multiply_block(const floating* x, const Context* context, Py_ssize_t task,
+                         int thread) noexcept nogil:
     """Compute a task: some rows of A times one block of pixels."""
+    cdef const Product* p = context.product
+    cdef const floating* w = <const floating*>context.w
+    cdef floating* y = <floating*>context.y
+    cdef char* shared = context.shared
+    cdef char* own = shared + p.threads_at + thread * p.thread_bytes
     cdef Py_ssize_t part = task % p.parts
     cdef Py_ssize_t block = task // p.parts % p.blocks
     cdef Py_ssize_t column_block = task // p.parts // p.blocks % p.column_blocks
@@ -360,7 +385,16 @@ cdef void multiply_block(const floating* x, const floating* w, floating* y, cons
                 b = packed_b + j * p.panel_size if p.packs_b else slab_data + panels[j].at
                 run_tile(rows, panels[j].vectors, a, a_at, b, b_at, steps,
                          y + row * p.c_strides[2], p.c_strides[2], outs + panels[j].outs,
-                         panels[j].n_outs, bias + row if has_bias and last else NULL, c > 0)
+                         panels[j].n_outs, bias + row if context.has_bias and last else NULL,
+                         c > 0)
+
+
+cdef void multiply_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
+    cdef const Context* c = <const Context*>context
+    if c.itemsize == sizeof(float):
+        multiply_block(<const float*>c.x, c, task, thread)
+    else:
+        multiply_block(<const double*>c.x, c, task, thread)
 
 
 cdef double product_cycles(const Product* p, int threads) noexcept nogil:
@@ -423,13 +457,18 @@ cdef Product make_product(const Py_ssize_t* x, const Py_ssize_t* x_strides, cons
     return p
 
 
+cdef inline Py_ssize_t product_tasks(const Product* p) noexcept nogil:
+    """Return the number of tasks."""
+    return p.groups * p.column_blocks * p.blocks * p.parts
+
+
 cdef size_t call_bytes(const Product* p, const Swapped* swapped, bint swaps,
                        int* threads) noexcept nogil:
     """Return the bytes of workspace of a call, and lower the threads to the tasks."""
     if swaps:
         threads[0] = min(<Py_ssize_t>threads[0], swapped_tasks(swapped))
         return swapped.threads_at + threads[0] * swapped.thread_bytes
-    threads[0] = min(<Py_ssize_t>threads[0], p.groups * p.column_blocks * p.blocks * p.parts)
+    threads[0] = min(<Py_ssize_t>threads[0], product_tasks(p))
     return p.threads_at + threads[0] * p.thread_bytes
 
 
@@ -439,10 +478,10 @@ cdef int compute(const floating* x, const floating* w, const floating* bias,
     """Compute a planned product; `bias` may be NULL."""
     cdef size_t size = call_bytes(p, swapped, swaps, &threads)
     cdef char* shared = <char*>take(size)
-    cdef Py_ssize_t tasks = p.groups * p.column_blocks * p.blocks * p.parts, i, j, step
-    cdef bint has_bias = bias is not NULL
-    cdef unsigned long saved = 0
+    cdef Py_ssize_t i, j, step, packs = 0
     cdef floating* numbers
+    cdef Context context
+    cdef Phase[2] phases
     if swaps:
         correlate_swapped(x, w, bias, bias_group, bias_row, y, swapped, threads, shared)
         give(shared)
@@ -454,30 +493,19 @@ cdef int compute(const floating* x, const floating* w, const floating* bias,
             step * p.height if p.packs_a else (<Py_ssize_t*>(shared + p.weights_at_at))[step])
         (<Py_ssize_t*>(shared + p.b_at_at))[step] = (
             step * p.width if p.packs_b else (<Py_ssize_t*>(shared + p.shifts_at))[step])
-    if has_bias:
+    if bias is not NULL:
         numbers = <floating*>(shared + p.bias_at)
         for i in range(p.groups):
             for j in range(p.rows):
                 numbers[i * p.rows + j] = bias[i * bias_group + j * bias_row]
-    if threads == 1 and not p.packs_a:
-        # Small products: to enter a parallel region takes as long as all that was done so far.
-        with nogil:
-            saved = flush_denormals()
-            for i in range(tasks):
-                multiply_block(x, w, y, p, has_bias, i, shared, shared + p.threads_at)
-            restore_denormals(saved)
-    else:
-        with nogil, parallel(num_threads=threads):
-            saved = flush_denormals()
-            if p.packs_a:
-                for i in prange(p.groups * ceil_div(p.windows.channels, pack_a_channels(p)),
-                                schedule="static"):
-                    pack_a(w, p, <Py_ssize_t*>(shared + p.weights_at_at), i,
-                           <floating*>(shared + p.a_packed_at))
-            for i in prange(tasks, schedule="dynamic"):
-                multiply_block(x, w, y, p, has_bias, i, shared,
-                               shared + p.threads_at + threadid() * p.thread_bytes)
-            restore_denormals(saved)
+    context.product, context.itemsize, context.shared = p, sizeof(floating), shared
+    context.x, context.w, context.y, context.has_bias = x, w, y, bias is not NULL
+    if p.packs_a:
+        packs = p.groups * ceil_div(p.windows.channels, pack_a_channels(p))
+    phases[0] = make_phase(pack_task, &context, packs, EVEN)
+    phases[1] = make_phase(multiply_task, &context, product_tasks(p), 0)
+    with nogil:
+        parallel_phases(threads, phases, 2)
     give(shared)
     return 0
 

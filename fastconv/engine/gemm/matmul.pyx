@@ -14,10 +14,9 @@ their number sets: it has the same bits whatever the other rows, the columns and
 """
 
 from cython cimport floating
-from cython.parallel cimport parallel, prange, threadid
 
 from fastconv.engine.base.arrays cimport View, look
-from fastconv.engine.base.threads cimport flush_denormals, restore_denormals, threads_for
+from fastconv.engine.base.threads cimport EVEN, parallel_for, threads_for
 from fastconv.engine.base.workspace cimport give, take
 from fastconv.engine.gemm.slab cimport (
     Run, block_steps, ceil_div, first_unit, line_up, pack_rows, split_blocks, transpose)
@@ -44,6 +43,17 @@ cdef struct Product:
     # The workspace: where the steps lie, for all threads, then one part for each thread.
     size_t a_at, packed_a_at, b_at, packed_b_at, threads_at
     size_t a_panel, b_panels, thread_bytes
+
+
+# What the tasks share.
+cdef struct Context:
+    const Product* product
+    Py_ssize_t itemsize
+    const void* a
+    const void* b
+    const void* bias                    # or NULL
+    void* c
+    char* shared
 
 
 cdef void make_plan(Product* p, Py_ssize_t itemsize, int threads) noexcept nogil:
@@ -97,10 +107,15 @@ cdef void add_row(const floating* bias, Py_ssize_t bias_step, Py_ssize_t count, 
             c[i * step] += bias[i * bias_step]
 
 
-cdef void multiply_block(const floating* a, const floating* b, const floating* bias, floating* c,
-                         const Product* p, Py_ssize_t task, char* shared,
-                         char* own) noexcept nogil:
+cdef void multiply_block(const floating* a, const Context* context, Py_ssize_t task,
+                         int thread) noexcept nogil:
     """Compute a task: some rows of A times a block of columns of B."""
+    cdef const Product* p = context.product
+    cdef const floating* b = <const floating*>context.b
+    cdef const floating* bias = <const floating*>context.bias
+    cdef floating* c = <floating*>context.c
+    cdef char* shared = context.shared
+    cdef char* own = shared + p.threads_at + thread * p.thread_bytes
     cdef Py_ssize_t part = task % p.parts, block = task // p.parts
     cdef Py_ssize_t column = first_unit(block, p.vectors, p.blocks) * p.lanes
     cdef Py_ssize_t count = min(first_unit(block + 1, p.vectors, p.blocks) * p.lanes,
@@ -160,12 +175,20 @@ cdef void multiply_block(const floating* a, const floating* b, const floating* b
                             p.c_column)
 
 
+cdef void multiply_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
+    cdef const Context* c = <const Context*>context
+    if c.itemsize == sizeof(float):
+        multiply_block(<const float*>c.a, c, task, thread)
+    else:
+        multiply_block(<const double*>c.a, c, task, thread)
+
+
 cdef int multiply_all(const floating* a, const floating* b, const floating* bias, floating* c,
                       Product* p) except -1:
     cdef int threads = threads_for(<double>p.rows * p.columns * p.steps)
     cdef Py_ssize_t tasks, i
-    cdef unsigned long saved = 0
     cdef char* shared
+    cdef Context context
     make_plan(p, sizeof(floating), threads)
     tasks = p.blocks * p.parts
     threads = min(<Py_ssize_t>threads, tasks)
@@ -175,12 +198,10 @@ cdef int multiply_all(const floating* a, const floating* b, const floating* bias
         (<Py_ssize_t*>(shared + p.b_at))[i] = i * p.b_step
         (<Py_ssize_t*>(shared + p.packed_a_at))[i] = i * p.height
         (<Py_ssize_t*>(shared + p.packed_b_at))[i] = i * p.width
-    with nogil, parallel(num_threads=threads):
-        saved = flush_denormals()
-        for i in prange(tasks, schedule="static"):
-            multiply_block(a, b, bias, c, p, i, shared,
-                           shared + p.threads_at + threadid() * p.thread_bytes)
-        restore_denormals(saved)
+    context.product, context.itemsize, context.shared = p, sizeof(floating), shared
+    context.a, context.b, context.bias, context.c = a, b, bias, c
+    with nogil:
+        parallel_for(threads, tasks, multiply_task, &context, EVEN)
     give(shared)
     return 0
 

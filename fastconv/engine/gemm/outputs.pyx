@@ -21,9 +21,8 @@ which of the two computes it may follow the batch and the threads.
 """
 
 from cython cimport floating
-from cython.parallel cimport parallel, prange, threadid
 
-from fastconv.engine.base.threads cimport flush_denormals, restore_denormals
+from fastconv.engine.base.threads cimport EVEN, Phase, make_phase, parallel_phases
 from fastconv.engine.gemm.slab cimport (
     Cursor, Run, Slab, Windows, add_run, block_channels, ceil_div, fetch, fill_offsets,
     fill_shifts, fill_slab, first_line, first_unit, imbalance, line_up, make_slab, next_line,
@@ -42,6 +41,17 @@ cdef Py_ssize_t FAR_BYTES = 1 << 11
 cdef struct Tile:
     Py_ssize_t first, count     # its pixels, counted in the block
     Py_ssize_t at               # where they lie in the slab or the input
+
+
+# What the tasks share.
+cdef struct Context:
+    const Swapped* plan
+    Py_ssize_t itemsize
+    const void* x
+    const void* w
+    void* y
+    bint has_bias
+    char* shared
 
 
 cdef double tile_cycles(Py_ssize_t pixels, Py_ssize_t vectors, Py_ssize_t span,
@@ -162,9 +172,12 @@ cdef inline Py_ssize_t packed_at(const Swapped* p, Py_ssize_t g, Py_ssize_t chan
                       + channels * p.windows.taps * first_vector(p, panel))
 
 
-cdef void pack_weights(const floating* w, const Swapped* p, const Py_ssize_t* at,
-                       Py_ssize_t task, floating* packed) noexcept nogil:
+cdef void pack_weights(const floating* w, const Context* context,
+                       Py_ssize_t task) noexcept nogil:
     """Pack the weights of one panel and block of channels."""
+    cdef const Swapped* p = context.plan
+    cdef const Py_ssize_t* at = <const Py_ssize_t*>(context.shared + p.weights_at_at)
+    cdef floating* packed = <floating*>(context.shared + p.packed_at)
     cdef Py_ssize_t blocks = ceil_div(p.windows.channels, p.channels)
     cdef Py_ssize_t panel = task % p.panels, c = task // p.panels % blocks * p.channels
     cdef Py_ssize_t g = task // p.panels // blocks
@@ -178,6 +191,14 @@ cdef void pack_weights(const floating* w, const Swapped* p, const Py_ssize_t* at
         transpose(w, p.w_strides[1], outputs, steps, packed, width)
     else:
         pack_rows(w, p.w_strides[1], outputs, at, steps, width, packed)
+
+
+cdef void pack_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
+    cdef const Context* c = <const Context*>context
+    if c.itemsize == sizeof(float):
+        pack_weights(<const float*>c.w, c, task)
+    else:
+        pack_weights(<const double*>c.w, c, task)
 
 
 cdef Py_ssize_t list_tiles(const Swapped* p, const Slab* slab, Run* pieces, Run* outs,
@@ -209,9 +230,13 @@ cdef Py_ssize_t list_tiles(const Swapped* p, const Slab* slab, Run* pieces, Run*
     return count
 
 
-cdef void multiply_lines(const floating* x, floating* y, const Swapped* p, bint has_bias,
-                         Py_ssize_t task, char* shared, char* own) noexcept nogil:
+cdef void multiply_lines(const floating* x, const Context* context, Py_ssize_t task,
+                         int thread) noexcept nogil:
     """Compute a task: some panels of output channels for one block of lines."""
+    cdef const Swapped* p = context.plan
+    cdef floating* y = <floating*>context.y
+    cdef char* shared = context.shared
+    cdef char* own = shared + p.threads_at + thread * p.thread_bytes
     cdef Py_ssize_t part = task % p.parts, block = task // p.parts % p.blocks
     cdef Py_ssize_t g = task // p.parts // p.blocks
     cdef const Py_ssize_t* shifts = <const Py_ssize_t*>(shared + p.shifts_at)
@@ -274,12 +299,20 @@ cdef void multiply_lines(const floating* x, floating* y, const Swapped* p, bint 
                 for i in range(n_outs):
                     store_pixels(<const floating*>sums + outs[i].first * width, width,
                                  outs[i].count, min(width, p.outputs - output),
-                                 bias + output if has_bias else NULL,
+                                 bias + output if context.has_bias else NULL,
                                  y + output * p.y_strides[2] + outs[i].at, p.y_strides[2],
                                  outs[i].step)
             if p.channels < p.windows.channels:
                 # The sums of all panels wait for the next block of channels.
                 sums += slab.lines * p.windows.column.out * width
+
+
+cdef void multiply_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
+    cdef const Context* c = <const Context*>context
+    if c.itemsize == sizeof(float):
+        multiply_lines(<const float*>c.x, c, task, thread)
+    else:
+        multiply_lines(<const double*>c.x, c, task, thread)
 
 
 cdef Py_ssize_t swapped_tasks(const Swapped* p) noexcept nogil:
@@ -292,22 +325,19 @@ cdef void correlate_swapped(const floating* x, const floating* w, const floating
                             const Swapped* p, int threads, char* shared) noexcept:
     """Compute the plan's product; `bias` may be NULL."""
     cdef Py_ssize_t i, j
-    cdef bint has_bias = bias is not NULL
-    cdef unsigned long saved = 0
     cdef floating* numbers = <floating*>(shared + p.bias_at)
+    cdef Context context
+    cdef Phase[2] phases
     fill_shifts(&p.windows, &p.slab, p.channels, <Py_ssize_t*>(shared + p.shifts_at))
     fill_offsets(&p.windows, p.w_strides, p.channels, <Py_ssize_t*>(shared + p.weights_at_at))
-    if has_bias:
+    if bias is not NULL:
         for i in range(p.groups):
             for j in range(p.outputs):
                 numbers[i * p.vectors * p.lanes + j] = bias[i * bias_group + j * bias_row]
-    with nogil, parallel(num_threads=threads):
-        saved = flush_denormals()
-        for i in prange(p.groups * p.panels * ceil_div(p.windows.channels, p.channels),
-                        schedule="static"):
-            pack_weights(w, p, <Py_ssize_t*>(shared + p.weights_at_at), i,
-                         <floating*>(shared + p.packed_at))
-        for i in prange(swapped_tasks(p), schedule="dynamic"):
-            multiply_lines(x, y, p, has_bias, i, shared,
-                           shared + p.threads_at + threadid() * p.thread_bytes)
-        restore_denormals(saved)
+    context.plan, context.itemsize, context.shared = p, sizeof(floating), shared
+    context.x, context.w, context.y, context.has_bias = x, w, y, bias is not NULL
+    phases[0] = make_phase(pack_task, &context, p.groups * p.panels * ceil_div(
+        p.windows.channels, p.channels), EVEN)
+    phases[1] = make_phase(multiply_task, &context, swapped_tasks(p), 0)
+    with nogil:
+        parallel_phases(threads, phases, 2)

@@ -22,11 +22,10 @@ panels: the bits depend neither on the batch nor on the threads.
 """
 
 from cython cimport floating
-from cython.parallel cimport parallel, prange, threadid
 
 from libc.string cimport memset
 
-from fastconv.engine.base.threads cimport flush_denormals, restore_denormals, threads_for
+from fastconv.engine.base.threads cimport EVEN, Phase, make_phase, parallel_phases, threads_for
 from fastconv.engine.base.workspace cimport give, take
 from fastconv.engine.gemm.slab cimport (
     Run, add_run, add_vectors, block_steps, ceil_div, fetch, line_up, pack_columns, pack_taps,
@@ -56,6 +55,17 @@ cdef struct Plan:
     # The workspace: what all threads share, then one part for each.
     size_t places_at, residual_at_at, packed_at_at, packed_at, threads_at
     size_t weights_at, near_at, products_at, sums_at, runs_at, thread_bytes
+
+
+# What the tasks of a pass share.
+cdef struct Context:
+    const Plan* plan
+    Py_ssize_t itemsize
+    const void* residual
+    const void* w
+    void* y
+    Py_ssize_t group, sample            # of the pass: its group, and first sample
+    char* shared
 
 
 cdef Plan make_plan(const Py_ssize_t* residual, const Py_ssize_t* w, const Py_ssize_t* y,
@@ -127,10 +137,14 @@ cdef inline Py_ssize_t block_samples(const Plan* p, Py_ssize_t sample) noexcept 
     return min(p.samples, p.batch - sample)
 
 
-cdef void pack_tile(const floating* residual, const Plan* p, const Py_ssize_t* at, Py_ssize_t g,
-                    Py_ssize_t sample, Py_ssize_t tile, Run* runs,
-                    floating* packed) noexcept nogil:
+cdef void pack_tile(const floating* residual, const Context* context, Py_ssize_t task,
+                    int thread) noexcept nogil:
     """Pack the pixels of one tile of a block of samples: for each step side by side."""
+    cdef const Plan* p = context.plan
+    cdef const Py_ssize_t* at = <const Py_ssize_t*>(context.shared + p.residual_at_at)
+    cdef floating* packed = <floating*>(context.shared + p.packed_at) + task * p.height * p.steps
+    cdef Run* runs = <Run*>(context.shared + p.threads_at + thread * p.thread_bytes + p.runs_at)
+    cdef Py_ssize_t sample = context.sample + task // p.tiles * p.samples, tile = task % p.tiles
     cdef Py_ssize_t pixels = block_samples(p, sample) * p.pixels
     cdef Py_ssize_t count = ceil_div(pixels, p.height), n_runs = 0
     cdef Py_ssize_t first = tile * pixels // count, end = (tile + 1) * pixels // count
@@ -142,9 +156,18 @@ cdef void pack_tile(const floating* residual, const Plan* p, const Py_ssize_t* a
         number = min((n + 1) * p.pixels, end) - pixel
         n_runs = add_run(
             runs, n_runs, pixel - first, number,
-            ((sample + n) * p.groups + g) * p.steps * p.pixels + pixel - n * p.pixels, 1)
+            ((sample + n) * p.groups + context.group) * p.steps * p.pixels
+            + pixel - n * p.pixels, 1)
         pixel += number
     pack_columns(residual, at, p.steps, runs, n_runs, False, p.height, packed)
+
+
+cdef void pack_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
+    cdef const Context* c = <const Context*>context
+    if c.itemsize == sizeof(float):
+        pack_tile(<const float*>c.residual, c, task, thread)
+    else:
+        pack_tile(<const double*>c.residual, c, task, thread)
 
 
 cdef void multiply_panel(const floating* packed, const Plan* p, const Py_ssize_t* at,
@@ -174,10 +197,14 @@ cdef void multiply_panel(const floating* packed, const Plan* p, const Py_ssize_t
         weights += number * width
 
 
-cdef void compute_channels(const floating* w, floating* y, const Plan* p, Py_ssize_t g,
-                           Py_ssize_t vector, Py_ssize_t first_sample, char* shared,
-                           char* own) noexcept nogil:
+cdef void compute_channels(const floating* w, const Context* context, Py_ssize_t vector,
+                           int thread) noexcept nogil:
     """Compute the gradient of a vector of channels for one pass."""
+    cdef const Plan* p = context.plan
+    cdef Py_ssize_t g = context.group
+    cdef floating* y = <floating*>context.y
+    cdef char* shared = context.shared
+    cdef char* own = shared + p.threads_at + thread * p.thread_bytes
     cdef const Py_ssize_t* places = <const Py_ssize_t*>(shared + p.places_at)
     cdef const Py_ssize_t* at = <const Py_ssize_t*>(shared + p.packed_at_at)
     cdef const floating* packed
@@ -188,7 +215,7 @@ cdef void compute_channels(const floating* w, floating* y, const Plan* p, Py_ssi
     cdef Py_ssize_t channel = vector * p.lanes, channels = min(p.lanes, p.channels - channel)
     cdef Py_ssize_t row = p.channels * p.taps, step, steps, sample, samples, block, tap, width, n
     for block in range(p.blocks):
-        sample = first_sample + block * p.samples
+        sample = context.sample + block * p.samples
         if sample >= p.batch:
             return
         samples = block_samples(p, sample)
@@ -215,22 +242,12 @@ cdef void compute_channels(const floating* w, floating* y, const Plan* p, Py_ssi
                          + channel * p.y_strides[2], p.y_strides[2], 1)
 
 
-cdef void compute_pass(const floating* residual, const floating* w, floating* y, const Plan* p,
-                       Py_ssize_t g, Py_ssize_t sample, int threads, char* shared) noexcept nogil:
-    """Compute the gradient of a group for some samples."""
-    cdef Py_ssize_t i, tile_size = p.height * p.steps
-    cdef unsigned long saved = 0
-    with parallel(num_threads=threads):
-        saved = flush_denormals()
-        for i in prange(p.blocks * p.tiles, schedule="static"):
-            pack_tile(residual, p, <const Py_ssize_t*>(shared + p.residual_at_at), g,
-                      sample + i // p.tiles * p.samples, i % p.tiles,
-                      <Run*>(shared + p.threads_at + threadid() * p.thread_bytes + p.runs_at),
-                      <floating*>(shared + p.packed_at) + i * tile_size)
-        for i in prange(p.vectors, schedule="dynamic"):
-            compute_channels(w, y, p, g, i, sample, shared,
-                             shared + p.threads_at + threadid() * p.thread_bytes)
-        restore_denormals(saved)
+cdef void compute_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
+    cdef const Context* c = <const Context*>context
+    if c.itemsize == sizeof(float):
+        compute_channels(<const float*>c.w, c, task, thread)
+    else:
+        compute_channels(<const double*>c.w, c, task, thread)
 
 
 def input_gradient(const floating[:, :, :, :, :, ::1] residual,
@@ -250,6 +267,8 @@ def input_gradient(const floating[:, :, :, :, :, ::1] residual,
     cdef Py_ssize_t i, g, sample
     cdef size_t size
     cdef char* shared
+    cdef Context context
+    cdef Phase[2] phases
     threads = min(<Py_ssize_t>threads, p.vectors)
     size = p.threads_at + threads * p.thread_bytes
     if dry:
@@ -260,10 +279,15 @@ def input_gradient(const floating[:, :, :, :, :, ::1] residual,
     for i in range(p.steps):
         (<Py_ssize_t*>(shared + p.residual_at_at))[i] = i * p.pixels
         (<Py_ssize_t*>(shared + p.packed_at_at))[i] = i * p.height
+    context.plan, context.itemsize, context.shared = &p, sizeof(floating), shared
+    context.residual, context.w = &residual[0, 0, 0, 0, 0, 0], &w[0, 0, 0, 0, 0, 0]
+    context.y = &y[0, 0, 0, 0, 0, 0]
+    phases[0] = make_phase(pack_task, &context, p.blocks * p.tiles, EVEN)
+    phases[1] = make_phase(compute_task, &context, p.vectors, 0)
     with nogil:
         for sample from 0 <= sample < p.batch by p.blocks * p.samples:
             for g in range(p.groups):
-                compute_pass(&residual[0, 0, 0, 0, 0, 0], &w[0, 0, 0, 0, 0, 0],
-                             &y[0, 0, 0, 0, 0, 0], &p, g, sample, threads, shared)
+                context.group, context.sample = g, sample
+                parallel_phases(threads, phases, 2)
     give(shared)
     return size

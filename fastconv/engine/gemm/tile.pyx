@@ -9,12 +9,11 @@ addressed through lists of offsets, so that a packed panel, a slab and an array 
 same to it. tile_loops.h says how a tile leaves the registers.
 """
 
-from cython.parallel cimport parallel, prange
 
 from libc.stdlib cimport free, malloc
 
 from fastconv.engine.base.isa cimport isa_row
-from fastconv.engine.base.threads cimport flush_denormals, restore_denormals
+from fastconv.engine.base.threads cimport EVEN, parallel_for
 
 cdef extern from "gemm/tile.h" nogil:
     ctypedef struct target_f "fastconv_target_f":
@@ -177,6 +176,37 @@ def tile_shape(Py_ssize_t itemsize, bint weight_gradient):
     return max_rows(itemsize, vectors), vectors * lanes(itemsize)
 
 
+# What the threads of `run_peak` share.
+cdef struct Peak:
+    Py_ssize_t itemsize, steps, repeats
+    const void* data
+    const Py_ssize_t* at
+    void* sums
+
+
+cdef void repeat_tile(const floating* data, const Peak* peak, Py_ssize_t task) noexcept nogil:
+    """Compute a full tile again and again."""
+    cdef Py_ssize_t rows = max_rows(sizeof(floating), VECTORS), steps = peak.steps
+    cdef Py_ssize_t width = VECTORS * lanes(sizeof(floating)), i, _
+    cdef const floating* a[MAX_ROWS]
+    cdef Run run
+    for i in range(rows):
+        a[i] = data + i * steps
+    run.first, run.count, run.at, run.step = 0, width, 0, 1
+    for _ in range(peak.repeats):
+        run_tile(rows, VECTORS, a, peak.at, data + rows * steps, peak.at + steps, steps,
+                 <floating*>peak.sums + task * rows * width, width, &run, 1,
+                 <const floating*>NULL, False)
+
+
+cdef void peak_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
+    cdef const Peak* peak = <const Peak*>context
+    if peak.itemsize == sizeof(float):
+        repeat_tile(<const float*>peak.data, peak, task)
+    else:
+        repeat_tile(<const double*>peak.data, peak, task)
+
+
 def run_peak(floating one, Py_ssize_t steps, Py_ssize_t repeats, int threads):
     """Compute `repeats` full tiles of `steps` steps on each thread, from first-level cache.
 
@@ -184,10 +214,8 @@ def run_peak(floating one, Py_ssize_t steps, Py_ssize_t repeats, int threads):
     convolution of this type can be faster. Returns the floating-point operations done.
     """
     cdef Py_ssize_t rows = max_rows(sizeof(floating), VECTORS)
-    cdef Py_ssize_t width = VECTORS * lanes(sizeof(floating)), i, _
-    cdef unsigned long saved
-    cdef Run run
-    cdef const floating* a[MAX_ROWS]
+    cdef Py_ssize_t width = VECTORS * lanes(sizeof(floating)), i
+    cdef Peak peak
     cdef Py_ssize_t* at = <Py_ssize_t*>malloc(2 * steps * sizeof(Py_ssize_t))
     cdef floating* data = <floating*>malloc((rows * steps + steps * width) * sizeof(floating))
     cdef floating* sums = <floating*>malloc(threads * rows * width * sizeof(floating))
@@ -201,16 +229,10 @@ def run_peak(floating one, Py_ssize_t steps, Py_ssize_t repeats, int threads):
         at[steps + i] = i * width
     for i in range(rows * steps + steps * width):
         data[i] = one
-    for i in range(rows):
-        a[i] = data + i * steps
-    run.first, run.count, run.at, run.step = 0, width, 0, 1
-    with nogil, parallel(num_threads=threads):
-        saved = flush_denormals()
-        for i in prange(threads, schedule="static"):
-            for _ in range(repeats):
-                run_tile(rows, VECTORS, a, at, data + rows * steps, at + steps, steps,
-                         sums + i * rows * width, width, &run, 1, <const floating*>NULL, False)
-        restore_denormals(saved)
+    peak.itemsize, peak.steps, peak.repeats = sizeof(floating), steps, repeats
+    peak.data, peak.at, peak.sums = data, at, sums
+    with nogil:
+        parallel_for(threads, threads, peak_task, &peak, EVEN)
     free(at)
     free(data)
     free(sums)

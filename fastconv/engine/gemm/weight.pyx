@@ -27,12 +27,11 @@ positions.
 """
 
 from cython cimport floating
-from cython.parallel cimport parallel, prange, threadid
 
 from libc.string cimport memcmp, memset
 
 from fastconv.engine.base.arrays cimport Layout, Operands, look_at
-from fastconv.engine.base.threads cimport flush_denormals, restore_denormals, threads_for
+from fastconv.engine.base.threads cimport EVEN, Phase, make_phase, parallel_phases, threads_for
 from fastconv.engine.base.workspace cimport give, take
 from fastconv.engine.gemm.slab cimport (
     Cursor, Run, Slab, Windows, add_run, ceil_div, copy_row, fill_shifts, fill_slab, first_line,
@@ -41,6 +40,16 @@ from fastconv.engine.gemm.tile cimport (
     DOT_COLUMNS, DOT_ROWS, MAX_ROWS, MAX_VECTORS, dot_rows, max_rows, run_dots, run_tile)
 from fastconv.engine.gemm.weight_plan cimport (
     BLOCK, Correlation, dot_pixels, first_vector, lane_channels, make_correlation)
+
+
+# What the tasks share; the maps in their roles: in the rows of A, and in the columns of B.
+cdef struct Context:
+    const Correlation* correlation
+    Py_ssize_t itemsize
+    const void* rows
+    const void* columns
+    void* dw
+    char* shared
 
 
 cdef struct Unit:
@@ -208,9 +217,14 @@ cdef void write_block(const floating* sums, Py_ssize_t width, const Correlation*
                 dw[at + j * p.c_strides[1]] = sums[i * width + j]
 
 
-cdef void add_up_chunk(const floating* x, const floating* dy, floating* dw, const Correlation* p,
-                       Py_ssize_t task, char* shared, char* own) noexcept nogil:
+cdef void add_up_chunk(const floating* x, const Context* context, Py_ssize_t task,
+                       int thread) noexcept nogil:
     """Add up one chunk of the units for some rows and panels; `x` and `dy` in their roles."""
+    cdef const Correlation* p = context.correlation
+    cdef const floating* dy = <const floating*>context.columns
+    cdef floating* dw = <floating*>context.dw
+    cdef char* shared = context.shared
+    cdef char* own = shared + p.threads_at + thread * p.thread_bytes
     cdef Py_ssize_t panel_part = task % p.panel_parts
     cdef Py_ssize_t row_part = task // p.panel_parts % p.row_parts
     cdef Py_ssize_t g = task // p.panel_parts // p.row_parts % p.groups
@@ -303,9 +317,21 @@ cdef void add_up_chunk(const floating* x, const floating* dy, floating* dw, cons
             c += channels
 
 
-cdef void add_chunks(const floating* partial, const Correlation* p, floating* dw, Py_ssize_t task,
-                     floating* sums) noexcept nogil:
+cdef void chunk_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
+    cdef const Context* c = <const Context*>context
+    if c.itemsize == sizeof(float):
+        add_up_chunk(<const float*>c.rows, c, task, thread)
+    else:
+        add_up_chunk(<const double*>c.rows, c, task, thread)
+
+
+cdef void add_chunks(floating* dw, const Context* context, Py_ssize_t task,
+                     int thread) noexcept nogil:
     """Write the sum of the chunks, in order, into a block of rows of a panel."""
+    cdef const Correlation* p = context.correlation
+    cdef const floating* partial = <const floating*>(context.shared + p.partial_at)
+    cdef floating* sums = <floating*>(
+        context.shared + p.threads_at + thread * p.thread_bytes + p.rows_at)
     cdef Py_ssize_t blocks = ceil_div(p.steps, BLOCK), size = p.groups * p.steps * p.width
     cdef Py_ssize_t step = task % blocks * BLOCK, panel = task // blocks % p.panels
     cdef Py_ssize_t g = task // blocks // p.panels
@@ -323,20 +349,32 @@ cdef void add_chunks(const floating* partial, const Correlation* p, floating* dw
                 min(width, p.outputs - output), dw)
 
 
+cdef void sum_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
+    cdef const Context* c = <const Context*>context
+    if c.itemsize == sizeof(float):
+        add_chunks(<float*>c.dw, c, task, thread)
+    else:
+        add_chunks(<double*>c.dw, c, task, thread)
+
+
+cdef inline Py_ssize_t chunk_tasks(const Correlation* p) noexcept nogil:
+    """Return the number of tasks that add up chunks."""
+    return p.chunks * p.groups * p.row_parts * p.panel_parts
+
+
 cdef size_t call_bytes(const Correlation* p, int* threads) noexcept nogil:
     """Return the bytes of workspace of a call, and lower the threads to the tasks."""
-    threads[0] = min(<Py_ssize_t>threads[0], p.chunks * p.groups * p.row_parts * p.panel_parts)
+    threads[0] = min(<Py_ssize_t>threads[0], chunk_tasks(p))
     return p.threads_at + threads[0] * p.thread_bytes
 
 
 cdef int compute(const floating* x, const floating* dy, floating* dw, const Correlation* p,
                  int threads) except -1:
     """Compute a planned correlation."""
-    cdef const floating* rows = dy if p.turned else x
-    cdef const floating* columns = x if p.turned else dy
     cdef char* shared = <char*>take(call_bytes(p, &threads))
-    cdef Py_ssize_t i, v
-    cdef unsigned long saved = 0
+    cdef Py_ssize_t i, v, sums = 0
+    cdef Context context
+    cdef Phase[2] phases
     fill_shifts(&p.windows, &p.slab, p.channels, <Py_ssize_t*>(shared + p.shifts_at))
     if p.gathered:
         fill_shifts(&p.kernel, &p.lane_slab, lane_channels(p),
@@ -344,17 +382,16 @@ cdef int compute(const floating* x, const floating* dy, floating* dw, const Corr
     for v in range(MAX_VECTORS):
         for i in range(p.pixels):
             (<Py_ssize_t*>(shared + p.b_at_at))[v * p.pixels + i] = i * (v + 1) * p.lanes
-    with nogil, parallel(num_threads=threads):
-        saved = flush_denormals()
-        for i in prange(p.chunks * p.groups * p.row_parts * p.panel_parts, schedule="dynamic"):
-            add_up_chunk(rows, columns, dw, p, i, shared,
-                         shared + p.threads_at + threadid() * p.thread_bytes)
-        if p.chunks > 1 or p.dots:
-            for i in prange(p.groups * p.panels * ceil_div(p.steps, BLOCK), schedule="static"):
-                add_chunks(<const floating*>(shared + p.partial_at), p, dw, i,
-                           <floating*>(shared + p.threads_at + threadid() * p.thread_bytes
-                                       + p.rows_at))
-        restore_denormals(saved)
+    context.correlation, context.itemsize, context.shared = p, sizeof(floating), shared
+    context.rows, context.columns, context.dw = x, dy, dw
+    if p.turned:
+        context.rows, context.columns = dy, x
+    phases[0] = make_phase(chunk_task, &context, chunk_tasks(p), 0)
+    if p.chunks > 1 or p.dots:
+        sums = p.groups * p.panels * ceil_div(p.steps, BLOCK)
+    phases[1] = make_phase(sum_task, &context, sums, EVEN)
+    with nogil:
+        parallel_phases(threads, phases, 2)
     give(shared)
     return 0
 

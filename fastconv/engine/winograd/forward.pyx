@@ -31,11 +31,11 @@ The steps of each output are the same in either way, whatever the chunks, thread
 """
 
 from cython cimport floating
-from cython.parallel cimport parallel, prange, threadid
 
 from libc.string cimport memset
 
-from fastconv.engine.base.threads cimport flush_denormals, restore_denormals, threads_for
+from fastconv.engine.base.threads cimport (
+    EVEN, Phase, make_phase, parallel_for, parallel_phases, threads_for)
 from fastconv.engine.base.workspace cimport give, take
 from fastconv.engine.gemm.slab cimport ceil_div, line_up
 from fastconv.engine.gemm.tile cimport lanes, max_pixels, run_blocked
@@ -46,6 +46,9 @@ from fastconv.engine.winograd.tiles cimport (
 # The most vectors of output channels in a strip.
 cdef enum:
     STRIP = 2
+# Passes for which a team of threads stays together.
+cdef enum:
+    PASSES = 16
 
 # The most bytes of one tile's numbers in a block of channels, for all points, as if there were at
 # least 36: sums stay short.
@@ -86,7 +89,23 @@ cdef struct Product:
     # The workspace: what is shared, then one part for each thread.
     size_t steps_at, bias_at, u_at, v_at, threads_at
     size_t stage_at, own_at, m_at, thread_bytes
-    char* u                                     # where U is there as a whole
+
+
+# What the tasks share.
+cdef struct Context:
+    const Product* product
+    Py_ssize_t itemsize
+    const void* x
+    const void* w
+    void* y
+    void* u                                     # where U is there as a whole
+    char* shared
+
+
+# Where V is held: the chunks of one group whose V is there at once.
+cdef struct Pass:
+    const Context* context
+    Py_ssize_t group, chunk, chunks             # its first chunk, and their number
 
 
 cdef void fit_chunks(Product* p, Py_ssize_t itemsize, int threads) noexcept nogil:
@@ -197,17 +216,26 @@ cdef void fill_u(const floating* w, const Product* p, Py_ssize_t g, Py_ssize_t s
         u += p.lanes
 
 
-cdef void keep_u(const floating* w, const Product* p, Py_ssize_t task) noexcept nogil:
+cdef void keep_u(const floating* w, const Context* context, Py_ssize_t task) noexcept nogil:
     """Transform the kernels of one group's strip and a block of channels for all threads."""
+    cdef const Product* p = context.product
     cdef Py_ssize_t blocks = ceil_div(p.channels, p.depth), first = task % blocks * p.depth
     cdef Py_ssize_t strip = task // blocks % p.strips
-    cdef floating* u = <floating*>p.u
+    cdef floating* u = <floating*>context.u
     fill_u(w, p, task // blocks // p.strips, strip, first, min(p.depth, p.channels - first),
            u + task // blocks * p.points * p.u_point + first * vectors_of(p, strip) * p.lanes)
 
 
+cdef void keep_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
+    cdef const Context* c = <const Context*>context
+    if c.itemsize == sizeof(float):
+        keep_u(<const float*>c.w, c, task)
+    else:
+        keep_u(<const double*>c.w, c, task)
+
+
 cdef inline Py_ssize_t kept_tasks(const Product* p) noexcept nogil:
-    """Return how many calls of keep_u make U."""
+    """Return how many tasks make U."""
     return p.groups * p.strips * ceil_div(p.channels, p.depth)
 
 
@@ -258,12 +286,16 @@ cdef void finish(const Product* p, const char* shared, Py_ssize_t g, Py_ssize_t 
         m += p.lanes
 
 
-cdef void compute_chunk(const floating* x, floating* y, const Product* p, Py_ssize_t task,
-                        const char* shared, char* own) noexcept nogil:
+cdef void compute_chunk(const floating* x, const Context* context, Py_ssize_t task,
+                        int thread) noexcept nogil:
     """Compute a task where U is kept: a chunk of tiles, all strips."""
+    cdef const Product* p = context.product
+    cdef floating* y = <floating*>context.y
+    cdef char* shared = context.shared
+    cdef char* own = shared + p.threads_at + thread * p.thread_bytes
     cdef Py_ssize_t g = task // p.chunks, tile = task % p.chunks * p.chunk
     cdef Py_ssize_t count = min(p.chunk, p.tiles - tile), strip, vectors, c, steps
-    cdef const floating* u = <const floating*>p.u
+    cdef const floating* u = <const floating*>context.u
     cdef floating* stage = <floating*>(own + p.stage_at)
     cdef floating* v = <floating*>(own + p.own_at)
     cdef floating* m = <floating*>(own + p.m_at)
@@ -282,27 +314,51 @@ cdef void compute_chunk(const floating* x, floating* y, const Product* p, Py_ssi
         u += p.points * p.u_point
 
 
-cdef void fill_v(const floating* x, const Product* p, Py_ssize_t g, Py_ssize_t chunk,
-                 Py_ssize_t task, char* shared, char* own) noexcept nogil:
-    """Transform some channels of one of the chunks that are held together from `chunk` on."""
+cdef void chunk_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
+    cdef const Context* c = <const Context*>context
+    if c.itemsize == sizeof(float):
+        compute_chunk(<const float*>c.x, c, task, thread)
+    else:
+        compute_chunk(<const double*>c.x, c, task, thread)
+
+
+cdef void fill_v(const floating* x, const Pass* current, Py_ssize_t task,
+                 int thread) noexcept nogil:
+    """Transform some channels of one of the chunks of a pass."""
+    cdef const Product* p = current.context.product
     cdef Py_ssize_t width = p.v_vectors * p.lanes, blocks = ceil_div(p.channels, width)
     cdef Py_ssize_t at = task // blocks, c = task % blocks * width
-    cdef Py_ssize_t tile = (chunk + at) * p.chunk
+    cdef Py_ssize_t tile = (current.chunk + at) * p.chunk
+    cdef char* shared = current.context.shared
+    cdef char* own = shared + p.threads_at + thread * p.thread_bytes
     cdef floating* v = <floating*>(shared + p.v_at)
     cdef TileRange held
     held.first, held.end = tile, tile + min(p.chunk, p.tiles - tile)
-    transform_tiles(x + g * p.x_group + c * p.inputs.channel_step, &p.inputs, held, tile,
-                    held.end - tile, min(width, p.channels - c),
+    transform_tiles(x + current.group * p.x_group + c * p.inputs.channel_step, &p.inputs, held,
+                    tile, held.end - tile, min(width, p.channels - c),
                     <floating*>(own + p.stage_at), v + at * p.v_chunk + c * p.chunk, 1, p.chunk,
                     p.v_point)
 
 
-cdef void compute_strip(const floating* w, floating* y, const Product* p, Py_ssize_t g,
-                        Py_ssize_t chunk, Py_ssize_t chunks, Py_ssize_t task, char* shared,
-                        char* own) noexcept nogil:
-    """Compute a task where V is held: a strip, for one of `chunks` chunks from `chunk` on."""
-    cdef Py_ssize_t strip = task // chunks, at = task % chunks
-    cdef Py_ssize_t tile = (chunk + at) * p.chunk, count = min(p.chunk, p.tiles - tile), c, steps
+cdef void fill_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
+    cdef const Pass* current = <const Pass*>context
+    if current.context.itemsize == sizeof(float):
+        fill_v(<const float*>current.context.x, current, task, thread)
+    else:
+        fill_v(<const double*>current.context.x, current, task, thread)
+
+
+cdef void compute_strip(const floating* w, const Pass* current, Py_ssize_t task,
+                        int thread) noexcept nogil:
+    """Compute a task where V is held: a strip, for one of the chunks of a pass."""
+    cdef const Product* p = current.context.product
+    cdef Py_ssize_t g = current.group
+    cdef Py_ssize_t strip = task // current.chunks, at = task % current.chunks
+    cdef Py_ssize_t tile = (current.chunk + at) * p.chunk
+    cdef Py_ssize_t count = min(p.chunk, p.tiles - tile), c, steps
+    cdef floating* y = <floating*>current.context.y
+    cdef char* shared = current.context.shared
+    cdef char* own = shared + p.threads_at + thread * p.thread_bytes
     cdef const floating* v = <const floating*>(shared + p.v_at)
     cdef floating* stage = <floating*>(own + p.stage_at)
     cdef const floating* u = <const floating*>(own + p.own_at)
@@ -311,12 +367,20 @@ cdef void compute_strip(const floating* w, floating* y, const Product* p, Py_ssi
     for c from 0 <= c < p.channels by p.depth:
         steps = min(p.depth, p.channels - c)
         if p.ready:
-            u = (<const floating*>p.u + (g * p.strips + strip) * p.points * p.u_point
+            u = (<const floating*>current.context.u + (g * p.strips + strip) * p.points * p.u_point
                  + c * vectors * p.lanes)
         else:
             fill_u(w, p, g, strip, c, steps, <floating*>(own + p.own_at))
         multiply(p, shared, v + at * p.v_chunk + c * p.chunk, count, u, vectors, c, steps, m)
     finish(p, shared, g, strip, tile, count, <const floating*>m, stage, y)
+
+
+cdef void strip_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
+    cdef const Pass* current = <const Pass*>context
+    if current.context.itemsize == sizeof(float):
+        compute_strip(<const float*>current.context.w, current, task, thread)
+    else:
+        compute_strip(<const double*>current.context.w, current, task, thread)
 
 
 cdef Product make_product(const Py_ssize_t* x, const Py_ssize_t* x_strides, const Py_ssize_t* w,
@@ -345,18 +409,36 @@ def prepare(const floating[:, :, :, :, :, :] w, floating[::1] u=None):
     Where kernels are transformed only when they are used, it has no number.
     """
     cdef Product p
-    cdef Py_ssize_t i
+    cdef Context context
     cdef int threads = threads_for(100.0 * w.shape[0] * w.shape[1] * w.shape[2])
-    cdef unsigned long saved = 0
     size_weights(&p, &w.shape[0], &w.strides[0], sizeof(floating))
     if u is not None:
-        p.u = <char*>&u[0]
-        with nogil, parallel(num_threads=threads):
-            saved = flush_denormals()
-            for i in prange(kept_tasks(&p), schedule="static"):
-                keep_u(&w[0, 0, 0, 0, 0, 0], &p, i)
-            restore_denormals(saved)
+        context.product, context.itemsize = &p, sizeof(floating)
+        context.w, context.u = &w[0, 0, 0, 0, 0, 0], &u[0]
+        with nogil:
+            parallel_for(threads, kept_tasks(&p), keep_task, &context, EVEN)
     return kept_numbers(&p)
+
+
+cdef void run_passes(const Context* context, int threads) noexcept nogil:
+    """Compute all passes where V is held: fill V, then use it."""
+    cdef const Product* p = context.product
+    cdef Py_ssize_t g, chunk, i = 0
+    cdef Pass[PASSES] passes
+    cdef Phase[2 * PASSES] phases
+    for g in range(p.groups):
+        for chunk from 0 <= chunk < p.chunks by p.held:
+            passes[i].context, passes[i].group, passes[i].chunk = context, g, chunk
+            passes[i].chunks = min(p.held, p.chunks - chunk)
+            phases[2 * i] = make_phase(fill_task, passes + i, passes[i].chunks * ceil_div(
+                p.channels, p.v_vectors * p.lanes), 0)
+            phases[2 * i + 1] = make_phase(strip_task, passes + i, p.strips * passes[i].chunks, 0)
+            i += 1
+            if i == PASSES:
+                parallel_phases(threads, phases, 2 * i)
+                i = 0
+    if i:
+        parallel_phases(threads, phases, 2 * i)
 
 
 def correlate(const floating[:, :, :, :, :, :] x, const floating[:, :, :, :, :, :] w,
@@ -370,13 +452,14 @@ def correlate(const floating[:, :, :, :, :, :] x, const floating[:, :, :, :, :, 
     made of the weights.
     """
     cdef Product p
-    cdef Py_ssize_t i, j, g, chunk, chunks, tasks
+    cdef Py_ssize_t i, j, g, tasks
     cdef size_t size
     cdef int threads
     cdef bint has_bias = bias is not None, ready = prepared is not None
-    cdef unsigned long saved = 0
     cdef char* shared
     cdef floating* numbers
+    cdef Context context
+    cdef Phase[2] phases
 
     threads = threads_for(4.0 * x.shape[0] * w.shape[0] * w.shape[1] * w.shape[2] * y.shape[4]
                           * y.shape[5])
@@ -389,34 +472,23 @@ def correlate(const floating[:, :, :, :, :, :] x, const floating[:, :, :, :, :, 
     if dry:
         return size
     shared = <char*>take(size)
-    p.u = shared + p.u_at if not ready else <char*>&prepared[0]
     for i in range(p.depth):
         (<Py_ssize_t*>(shared + p.steps_at))[i] = i // p.lanes * p.v_vector + i % p.lanes
     numbers = <floating*>(shared + p.bias_at)
     for g in range(p.groups):
         for j in range(p.strips * p.width):
             numbers[g * p.strips * p.width + j] = bias[g, j] if has_bias and j < p.rows else 0
-    with nogil, parallel(num_threads=threads):
-        saved = flush_denormals()
-        if p.keeps_u:
-            if not p.ready:
-                for i in prange(kept_tasks(&p), schedule="static"):
-                    keep_u(&w[0, 0, 0, 0, 0, 0], &p, i)
-            for i in prange(tasks, schedule="dynamic"):
-                compute_chunk(&x[0, 0, 0, 0, 0, 0], &y[0, 0, 0, 0, 0, 0], &p, i, shared,
-                              shared + p.threads_at + threadid() * p.thread_bytes)
-        else:
-            for g in range(p.groups):
-                for chunk from 0 <= chunk < p.chunks by p.held:
-                    chunks = min(p.held, p.chunks - chunk)
-                    for i in prange(chunks * ceil_div(p.channels, p.v_vectors * p.lanes),
-                                    schedule="dynamic"):
-                        fill_v(&x[0, 0, 0, 0, 0, 0], &p, g, chunk, i, shared,
-                               shared + p.threads_at + threadid() * p.thread_bytes)
-                    for i in prange(p.strips * chunks, schedule="dynamic"):
-                        compute_strip(&w[0, 0, 0, 0, 0, 0], &y[0, 0, 0, 0, 0, 0], &p, g, chunk,
-                                      chunks, i, shared,
-                                      shared + p.threads_at + threadid() * p.thread_bytes)
-        restore_denormals(saved)
+    context.product, context.itemsize, context.shared = &p, sizeof(floating), shared
+    context.x, context.w = &x[0, 0, 0, 0, 0, 0], &w[0, 0, 0, 0, 0, 0]
+    context.y = &y[0, 0, 0, 0, 0, 0]
+    context.u = shared + p.u_at if not ready else <void*>&prepared[0]
+    if p.keeps_u:
+        phases[0] = make_phase(keep_task, &context, 0 if p.ready else kept_tasks(&p), EVEN)
+        phases[1] = make_phase(chunk_task, &context, tasks, 0)
+        with nogil:
+            parallel_phases(threads, phases, 2)
+    else:
+        with nogil:
+            run_passes(&context, threads)
     give(shared)
     return size

@@ -19,14 +19,13 @@ the batch nor on the threads.
 """
 
 from cython cimport floating
-from cython.parallel cimport parallel, prange, threadid
 
 from libc.string cimport memcmp, memset
 
 from fastconv.engine.base.arrays cimport Layout, Operands, look_at, look_at_turned
 from fastconv.engine.base.axis cimport divide_up, first_tap, past_tap
 from fastconv.engine.base.isa cimport isa_row
-from fastconv.engine.base.threads cimport flush_denormals, restore_denormals, threads_for
+from fastconv.engine.base.threads cimport EVEN, Phase, make_phase, parallel_phases, threads_for
 from fastconv.engine.base.workspace cimport give, take
 from fastconv.engine.blocked.sample_tiles cimport MAX_LANES, Loops, run_tile, tile_pixels, tile_rows
 from fastconv.engine.blocked.samples cimport (
@@ -81,6 +80,17 @@ cdef struct Product:
     int threads
     Py_ssize_t units
     size_t size
+
+
+# What the tasks share.
+cdef struct Context:
+    const Product* product
+    Py_ssize_t itemsize
+    const void* x
+    const void* w
+    void* y
+    bint has_bias
+    char* shared
 
 
 cdef Tiling make_tiling(const Py_ssize_t* x, const Py_ssize_t* x_strides, const Py_ssize_t* w,
@@ -196,10 +206,18 @@ cdef void write_kernel_gradients(const Tiling* t, const floating* sums, Py_ssize
                                      plan.w_strides[4], plan.w_strides[5])
 
 
-cdef void transform_kernels(const floating* w, const Product* p, Py_ssize_t task,
-                            floating* u) noexcept nogil:
+cdef void clear_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
+    """Write the zeros on either side of the maps: in a thread's part, they stay for all units."""
+    cdef const Context* c = <const Context*>context
+    memset(c.shared + c.product.threads_at + task * c.product.thread_bytes, 0, c.product.v_at)
+
+
+cdef void transform_kernels(const floating* w, const Context* context,
+                            Py_ssize_t task) noexcept nogil:
     """Transform the kernels of an output channel of a group."""
+    cdef const Product* p = context.product
     cdef const Plan* plan = &p.tiling.plan
+    cdef floating* u = <floating*>(context.shared + p.u_at)
     cdef Py_ssize_t g = task // plan.outputs, k = task % plan.outputs
     w += g * plan.w_strides[0] + k * plan.w_strides[1]
     u += g * POINTS * p.u_point + k * p.tiling.sums
@@ -209,6 +227,14 @@ cdef void transform_kernels(const floating* w, const Product* p, Py_ssize_t task
     else:
         rows_double.kernel_rows(w, plan.inputs, plan.w_strides[2], plan.w_strides[4],
                                 plan.w_strides[5], u, p.u_point)
+
+
+cdef void kernel_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
+    cdef const Context* c = <const Context*>context
+    if c.itemsize == sizeof(float):
+        transform_kernels(<const float*>c.w, c, task)
+    else:
+        transform_kernels(<const double*>c.w, c, task)
 
 
 cdef void size_product(Product* p, Py_ssize_t itemsize) noexcept nogil:
@@ -285,9 +311,14 @@ cdef void multiply(const Product* p, const floating* u, const floating* v, Py_ss
         m += lanes
 
 
-cdef void correlate_unit(const floating* x, const floating* u, floating* y, const Product* p,
-                         bint has_bias, Py_ssize_t unit, char* shared, char* own) noexcept nogil:
+cdef void correlate_unit(const floating* x, const Context* context, Py_ssize_t unit,
+                         int thread) noexcept nogil:
     """Compute a block of lines of a block of samples, for one group."""
+    cdef const Product* p = context.product
+    cdef char* shared = context.shared
+    cdef char* own = shared + p.threads_at + thread * p.thread_bytes
+    cdef const floating* u = <const floating*>(shared + p.u_at)
+    cdef floating* y = <floating*>context.y
     cdef const Tiling* t = &p.tiling
     cdef Plan plan = t.plan
     cdef floating* v = <floating*>(own + p.v_at)
@@ -313,7 +344,16 @@ cdef void correlate_unit(const floating* x, const floating* u, floating* y, cons
         for i in range(plan.outputs):
             output_rows(t, <const floating*>m + i * p.m_row, lines, out + i * p.out_row)
         scatter_rows(<const floating*>out, &plan, 0, block, line,
-                     bias + k * plan.lanes.lanes if has_bias else NULL, y + k * plan.y_strides[2])
+                     bias + k * plan.lanes.lanes if context.has_bias else NULL,
+                     y + k * plan.y_strides[2])
+
+
+cdef void unit_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
+    cdef const Context* c = <const Context*>context
+    if c.itemsize == sizeof(float):
+        correlate_unit(<const float*>c.x, c, task, thread)
+    else:
+        correlate_unit(<const double*>c.x, c, task, thread)
 
 
 cdef Product make_product(const Layout* layout, Py_ssize_t row_before, Py_ssize_t column_before,
@@ -347,23 +387,19 @@ cdef void compute(const floating* x, const floating* w, const floating* bias,
                   Py_ssize_t bias_group, Py_ssize_t bias_row, floating* y, const Product* p):
     """Compute by this plan, on the calling thread and others."""
     cdef const Plan* plan = &p.tiling.plan
-    cdef Py_ssize_t i
-    cdef bint has_bias = bias is not NULL
-    cdef unsigned long saved = 0
     cdef char* shared = <char*>take(p.size)
+    cdef Context context
+    cdef Phase[3] phases
     list_positions(&p.tiling, <Py_ssize_t*>(shared + p.at_at))
-    if has_bias:
+    if bias is not NULL:
         fill_bias(bias, bias_group, bias_row, plan, <floating*>(shared + p.bias_at))
-    with nogil, parallel(num_threads=p.threads):
-        saved = flush_denormals()
-        # The zeros on either side of the maps stay for all units.
-        memset(shared + p.threads_at + threadid() * p.thread_bytes, 0, p.v_at)
-        for i in prange(plan.groups * plan.outputs, schedule="static"):
-            transform_kernels(w, p, i, <floating*>(shared + p.u_at))
-        for i in prange(p.units, schedule="static"):
-            correlate_unit(x, <const floating*>(shared + p.u_at), y, p, has_bias, i, shared,
-                           shared + p.threads_at + threadid() * p.thread_bytes)
-        restore_denormals(saved)
+    context.product, context.itemsize, context.shared = p, sizeof(floating), shared
+    context.x, context.w, context.y, context.has_bias = x, w, y, bias is not NULL
+    phases[0] = make_phase(clear_task, &context, p.threads, EVEN)
+    phases[1] = make_phase(kernel_task, &context, plan.groups * plan.outputs, EVEN)
+    phases[2] = make_phase(unit_task, &context, p.units, EVEN)
+    with nogil:
+        parallel_phases(p.threads, phases, 3)
     give(shared)
 
 

@@ -17,12 +17,11 @@ of threads.
 """
 
 from cython cimport floating
-from cython.parallel cimport parallel, prange, threadid
 
 from libc.string cimport memset
 
 from fastconv.engine.base.axis cimport divide_up
-from fastconv.engine.base.threads cimport flush_denormals, restore_denormals, threads_for
+from fastconv.engine.base.threads cimport EVEN, Phase, make_phase, parallel_phases, threads_for
 from fastconv.engine.base.workspace cimport give, take
 from fastconv.engine.blocked.sample_tiles cimport Lines, add_lanes, run_sums, sum_rows, sum_steps
 from fastconv.engine.blocked.samples cimport Plan, Rows, fill_positions, gather_rows
@@ -46,6 +45,16 @@ cdef struct Correlation:
     # The workspace: what all threads share, then one part for each.
     size_t x_at, dy_at, steps_at, partial_at, threads_at
     size_t residual_at, residual_bytes, v_at, z_at, sums_at, thread_bytes
+
+
+# What the tasks share.
+cdef struct Context:
+    const Correlation* correlation
+    Py_ssize_t itemsize
+    const void* x
+    const void* dy
+    void* dw
+    char* shared
 
 
 cdef void size_correlation(Correlation* p, Py_ssize_t itemsize) noexcept nogil:
@@ -127,9 +136,23 @@ cdef void add_products(const floating* v, const floating* z, const Correlation* 
         sums += p.numbers * lanes
 
 
-cdef void add_up_chunk(const floating* x, const floating* dy, const Correlation* p,
-                       Py_ssize_t task, char* shared, char* own) noexcept nogil:
+cdef void clear_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
+    """Write zeros into a thread's part, which stay for all units.
+
+    They lie beside the maps, and behind the rows of the residual.
+    """
+    cdef const Context* c = <const Context*>context
+    memset(c.shared + c.correlation.threads_at + task * c.correlation.thread_bytes, 0,
+           c.correlation.v_at)
+
+
+cdef void add_up_chunk(const floating* x, const Context* context, Py_ssize_t task,
+                       int thread) noexcept nogil:
     """Add up one chunk of the units of a group, lane by lane, then the lanes."""
+    cdef const Correlation* p = context.correlation
+    cdef const floating* dy = <const floating*>context.dy
+    cdef char* shared = context.shared
+    cdef char* own = shared + p.threads_at + thread * p.thread_bytes
     cdef const Plan* plan = &p.tiling.plan
     cdef floating* v = <floating*>(own + p.v_at)
     cdef floating* z = <floating*>(own + p.z_at)
@@ -152,12 +175,21 @@ cdef void add_up_chunk(const floating* x, const floating* dy, const Correlation*
               <floating*>(shared + p.partial_at) + (g * p.chunks + chunk) * numbers)
 
 
-cdef void add_chunks(floating* partial, const Correlation* p, Py_ssize_t task,
-                     floating* dw) noexcept nogil:
+cdef void chunk_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
+    cdef const Context* c = <const Context*>context
+    if c.itemsize == sizeof(float):
+        add_up_chunk(<const float*>c.x, c, task, thread)
+    else:
+        add_up_chunk(<const double*>c.x, c, task, thread)
+
+
+cdef void add_chunks(floating* dw, const Context* context, Py_ssize_t task) noexcept nogil:
     """Add up an output channel's sums of all chunks, in order, and write its gradients."""
+    cdef const Correlation* p = context.correlation
     cdef const Plan* plan = &p.tiling.plan
     cdef Py_ssize_t g = task // plan.outputs, k = task % plan.outputs, chunk, point, i
     cdef Py_ssize_t numbers = POINTS * p.numbers
+    cdef floating* partial = <floating*>(context.shared + p.partial_at)
     cdef floating* total
     partial += g * p.chunks * numbers + k * p.tiling.sums
     for chunk in range(1, p.chunks):
@@ -169,6 +201,14 @@ cdef void add_chunks(floating* partial, const Correlation* p, Py_ssize_t task,
                            dw + g * plan.w_strides[0] + k * plan.w_strides[1])
 
 
+cdef void sum_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
+    cdef const Context* c = <const Context*>context
+    if c.itemsize == sizeof(float):
+        add_chunks(<float*>c.dw, c, task)
+    else:
+        add_chunks(<double*>c.dw, c, task)
+
+
 def correlate_weight(const floating[:, :, :, :, :, :] x, const floating[:, :, :, :, :, :] dy,
                      floating[:, :, :, :, :, :] dw, tuple stride, tuple before, tuple dilation,
                      bint dry=False):
@@ -178,12 +218,13 @@ def correlate_weight(const floating[:, :, :, :, :, :] x, const floating[:, :, :,
     """
     cdef Correlation p
     cdef Plan* plan = &p.tiling.plan
-    cdef Py_ssize_t i, tasks
+    cdef Py_ssize_t tasks
     cdef size_t size
     cdef int threads = threads_for(4.0 * x.shape[0] * dw.shape[0] * dw.shape[1] * dw.shape[2]
                                    * dy.shape[4] * dy.shape[5])
-    cdef unsigned long saved = 0
     cdef char* shared
+    cdef Context context
+    cdef Phase[3] phases
     p.tiling = make_tiling(&x.shape[0], &x.strides[0], &dw.shape[0], &dw.strides[0], &dy.shape[0],
                            &dy.strides[0], sizeof(floating), before[1], before[2], dw.shape[1],
                            BLOCK_BYTES, 1)
@@ -199,15 +240,13 @@ def correlate_weight(const floating[:, :, :, :, :, :] x, const floating[:, :, :,
                    p.tiling.tiles * STEP * plan.lanes.lanes, plan.lanes.lanes,
                    <Py_ssize_t*>(shared + p.dy_at))
     list_steps(&p, <Py_ssize_t*>(shared + p.steps_at))
-    with nogil, parallel(num_threads=threads):
-        saved = flush_denormals()
-        # The zeros beside the maps, and behind the rows of the residual, stay for all units.
-        memset(shared + p.threads_at + threadid() * p.thread_bytes, 0, p.v_at)
-        for i in prange(tasks, schedule="static"):
-            add_up_chunk(&x[0, 0, 0, 0, 0, 0], &dy[0, 0, 0, 0, 0, 0], &p, i, shared,
-                         shared + p.threads_at + threadid() * p.thread_bytes)
-        for i in prange(plan.groups * plan.outputs, schedule="static"):
-            add_chunks(<floating*>(shared + p.partial_at), &p, i, &dw[0, 0, 0, 0, 0, 0])
-        restore_denormals(saved)
+    context.correlation, context.itemsize, context.shared = &p, sizeof(floating), shared
+    context.x, context.dy = &x[0, 0, 0, 0, 0, 0], &dy[0, 0, 0, 0, 0, 0]
+    context.dw = &dw[0, 0, 0, 0, 0, 0]
+    phases[0] = make_phase(clear_task, &context, threads, EVEN)
+    phases[1] = make_phase(chunk_task, &context, tasks, EVEN)
+    phases[2] = make_phase(sum_task, &context, plan.groups * plan.outputs, EVEN)
+    with nogil:
+        parallel_phases(threads, phases, 3)
     give(shared)
     return size

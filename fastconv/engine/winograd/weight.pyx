@@ -29,9 +29,8 @@ A NaN or an infinity makes all taps of its channel's kernels NaN or infinite, an
 """
 
 from cython cimport floating
-from cython.parallel cimport parallel, prange, threadid
 
-from fastconv.engine.base.threads cimport flush_denormals, restore_denormals, threads_for
+from fastconv.engine.base.threads cimport EVEN, Phase, make_phase, parallel_phases, threads_for
 from fastconv.engine.base.workspace cimport give, take
 from fastconv.engine.gemm.slab cimport ceil_div, line_up
 from fastconv.engine.gemm.tile cimport BLOCKED_VECTORS, lanes, max_pixels, run_blocked
@@ -57,6 +56,9 @@ cdef Py_ssize_t FEW_TILES = 192
 cdef Py_ssize_t PANELS_BYTES = 800 << 10
 # Parts for each thread: transforming inputs and residuals takes different times.
 cdef Py_ssize_t PARTS = 4
+# Passes for which a team of threads stays together.
+cdef enum:
+    PASSES = 16
 
 
 cdef struct Side:
@@ -79,9 +81,26 @@ cdef struct Correlation:
     bint fused                          # the gradient is written panel by panel
     Py_ssize_t block, blocks            # panels of inputs in a task, where it is
     Py_ssize_t rows, point_step         # of dU: output channels; the distance of its points
+    Py_ssize_t parts, point_parts       # of a chunk's tiles, of the products of a point
     # The workspace: what all threads share, then one part for each.
     size_t steps_at, sums_at, threads_at
     size_t stage_at, own_sums_at, thread_bytes
+
+
+# What the tasks share.
+cdef struct Context:
+    const Correlation* correlation
+    Py_ssize_t itemsize
+    const void* x
+    const void* dy
+    void* dw
+    char* shared
+
+
+# A chunk of a group's tiles.
+cdef struct Pass:
+    const Context* context
+    Py_ssize_t group, chunk
 
 
 cdef inline Py_ssize_t first_vector(const Side* side, Py_ssize_t panel) noexcept nogil:
@@ -186,12 +205,15 @@ cdef inline Py_ssize_t groups_of(const Side* side) noexcept nogil:
     return ceil_div(side.panels, max(TOGETHER // side.panel, 1))
 
 
-cdef void transform_part(const floating* maps, const Side* side, const Correlation* p,
-                         Py_ssize_t g, Py_ssize_t chunk, Py_ssize_t task, Py_ssize_t parts,
-                         char* shared, floating* stage) noexcept nogil:
+cdef void transform_part(const floating* maps, const Side* side, const Pass* current,
+                         Py_ssize_t task, int thread) noexcept nogil:
     """Transform a part of the chunk's tiles for a group of panels of channels."""
-    cdef Py_ssize_t group = task // parts, part = task % parts
-    cdef TileRange held = tiles_of(p, chunk)
+    cdef const Correlation* p = current.context.correlation
+    cdef char* shared = current.context.shared
+    cdef floating* stage = <floating*>(
+        shared + p.threads_at + thread * p.thread_bytes + p.stage_at)
+    cdef Py_ssize_t parts = p.parts, group = task // parts, part = task % parts
+    cdef TileRange held = tiles_of(p, current.chunk)
     cdef Py_ssize_t units = (held.end - held.first) // p.unit
     cdef Py_ssize_t first = held.first + part * units // parts * p.unit
     cdef Py_ssize_t end = held.first + (part + 1) * units // parts * p.unit
@@ -199,10 +221,30 @@ cdef void transform_part(const floating* maps, const Side* side, const Correlati
     cdef Py_ssize_t channel = first_vector(side, group * panels) * p.lanes
     cdef Py_ssize_t channels = min(first_vector(side, (group + 1) * panels) * p.lanes,
                                    side.channels) - channel
-    transform_tiles(maps + g * side.group_step + channel * side.tiles.channel_step, &side.tiles,
-                    held, first, end - first, channels, stage,
+    transform_tiles(maps + current.group * side.group_step + channel * side.tiles.channel_step,
+                    &side.tiles, held, first, end - first, channels, stage,
                     <floating*>(shared + side.at) + channel * p.steps, side.panel, p.steps,
                     side.point_step)
+
+
+cdef void transform_either(const floating* x, const Pass* current, Py_ssize_t task,
+                           int thread) noexcept nogil:
+    """Transform a part of the input or, in the later tasks, of the residual."""
+    cdef const Correlation* p = current.context.correlation
+    cdef Py_ssize_t inputs = p.parts * groups_of(&p.input)
+    if task < inputs:
+        transform_part(x, &p.input, current, task, thread)
+    else:
+        transform_part(<const floating*>current.context.dy, &p.residual, current, task - inputs,
+                       thread)
+
+
+cdef void transform_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
+    cdef const Pass* current = <const Pass*>context
+    if current.context.itemsize == sizeof(float):
+        transform_either(<const float*>current.context.x, current, task, thread)
+    else:
+        transform_either(<const double*>current.context.x, current, task, thread)
 
 
 cdef void multiply(const Correlation* p, TileRange wanted, Py_ssize_t point, Py_ssize_t output,
@@ -270,9 +312,27 @@ cdef void write_kernels(const floating* sums, const Correlation* p, Py_ssize_t r
         sums += p.rows * width
 
 
-cdef void multiply_panels(const Correlation* p, floating* dw, Py_ssize_t task, char* shared,
-                          char* own) noexcept nogil:
+cdef void write_channel(floating* dw, const Pass* current, Py_ssize_t k) noexcept nogil:
+    """Write the gradients of an output channel from the sums that all threads share."""
+    cdef const Correlation* p = current.context.correlation
+    write_kernels(<const floating*>(current.context.shared + p.sums_at), p, k, k, 0,
+                  p.input.panels, dw + current.group * p.strides[0])
+
+
+cdef void write_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
+    cdef const Pass* current = <const Pass*>context
+    if current.context.itemsize == sizeof(float):
+        write_channel(<float*>current.context.dw, current, task)
+    else:
+        write_channel(<double*>current.context.dw, current, task)
+
+
+cdef void multiply_panels(floating* dw, const Pass* current, Py_ssize_t task,
+                          int thread) noexcept nogil:
     """Compute the gradients of a panel of outputs and a block of inputs, from the only chunk."""
+    cdef const Correlation* p = current.context.correlation
+    cdef char* shared = current.context.shared
+    cdef char* own = shared + p.threads_at + thread * p.thread_bytes
     cdef Py_ssize_t output = task % p.residual.panels
     cdef Py_ssize_t first = task // p.residual.panels * p.block
     cdef Py_ssize_t end = min(first + p.block, p.input.panels)
@@ -280,6 +340,7 @@ cdef void multiply_panels(const Correlation* p, floating* dw, Py_ssize_t task, c
     cdef Py_ssize_t c = first_vector(&p.input, first), point, k, input
     cdef Py_ssize_t row = first_vector(&p.residual, output) * p.lanes
     cdef TileRange wanted
+    dw += current.group * p.strides[0]
     for point in range(p.points):
         wanted = wanted_of(p, p.units * p.unit, point)
         for input in range(first, end):
@@ -292,12 +353,21 @@ cdef void multiply_panels(const Correlation* p, floating* dw, Py_ssize_t task, c
         write_kernels(<const floating*>sums, p, k - row, k, first, end, dw)
 
 
-cdef void multiply_point(const Correlation* p, Py_ssize_t chunk, Py_ssize_t task,
-                         Py_ssize_t parts, const char* shared, floating* sums) noexcept nogil:
+cdef void panels_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
+    cdef const Pass* current = <const Pass*>context
+    if current.context.itemsize == sizeof(float):
+        multiply_panels(<float*>current.context.dw, current, task, thread)
+    else:
+        multiply_panels(<double*>current.context.dw, current, task, thread)
+
+
+cdef void multiply_point(floating* sums, const Pass* current, Py_ssize_t task) noexcept nogil:
     """Add a part of one point's product to the sums that all threads share."""
-    cdef Py_ssize_t point = task // parts, part = task % parts
+    cdef const Correlation* p = current.context.correlation
+    cdef const char* shared = current.context.shared
+    cdef Py_ssize_t parts = p.point_parts, point = task // parts, part = task % parts
     cdef Py_ssize_t panels = p.residual.panels * p.input.panels, i, output, input, c, k, width
-    cdef TileRange tiles = tiles_of(p, chunk)
+    cdef TileRange tiles = tiles_of(p, current.chunk)
     tiles = wanted_of(p, tiles.end - tiles.first, point)
     sums += point * p.point_step
     for i in range(part * panels // parts, (part + 1) * panels // parts):
@@ -305,8 +375,47 @@ cdef void multiply_point(const Correlation* p, Py_ssize_t chunk, Py_ssize_t task
         c, k = first_vector(&p.input, input), first_vector(&p.residual, output)
         width = (first_vector(&p.input, input + 1) - c) * p.lanes
         multiply(p, tiles, point, output, input, shared,
-                 sums + c * p.lanes * p.rows + k * p.lanes * width, chunk > 0,
+                 sums + c * p.lanes * p.rows + k * p.lanes * width, current.chunk > 0,
                  p.steps * p.residual.panel * p.lanes, p.steps * width)
+
+
+cdef void point_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
+    cdef const Pass* current = <const Pass*>context
+    cdef char* sums = current.context.shared + current.context.correlation.sums_at
+    if current.context.itemsize == sizeof(float):
+        multiply_point(<float*>sums, current, task)
+    else:
+        multiply_point(<double*>sums, current, task)
+
+
+cdef void run_passes(const Context* context, int threads) noexcept nogil:
+    """Compute chunk after chunk of each group."""
+    cdef const Correlation* p = context.correlation
+    cdef Py_ssize_t g, chunk, i = 0, n = 0
+    cdef Pass[PASSES] passes
+    cdef Phase[3 * PASSES] phases
+    for g in range(p.groups):
+        for chunk in range(p.chunks):
+            passes[i].context, passes[i].group, passes[i].chunk = context, g, chunk
+            phases[n] = make_phase(transform_task, passes + i, p.parts * (
+                groups_of(&p.input) + groups_of(&p.residual)), 0)
+            if p.fused:
+                phases[n + 1] = make_phase(
+                    panels_task, passes + i, p.blocks * p.residual.panels, 0)
+            else:
+                # The same points for a thread each time: their sums stay in its cache.
+                phases[n + 1] = make_phase(
+                    point_task, passes + i, p.points * p.point_parts, EVEN)
+            n += 2
+            if not p.fused and chunk == p.chunks - 1:
+                phases[n] = make_phase(write_task, passes + i, p.residual.channels, EVEN)
+                n += 1
+            i += 1
+            if i == PASSES:
+                parallel_phases(threads, phases, n)
+                i = n = 0
+    if i:
+        parallel_phases(threads, phases, n)
 
 
 def correlate_weight(const floating[:, :, :, :, :, :] x, const floating[:, :, :, :, :, :] dy,
@@ -321,15 +430,11 @@ def correlate_weight(const floating[:, :, :, :, :, :] x, const floating[:, :, :,
     workspace; a dry call does nothing else.
     """
     cdef Correlation p
-    cdef const floating* maps = &x[0, 0, 0, 0, 0, 0]
-    cdef const floating* residual = &dy[0, 0, 0, 0, 0, 0]
-    cdef floating* gradient = &dw[0, 0, 0, 0, 0, 0]
-    cdef Py_ssize_t i, v, g = 0, chunk = 0, inputs, residuals, tasks, parts, point_parts
+    cdef Context context
+    cdef Py_ssize_t i, v
     cdef int threads
     cdef size_t size
-    cdef unsigned long saved = 0
     cdef char* shared
-    cdef char* own = NULL
 
     threads = threads_for(<double>dy.shape[0] * dy.shape[4] * dy.shape[5] * dw.shape[0]
                           * dw.shape[1] * dw.shape[2] * dw.shape[4] * dw.shape[5])
@@ -340,41 +445,17 @@ def correlate_weight(const floating[:, :, :, :, :, :] x, const floating[:, :, :,
     size = p.threads_at + threads * p.thread_bytes
     if dry:
         return size
-    inputs, residuals = groups_of(&p.input), groups_of(&p.residual)
-    parts = min(ceil_div(PARTS * threads, inputs + residuals), p.steps // p.unit)
-    inputs, residuals = parts * inputs, parts * residuals
-    point_parts = min(ceil_div(9 * threads, p.points), p.input.panels * p.residual.panels)
-    tasks = p.points * point_parts
-    if p.fused:
-        tasks = p.blocks * p.residual.panels
+    p.parts = min(ceil_div(PARTS * threads, groups_of(&p.input) + groups_of(&p.residual)),
+                  p.steps // p.unit)
+    p.point_parts = min(ceil_div(9 * threads, p.points), p.input.panels * p.residual.panels)
     shared = <char*>take(size)
     for v in range(OUTPUTS):
         for i in range(p.steps):
             (<Py_ssize_t*>(shared + p.steps_at))[v * p.steps + i] = i * (v + 1) * p.lanes
-    with nogil, parallel(num_threads=threads):
-        saved = flush_denormals()
-        own = shared + p.threads_at + threadid() * p.thread_bytes
-        for g in range(p.groups):
-            for chunk in range(p.chunks):
-                for i in prange(inputs + residuals, schedule="dynamic"):
-                    if i < inputs:
-                        transform_part(maps, &p.input, &p, g, chunk, i, parts, shared,
-                                       <floating*>(own + p.stage_at))
-                    else:
-                        transform_part(residual, &p.residual, &p, g, chunk, i - inputs, parts,
-                                       shared, <floating*>(own + p.stage_at))
-                if p.fused:
-                    for i in prange(tasks, schedule="dynamic"):
-                        multiply_panels(&p, gradient + g * p.strides[0], i, shared, own)
-                else:
-                    # The same points for a thread each time: their sums stay in its cache.
-                    for i in prange(tasks, schedule="static"):
-                        multiply_point(&p, chunk, i, point_parts, shared,
-                                       <floating*>(shared + p.sums_at))
-            if not p.fused:
-                for i in prange(p.residual.channels, schedule="static"):
-                    write_kernels(<const floating*>(shared + p.sums_at), &p, i, i,
-                                  0, p.input.panels, gradient + g * p.strides[0])
-        restore_denormals(saved)
+    context.correlation, context.itemsize, context.shared = &p, sizeof(floating), shared
+    context.x, context.dy = &x[0, 0, 0, 0, 0, 0], &dy[0, 0, 0, 0, 0, 0]
+    context.dw = &dw[0, 0, 0, 0, 0, 0]
+    with nogil:
+        run_passes(&context, threads)
     give(shared)
     return size
