@@ -37,8 +37,6 @@ POOL_PADDING_WORDS = ("valid", "same", "same_lower")
 _MAX_POOL = {dtype: compiled.max_pool[name] for dtype, name in C_TYPES.items()}
 _MAX_POOL_BACKWARD = {dtype: compiled.max_pool_backward[name] for dtype, name in C_TYPES.items()}
 _MEAN_POOL = {dtype: compiled.mean_pool[name] for dtype, name in C_TYPES.items()}
-_HALVE = {dtype: halving.halve[name] for dtype, name in C_TYPES.items()}
-_HALVE_BACKWARD = {dtype: halving.halve_backward[name] for dtype, name in C_TYPES.items()}
 _MEAN_POOL_BACKWARD = {dtype: compiled.mean_pool_backward[name] for dtype, name in C_TYPES.items()}
 
 
@@ -364,7 +362,7 @@ def avg_pool2d(
     cells = _divisor(divisor_override)
     result = _check.output(out, input.shape[:-2] + plan.out_size, input.dtype, input)
     if result.size and plan.halves and not cells and input.flags.c_contiguous:
-        _HALVE[input.dtype](_check.batch(input), _check.batch(result))
+        halving.halve(_check.batch(input), _check.batch(result))
     elif result.size:
         options = (plan.windows, plan.steps, cells, bool(count_include_pad))
         _run_mean(_MEAN_POOL, plan.long_windows, _planes(input), _planes(result), options)
@@ -430,7 +428,7 @@ def avg_pool2d_backward(
     )
     result = _check.output(out, size, grad_output.dtype, grad_output)
     if result.size and plan.halves and not cells and grad_output.flags.c_contiguous:
-        _HALVE_BACKWARD[grad_output.dtype](_check.batch(grad_output), _check.batch(result))
+        halving.halve_backward(_check.batch(grad_output), _check.batch(result))
     elif result.size:
         options = (plan.windows, plan.readers, plan.steps, cells, bool(count_include_pad))
         _run_mean(
