@@ -8,7 +8,7 @@ from copy import deepcopy
 from typing import Any, TypeAlias
 
 from fastconv import _check
-from fastconv._check import C_TYPES, Array, PaddingLike, PerAxis
+from fastconv._check import Array, PaddingLike, PerAxis
 from fastconv._geometry import Ints
 from fastconv.engine.base.kernel import Compiled
 from fastconv.engine.ops.sums import sum_maps
@@ -17,8 +17,6 @@ from fastconv.functional._calls import Call, calls, find_call
 from fastconv.functional._prepared import PreparedWeight
 
 Gradients: TypeAlias = tuple[Array | None, Array | None, Array | None]
-
-_SUM_MAPS = {dtype: sum_maps[name] for dtype, name in C_TYPES.items()}
 
 
 def conv2d(
@@ -489,5 +487,5 @@ def _weight_gradient(
 def _bias_gradient(grad_output: Array, out: Array | None) -> Array:
     result = _check.output(out, grad_output.shape[-3:-2], grad_output.dtype, grad_output)
     if result.size:
-        _SUM_MAPS[grad_output.dtype](_check.batch(grad_output), result)
+        sum_maps(_check.batch(grad_output), result)
     return _check.deliver(result, out)

@@ -4,7 +4,7 @@ Windows that overlap (A. Krizhevsky et al., 2012, section 3.4), padding, dilatio
 as in torch. Positions outside the input take no part in a maximum.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import cached_property
 from math import prod
 from typing import Any, Literal, overload
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastconv import _check
-from fastconv._check import C_TYPES, INT64, Array, PaddingLike, PerAxis
+from fastconv._check import INT64, Array, PaddingLike, PerAxis
 from fastconv._geometry import (
     Ints,
     Padding,
@@ -24,8 +24,7 @@ from fastconv._geometry import (
 )
 from fastconv.engine.base.cache import Cache
 from fastconv.engine.base.memory import empty
-from fastconv.engine.ops import halving
-from fastconv.engine.ops import pooling as compiled
+from fastconv.engine.ops import halving, max_pooling, mean_pooling
 
 Indices = NDArray[np.int64]
 
@@ -33,13 +32,6 @@ _LONGEST_SUM = 64
 
 # "full" would let windows lie outside the input.
 POOL_PADDING_WORDS = ("valid", "same", "same_lower")
-
-_MAX_POOL = {dtype: compiled.max_pool[name] for dtype, name in C_TYPES.items()}
-_MAX_POOL_BACKWARD = {dtype: compiled.max_pool_backward[name] for dtype, name in C_TYPES.items()}
-_MEAN_POOL = {dtype: compiled.mean_pool[name] for dtype, name in C_TYPES.items()}
-_HALVE = {dtype: halving.halve[name] for dtype, name in C_TYPES.items()}
-_HALVE_BACKWARD = {dtype: halving.halve_backward[name] for dtype, name in C_TYPES.items()}
-_MEAN_POOL_BACKWARD = {dtype: compiled.mean_pool_backward[name] for dtype, name in C_TYPES.items()}
 
 
 class _Plan:
@@ -232,7 +224,7 @@ def max_pool2d(
     result = _check.output(out, shape, input.dtype, input)
     indices = empty(shape, INT64) if return_indices else None
     if result.size:
-        _MAX_POOL[input.dtype](
+        max_pooling.max_pool(
             _planes(input),
             _planes(result),
             None if indices is None else _planes(indices),
@@ -301,7 +293,7 @@ def max_pool2d_backward(
     n = size[0] if len(size) == 4 else 1
     flat = (n, size[-3], -1)
     if result.size or grad_output.size:
-        inside = _MAX_POOL_BACKWARD[grad_output.dtype](
+        inside = max_pooling.max_pool_backward(
             np.ascontiguousarray(grad_output).reshape(flat),
             np.ascontiguousarray(indices).reshape(flat),
             result.reshape(n, size[-3], cells),
@@ -364,10 +356,12 @@ def avg_pool2d(
     cells = _divisor(divisor_override)
     result = _check.output(out, input.shape[:-2] + plan.out_size, input.dtype, input)
     if result.size and plan.halves and not cells and input.flags.c_contiguous:
-        _HALVE[input.dtype](_check.batch(input), _check.batch(result))
+        halving.halve(_check.batch(input), _check.batch(result))
     elif result.size:
         options = (plan.windows, plan.steps, cells, bool(count_include_pad))
-        _run_mean(_MEAN_POOL, plan.long_windows, _planes(input), _planes(result), options)
+        _run_mean(
+            mean_pooling.mean_pool, plan.long_windows, _planes(input), _planes(result), options
+        )
     return _check.deliver(result, out)
 
 
@@ -430,17 +424,21 @@ def avg_pool2d_backward(
     )
     result = _check.output(out, size, grad_output.dtype, grad_output)
     if result.size and plan.halves and not cells and grad_output.flags.c_contiguous:
-        _HALVE_BACKWARD[grad_output.dtype](_check.batch(grad_output), _check.batch(result))
+        halving.halve_backward(_check.batch(grad_output), _check.batch(result))
     elif result.size:
         options = (plan.windows, plan.readers, plan.steps, cells, bool(count_include_pad))
         _run_mean(
-            _MEAN_POOL_BACKWARD, plan.many_readers, _planes(grad_output), _planes(result), options
+            mean_pooling.mean_pool_backward,
+            plan.many_readers,
+            _planes(grad_output),
+            _planes(result),
+            options,
         )
     return _check.deliver(result, out)
 
 
 def _run_mean(
-    kernels: Mapping[np.dtype[Any], Callable[..., None]],
+    kernel: Callable[..., None],
     long_sums: bool,
     maps: Array,
     results: Array,
@@ -448,12 +446,12 @@ def _run_mean(
 ) -> None:
     """Run a kernel of the mean; long sums of float32 are added in float64, sample by sample."""
     if not (long_sums and maps.dtype == np.float32):
-        kernels[maps.dtype](maps, results, *options)
+        kernel(maps, results, *options)
         return
     wide = np.dtype(np.float64)
     for n in range(len(maps)):
         means = np.empty(results[n : n + 1].shape, wide)
-        kernels[wide](maps[n : n + 1].astype(wide), means, *options)
+        kernel(maps[n : n + 1].astype(wide), means, *options)
         with np.errstate(all="ignore"):
             results[n] = means[0]
 

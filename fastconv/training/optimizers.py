@@ -16,9 +16,6 @@ from fastconv.layers import Parameter
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-_SGD = {dtype: compiled.sgd[name] for dtype, name in C_TYPES.items()}
-_ADAM = {dtype: compiled.adam[name] for dtype, name in C_TYPES.items()}
-
 
 class Optimizer:
     """What all optimizers share: the parameters, their scratch memory and the saved state.
@@ -269,7 +266,7 @@ class SGD(Optimizer):
             if momentum and begins:
                 step.buffers[index] = (np.empty_like(values),)
             step.add(index, (step.buffers[index] or ()) if momentum else (), begins)
-        step.take(_SGD, lr, momentum, 1.0 - dampening, decay, nesterov)
+        step.take(compiled.sgd, lr, momentum, 1.0 - dampening, decay, nesterov)
 
 
 class Adam(Optimizer):
@@ -363,7 +360,7 @@ class Adam(Optimizer):
             rate = lr / (1.0 - beta1**count)
             correction = 1.0 / math.sqrt(1.0 - beta2**count)
             step.add(index, buffers, False, rate, correction)
-        step.take(_ADAM, 1.0 - beta1, beta2, 1.0 - beta2, eps, decay)
+        step.take(compiled.adam, 1.0 - beta1, beta2, 1.0 - beta2, eps, decay)
 
 
 class _Step:
@@ -415,11 +412,11 @@ class _Step:
         row = index, (*operands, *buffers), begins, rate, correction
         self.rows.setdefault(operands[0].dtype, []).append(row)
 
-    def take(self, kernels: Mapping[np.dtype[Any], Callable[..., None]], *numbers: float) -> None:
+    def take(self, kernel: Callable[..., None], *numbers: float) -> None:
         """Change the parameters and the optimizer."""
-        ready = [(kernels[dtype], compiled.Blocks(rows)) for dtype, rows in self.rows.items()]
+        ready = [compiled.Blocks(rows) for rows in self.rows.values()]
         # From here on nothing fails.
-        for kernel, blocks in ready:
+        for blocks in ready:
             kernel(blocks, *numbers)
         for data, values in self.copies:
             data[...] = values

@@ -70,6 +70,20 @@ cdef inline int look_flat(object array, bint writes, Flat* flat) except -1:
     return 0
 
 
+cdef inline char* plane_at(const View* maps, Py_ssize_t n, Py_ssize_t c) noexcept nogil:
+    return <char*>maps.data + n * maps.strides[0] + c * maps.strides[1]
+
+
+cdef inline bint planes_in_order(const View* maps, int axes) noexcept nogil:
+    """Whether all planes of maps (N, C, ...), contiguous themselves, lie behind each other."""
+    cdef Py_ssize_t plane = maps.itemsize
+    cdef int axis
+    for axis in range(2, axes):
+        plane *= maps.shape[axis]
+    return ((maps.shape[1] == 1 or maps.strides[1] == plane)
+            and (maps.shape[0] == 1 or maps.strides[0] == plane * maps.shape[1]))
+
+
 cdef inline void split_maps(const View* view, int axes, Py_ssize_t groups,
                             Axes* six) noexcept nogil:
     """See maps (N, G C, *spatial) by group; fewer spatial axes are axes of size 1 in front."""

@@ -24,6 +24,13 @@
 /* The table of what a family calls `name`. */
 #define FASTCONV_ADDRESS(isa, name) &fastconv_##isa##_##name,
 #define FASTCONV_TABLE(name) {FASTCONV_EACH_ISA(FASTCONV_ADDRESS, name)}
+/* name_f or name_d, by what `x` points to. */
+#define FASTCONV_BY_TYPE(x, name)                                                                  \
+    _Generic((x),                                                                                  \
+        float *: name##_f,                                                                         \
+        const float *: name##_f,                                                                   \
+        double *: name##_d,                                                                        \
+        const double *: name##_d)
 
 typedef struct {
     const char *name;

@@ -5,100 +5,102 @@
 All arrays are contiguous, of any shape.
 """
 
-from cython.parallel cimport parallel, prange
-
 from fastconv.engine.base.arrays cimport Flat, look_flat
 from fastconv.engine.base.isa cimport isa_row
-from fastconv.engine.base.threads cimport flush_denormals, restore_denormals, threads_for
+from fastconv.engine.base.threads cimport EVEN, parallel_for, threads_for
 
 cdef extern from "ops/elementwise.h" nogil:
-    ctypedef void (*map_f "fastconv_map_f")(const float*, float*, Py_ssize_t) noexcept nogil
-    ctypedef void (*map_d "fastconv_map_d")(const double*, double*, Py_ssize_t) noexcept nogil
-    ctypedef void (*gradient_f "fastconv_gradient_f")(
-        const float*, const float*, float*, Py_ssize_t) noexcept nogil
-    ctypedef void (*gradient_d "fastconv_gradient_d")(
-        const double*, const double*, double*, Py_ssize_t) noexcept nogil
-    ctypedef struct Row "fastconv_elementwise_row":
-        map_f relu_f, tanh_f, sigmoid_f
-        gradient_f relu_backward_f, tanh_backward_f, sigmoid_backward_f
-        map_d relu_d, tanh_d, sigmoid_d
-        gradient_d relu_backward_d, tanh_backward_d, sigmoid_backward_d
-    const Row[] rows "fastconv_elementwise"
+    ctypedef void (*Map "fastconv_map")(const void*, void*, Py_ssize_t) noexcept nogil
+    ctypedef void (*Gradient "fastconv_gradient")(
+        const void*, const void*, void*, Py_ssize_t) noexcept nogil
+    ctypedef struct Loops "fastconv_elementwise":
+        Map relu, tanh, sigmoid
+        Gradient relu_backward, tanh_backward, sigmoid_backward
+    const Loops** table_f "fastconv_elementwise_f"
+    const Loops** table_d "fastconv_elementwise_d"
 
-cdef const Row* row = &rows[isa_row()]
+cdef const Loops* single = table_f[isa_row()]
+cdef const Loops* double_ = table_d[isa_row()]
 
 # Elements of one task: three blocks of floats fill a first-level cache.
 cdef Py_ssize_t BLOCK = 4096
 
 
-cdef int map_blocks(x, y, double cost, map_f single, map_d double_) except -1:
+cdef struct Mapped:
+    Map run
+    Flat x, y
+
+
+cdef struct Differentiated:
+    Gradient run
+    Flat dy, y, dx
+
+
+cdef inline char* block_of(const Flat* numbers, Py_ssize_t i) noexcept nogil:
+    return <char*>numbers.data + i * BLOCK * numbers.itemsize
+
+
+cdef void map_block(void* context, Py_ssize_t i, int thread) noexcept nogil:
+    cdef const Mapped* m = <const Mapped*>context
+    m.run(block_of(&m.x, i), block_of(&m.y, i), min(BLOCK, m.y.size - i * BLOCK))
+
+
+cdef void differentiate_block(void* context, Py_ssize_t i, int thread) noexcept nogil:
+    cdef const Differentiated* d = <const Differentiated*>context
+    d.run(block_of(&d.dy, i), block_of(&d.y, i), block_of(&d.dx, i),
+          min(BLOCK, d.dx.size - i * BLOCK))
+
+
+cdef int map_blocks(x, y, double cost, Map of_floats, Map of_doubles) except -1:
     """Give the blocks of two arrays to the threads; `cost` is the multiply-adds of an element."""
-    cdef Flat source, target
-    cdef Py_ssize_t i, at, size
-    cdef unsigned long saved = 0
-    look_flat(x, False, &source)
-    look_flat(y, True, &target)
-    with nogil, parallel(num_threads=threads_for(cost * target.size)):
-        saved = flush_denormals()
-        for i in prange((target.size + BLOCK - 1) // BLOCK, schedule="static"):
-            at = i * BLOCK
-            size = min(BLOCK, target.size - at)
-            if target.itemsize == sizeof(float):
-                single(<const float*>source.data + at, <float*>target.data + at, size)
-            else:
-                double_(<const double*>source.data + at, <double*>target.data + at, size)
-        restore_denormals(saved)
+    cdef Mapped m
+    look_flat(x, False, &m.x)
+    look_flat(y, True, &m.y)
+    m.run = of_floats if m.y.itemsize == sizeof(float) else of_doubles
+    with nogil:
+        parallel_for(threads_for(cost * m.y.size), (m.y.size + BLOCK - 1) // BLOCK, map_block, &m,
+                     EVEN)
     return 0
 
 
-cdef int gradient_blocks(dy, y, dx, gradient_f single, gradient_d double_) except -1:
+cdef int gradient_blocks(dy, y, dx, Gradient of_floats, Gradient of_doubles) except -1:
     """Give the blocks of three arrays to the threads."""
-    cdef Flat residual, output, target
-    cdef Py_ssize_t i, at, size
-    cdef unsigned long saved = 0
-    look_flat(dy, False, &residual)
-    look_flat(y, False, &output)
-    look_flat(dx, True, &target)
-    with nogil, parallel(num_threads=threads_for(2.0 * target.size)):
-        saved = flush_denormals()
-        for i in prange((target.size + BLOCK - 1) // BLOCK, schedule="static"):
-            at = i * BLOCK
-            size = min(BLOCK, target.size - at)
-            if target.itemsize == sizeof(float):
-                single(<const float*>residual.data + at, <const float*>output.data + at,
-                       <float*>target.data + at, size)
-            else:
-                double_(<const double*>residual.data + at, <const double*>output.data + at,
-                        <double*>target.data + at, size)
-        restore_denormals(saved)
+    cdef Differentiated d
+    look_flat(dy, False, &d.dy)
+    look_flat(y, False, &d.y)
+    look_flat(dx, True, &d.dx)
+    d.run = of_floats if d.dx.itemsize == sizeof(float) else of_doubles
+    with nogil:
+        parallel_for(threads_for(2.0 * d.dx.size), (d.dx.size + BLOCK - 1) // BLOCK,
+                     differentiate_block, &d, EVEN)
     return 0
 
 
 def relu(x, y):
     """y = 0 where x <= 0, else x; they may be one array, as in all of these functions."""
-    map_blocks(x, y, 2, row.relu_f, row.relu_d)
+    map_blocks(x, y, 2, single.relu, double_.relu)
 
 
 def tanh(x, y):
     """y = tanh(x), within 3 units in the last place."""
-    map_blocks(x, y, 16, row.tanh_f, row.tanh_d)
+    map_blocks(x, y, 16, single.tanh, double_.tanh)
 
 
 def sigmoid(x, y):
     """y = 1 / (1 + exp(-x)), within 3 units in the last place; 0 below EXP_LIMIT."""
-    map_blocks(x, y, 16, row.sigmoid_f, row.sigmoid_d)
+    map_blocks(x, y, 16, single.sigmoid, double_.sigmoid)
 
 
 def relu_backward(dy, y, dx):
     """dx = 0 where y <= 0, else dy."""
-    gradient_blocks(dy, y, dx, row.relu_backward_f, row.relu_backward_d)
+    gradient_blocks(dy, y, dx, single.relu_backward, double_.relu_backward)
 
 
 def tanh_backward(dy, y, dx):
     """dx = dy * (1 - y**2)."""
-    gradient_blocks(dy, y, dx, row.tanh_backward_f, row.tanh_backward_d)
+    gradient_blocks(dy, y, dx, single.tanh_backward, double_.tanh_backward)
 
 
 def sigmoid_backward(dy, y, dx):
     """dx = dy * y * (1 - y)."""
-    gradient_blocks(dy, y, dx, row.sigmoid_backward_f, row.sigmoid_backward_d)
+    gradient_blocks(dy, y, dx, single.sigmoid_backward, double_.sigmoid_backward)

@@ -3,10 +3,9 @@
 """A batch of images: taken from all, converted and normalised in one pass."""
 
 from cython cimport floating
-from cython.parallel cimport parallel, prange
 
 from fastconv.engine.base.arrays cimport Flat, look_flat
-from fastconv.engine.base.threads cimport flush_denormals, restore_denormals, threads_for
+from fastconv.engine.base.threads cimport EVEN, parallel_for, threads_for
 
 ctypedef fused number:
     unsigned char
@@ -21,17 +20,31 @@ cdef void normalise(const number* image, floating mean, floating scale, Py_ssize
         x[i] = (<floating>image[i] - mean) * scale
 
 
-cdef void take_all(const number* images, const Py_ssize_t* chosen, Py_ssize_t count,
-                   Py_ssize_t size, double mean, double scale, floating* x) noexcept nogil:
-    cdef Py_ssize_t i
-    cdef unsigned long saved = 0
-    # A number costs as much as a few multiply-adds, for it comes from memory.
-    with parallel(num_threads=threads_for(4.0 * count * size)):
-        saved = flush_denormals()
-        for i in prange(count, schedule="static"):
-            normalise(images + chosen[i] * size, <floating>mean, <floating>scale, size,
-                      x + i * size)
-        restore_denormals(saved)
+cdef struct Batch:
+    Flat images, x
+    const Py_ssize_t* chosen
+    Py_ssize_t size                     # of an image
+    double mean, scale
+
+
+cdef void take_from(const number* images, const Batch* batch, Py_ssize_t i) noexcept nogil:
+    cdef Py_ssize_t size = batch.size
+    images += batch.chosen[i] * size
+    if batch.x.itemsize == sizeof(float):
+        normalise(images, <float>batch.mean, <float>batch.scale, size,
+                  <float*>batch.x.data + i * size)
+    else:
+        normalise(images, batch.mean, batch.scale, size, <double*>batch.x.data + i * size)
+
+
+cdef void take_image(void* context, Py_ssize_t i, int thread) noexcept nogil:
+    cdef const Batch* batch = <const Batch*>context
+    if batch.images.itemsize == 1:
+        take_from(<const unsigned char*>batch.images.data, batch, i)
+    elif batch.images.itemsize == sizeof(float):
+        take_from(<const float*>batch.images.data, batch, i)
+    else:
+        take_from(<const double*>batch.images.data, batch, i)
 
 
 cdef bint exist(const Py_ssize_t* chosen, Py_ssize_t count, Py_ssize_t images) noexcept nogil:
@@ -49,28 +62,16 @@ def take_images(images, chosen, double mean, double scale, x):
     All arrays are contiguous: `images` of uint8, float or double, `chosen` of intp, `x` of float or
     double. Returns False, and writes nothing, if an image does not exist.
     """
-    cdef Flat source, order, target
-    cdef Py_ssize_t size
-    look_flat(images, False, &source)
+    cdef Batch batch
+    cdef Flat order
+    look_flat(images, False, &batch.images)
     look_flat(chosen, False, &order)
-    look_flat(x, True, &target)
-    size = target.size // order.size
-    if not exist(<const Py_ssize_t*>order.data, order.size, source.size // size):
+    look_flat(x, True, &batch.x)
+    batch.chosen, batch.size = <const Py_ssize_t*>order.data, batch.x.size // order.size
+    batch.mean, batch.scale = mean, scale
+    if not exist(batch.chosen, order.size, batch.images.size // batch.size):
         return False
-    if target.itemsize == sizeof(float):
-        take_from(&source, <const Py_ssize_t*>order.data, order.size, size, mean, scale,
-                  <float*>target.data)
-    else:
-        take_from(&source, <const Py_ssize_t*>order.data, order.size, size, mean, scale,
-                  <double*>target.data)
+    with nogil:
+        # A number costs as much as a few multiply-adds, for it comes from memory.
+        parallel_for(threads_for(4.0 * batch.x.size), order.size, take_image, &batch, EVEN)
     return True
-
-
-cdef void take_from(const Flat* source, const Py_ssize_t* chosen, Py_ssize_t count,
-                    Py_ssize_t size, double mean, double scale, floating* x) noexcept nogil:
-    if source.itemsize == 1:
-        take_all(<const unsigned char*>source.data, chosen, count, size, mean, scale, x)
-    elif source.itemsize == sizeof(float):
-        take_all(<const float*>source.data, chosen, count, size, mean, scale, x)
-    else:
-        take_all(<const double*>source.data, chosen, count, size, mean, scale, x)

@@ -110,8 +110,10 @@ INLINE VECTOR NAME(relu_vector)(VECTOR x)
 #define ABREAST 4
 /* The tail runs the same arithmetic on a vector filled up with zeros. */
 #define MAP(name)                                                                                  \
-    static __attribute__((noinline)) void NAME(name)(const SCALAR *x, SCALAR *y, ptrdiff_t count)  \
+    static __attribute__((noinline)) void NAME(name)(const void *from, void *to, ptrdiff_t count)  \
     {                                                                                              \
+        const SCALAR *x = from;                                                                    \
+        SCALAR *y = to;                                                                            \
         ptrdiff_t i = 0;                                                                           \
         for (; i + ABREAST * NAME(lanes) <= count; i += ABREAST * NAME(lanes)) {                   \
             VECTOR several[ABREAST];                                                               \
@@ -138,9 +140,11 @@ MAP(sigmoid)
 #undef ABREAST
 
 /* y = exp(x - shift), where no x is above the shift. */
-static __attribute__((noinline)) void NAME(exp_below)(const SCALAR *x, SCALAR shift, SCALAR *y,
+static __attribute__((noinline)) void NAME(exp_below)(const void *from, double above, void *to,
                                                       ptrdiff_t count)
 {
+    const SCALAR *x = from, shift = above;
+    SCALAR *y = to;
     ptrdiff_t i = 0;
     for (; i + NAME(lanes) <= count; i += NAME(lanes))
         *(NAME(loose) *)(y + i) = NAME(exp_vector)(*(const NAME(loose) *)(x + i) - shift);
@@ -152,27 +156,26 @@ static __attribute__((noinline)) void NAME(exp_below)(const SCALAR *x, SCALAR sh
     }
 }
 
+#define GRADIENT(name, value)                                                                      \
+    static __attribute__((noinline)) void NAME(name)(const void *residual, const void *output,     \
+                                                     void *to, ptrdiff_t count)                    \
+    {                                                                                              \
+        const SCALAR *dy = residual, *y = output;                                                  \
+        SCALAR *dx = to;                                                                           \
+        for (ptrdiff_t i = 0; i < count; i++)                                                      \
+            dx[i] = value;                                                                         \
+    }
 /* Not y > 0: the residual passes where the output is a NaN. */
-static __attribute__((noinline)) void NAME(relu_backward)(const SCALAR *dy, const SCALAR *y,
-                                                          SCALAR *dx, ptrdiff_t count)
-{
-    for (ptrdiff_t i = 0; i < count; i++)
-        dx[i] = y[i] <= 0 ? 0 : dy[i];
-}
+GRADIENT(relu_backward, y[i] <= 0 ? 0 : dy[i])
+GRADIENT(tanh_backward, dy[i] * (1 - y[i] * y[i]))
+GRADIENT(sigmoid_backward, dy[i] * ((1 - y[i]) * y[i]))
+#undef GRADIENT
 
-static __attribute__((noinline)) void NAME(tanh_backward)(const SCALAR *dy, const SCALAR *y,
-                                                          SCALAR *dx, ptrdiff_t count)
-{
-    for (ptrdiff_t i = 0; i < count; i++)
-        dx[i] = dy[i] * (1 - y[i] * y[i]);
-}
-
-static __attribute__((noinline)) void NAME(sigmoid_backward)(const SCALAR *dy, const SCALAR *y,
-                                                             SCALAR *dx, ptrdiff_t count)
-{
-    for (ptrdiff_t i = 0; i < count; i++)
-        dx[i] = dy[i] * ((1 - y[i]) * y[i]);
-}
+static const fastconv_elementwise NAME(elementwise) = {
+    NAME(relu),          NAME(tanh),          NAME(sigmoid),
+    NAME(relu_backward), NAME(tanh_backward), NAME(sigmoid_backward),
+    NAME(exp_below),
+};
 
 #undef VECTOR
 #undef MASK

@@ -16,4 +16,9 @@
 static const fastconv_halving_f *const fastconv_halving_table_f[] = FASTCONV_TABLE(halving_f);
 static const fastconv_halving_d *const fastconv_halving_table_d[] = FASTCONV_TABLE(halving_d);
 
+#define fastconv_halve(isa, x, ...)                                                                \
+    FASTCONV_BY_TYPE(x, fastconv_halving_table)[isa]->halve(x, __VA_ARGS__)
+#define fastconv_twice(isa, x, ...)                                                                \
+    FASTCONV_BY_TYPE(x, fastconv_halving_table)[isa]->twice(x, __VA_ARGS__)
+
 #endif

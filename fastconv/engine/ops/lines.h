@@ -10,7 +10,7 @@
 #define BEATS(value, best) (((best) == (best)) & !((value) <= (best)))
 
 /* sums = or += a line whose elements are `hop` bytes apart. */
-static void NAME(take_line)(SCALAR *restrict sums, const char *line, ptrdiff_t hop,
+static inline void NAME(take_line)(SCALAR *restrict sums, const char *line, ptrdiff_t hop,
                             ptrdiff_t count, int first)
 {
     const SCALAR *restrict x = (const SCALAR *)line;
@@ -27,7 +27,7 @@ static void NAME(take_line)(SCALAR *restrict sums, const char *line, ptrdiff_t h
 }
 
 /* sums = a + b. */
-static void NAME(take_two)(SCALAR *restrict sums, const char *a, const char *b, ptrdiff_t count)
+static inline void NAME(take_two)(SCALAR *restrict sums, const char *a, const char *b, ptrdiff_t count)
 {
     const SCALAR *restrict x = (const SCALAR *)a, *restrict y = (const SCALAR *)b;
     for (ptrdiff_t i = 0; i < count; i++)
@@ -35,7 +35,7 @@ static void NAME(take_two)(SCALAR *restrict sums, const char *a, const char *b, 
 }
 
 /* sums = or += every `hop`-th element. */
-static void NAME(take_columns)(SCALAR *restrict sums, const SCALAR *restrict x, ptrdiff_t hop,
+static inline void NAME(take_columns)(SCALAR *restrict sums, const SCALAR *restrict x, ptrdiff_t hop,
                                ptrdiff_t count, int first)
 {
     if (hop == 2) {
@@ -52,21 +52,21 @@ static void NAME(take_columns)(SCALAR *restrict sums, const SCALAR *restrict x, 
 }
 
 /* Two neighbouring columns at once: windows of 2 at a distance of 2 are the most common. */
-static void NAME(take_pairs)(SCALAR *restrict sums, const SCALAR *restrict x, SCALAR factor,
+static inline void NAME(take_pairs)(SCALAR *restrict sums, const SCALAR *restrict x, SCALAR factor,
                              ptrdiff_t count)
 {
     for (ptrdiff_t i = 0; i < count; i++)
         sums[i] = (x[2 * i] + x[2 * i + 1]) * factor;
 }
 
-static void NAME(scale_line)(SCALAR *restrict x, SCALAR factor, ptrdiff_t count)
+static inline void NAME(scale_line)(SCALAR *restrict x, SCALAR factor, ptrdiff_t count)
 {
     for (ptrdiff_t i = 0; i < count; i++)
         x[i] *= factor;
 }
 
 /* x /= rows * columns[i]. */
-static void NAME(divide_line)(SCALAR *restrict x, SCALAR rows, const SCALAR *restrict columns,
+static inline void NAME(divide_line)(SCALAR *restrict x, SCALAR rows, const SCALAR *restrict columns,
                          ptrdiff_t count)
 {
     for (ptrdiff_t i = 0; i < count; i++)
@@ -74,7 +74,7 @@ static void NAME(divide_line)(SCALAR *restrict x, SCALAR rows, const SCALAR *res
 }
 
 /* sums = or += the line's shares, x / (rows * columns[i]), or x * factor where that is not 0. */
-static void NAME(take_shares)(SCALAR *restrict sums, const char *line, ptrdiff_t hop,
+static inline void NAME(take_shares)(SCALAR *restrict sums, const char *line, ptrdiff_t hop,
                               SCALAR factor, SCALAR rows, const SCALAR *restrict columns,
                               ptrdiff_t count, int first)
 {
@@ -93,7 +93,7 @@ static void NAME(take_shares)(SCALAR *restrict sums, const char *line, ptrdiff_t
 }
 
 /* x[hop * i + p] = phases[p * size + i] for all phases p < hop. */
-static void NAME(interleave)(SCALAR *restrict x, const SCALAR *restrict phases, ptrdiff_t size,
+static inline void NAME(interleave)(SCALAR *restrict x, const SCALAR *restrict phases, ptrdiff_t size,
                              ptrdiff_t hop, ptrdiff_t count)
 {
     if (hop == 2) {
@@ -110,7 +110,7 @@ static void NAME(interleave)(SCALAR *restrict x, const SCALAR *restrict phases, 
 }
 
 /* x[2 i] = x[2 i + 1] = shares[i]. */
-static void NAME(double_columns)(SCALAR *restrict x, const SCALAR *restrict shares,
+static inline void NAME(double_columns)(SCALAR *restrict x, const SCALAR *restrict shares,
                                  ptrdiff_t count)
 {
     for (ptrdiff_t i = 0; i < count; i++) {
@@ -120,7 +120,7 @@ static void NAME(double_columns)(SCALAR *restrict x, const SCALAR *restrict shar
 }
 
 /* The better of each column so far and of this line. */
-static void NAME(larger_line)(SCALAR *restrict best, const char *line, ptrdiff_t hop,
+static inline void NAME(larger_line)(SCALAR *restrict best, const char *line, ptrdiff_t hop,
                               ptrdiff_t count)
 {
     const SCALAR *restrict x = (const SCALAR *)line;
@@ -136,7 +136,7 @@ static void NAME(larger_line)(SCALAR *restrict best, const char *line, ptrdiff_t
 }
 
 /* The same every `hop`-th element. */
-static void NAME(larger_columns)(SCALAR *restrict best, const SCALAR *restrict x, ptrdiff_t hop,
+static inline void NAME(larger_columns)(SCALAR *restrict best, const SCALAR *restrict x, ptrdiff_t hop,
                                  ptrdiff_t count)
 {
     if (hop == 2)
@@ -148,7 +148,7 @@ static void NAME(larger_columns)(SCALAR *restrict best, const SCALAR *restrict x
 }
 
 /* The same with the place of each column's best. */
-static void NAME(larger_line_at)(SCALAR *restrict best, PLACE *restrict at, const char *line,
+static inline void NAME(larger_line_at)(SCALAR *restrict best, PLACE *restrict at, const char *line,
                                  ptrdiff_t hop, PLACE place, ptrdiff_t count)
 {
     const SCALAR *restrict x = (const SCALAR *)line;
@@ -173,7 +173,7 @@ static void NAME(larger_line_at)(SCALAR *restrict best, PLACE *restrict at, cons
 #define TAKES(value, row, best, best_row)                                                              (BEATS(value, best) |                                                                               (((row) < (best_row)) &                                                                             (((value) == (best)) | (((value) != (value)) & ((best) != (best))))))
 
 /* The same every `hop`-th element; `number` is the column's in the window. */
-static void NAME(larger_columns_at)(SCALAR *restrict best, PLACE *restrict row,
+static inline void NAME(larger_columns_at)(SCALAR *restrict best, PLACE *restrict row,
                                     PLACE *restrict column, const SCALAR *restrict x,
                                     const PLACE *restrict rows, ptrdiff_t hop, PLACE number,
                                     ptrdiff_t count)

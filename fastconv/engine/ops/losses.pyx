@@ -6,26 +6,22 @@ All arrays are contiguous; those of floats are of one type.
 """
 
 from cython cimport floating
-from cython.parallel cimport parallel, prange, threadid
 
 from libc.math cimport log
 
 from fastconv.engine.base.arrays cimport Flat, look_flat
 from fastconv.engine.base.isa cimport isa_row
-from fastconv.engine.base.threads cimport flush_denormals, restore_denormals, threads_for
+from fastconv.engine.base.threads cimport EVEN, parallel_for, threads_for
 from fastconv.engine.base.workspace cimport give, take
 
 cdef extern from "ops/elementwise.h" nogil:
-    ctypedef void (*exp_f "fastconv_exp_f")(const float*, float, float*,
-                                            Py_ssize_t) noexcept nogil
-    ctypedef void (*exp_d "fastconv_exp_d")(const double*, double, double*,
-                                            Py_ssize_t) noexcept nogil
-    ctypedef struct Row "fastconv_elementwise_row":
-        exp_f exp_below_f
-        exp_d exp_below_d
-    const Row[] rows "fastconv_elementwise"
+    ctypedef struct Loops "fastconv_elementwise":
+        void (*exp_below)(const void*, double, void*, Py_ssize_t) noexcept nogil
+    const Loops** table_f "fastconv_elementwise_f"
+    const Loops** table_d "fastconv_elementwise_d"
 
-cdef const Row* row = &rows[isa_row()]
+cdef const Loops* single = table_f[isa_row()]
+cdef const Loops* double_ = table_d[isa_row()]
 
 # Multiply-adds that one exponential is worth.
 cdef double COST = 16
@@ -48,10 +44,7 @@ cdef double exponentials(const floating* x, floating shift, floating* y,
     """Write exp(x - shift) into `y` and return the sum, added piece by piece."""
     cdef Py_ssize_t i, first
     cdef double total = 0, piece
-    if floating is float:
-        row.exp_below_f(x, shift, y, count)
-    else:
-        row.exp_below_d(x, shift, y, count)
+    (single if floating is float else double_).exp_below(x, shift, y, count)
     for first from 0 <= first < count by PIECE:
         piece = 0
         for i in range(first, min(first + PIECE, count)):
@@ -70,23 +63,39 @@ cdef bint exist(const Py_ssize_t* target, Py_ssize_t count, Py_ssize_t classes) 
     return most < <size_t>classes
 
 
-cdef int add_rows(const floating* x, const Py_ssize_t* target, Py_ssize_t count,
-                  Py_ssize_t classes, floating* losses) except -1:
-    cdef Py_ssize_t n
-    cdef int threads = threads_for(COST * count * classes)
+# Rows of scores; what follows `classes` is for the losses, or for their gradient.
+cdef struct Rows:
+    Flat scores, target
+    Py_ssize_t classes
+    Flat losses
+    char* powers                # workspace: a row for each thread
+    Flat gradient, scale
+    Py_ssize_t step             # from the scale of one row to that of the next
+
+
+cdef void add_row(const floating* x, floating* powers, const Rows* rows,
+                  Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t target = (<const Py_ssize_t*>rows.target.data)[n]
     cdef floating shift = 0
-    cdef floating* powers = <floating*>take(threads * classes * sizeof(floating))
-    cdef unsigned long saved = 0
-    with nogil, parallel(num_threads=threads):
-        saved = flush_denormals()
-        for n in prange(count, schedule="static"):
-            shift = largest(x + n * classes, classes)
-            losses[n] = <floating>(
-                log(exponentials(x + n * classes, shift, powers + threadid() * classes, classes))
-                - (<double>x[n * classes + target[n]] - <double>shift))
-        restore_denormals(saved)
-    give(powers)
-    return 0
+    x += n * rows.classes
+    shift = largest(x, rows.classes)
+    (<floating*>rows.losses.data)[n] = <floating>(
+        log(exponentials(x, shift, powers, rows.classes)) - (<double>x[target] - <double>shift))
+
+
+cdef void add(void* context, Py_ssize_t n, int thread) noexcept nogil:
+    cdef const Rows* rows = <const Rows*>context
+    cdef char* powers = rows.powers + thread * rows.classes * rows.scores.itemsize
+    if rows.scores.itemsize == sizeof(float):
+        add_row(<const float*>rows.scores.data, <float*>powers, rows, n)
+    else:
+        add_row(<const double*>rows.scores.data, <double*>powers, rows, n)
+
+
+cdef bint measure(Rows* rows) noexcept nogil:
+    """Fill in the number of classes; tell whether those of the rows exist."""
+    rows.classes = rows.scores.size // rows.target.size
+    return exist(<const Py_ssize_t*>rows.target.data, rows.target.size, rows.classes)
 
 
 def cross_entropy(x, target, losses):
@@ -94,20 +103,18 @@ def cross_entropy(x, target, losses):
 
     Returns False, and writes nothing, if a class does not exist.
     """
-    cdef Flat scores, classes, results
-    cdef Py_ssize_t width
-    look_flat(x, False, &scores)
-    look_flat(target, False, &classes)
-    look_flat(losses, True, &results)
-    width = scores.size // results.size
-    if not exist(<const Py_ssize_t*>classes.data, results.size, width):
+    cdef Rows rows
+    cdef int threads
+    look_flat(x, False, &rows.scores)
+    look_flat(target, False, &rows.target)
+    look_flat(losses, True, &rows.losses)
+    if not measure(&rows):
         return False
-    if results.itemsize == sizeof(float):
-        add_rows(<const float*>scores.data, <const Py_ssize_t*>classes.data, results.size, width,
-                 <float*>results.data)
-    else:
-        add_rows(<const double*>scores.data, <const Py_ssize_t*>classes.data, results.size, width,
-                 <double*>results.data)
+    threads = threads_for(COST * rows.scores.size)
+    rows.powers = <char*>take(threads * rows.classes * rows.scores.itemsize)
+    with nogil:
+        parallel_for(threads, rows.target.size, add, &rows, EVEN)
+        give(rows.powers)
     return True
 
 
@@ -117,24 +124,23 @@ cdef void scale_row(floating* y, floating factor, Py_ssize_t count) noexcept nog
         y[i] *= factor
 
 
-cdef int differentiate_rows(const floating* x, const Py_ssize_t* target, const floating* scale,
-                            Py_ssize_t step, Py_ssize_t count, Py_ssize_t classes,
-                            floating* dx) except -1:
-    cdef Py_ssize_t n
-    cdef floating* row_dx = NULL
+cdef void differentiate_row(const floating* x, floating* dx, const Rows* rows,
+                            Py_ssize_t n) noexcept nogil:
     cdef double total = 0
-    cdef unsigned long saved = 0
-    with nogil, parallel(num_threads=threads_for(COST * count * classes)):
-        saved = flush_denormals()
-        for n in prange(count, schedule="static"):
-            row_dx = dx + n * classes
-            total = exponentials(x + n * classes, largest(x + n * classes, classes), row_dx,
-                                 classes)
-            scale_row(row_dx, <floating>(1 / total), classes)
-            row_dx[target[n]] -= 1
-            scale_row(row_dx, scale[n * step], classes)
-        restore_denormals(saved)
-    return 0
+    x += n * rows.classes
+    dx += n * rows.classes
+    total = exponentials(x, largest(x, rows.classes), dx, rows.classes)
+    scale_row(dx, <floating>(1 / total), rows.classes)
+    dx[(<const Py_ssize_t*>rows.target.data)[n]] -= 1
+    scale_row(dx, (<const floating*>rows.scale.data)[n * rows.step], rows.classes)
+
+
+cdef void differentiate(void* context, Py_ssize_t n, int thread) noexcept nogil:
+    cdef const Rows* rows = <const Rows*>context
+    if rows.scores.itemsize == sizeof(float):
+        differentiate_row(<const float*>rows.scores.data, <float*>rows.gradient.data, rows, n)
+    else:
+        differentiate_row(<const double*>rows.scores.data, <double*>rows.gradient.data, rows, n)
 
 
 def cross_entropy_backward(x, target, scale, dx):
@@ -142,21 +148,15 @@ def cross_entropy_backward(x, target, scale, dx):
 
     Returns False, and writes nothing, if a class does not exist.
     """
-    cdef Flat scores, classes, factors, results
-    cdef Py_ssize_t width, step
-    look_flat(x, False, &scores)
-    look_flat(target, False, &classes)
-    look_flat(scale, False, &factors)
-    look_flat(dx, True, &results)
-    width, step = scores.size // classes.size, 1 if factors.size > 1 else 0
-    if not exist(<const Py_ssize_t*>classes.data, classes.size, width):
+    cdef Rows rows
+    look_flat(x, False, &rows.scores)
+    look_flat(target, False, &rows.target)
+    look_flat(scale, False, &rows.scale)
+    look_flat(dx, True, &rows.gradient)
+    if not measure(&rows):
         return False
-    if results.itemsize == sizeof(float):
-        differentiate_rows(<const float*>scores.data, <const Py_ssize_t*>classes.data,
-                           <const float*>factors.data, step, classes.size, width,
-                           <float*>results.data)
-    else:
-        differentiate_rows(<const double*>scores.data, <const Py_ssize_t*>classes.data,
-                           <const double*>factors.data, step, classes.size, width,
-                           <double*>results.data)
+    rows.step = 1 if rows.scale.size > 1 else 0
+    with nogil:
+        parallel_for(threads_for(COST * rows.scores.size), rows.target.size, differentiate, &rows,
+                     EVEN)
     return True

@@ -1,4 +1,3 @@
-from collections.abc import Callable, Mapping
 from typing import Any
 
 class Blocks:
@@ -6,6 +5,9 @@ class Blocks:
         self, parameters: list[tuple[int, tuple[Any, ...], bool, float, float]], /
     ) -> None: ...
 
-# Fused functions: one compiled function for each of the C types "float" and "double".
-adam: Mapping[str, Callable[..., None]]
-sgd: Mapping[str, Callable[..., None]]
+def adam(
+    blocks: Blocks, fresh1: float, keep2: float, fresh2: float, eps: float, decay: float
+) -> None: ...
+def sgd(
+    blocks: Blocks, lr: float, momentum: float, fresh: float, decay: float, nesterov: bool
+) -> None: ...

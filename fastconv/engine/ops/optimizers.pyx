@@ -8,19 +8,18 @@ fail, fails while `Blocks` are made: the loops over them do not.
 
 from cpython.buffer cimport PyBUF_ND, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cython cimport floating
-from cython.parallel cimport parallel, prange
 
 from libc.math cimport sqrt, sqrtf
 from libc.stdlib cimport free, realloc
 
-from fastconv.engine.base.threads cimport flush_denormals, restore_denormals, threads_for
+from fastconv.engine.base.threads cimport EVEN, parallel_for, threads_for
 
 # Elements of one task: three blocks of floats are as large as a first-level cache.
 cdef Py_ssize_t BLOCK = 4096
 
 
+# A part of a parameter, of its gradient, and of what the optimizer keeps for it.
 cdef struct Block:
-    # A part of a parameter, of its gradient, and of what the optimizer keeps for it.
     void* w
     void* gradient
     void* first
@@ -44,7 +43,7 @@ cdef class Blocks:
     """
 
     cdef Block* blocks
-    cdef Py_ssize_t count, room
+    cdef Py_ssize_t count, room, itemsize
     cdef double numbers
     # The blocks point into the arrays.
     cdef list parameters
@@ -97,19 +96,36 @@ cdef class Blocks:
             block.begins, block.rate, block.correction = begins, rate, correction
             self.count += 1
         self.numbers += size
+        self.itemsize = itemsize
         return 0
 
 
-cdef void sgd_block(floating* w, const floating* gradient, floating* v, bint begins,
-                    floating lr, floating momentum, floating fresh, floating decay, bint nesterov,
-                    Py_ssize_t count) noexcept nogil:
-    cdef Py_ssize_t i
-    cdef floating g
+# The numbers of a step that all parameters share.
+cdef struct Sgd:
+    double lr, momentum, fresh, decay
+    bint nesterov
+    const Block* blocks
+    Py_ssize_t itemsize
+
+
+cdef struct Adam:
+    double fresh1, keep2, fresh2, eps, decay
+    const Block* blocks
+    Py_ssize_t itemsize
+
+
+cdef void sgd_block(floating* w, const Sgd* step, const Block* block) noexcept nogil:
+    cdef const floating* gradient = <const floating*>block.gradient
+    cdef floating* v = <floating*>block.first
+    cdef floating lr = <floating>step.lr, momentum = <floating>step.momentum
+    cdef floating fresh = <floating>step.fresh, decay = <floating>step.decay, g
+    cdef bint nesterov = step.nesterov
+    cdef Py_ssize_t i, count = block.count
     if v is NULL:
         for i in range(count):
             g = decay * w[i] + gradient[i] if decay else gradient[i]
             w[i] -= lr * g
-    elif begins:
+    elif block.begins:
         for i in range(count):
             g = decay * w[i] + gradient[i] if decay else gradient[i]
             v[i] = g
@@ -121,19 +137,22 @@ cdef void sgd_block(floating* w, const floating* gradient, floating* v, bint beg
             w[i] -= lr * (momentum * v[i] + g if nesterov else v[i])
 
 
-def sgd(Blocks all_blocks, floating lr, floating momentum, floating fresh, floating decay,
-        bint nesterov):
+cdef void sgd_task(void* context, Py_ssize_t i, int thread) noexcept nogil:
+    cdef const Sgd* step = <const Sgd*>context
+    cdef const Block* block = step.blocks + i
+    if step.itemsize == sizeof(float):
+        sgd_block(<float*>block.w, step, block)
+    else:
+        sgd_block(<double*>block.w, step, block)
+
+
+def sgd(Blocks blocks, double lr, double momentum, double fresh, double decay, bint nesterov):
     """Update parameters, with momentum along a direction, which begins as the gradient."""
-    cdef Block* block
-    cdef Py_ssize_t i
-    cdef unsigned long saved = 0
-    with nogil, parallel(num_threads=threads_for(4 * all_blocks.numbers)):
-        saved = flush_denormals()
-        for i in prange(all_blocks.count, schedule="static"):
-            block = all_blocks.blocks + i
-            sgd_block(<floating*>block.w, <const floating*>block.gradient, <floating*>block.first,
-                      block.begins, lr, momentum, fresh, decay, nesterov, block.count)
-        restore_denormals(saved)
+    cdef Sgd step
+    step.lr, step.momentum, step.fresh, step.decay = lr, momentum, fresh, decay
+    step.nesterov, step.blocks, step.itemsize = nesterov, blocks.blocks, blocks.itemsize
+    with nogil:
+        parallel_for(threads_for(4 * blocks.numbers), blocks.count, sgd_task, &step, EVEN)
 
 
 cdef inline floating root(floating x) noexcept nogil:
@@ -143,31 +162,35 @@ cdef inline floating root(floating x) noexcept nogil:
         return sqrt(x)
 
 
-cdef void adam_block(floating* w, const floating* gradient, floating* mean, floating* square,
-                     floating rate, floating fresh1, floating keep2, floating fresh2,
-                     floating correction, floating eps, floating decay,
-                     Py_ssize_t count) noexcept nogil:
+cdef void adam_block(floating* w, const Adam* step, const Block* block) noexcept nogil:
+    cdef const floating* gradient = <const floating*>block.gradient
+    cdef floating* mean = <floating*>block.first
+    cdef floating* square = <floating*>block.second
+    cdef floating rate = <floating>block.rate, correction = <floating>block.correction
+    cdef floating fresh1 = <floating>step.fresh1, keep2 = <floating>step.keep2
+    cdef floating fresh2 = <floating>step.fresh2, eps = <floating>step.eps
+    cdef floating decay = <floating>step.decay, g
     cdef Py_ssize_t i
-    cdef floating g
-    for i in range(count):
+    for i in range(block.count):
         g = decay * w[i] + gradient[i] if decay else gradient[i]
         mean[i] += (g - mean[i]) * fresh1
         square[i] = square[i] * keep2 + g * g * fresh2
         w[i] -= mean[i] / (root(square[i]) * correction + eps) * rate
 
 
-def adam(Blocks all_blocks, floating fresh1, floating keep2, floating fresh2, floating eps,
-         floating decay):
+cdef void adam_task(void* context, Py_ssize_t i, int thread) noexcept nogil:
+    cdef const Adam* step = <const Adam*>context
+    cdef const Block* block = step.blocks + i
+    if step.itemsize == sizeof(float):
+        adam_block(<float*>block.w, step, block)
+    else:
+        adam_block(<double*>block.w, step, block)
+
+
+def adam(Blocks blocks, double fresh1, double keep2, double fresh2, double eps, double decay):
     """Update parameters by the means of the gradient and of its square, by rate and correction."""
-    cdef Block* block
-    cdef Py_ssize_t i
-    cdef unsigned long saved = 0
-    with nogil, parallel(num_threads=threads_for(16 * all_blocks.numbers)):
-        saved = flush_denormals()
-        for i in prange(all_blocks.count, schedule="static"):
-            block = all_blocks.blocks + i
-            adam_block(<floating*>block.w, <const floating*>block.gradient,
-                       <floating*>block.first, <floating*>block.second, <floating>block.rate,
-                       fresh1, keep2, fresh2, <floating>block.correction, eps, decay,
-                       block.count)
-        restore_denormals(saved)
+    cdef Adam step
+    step.fresh1, step.keep2, step.fresh2, step.eps, step.decay = fresh1, keep2, fresh2, eps, decay
+    step.blocks, step.itemsize = blocks.blocks, blocks.itemsize
+    with nogil:
+        parallel_for(threads_for(16 * blocks.numbers), blocks.count, adam_task, &step, EVEN)

@@ -4,6 +4,8 @@
 
 #include <stddef.h>
 
+#include "base/isa.h"
+
 #define SCALAR float
 #define PLACE int
 #define NAME(stem) stem##_f
@@ -13,20 +15,18 @@
 #define NAME(stem) stem##_d
 #include "ops/lines.h"
 
-#define FASTCONV_TYPED(stem, x, ...)                                                               \
-    _Generic((x), float *: stem##_f, double *: stem##_d)(x, __VA_ARGS__)
-#define take_line(x, ...) FASTCONV_TYPED(take_line, x, __VA_ARGS__)
-#define take_two(x, ...) FASTCONV_TYPED(take_two, x, __VA_ARGS__)
-#define take_columns(x, ...) FASTCONV_TYPED(take_columns, x, __VA_ARGS__)
-#define take_pairs(x, ...) FASTCONV_TYPED(take_pairs, x, __VA_ARGS__)
-#define take_shares(x, ...) FASTCONV_TYPED(take_shares, x, __VA_ARGS__)
-#define scale_line(x, ...) FASTCONV_TYPED(scale_line, x, __VA_ARGS__)
-#define divide_line(x, ...) FASTCONV_TYPED(divide_line, x, __VA_ARGS__)
-#define interleave(x, ...) FASTCONV_TYPED(interleave, x, __VA_ARGS__)
-#define double_columns(x, ...) FASTCONV_TYPED(double_columns, x, __VA_ARGS__)
-#define larger_line(x, ...) FASTCONV_TYPED(larger_line, x, __VA_ARGS__)
-#define larger_columns(x, ...) FASTCONV_TYPED(larger_columns, x, __VA_ARGS__)
-#define larger_line_at(x, ...) FASTCONV_TYPED(larger_line_at, x, __VA_ARGS__)
-#define larger_columns_at(x, ...) FASTCONV_TYPED(larger_columns_at, x, __VA_ARGS__)
+#define take_line(x, ...) FASTCONV_BY_TYPE(x, take_line)(x, __VA_ARGS__)
+#define take_two(x, ...) FASTCONV_BY_TYPE(x, take_two)(x, __VA_ARGS__)
+#define take_columns(x, ...) FASTCONV_BY_TYPE(x, take_columns)(x, __VA_ARGS__)
+#define take_pairs(x, ...) FASTCONV_BY_TYPE(x, take_pairs)(x, __VA_ARGS__)
+#define take_shares(x, ...) FASTCONV_BY_TYPE(x, take_shares)(x, __VA_ARGS__)
+#define scale_line(x, ...) FASTCONV_BY_TYPE(x, scale_line)(x, __VA_ARGS__)
+#define divide_line(x, ...) FASTCONV_BY_TYPE(x, divide_line)(x, __VA_ARGS__)
+#define interleave(x, ...) FASTCONV_BY_TYPE(x, interleave)(x, __VA_ARGS__)
+#define double_columns(x, ...) FASTCONV_BY_TYPE(x, double_columns)(x, __VA_ARGS__)
+#define larger_line(x, ...) FASTCONV_BY_TYPE(x, larger_line)(x, __VA_ARGS__)
+#define larger_columns(x, ...) FASTCONV_BY_TYPE(x, larger_columns)(x, __VA_ARGS__)
+#define larger_line_at(x, ...) FASTCONV_BY_TYPE(x, larger_line_at)(x, __VA_ARGS__)
+#define larger_columns_at(x, ...) FASTCONV_BY_TYPE(x, larger_columns_at)(x, __VA_ARGS__)
 
 #endif

@@ -13,4 +13,6 @@ typedef double (*fastconv_sum_d)(const double *, ptrdiff_t, ptrdiff_t, ptrdiff_t
 static const fastconv_sum_f fastconv_sums_f[] = FASTCONV_TABLE(sum_f);
 static const fastconv_sum_d fastconv_sums_d[] = FASTCONV_TABLE(sum_d);
 
+#define fastconv_sum(isa, x, ...) FASTCONV_BY_TYPE(x, fastconv_sums)[isa](x, __VA_ARGS__)
+
 #endif

@@ -12,23 +12,17 @@ that a sum has the same bits for any number of threads.
 """
 
 from cython cimport floating
-from cython.parallel cimport parallel, prange, threadid
 
 from fastconv.engine.base.arrays cimport View, look
 from fastconv.engine.base.isa cimport isa_row
-from fastconv.engine.base.threads cimport flush_denormals, restore_denormals, threads_for
+from fastconv.engine.base.threads cimport EVEN, parallel_for, threads_for
 from fastconv.engine.base.workspace cimport give, take
 
 cdef extern from "ops/sums.h" nogil:
-    ctypedef float (*sum_f "fastconv_sum_f")(
-        const float*, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept nogil
-    ctypedef double (*sum_d "fastconv_sum_d")(
-        const double*, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept nogil
-    const sum_f[] sums_f "fastconv_sums_f"
-    const sum_d[] sums_d "fastconv_sums_d"
+    # A macro that chooses by the type of `x`: of x, step, maps, count, as sums_loops.h says.
+    double sum_some "fastconv_sum"(int isa, ...) noexcept
 
-cdef sum_f single = sums_f[isa_row()]
-cdef sum_d double_ = sums_d[isa_row()]
+cdef int isa = isa_row()
 
 # Numbers of a piece. Those of small maps are added one below the other: at most so many maps.
 cdef Py_ssize_t PIECE = 1024
@@ -42,84 +36,104 @@ cdef Py_ssize_t CHUNK = 16384
 cdef Py_ssize_t MOST_CHUNKS = 64
 
 
-cdef struct Pieces:
+cdef struct Maps:
+    View x                          # (N, K, H, W)
     Py_ssize_t size                 # of a map
-    Py_ssize_t count                # of all pieces
+    Py_ssize_t pieces               # of a channel
     Py_ssize_t parts, maps          # pieces of a map, or maps of a piece: one of them is 1
     bint neighbours                 # whether the numbers of a map lie side by side
+    Py_ssize_t chunks               # of a channel
+    double* partial                 # the sums of the chunks, by channel
+    char* buffers                   # a piece for each thread, unless the numbers are neighbours
 
 
-cdef void copy_part(const floating[:, :, :, :] x, Py_ssize_t n, Py_ssize_t k, Py_ssize_t first,
-                    Py_ssize_t count, floating* to) noexcept nogil:
+cdef void copy_part(const View* x, const char* plane, Py_ssize_t first, Py_ssize_t count,
+                    floating* to) noexcept nogil:
     """Copy a part of a map whose numbers are no neighbours."""
     cdef Py_ssize_t i, row = first // x.shape[3], column = first % x.shape[3]
     for i in range(count):
-        to[i] = x[n, k, row, column]
+        to[i] = (<const floating*>(plane + row * x.strides[2] + column * x.strides[3]))[0]
         column += 1
         if column == x.shape[3]:
             column = 0
             row += 1
 
 
-cdef double sum_piece(const floating[:, :, :, :] x, const Pieces* p, Py_ssize_t k,
-                      Py_ssize_t piece, floating* buffer) noexcept nogil:
+cdef double sum_piece(const Maps* p, Py_ssize_t k, Py_ssize_t piece,
+                      floating* buffer) noexcept nogil:
     cdef Py_ssize_t n = piece // p.parts * p.maps, first = piece % p.parts * PIECE
-    cdef Py_ssize_t maps = min(p.maps, x.shape[0] - n), m
+    cdef Py_ssize_t maps = min(p.maps, p.x.shape[0] - n), m
     cdef Py_ssize_t count = min(PIECE, p.size - first)
-    cdef Py_ssize_t step = x.strides[0] // <Py_ssize_t>sizeof(floating)
-    cdef const floating* source = buffer
+    cdef const char* plane = <const char*>p.x.data + n * p.x.strides[0] + k * p.x.strides[1]
     if p.neighbours:
-        source = &x[n, k, 0, 0] + first
-    else:
-        step = count
-        for m in range(maps):
-            copy_part(x, n + m, k, first, count, buffer + m * count)
-    if floating is float:
-        return single(source, step, maps, count)
-    else:
-        return double_(source, step, maps, count)
+        return sum_some(isa, <const floating*>plane + first,
+                        p.x.strides[0] // <Py_ssize_t>sizeof(floating), maps, count)
+    for m in range(maps):
+        copy_part(&p.x, plane + m * p.x.strides[0], first, count, buffer + m * count)
+    return sum_some(isa, buffer, count, maps, count)
 
 
-def sum_maps(const floating[:, :, :, :] x, floating[::1] sums):
-    """Write into `sums` (K) the sum of each channel of `x` (N, K, H, W), which has any strides."""
-    cdef Pieces p
-    cdef Py_ssize_t item = sizeof(floating), channels = x.shape[1]
-    cdef Py_ssize_t task, k, chunk, chunks, i, buffer_size
-    cdef int threads
-    cdef unsigned long saved = 0
+cdef void sum_chunk(void* context, Py_ssize_t task, int thread) noexcept nogil:
+    cdef const Maps* p = <const Maps*>context
+    # By samples, as the loops before this one shared them: a thread finds its own in its cache.
+    cdef Py_ssize_t k = task % p.x.shape[1], chunk = task // p.x.shape[1], i
+    cdef char* buffer = p.buffers + thread * PIECE * p.x.itemsize
     cdef double total = 0
-    cdef double* partial
-    cdef char* buffers
+    for i in range(chunk * p.pieces // p.chunks, (chunk + 1) * p.pieces // p.chunks):
+        if p.x.itemsize == sizeof(float):
+            total += sum_piece(p, k, i, <float*>buffer)
+        else:
+            total += sum_piece(p, k, i, <double*>buffer)
+    p.partial[k * p.chunks + chunk] = total
 
-    p.size = x.shape[2] * x.shape[3]
-    p.parts = max((p.size + PIECE - 1) // PIECE, 1)
-    p.maps = max(min(PIECE // max(p.size, 1), PIECE_MAPS), 1)
-    p.count = (x.shape[0] + p.maps - 1) // p.maps * p.parts
-    p.neighbours = ((x.shape[3] == 1 or x.strides[3] == item)
-                    and (x.shape[2] == 1 or x.strides[2] == x.shape[3] * item))
-    chunks = max(1, min(min(x.shape[0] * p.size // CHUNK, MOST_CHUNKS), p.count))
-    # A number costs as much as a few multiply-adds, for it comes from memory.
-    threads = threads_for(4.0 * x.shape[0] * channels * p.size)
-    buffer_size = 0 if p.neighbours else PIECE * item
-    partial = <double*>take(channels * chunks * sizeof(double) + threads * buffer_size)
-    buffers = <char*>(partial + channels * chunks)
-    with nogil, parallel(num_threads=threads):
-        saved = flush_denormals()
-        # By samples, as the loops before this one shared them: a thread finds its own in its cache.
-        for task in prange(channels * chunks, schedule="static"):
-            k, chunk = task % channels, task // channels
-            total = 0
-            for i in range(chunk * p.count // chunks, (chunk + 1) * p.count // chunks):
-                total = total + sum_piece(x, &p, k, i,
-                                          <floating*>(buffers + threadid() * buffer_size))
-            partial[k * chunks + chunk] = total
-        restore_denormals(saved)
-    for k in range(channels):
+
+cdef void add_chunks(const double* partial, Py_ssize_t chunks, Py_ssize_t chunk_step,
+                     Py_ssize_t column_step, const View* sums) noexcept nogil:
+    """Write the sum of its chunks, in order, into each of the contiguous sums."""
+    cdef Py_ssize_t i, chunk
+    cdef double total
+    for i in range(sums.shape[0]):
         total = 0
         for chunk in range(chunks):
-            total += partial[k * chunks + chunk]
-        sums[k] = <floating>total
-    give(partial)
+            total += partial[i * column_step + chunk * chunk_step]
+        if sums.itemsize == sizeof(float):
+            (<float*>sums.data)[i] = <float>total
+        else:
+            (<double*>sums.data)[i] = total
+
+
+def sum_maps(x, sums):
+    """Write into `sums` (K), contiguous, the sum of each channel of `x` (N, K, H, W)."""
+    cdef Maps p
+    cdef View result
+    cdef Py_ssize_t batch, channels, rows, columns
+    cdef int threads
+    look(x, 4, False, &p.x)
+    look(sums, 1, True, &result)
+    batch, channels, rows, columns = p.x.shape[0], p.x.shape[1], p.x.shape[2], p.x.shape[3]
+    p.size = rows * columns
+    p.parts = max((p.size + PIECE - 1) // PIECE, 1)
+    p.maps = max(min(PIECE // max(p.size, 1), PIECE_MAPS), 1)
+    p.pieces = (batch + p.maps - 1) // p.maps * p.parts
+    p.neighbours = ((columns == 1 or p.x.strides[3] == p.x.itemsize)
+                    and (rows == 1 or p.x.strides[2] == columns * p.x.itemsize))
+    p.chunks = max(1, min(min(batch * p.size // CHUNK, MOST_CHUNKS), p.pieces))
+    # A number costs as much as a few multiply-adds, for it comes from memory.
+    threads = threads_for(4.0 * batch * channels * p.size)
+    p.partial = <double*>take(channels * p.chunks * sizeof(double)
+                              + (0 if p.neighbours else threads * PIECE * p.x.itemsize))
+    p.buffers = <char*>(p.partial + channels * p.chunks)
+    with nogil:
+        parallel_for(threads, channels * p.chunks, sum_chunk, &p, EVEN)
+        add_chunks(p.partial, p.chunks, 1, p.chunks, &result)
+        give(p.partial)
+
+
+# A matrix, of which a task sums some columns of some rows.
+cdef struct Matrix:
+    View x                          # (N, C)
+    Py_ssize_t chunks, blocks       # of the rows, and of the columns
+    double* partial                 # the sums of the chunks, by chunk
 
 
 cdef void add_rows(const floating* x, const View* view, Py_ssize_t start, Py_ssize_t end,
@@ -146,39 +160,31 @@ cdef void add_rows(const floating* x, const View* view, Py_ssize_t start, Py_ssi
             totals[column] += sums[column]
 
 
+cdef void sum_block(void* context, Py_ssize_t i, int thread) noexcept nogil:
+    cdef const Matrix* m = <const Matrix*>context
+    cdef Py_ssize_t rows = m.x.shape[0], columns = m.x.shape[1]
+    cdef Py_ssize_t chunk = i // m.blocks, column = i % m.blocks * COLUMNS
+    cdef Py_ssize_t row = chunk * rows // m.chunks, end = (chunk + 1) * rows // m.chunks
+    cdef Py_ssize_t past = min(column + COLUMNS, columns)
+    cdef double* totals = m.partial + chunk * columns + column
+    if m.x.itemsize == sizeof(float):
+        add_rows(<const float*>m.x.data, &m.x, row, end, column, past, totals)
+    else:
+        add_rows(<const double*>m.x.data, &m.x, row, end, column, past, totals)
+
+
 def sum_rows(x, sums):
     """Write into `sums` (C), contiguous, the sums of the columns of `x` (N, C), N at least 1."""
-    cdef View view, result
-    cdef Py_ssize_t i, row, chunk, chunks, block, blocks, columns, column, past
-    cdef unsigned long saved = 0
-    cdef double total
-    cdef double* partial
-    look(x, 2, False, &view)
+    cdef Matrix m
+    cdef View result
+    cdef Py_ssize_t rows, columns
+    look(x, 2, False, &m.x)
     look(sums, 1, True, &result)
-    columns = view.shape[1]
-    blocks = (columns + COLUMNS - 1) // COLUMNS
-    chunks = max(1, min(min(view.shape[0] * columns // CHUNK, MOST_CHUNKS),
-                        view.shape[0] // PIECE_ROWS))
-    partial = <double*>take(chunks * columns * sizeof(double))
-    with nogil, parallel(num_threads=threads_for(4.0 * view.shape[0] * columns)):
-        saved = flush_denormals()
-        for i in prange(chunks * blocks, schedule="static"):
-            chunk, block = i // blocks, i % blocks
-            row, past = chunk * view.shape[0] // chunks, (chunk + 1) * view.shape[0] // chunks
-            column = block * COLUMNS
-            if result.itemsize == sizeof(float):
-                add_rows(<const float*>view.data, &view, row, past, column,
-                         min(column + COLUMNS, columns), partial + chunk * columns + column)
-            else:
-                add_rows(<const double*>view.data, &view, row, past, column,
-                         min(column + COLUMNS, columns), partial + chunk * columns + column)
-        restore_denormals(saved)
-    for column in range(columns):
-        total = 0
-        for chunk in range(chunks):
-            total += partial[chunk * columns + column]
-        if result.itemsize == sizeof(float):
-            (<float*>result.data)[column] = <float>total
-        else:
-            (<double*>result.data)[column] = total
-    give(partial)
+    rows, columns = m.x.shape[0], m.x.shape[1]
+    m.blocks = (columns + COLUMNS - 1) // COLUMNS
+    m.chunks = max(1, min(min(rows * columns // CHUNK, MOST_CHUNKS), rows // PIECE_ROWS))
+    m.partial = <double*>take(m.chunks * columns * sizeof(double))
+    with nogil:
+        parallel_for(threads_for(4.0 * rows * columns), m.chunks * m.blocks, sum_block, &m, EVEN)
+        add_chunks(m.partial, m.chunks, columns, 1, &result)
+        give(m.partial)
