@@ -351,7 +351,7 @@ cdef inline void accumulate_rows(const Plan* plan, const floating* slab, const f
 cdef void accumulate_unit(const Operands* o, const Plan* plan, const Unit* unit, bint zeros,
                           floating* slab, floating* buffer, floating* sums) noexcept nogil:
     """Add what one unit gives to the sums of its group."""
-    cdef const Py_ssize_t* strides = plan.layout.y.strides
+    cdef const Py_ssize_t* strides = &plan.layout.y.strides[0]
     cdef Py_ssize_t vectors = plan.vectors
     cdef Py_ssize_t hop = strides[5] if plan.column.out > 1 else <Py_ssize_t>sizeof(floating)
     cdef bint in_place
@@ -477,7 +477,7 @@ cdef void accumulate_task(void* context, Py_ssize_t task, int thread) noexcept n
 cdef void add_chunks(const Sums* work, Py_ssize_t g, const floating* partial) noexcept nogil:
     """Write the sum of the chunks, in order, into the gradient of a group."""
     cdef const Plan* plan = work.plan
-    cdef const Py_ssize_t* strides = plan.layout.w.strides
+    cdef const Py_ssize_t* strides = &plan.layout.w.strides[0]
     cdef Py_ssize_t width = plan.out_channels * plan.taps, k, i, chunk
     cdef floating total
     cdef char* kernel

@@ -75,7 +75,7 @@ cdef inline void fill_slab(char* x, const Plan* plan, const Unit* unit, const Ph
     cdef Py_ssize_t run = plan.pitch, runs = unit.rows
     cdef const Border* border = plan.borders + unit.column_block * plan.splits
     # On an axis of one position the stride has no meaning.
-    cdef const Py_ssize_t* strides = plan.layout.x.strides
+    cdef const Py_ssize_t* strides = &plan.layout.x.strides[0]
     cdef Py_ssize_t hop = strides[5] if plan.column.size > 1 else <Py_ssize_t>sizeof(floating)
     cdef Py_ssize_t row_hop = strides[4] if plan.row.size > 1 else <Py_ssize_t>sizeof(floating)
     cdef const char* plane

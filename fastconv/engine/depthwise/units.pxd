@@ -181,7 +181,7 @@ cdef inline void place_planes(Plan* plan, Py_ssize_t itemsize) noexcept nogil:
 cdef inline void fill_parts(Plan* plan) noexcept nogil:
     """Write for each part where its taps lie in the slab, and where in the kernel."""
     cdef Py_ssize_t a, b, d, c, t, r, s, i, q, u, at, step = 0, tap = 0
-    cdef const Py_ssize_t* w_strides = plan.layout.w.strides
+    cdef const Py_ssize_t* w_strides = &plan.layout.w.strides[0]
     cdef const Phase* depth
     cdef const Phase* row
     cdef const Phase* column
@@ -229,9 +229,9 @@ cdef inline int make_plan(Plan* plan, const Layout* layout, const Py_ssize_t* de
                           const Py_ssize_t* row, const Py_ssize_t* column,
                           int isa) except -1:
     """Complete the plan for arrays of this layout; `free_plan` gives its tables back."""
-    cdef const Py_ssize_t* x = layout.x.shape
-    cdef const Py_ssize_t* w = layout.w.shape
-    cdef const Py_ssize_t* y = layout.y.shape
+    cdef const Py_ssize_t* x = &layout.x.shape[0]
+    cdef const Py_ssize_t* w = &layout.w.shape[0]
+    cdef const Py_ssize_t* y = &layout.y.shape[0]
     cdef Py_ssize_t parts, taps = w[2] * w[3] * w[4] * w[5], itemsize = layout.itemsize
     plan.layout = layout[0]
     plan.batch, plan.groups, plan.in_channels = x[0], x[1], x[2]
