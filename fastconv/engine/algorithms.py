@@ -13,7 +13,7 @@ fft
     Large kernels.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from math import prod
 from typing import Any
 
@@ -22,12 +22,11 @@ import numpy as np
 from fastconv._check import C_TYPES, Array
 from fastconv._geometry import ConvGeometry
 from fastconv.engine.base.axes import PHASES, forward_axes, gradient_axes
-from fastconv.engine.base.kernel import Axes, Call, Compiled, input_parts, moves, view_shapes, views
+from fastconv.engine.base.kernel import Compiled, input_parts, moves, view_shapes, views
 from fastconv.engine.blocked.by_channels import channels
 from fastconv.engine.blocked.by_samples import samples, samples_by_columns
-from fastconv.engine.blocked.loops import Lanes
-from fastconv.engine.depthwise.correlation import correlate as depthwise_correlate
-from fastconv.engine.depthwise.correlation import correlate_weight as depthwise_weight
+from fastconv.engine.blocked.loops import Lanes, in_order
+from fastconv.engine.depthwise import correlation as depthwise_loops
 from fastconv.engine.fft.transforms import fft
 from fastconv.engine.gemm.forward import Correlation, InputGradient
 from fastconv.engine.gemm.forward import correlate as gemm
@@ -112,28 +111,46 @@ class Engine(Lanes):
 engine = Engine(gemm, gemm_weight)
 
 
+def _write_zeros(residual: Array, weight: Array, grad_input: Array, dry: bool = False) -> int:
+    """Write the input gradient where no output depends on the input."""
+    if not dry:
+        grad_input[...] = 0
+    return 0
+
+
 class Depthwise(Lanes):
-    """The three convolutions with the axes said as above."""
+    """The three convolutions by compiled loops that take the arrays as they are."""
 
     loops = (samples_by_columns,)
 
-    def axes(self, geometry: ConvGeometry) -> Axes:
-        """Return the numbers of each axis."""
-        return forward_axes(geometry)
+    def __init__(self) -> None:
+        """Nothing here is called with views of the arrays."""
 
-    def covers(self, geometry: ConvGeometry) -> bool:
-        """Tell whether each axis has a phase: the call of the input gradient then writes all."""
-        return all(axis[PHASES] for axis in gradient_axes(geometry))
+    def bind_rest(self, operation: str, geometry: ConvGeometry) -> Callable[..., Any]:
+        """Return what computes what the loops refuse; its plan is kept."""
+        axes, groups = 2 + len(geometry.kernel), geometry.groups
+        if operation == "conv2d":
+            return depthwise_loops.Correlation(axes, groups, forward_axes(geometry))
+        if operation == "conv2d_weight":
+            return depthwise_loops.WeightGradient(axes, groups, forward_axes(geometry))
+        numbers = gradient_axes(geometry)
+        if all(axis[PHASES] for axis in numbers):
+            return depthwise_loops.InputGradient(axes, groups, numbers)
+        return _write_zeros
 
-    def gradient_calls(
-        self, geometry: ConvGeometry, residual: Array, turned: Array, target: Array
-    ) -> Iterator[Call]:
-        """Yield what `correlate` is called with for the input gradient: all phases at once."""
-        if self.covers(geometry):
-            yield (residual, turned, None, target, *gradient_axes(geometry))
+    def workspace(
+        self, operation: str, geometry: ConvGeometry, input: Array, weight: Array, output: Array
+    ) -> int:
+        """Return the bytes of workspace that an operation takes, for arrays of this layout."""
+        arrays = in_order(operation, input, weight, output)
+        for loops in (*self._before(operation, geometry), self.bind_rest(operation, geometry)):
+            size: int = loops(*arrays, dry=True)
+            if size:
+                return size
+        return 0
 
 
-depthwise = Depthwise(depthwise_correlate, depthwise_weight)
+depthwise = Depthwise()
 
 
 def _with_planes(maps: Array) -> Array:

@@ -58,6 +58,17 @@ def bind_views(kernel: Kernel, operation: str, geometry: ConvGeometry, *options:
     return calls[operation]
 
 
+def in_order(
+    operation: str, input: Array, weight: Array, output: Array
+) -> tuple[Array | None, ...]:
+    """Return the arrays in the order in which what computes an operation takes them."""
+    if operation == "conv2d":
+        return input, weight, None, output
+    if operation == "conv2d_input":
+        return output, weight, input
+    return input, output, weight
+
+
 class Lanes(Compiled):
     """An algorithm that leaves to such loops what they do not refuse."""
 
@@ -87,13 +98,9 @@ class Lanes(Compiled):
         self, operation: str, geometry: ConvGeometry, input: Array, weight: Array, output: Array
     ) -> int:
         """Return the bytes of workspace that an operation takes, for arrays of this layout."""
-        arrays: dict[str, tuple[Array | None, ...]] = {
-            "conv2d": (input, weight, None, output),
-            "conv2d_input": (output, weight, input),
-            "conv2d_weight": (input, output, weight),
-        }
+        arrays = in_order(operation, input, weight, output)
         for loops in self._before(operation, geometry):
-            size = loops(*arrays[operation], dry=True)
+            size = loops(*arrays, dry=True)
             if size:
                 return size
         return super().workspace(operation, geometry, input, weight, output)

@@ -1,5 +1,5 @@
-/* The inner loops of depthwise convolution (depthwise_rows.h) for every instruction set, for float
- * and double. */
+/* The inner loops of depthwise convolution (rows.h) for every instruction set, for float and
+ * double. */
 #ifndef FASTCONV_DEPTHWISE_H
 #define FASTCONV_DEPTHWISE_H
 
@@ -51,73 +51,29 @@ typedef struct {
     ptrdiff_t group_hop, channel_hop, row_hop, hop;
 } fastconv_maps;
 
-typedef void (*fastconv_correlate_f)(const float *, ptrdiff_t, ptrdiff_t, ptrdiff_t,
-                                     const ptrdiff_t *, ptrdiff_t, ptrdiff_t, const float *, float,
-                                     float *, ptrdiff_t);
-typedef void (*fastconv_correlate_d)(const double *, ptrdiff_t, ptrdiff_t, ptrdiff_t,
-                                     const ptrdiff_t *, ptrdiff_t, ptrdiff_t, const double *,
-                                     double, double *, ptrdiff_t);
-typedef void (*fastconv_accumulate_f)(const float *, ptrdiff_t, ptrdiff_t, ptrdiff_t,
-                                      const ptrdiff_t *, ptrdiff_t, ptrdiff_t, const float *,
-                                      ptrdiff_t, float *);
-typedef void (*fastconv_accumulate_d)(const double *, ptrdiff_t, ptrdiff_t, ptrdiff_t,
-                                      const ptrdiff_t *, ptrdiff_t, ptrdiff_t, const double *,
-                                      ptrdiff_t, double *);
-typedef void (*fastconv_copy_f)(float *, ptrdiff_t, const float *, ptrdiff_t, ptrdiff_t, ptrdiff_t);
-typedef void (*fastconv_copy_d)(double *, ptrdiff_t, const double *, ptrdiff_t, ptrdiff_t,
-                                ptrdiff_t);
-typedef void (*fastconv_split_f)(float *, float *, ptrdiff_t, const float *, ptrdiff_t, ptrdiff_t,
-                                 ptrdiff_t, int, int);
-typedef void (*fastconv_split_d)(double *, double *, ptrdiff_t, const double *, ptrdiff_t, ptrdiff_t,
-                                 ptrdiff_t, int, int);
-typedef void (*fastconv_merge_f)(float *, ptrdiff_t, const float *, const float *, ptrdiff_t,
-                                 ptrdiff_t, ptrdiff_t);
-typedef void (*fastconv_merge_d)(double *, ptrdiff_t, const double *, const double *, ptrdiff_t,
-                                 ptrdiff_t, ptrdiff_t);
-
-typedef void (*fastconv_correlate_planes_f)(const fastconv_planes *, const fastconv_maps *,
-                                            const char *, const fastconv_maps *, char *, ptrdiff_t,
-                                            const float *, float *, float *, float *);
-typedef void (*fastconv_correlate_planes_d)(const fastconv_planes *, const fastconv_maps *,
-                                            const char *, const fastconv_maps *, char *, ptrdiff_t,
-                                            const double *, double *, double *, double *);
-typedef void (*fastconv_accumulate_planes_f)(const fastconv_planes *, const fastconv_maps *,
-                                             const char *, const fastconv_maps *, const char *,
-                                             ptrdiff_t, float *, float *, float *, float *);
-typedef void (*fastconv_accumulate_planes_d)(const fastconv_planes *, const fastconv_maps *,
-                                             const char *, const fastconv_maps *, const char *,
-                                             ptrdiff_t, double *, double *, double *, double *);
-
-typedef struct {
-    int vector_bytes;
-    fastconv_correlate_f correlate_f;
-    fastconv_accumulate_f accumulate_f;
-    fastconv_copy_f copy_f;
-    fastconv_split_f split_f;
-    fastconv_merge_f merge_f;
-    fastconv_correlate_planes_f correlate_planes_f;
-    fastconv_accumulate_planes_f accumulate_planes_f;
-    fastconv_correlate_d correlate_d;
-    fastconv_accumulate_d accumulate_d;
-    fastconv_copy_d copy_d;
-    fastconv_split_d split_d;
-    fastconv_merge_d merge_d;
-    fastconv_correlate_planes_d correlate_planes_d;
-    fastconv_accumulate_planes_d accumulate_planes_d;
-} fastconv_depthwise_row;
+#define FASTCONV_EACH "depthwise/types.h"
+#include "base/scalars.h"
+#undef FASTCONV_EACH
 
 #define FASTCONV_EACH "depthwise/rows.h"
 #include "base/regions.h"
 
-#define FASTCONV_TYPE(isa, t)                                                          \
-    fastconv_##isa##_correlate_##t, fastconv_##isa##_accumulate_##t,                   \
-        fastconv_##isa##_copy_rows_##t, fastconv_##isa##_split_##t,                    \
-        fastconv_##isa##_merge_##t, fastconv_##isa##_correlate_planes_##t,             \
-        fastconv_##isa##_accumulate_planes_##t
-#define FASTCONV_ROW(isa, _)                                                           \
-    {fastconv_##isa##_vector_bytes_f, FASTCONV_TYPE(isa, f), FASTCONV_TYPE(isa, d)},
-static const fastconv_depthwise_row fastconv_depthwise[] = {FASTCONV_EACH_ISA(FASTCONV_ROW, _)};
-#undef FASTCONV_ROW
-#undef FASTCONV_TYPE
+static const fastconv_depthwise_f *const fastconv_depthwise_table_f[] = FASTCONV_TABLE(depthwise_f);
+static const fastconv_depthwise_d *const fastconv_depthwise_table_d[] = FASTCONV_TABLE(depthwise_d);
+
+#define FASTCONV_DEPTHWISE(name, isa, x, ...)                                                      \
+    FASTCONV_BY_TYPE(x, fastconv_depthwise_table)[isa]->name(x, __VA_ARGS__)
+#define fastconv_correlate(isa, ...) FASTCONV_DEPTHWISE(correlate, isa, __VA_ARGS__)
+#define fastconv_accumulate(isa, ...) FASTCONV_DEPTHWISE(accumulate, isa, __VA_ARGS__)
+#define fastconv_copy_rows(isa, ...) FASTCONV_DEPTHWISE(copy_rows, isa, __VA_ARGS__)
+#define fastconv_split(isa, ...) FASTCONV_DEPTHWISE(split, isa, __VA_ARGS__)
+#define fastconv_merge(isa, ...) FASTCONV_DEPTHWISE(merge, isa, __VA_ARGS__)
+#define fastconv_correlate_planes(isa, ...) FASTCONV_DEPTHWISE(correlate_planes, isa, __VA_ARGS__)
+#define fastconv_accumulate_planes(isa, ...) FASTCONV_DEPTHWISE(accumulate_planes, isa, __VA_ARGS__)
+
+static inline ptrdiff_t fastconv_vector_bytes(int isa)
+{
+    return fastconv_depthwise_table_f[isa]->vector_bytes;
+}
 
 #endif

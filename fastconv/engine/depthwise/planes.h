@@ -1,5 +1,5 @@
-/* Depthwise convolution of several small planes at once, written once: depthwise_rows.h includes
- * this file at its end.
+/* Depthwise convolution of several small planes at once, written once: rows.h includes this file at
+ * its end.
  *
  * A small plane is less work than the calls that lead to it, so that whole blocks of planes take
  * each step together: first all are copied into the slab, then all are computed, then all are
@@ -177,10 +177,10 @@ INLINE void NAME(write_plane)(const fastconv_planes *p, const SCALAR *buffer, SC
 
 /* y = x * weights + bias for a block of planes. Each kernel's weights are followed by its bias.
  * The workspace holds `planes` slabs, as many buffers, and a plane of the input. */
-static void NAME(correlate_planes)(const fastconv_planes *p, const fastconv_maps *x,
-                                   const char *first, const fastconv_maps *y, char *out,
-                                   ptrdiff_t planes, const SCALAR *weights, SCALAR *slab,
-                                   SCALAR *buffers, SCALAR *stage)
+static void NAME(correlate_planes)(const SCALAR *weights, const fastconv_planes *p,
+                                   const fastconv_maps *x, const char *first,
+                                   const fastconv_maps *y, char *out, ptrdiff_t planes,
+                                   SCALAR *slab, SCALAR *buffers, SCALAR *stage)
 {
     const ptrdiff_t length = (p->rows - 1) * p->slab_row + p->columns;
 
@@ -207,10 +207,11 @@ static void NAME(correlate_planes)(const fastconv_planes *p, const fastconv_maps
 
 /* Add the products of a block of planes to the sums of each kernel's taps. The buffers have zeros
  * where no residual comes. */
-static void NAME(accumulate_planes)(const fastconv_planes *p, const fastconv_maps *x,
-                                    const char *first, const fastconv_maps *dy,
-                                    const char *residual, ptrdiff_t planes, SCALAR *sums,
-                                    SCALAR *slab, SCALAR *buffers, SCALAR *stage)
+static void NAME(accumulate_planes)(SCALAR *sums, const fastconv_planes *p,
+                                    const fastconv_maps *x, const char *first,
+                                    const fastconv_maps *dy, const char *residual,
+                                    ptrdiff_t planes, SCALAR *slab, SCALAR *buffers,
+                                    SCALAR *stage)
 {
     const fastconv_part *part = p->parts;
     const int shared = part->shared > 1;

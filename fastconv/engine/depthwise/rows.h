@@ -1,4 +1,4 @@
-/* Depthwise convolution over rows of one plane, written once: depthwise.h includes this file for
+/* Depthwise convolution over rows of one plane, written once: kernels.h includes this file for
  * each instruction set and type.
  *
  * The input lies in a slab, padded, where every tap of the kernel is one constant shift. `taps`
@@ -21,8 +21,6 @@
 #define LOWER 0, 2
 #define UPPER 1, 3
 #endif
-
-enum { NAME(vector_bytes) = VECTOR_BYTES };
 
 /* Aligned as its elements are: rows begin anywhere. */
 typedef SCALAR NAME(vector) __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(SCALAR))));
@@ -336,6 +334,11 @@ static void NAME(merge)(SCALAR *restrict to, ptrdiff_t to_step, const SCALAR *re
 #undef UPPER
 
 #include "depthwise/planes.h"
+
+static const TYPED(fastconv_depthwise) NAME(depthwise) = {
+    VECTOR_BYTES, NAME(correlate), NAME(accumulate),       NAME(copy_rows),
+    NAME(split),  NAME(merge),     NAME(correlate_planes), NAME(accumulate_planes),
+};
 
 #undef INLINE
 #undef KEEP

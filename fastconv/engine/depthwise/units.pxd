@@ -5,8 +5,10 @@
 from cython cimport floating
 from libc.stdlib cimport free, malloc
 
+from fastconv.engine.base.arrays cimport Layout
 from fastconv.engine.base.axis cimport Axis, Phase, divide_up, make_axis
-from fastconv.engine.depthwise.kernels cimport Border, Part, Planes, shared_taps
+from fastconv.engine.depthwise.kernels cimport (
+    Border, Part, Planes, shared_taps, vector_bytes)
 
 cdef enum:
     # A slab of this many bytes leaves room in the first-level cache (32 KB) for what is written.
@@ -17,10 +19,13 @@ cdef enum:
 
 
 cdef struct Plan:
+    # Of the weight gradient: w is the gradient, y the residual.
+    Layout layout
     Axis depth
     Axis row
     Axis column
     Py_ssize_t batch, groups, in_channels, out_channels
+    int isa
     Py_ssize_t lanes
     Py_ssize_t splits                       # phases of the slab's columns
     Py_ssize_t pitch                        # rows of the slab from one output row to the next
@@ -173,9 +178,10 @@ cdef inline void place_planes(Plan* plan, Py_ssize_t itemsize) noexcept nogil:
     plan.block = max(min(plan.block, plan.groups), 1)
 
 
-cdef inline void fill_parts(Plan* plan, const Py_ssize_t* w_strides) noexcept nogil:
+cdef inline void fill_parts(Plan* plan) noexcept nogil:
     """Write for each part where its taps lie in the slab, and where in the kernel."""
     cdef Py_ssize_t a, b, d, c, t, r, s, i, q, u, at, step = 0, tap = 0
+    cdef const Py_ssize_t* w_strides = &plan.layout.w.strides[0]
     cdef const Phase* depth
     cdef const Phase* row
     cdef const Phase* column
@@ -219,19 +225,21 @@ cdef inline void fill_parts(Plan* plan, const Py_ssize_t* w_strides) noexcept no
     plan.taps = plan.planes.taps = tap
 
 
-cdef inline int make_plan(Plan* plan, const Py_ssize_t* x, const Py_ssize_t* w,
-                          const Py_ssize_t* w_strides, const Py_ssize_t* y,
-                          const Py_ssize_t* depth, const Py_ssize_t* row,
-                          const Py_ssize_t* column,
-                          Py_ssize_t vector_bytes, Py_ssize_t itemsize) except -1:
-    """Complete the plan for arrays of these shapes; `free_plan` gives its tables back."""
-    cdef Py_ssize_t parts, taps = w[2] * w[3] * w[4] * w[5]
+cdef inline int make_plan(Plan* plan, const Layout* layout, const Py_ssize_t* depth,
+                          const Py_ssize_t* row, const Py_ssize_t* column,
+                          int isa) except -1:
+    """Complete the plan for arrays of this layout; `free_plan` gives its tables back."""
+    cdef const Py_ssize_t* x = &layout.x.shape[0]
+    cdef const Py_ssize_t* w = &layout.w.shape[0]
+    cdef const Py_ssize_t* y = &layout.y.shape[0]
+    cdef Py_ssize_t parts, taps = w[2] * w[3] * w[4] * w[5], itemsize = layout.itemsize
+    plan.layout = layout[0]
     plan.batch, plan.groups, plan.in_channels = x[0], x[1], x[2]
     plan.out_channels = y[2]
     plan.depth = make_axis(x[3], y[3], depth)
     plan.row = make_axis(x[4], y[4], row)
     plan.column = make_axis(x[5], y[5], column)
-    plan.lanes = vector_bytes // itemsize
+    plan.isa, plan.lanes = isa, vector_bytes(isa) // itemsize
     if size_units(plan, itemsize) < 0:
         raise MemoryError("the padded input of a few outputs does not fit in memory")
     parts = plan.depth.phases * plan.row.phases * plan.column.phases
@@ -241,13 +249,12 @@ cdef inline int make_plan(Plan* plan, const Py_ssize_t* x, const Py_ssize_t* w,
     plan.tap_at = <Py_ssize_t*>malloc(taps * sizeof(Py_ssize_t))
     if (plan.borders is NULL or plan.parts is NULL or plan.shifts is NULL
             or plan.tap_at is NULL):
-        free_plan(plan)
         raise MemoryError("no room for the tables of a convolution's taps")
     fill_borders(plan)
     plan.block = 0
     if has_small_planes(plan):
         place_planes(plan, itemsize)
-    fill_parts(plan, w_strides)
+    fill_parts(plan)
     return 0
 
 
@@ -303,13 +310,12 @@ cdef inline void next_unit(const Plan* plan, Unit* unit) noexcept nogil:
     size_unit(plan, unit)
 
 
-cdef inline void gather_weights(const floating[:, :, :, :, :, :] w, const Plan* plan,
-                                Py_ssize_t group, Py_ssize_t step,
+cdef inline void gather_weights(const char* w, const Plan* plan, Py_ssize_t group, Py_ssize_t step,
                                 floating* weights) noexcept nogil:
     """Copy the kernels of a group, in the order of the plan's taps, `step` apart."""
     cdef Py_ssize_t k, i
-    cdef const char* kernel
+    cdef const char* kernel = w + group * plan.layout.w.strides[0]
     for k in range(plan.out_channels):
-        kernel = <const char*>&w[group, k, 0, 0, 0, 0]
         for i in range(plan.taps):
             weights[k * step + i] = (<const floating*>(kernel + plan.tap_at[i]))[0]
+        kernel += plan.layout.w.strides[1]

@@ -2,7 +2,7 @@
 # No bounds checks: fastconv.functional has compared every shape with the geometry.
 """Mean pooling by two rows and two columns that do not overlap: the commonest pooling, in one pass.
 
-The additions are those of `ops.pooling`, in the same order. All planes are contiguous; their
+The additions are those of `ops.mean_pooling`, in the same order. All planes are contiguous; their
 distances are free. A strip of rows is a task of the parallel loop; maps that lie behind each other
 and have an even number of rows are one tall map.
 """

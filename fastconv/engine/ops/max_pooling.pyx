@@ -45,7 +45,8 @@ cdef extern from *:
 
 ctypedef long long long_long
 
-# The integers that stand beside the maxima: as wide as they are.
+# The integers that stand beside the maxima: as wide as they are. Loops take them as untyped: the
+# functions below are compiled for the other pairs of types, too, which nothing calls.
 ctypedef fused place_t:
     int
     long_long
@@ -94,7 +95,7 @@ cdef void reduce_rows(const Maxima* m, const Lines* lines, floating* numbers,
                 if t == 0 and r == 0:
                     take_line(numbers, source, hop, plan.columns, True)
                 elif m.indexed:
-                    larger_line_at(numbers, places, source, hop, t * plan.taps[ROW] + r,
+                    larger_line_at(numbers, <void*>places, source, hop, t * plan.taps[ROW] + r,
                                    plan.columns)
                 else:
                     larger_line(numbers, source, hop, plan.columns)
@@ -121,8 +122,8 @@ cdef void reduce_columns(const Maxima* m, Py_ssize_t count, const floating* numb
             for s in range(1, window.inside):
                 at += plan.dilation[COLUMN]
                 if m.indexed:
-                    larger_columns_at(best + i, row + i, column + i, numbers + at, places + at, 1,
-                                      s, 1)
+                    larger_columns_at(best + i, <void*>(row + i), <void*>(column + i),
+                                      numbers + at, <const void*>(places + at), 1, s, 1)
                 else:
                     larger_columns(best + i, numbers + at, 1, 1)
         return
@@ -134,7 +135,8 @@ cdef void reduce_columns(const Maxima* m, Py_ssize_t count, const floating* numb
     for s in range(1, plan.taps[COLUMN]):
         at = s * plan.dilation[COLUMN]
         if m.indexed:
-            larger_columns_at(best, row, column, numbers + at, places + at, plan.stride, s, count)
+            larger_columns_at(best, <void*>row, <void*>column, numbers + at,
+                              <const void*>(places + at), plan.stride, s, count)
         else:
             larger_columns(best, numbers + at, plan.stride, count)
 
