@@ -22,7 +22,15 @@ import numpy as np
 from fastconv._check import C_TYPES, Array
 from fastconv._geometry import ConvGeometry
 from fastconv.engine.base.axes import PHASES, forward_axes, gradient_axes
-from fastconv.engine.base.kernel import Axes, Call, Compiled, input_parts, moves, view_shapes, views
+from fastconv.engine.base.operation import (
+    Algorithm,
+    Axes,
+    Call,
+    input_parts,
+    moves,
+    view_shapes,
+    views,
+)
 from fastconv.engine.blocked.by_channels import channels
 from fastconv.engine.blocked.by_samples import samples, samples_by_columns
 from fastconv.engine.blocked.loops import Lanes
@@ -35,11 +43,11 @@ from fastconv.engine.gemm.products import input_gradient as gemm_input
 from fastconv.engine.gemm.weight import WeightGradient
 from fastconv.engine.gemm.weight import correlate_weight as gemm_weight
 from fastconv.engine.plan import winograd_takes_rows
-from fastconv.engine.winograd import rows as rows_loops
-from fastconv.engine.winograd import rows_weight
-from fastconv.engine.winograd.forward import correlate as winograd_correlate
+from fastconv.engine.winograd.forward import Correlation as WinogradCorrelation
 from fastconv.engine.winograd.forward import prepare as winograd_prepare
-from fastconv.engine.winograd.weight import correlate_weight as winograd_weight
+from fastconv.engine.winograd.rows import Correlation as RowsCorrelation
+from fastconv.engine.winograd.rows_weight import WeightGradient as RowsWeightGradient
+from fastconv.engine.winograd.weight import WeightGradient as WinogradWeightGradient
 
 __all__ = ["depthwise", "engine", "fft", "rows", "winograd"]
 
@@ -144,62 +152,52 @@ def _with_planes(maps: Array) -> Array:
     return maps if maps[0, 0].flags.c_contiguous else np.ascontiguousarray(maps)
 
 
-class Rows(Compiled):
-    """The three convolutions by the compiled loops."""
-
-    def bind(self, operation: str, geometry: ConvGeometry) -> Callable[..., None]:
-        """Return what computes an operation of one geometry: with its plan kept, if it can."""
-        rest = super().bind(operation, geometry)
-        axes, groups = 2 + len(geometry.kernel), geometry.groups
-        if operation == "conv2d":
-            correlate = rows_loops.Correlation(axes, groups, moves(geometry)[1])
-        elif operation == "conv2d_input":
-            before = input_parts(geometry)[0][0].before
-            correlate = rows_loops.InputGradient(axes, groups, before)
-        else:
-            return rest
-
-        def compute(*arrays: Array | None) -> None:
-            if not correlate(*arrays):
-                rest(*arrays)
-
-        return compute
-
-    def forward(
-        self,
-        geometry: ConvGeometry,
-        input: Array,
-        weight: Array,
-        bias: Array | None,
-        output: Array,
-        prepared: Any = None,
-    ) -> None:
-        """Write the convolution into `output`."""
-        super().forward(geometry, _with_planes(input), weight, bias, output)
-
-    def input_gradient(
-        self, geometry: ConvGeometry, grad_output: Array, weight: Array, grad_input: Array
-    ) -> None:
-        """Write the gradient with respect to the input into `grad_input`."""
-        super().input_gradient(geometry, _with_planes(grad_output), weight, grad_input)
-
-    def weight_gradient(
-        self, geometry: ConvGeometry, input: Array, grad_output: Array, grad_weight: Array
-    ) -> None:
-        """Write the gradient with respect to the weights into `grad_weight`."""
-        maps, residual = _with_planes(input), _with_planes(grad_output)
-        super().weight_gradient(geometry, maps, residual, grad_weight)
+def _rows_kernel(operation: str, geometry: ConvGeometry) -> Callable[..., int]:
+    """Return what computes with tiles that are parts of rows, for maps with contiguous planes."""
+    axes, groups = 2 + len(geometry.kernel), geometry.groups
+    if operation == "conv2d_input":
+        before = input_parts(geometry)[0][0].before
+        return RowsCorrelation(axes, groups, before).turned_gradient
+    before = moves(geometry)[1]
+    if operation == "conv2d":
+        return RowsCorrelation(axes, groups, before).forward
+    return RowsWeightGradient(axes, groups, before).weight_gradient
 
 
-rows = Rows(rows_loops.correlate, rows_weight.correlate_weight)
+class Rows(Algorithm):
+    """The three convolutions with tiles that are parts of rows."""
+
+    def bind(self, operation: str, geometry: ConvGeometry) -> Callable[..., Any]:
+        """Return what computes an operation of one geometry, called with its arrays."""
+        kernel = _rows_kernel(operation, geometry)
+        if operation == "conv2d_weight":
+            return lambda input, grad_output, grad_weight, dry=False: kernel(
+                _with_planes(input), _with_planes(grad_output), grad_weight, dry
+            )
+        return lambda maps, *arrays, dry=False: kernel(_with_planes(maps), *arrays, dry=dry)
 
 
-class Winograd(Compiled):
-    """The three convolutions by the compiled loops, and weights that are transformed before."""
+rows = Rows()
 
-    def serving(self, operation: str, geometry: ConvGeometry, dtype: str) -> Compiled:
+
+class Winograd(Algorithm):
+    """The three convolutions with square tiles, and weights that are transformed before."""
+
+    def serving(self, operation: str, geometry: ConvGeometry, dtype: str) -> Algorithm:
         """Return what computes an operation of one geometry: these tiles, or parts of rows."""
         return rows if winograd_takes_rows(geometry, operation, dtype) else self
+
+    def bind(self, operation: str, geometry: ConvGeometry) -> Callable[..., Any]:
+        """Return what computes an operation of one geometry, called with its arrays."""
+        axes, groups = 2 + len(geometry.kernel), geometry.groups
+        _, before, dilation = moves(geometry)
+        if operation == "conv2d":
+            return WinogradCorrelation(axes, groups, before, dilation).forward
+        if operation == "conv2d_weight":
+            return WinogradWeightGradient(axes, groups, before, dilation).weight_gradient
+        # Without a stride the input is one phase.
+        part = input_parts(geometry)[0][0]
+        return WinogradCorrelation(axes, groups, part.before, part.dilation).turned_gradient
 
     def prepare(self, geometry: ConvGeometry, weight: Array) -> Any:
         """Return the transformed weights, or None where each use transforms them anew."""
@@ -213,4 +211,4 @@ class Winograd(Compiled):
         return data
 
 
-winograd = Winograd(winograd_correlate, winograd_weight)
+winograd = Winograd()

@@ -7,10 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeAlias
 
-from fastconv._check import C_TYPES, Array
+from fastconv._check import Array
 from fastconv._geometry import ConvGeometry
-from fastconv.engine.base.axes import forward_axes, gradient_axes
-from fastconv.engine.base.kernel import Compiled, Kernel, views
+from fastconv.engine.base.operation import Compiled, in_order
 
 # Called with the arrays of an operation, in the order of the methods of `Compiled`; returns the
 # bytes of workspace, or 0 where it refuses them. With `dry` it does nothing else.
@@ -23,39 +22,6 @@ class Loops:
 
     may_pay: Callable[[ConvGeometry], bool]
     bind: Callable[[str, ConvGeometry], Bound]
-
-
-def bind_views(kernel: Kernel, operation: str, geometry: ConvGeometry, *options: bool) -> Bound:
-    """Return the call of a kernel with views of the arrays; it is told `options` after the axes."""
-    correlate = {dtype: kernel[name] for dtype, name in C_TYPES.items()}
-    axes = gradient_axes(geometry) if operation == "conv2d_input" else forward_axes(geometry)
-
-    def forward(
-        input: Array, weight: Array, bias: Array | None, output: Array, dry: bool = False
-    ) -> int:
-        maps, kernels, results = views(geometry, input, weight, output)
-        shift = None if bias is None else bias.reshape(geometry.groups, -1)
-        return correlate[input.dtype](maps, kernels, shift, results, *axes, *options, dry)
-
-    def input_gradient(
-        grad_output: Array, weight: Array, grad_input: Array, dry: bool = False
-    ) -> int:
-        maps, kernels, results = views(geometry, grad_input, weight, grad_output)
-        turned = kernels.swapaxes(1, 2)
-        return correlate[weight.dtype](results, turned, None, maps, *axes, *options, dry)
-
-    def weight_gradient(
-        input: Array, grad_output: Array, grad_weight: Array, dry: bool = False
-    ) -> int:
-        maps, kernels, results = views(geometry, input, grad_weight, grad_output)
-        return correlate[input.dtype](maps, results, kernels, *axes, *options, dry)
-
-    calls: dict[str, Bound] = {
-        "conv2d": forward,
-        "conv2d_input": input_gradient,
-        "conv2d_weight": weight_gradient,
-    }
-    return calls[operation]
 
 
 class Lanes(Compiled):
@@ -87,13 +53,8 @@ class Lanes(Compiled):
         self, operation: str, geometry: ConvGeometry, input: Array, weight: Array, output: Array
     ) -> int:
         """Return the bytes of workspace that an operation takes, for arrays of this layout."""
-        arrays: dict[str, tuple[Array | None, ...]] = {
-            "conv2d": (input, weight, None, output),
-            "conv2d_input": (output, weight, input),
-            "conv2d_weight": (input, output, weight),
-        }
         for loops in self._before(operation, geometry):
-            size = loops(*arrays[operation], dry=True)
+            size = loops(*in_order(operation, input, weight, output), dry=True)
             if size:
                 return size
         return super().workspace(operation, geometry, input, weight, output)
