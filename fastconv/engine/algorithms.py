@@ -20,16 +20,16 @@ from typing import Any
 import numpy as np
 
 from fastconv._check import C_TYPES, Array
-from fastconv._geometry import ConvGeometry
+from fastconv._geometry import ConvGeometry, Ints, three_axes
 from fastconv.engine.base.axes import PHASES, forward_axes, gradient_axes
 from fastconv.engine.base.operation import (
     Algorithm,
     Axes,
     Call,
+    Compiled,
     input_parts,
     moves,
     view_shapes,
-    views,
 )
 from fastconv.engine.blocked.by_channels import channels
 from fastconv.engine.blocked.by_samples import samples, samples_by_columns
@@ -37,11 +37,9 @@ from fastconv.engine.blocked.loops import Lanes
 from fastconv.engine.depthwise.correlation import correlate as depthwise_correlate
 from fastconv.engine.depthwise.correlation import correlate_weight as depthwise_weight
 from fastconv.engine.fft.transforms import fft
-from fastconv.engine.gemm.forward import Correlation, InputGradient
-from fastconv.engine.gemm.forward import correlate as gemm
-from fastconv.engine.gemm.products import input_gradient as gemm_input
+from fastconv.engine.gemm.forward import Correlation, GradientPhase
+from fastconv.engine.gemm.products import InputGradient
 from fastconv.engine.gemm.weight import WeightGradient
-from fastconv.engine.gemm.weight import correlate_weight as gemm_weight
 from fastconv.engine.plan import winograd_takes_rows
 from fastconv.engine.winograd.forward import Correlation as WinogradCorrelation
 from fastconv.engine.winograd.forward import prepare as winograd_prepare
@@ -58,8 +56,6 @@ _LARGE_WEIGHTS = 1 << 19
 _FEW_PIXELS = 1 << 8
 _FEW_CELLS = 1 << 10
 
-_INPUT_GRADIENT = {dtype: gemm_input[name] for dtype, name in C_TYPES.items()}
-
 
 def adds_products(geometry: ConvGeometry) -> bool:
     """Tell whether the input gradient is a sum of products, each computed once."""
@@ -73,54 +69,62 @@ def adds_products(geometry: ConvGeometry) -> bool:
 
 
 class Engine(Lanes):
-    """The engine: its plans are kept, and it takes the arrays as they are."""
+    """The engine."""
 
     loops = (channels, samples)
 
-    def bind_rest(self, operation: str, geometry: ConvGeometry) -> Callable[..., None]:
-        """Return what computes what the loops refuse.
-
-        The input gradient has no plan to keep where it takes several phases, or none, for
-        stride > 1, or adds products.
-        """
+    def bind_rest(self, operation: str, geometry: ConvGeometry) -> Callable[..., Any]:
+        """Return what computes what the loops refuse."""
         axes, groups = 2 + len(geometry.kernel), geometry.groups
         if operation == "conv2d":
-            return Correlation(axes, groups, *moves(geometry))
+            return Correlation(axes, groups, *moves(geometry)).forward
         if operation == "conv2d_weight":
-            return WeightGradient(axes, groups, *moves(geometry))
-        parts, covers = input_parts(geometry)
-        phases = prod(geometry.stride) > 1 or not covers or len(parts) != 1
-        if phases or adds_products(geometry):
-            return super().bind_rest(operation, geometry)
-        part = parts[0]
-        return InputGradient(axes, groups, (1, 1, 1), part.before, part.dilation)
-
-    def input_gradient(
-        self, geometry: ConvGeometry, grad_output: Array, weight: Array, grad_input: Array
-    ) -> None:
-        """Write the gradient with respect to the input into `grad_input`."""
+            return WeightGradient(axes, groups, *moves(geometry)).weight_gradient
         if adds_products(geometry):
-            grad_output, weight = map(np.ascontiguousarray, (grad_output, weight))
-            maps, kernels, results = views(geometry, grad_input, weight, grad_output)
-            _INPUT_GRADIENT[weight.dtype](results, kernels, maps, *moves(geometry))
-            return
-        super().input_gradient(geometry, grad_output, weight, grad_input)
+            return _add_products(InputGradient(axes, groups, *moves(geometry)).swapped_gradient)
+        parts, covers = input_parts(geometry)
+        phases = [
+            GradientPhase(
+                axes,
+                groups,
+                _places(part.positions, geometry.in_size),
+                _places(part.taps, geometry.kernel),
+                part.before,
+                part.dilation,
+            ).swapped_gradient
+            for part in parts
+        ]
+        if covers and len(phases) == 1:
+            return phases[0]
 
-    def workspace(
-        self, operation: str, geometry: ConvGeometry, input: Array, weight: Array, output: Array
-    ) -> int:
-        """Return the bytes of workspace that an operation takes, for arrays of this layout."""
-        if operation == "conv2d_input" and adds_products(geometry):
-            output, weight = map(np.ascontiguousarray, (output, weight))
-            maps, kernels, results = views(geometry, input, weight, output)
-            return _INPUT_GRADIENT[weight.dtype](results, kernels, maps, *moves(geometry), dry=True)
-        return super().workspace(operation, geometry, input, weight, output)
+        def input_gradient(
+            grad_output: Array, weight: Array, grad_input: Array, dry: bool = False
+        ) -> int:
+            if not covers and not dry:
+                grad_input[...] = 0
+            return max((phase(grad_output, weight, grad_input, dry) for phase in phases), default=0)
+
+        return input_gradient
 
 
-engine = Engine(gemm, gemm_weight)
+def _places(index: tuple[Any, ...], sizes: Ints) -> tuple[Ints, ...]:
+    """Return the first, the step and the number of what an index selects on three axes."""
+    slices = index[1:] or (slice(None),) * 3
+    chosen = [range(size)[part] for size, part in zip(three_axes(sizes, 1), slices, strict=True)]
+    return tuple((places.start, places.step, len(places)) for places in chosen)
 
 
-class Depthwise(Lanes):
+def _add_products(gradient: Callable[..., int]) -> Callable[..., int]:
+    """Return the same for residuals and weights that are not contiguous."""
+    return lambda grad_output, weight, grad_input, dry=False: gradient(
+        np.ascontiguousarray(grad_output), np.ascontiguousarray(weight), grad_input, dry
+    )
+
+
+engine = Engine()
+
+
+class Depthwise(Lanes, Compiled):
     """The three convolutions with the axes said as above."""
 
     loops = (samples_by_columns,)

@@ -9,9 +9,9 @@ from typing import Any, ClassVar, TypeAlias
 
 from fastconv._check import Array
 from fastconv._geometry import ConvGeometry
-from fastconv.engine.base.operation import Compiled, in_order
+from fastconv.engine.base.operation import Algorithm, in_order
 
-# Called with the arrays of an operation, in the order of the methods of `Compiled`; returns the
+# Called with the arrays of an operation, in the order of `in_order`; returns the
 # bytes of workspace, or 0 where it refuses them. With `dry` it does nothing else.
 Bound: TypeAlias = Callable[..., int]
 
@@ -24,7 +24,7 @@ class Loops:
     bind: Callable[[str, ConvGeometry], Bound]
 
 
-class Lanes(Compiled):
+class Lanes(Algorithm):
     """An algorithm that leaves to such loops what they do not refuse."""
 
     loops: ClassVar[tuple[Loops, ...]]
@@ -33,19 +33,20 @@ class Lanes(Compiled):
         """Return the loops that are tried before, in order."""
         return [loops.bind(operation, geometry) for loops in self.loops if loops.may_pay(geometry)]
 
-    def bind_rest(self, operation: str, geometry: ConvGeometry) -> Callable[..., None]:
+    def bind_rest(self, operation: str, geometry: ConvGeometry) -> Callable[..., Any]:
         """Return what computes what the loops refuse."""
         return super().bind(operation, geometry)
 
-    def bind(self, operation: str, geometry: ConvGeometry) -> Callable[..., None]:
+    def bind(self, operation: str, geometry: ConvGeometry) -> Callable[..., Any]:
         """Return what computes an operation of one geometry, called with its arrays."""
         before, rest = self._before(operation, geometry), self.bind_rest(operation, geometry)
 
-        def compute(*arrays: Any) -> None:
+        def compute(*arrays: Any, **dry: bool) -> Any:
             for loops in before:
-                if loops(*arrays):
-                    return
-            rest(*arrays)
+                size = loops(*arrays, **dry)
+                if size:
+                    return size
+            return rest(*arrays, **dry)
 
         return compute if before else rest
 
