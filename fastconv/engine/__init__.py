@@ -7,7 +7,8 @@ call takes the arrays as they are, and the kernel shares its tasks among the thr
     functional -> plan -> algorithms -> a room's kernel -> base
 
 base
-    What all rooms stand on: instruction sets, threads, memory, views of arrays, axes and phases.
+    What all rooms stand on: instruction sets, threads, memory, views of arrays, axes and phases,
+    and the class of the kernels, which keeps their plans.
 gemm
     The engine: blocked products on one register tile. Forward, input and weight gradient are
     packers over it; so is the product of two matrices.

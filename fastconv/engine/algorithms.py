@@ -20,25 +20,23 @@ from typing import Any
 import numpy as np
 
 from fastconv._check import C_TYPES, Array
-from fastconv._geometry import ConvGeometry
+from fastconv._geometry import ConvGeometry, Ints, three_axes
 from fastconv.engine.base.axes import PHASES, forward_axes, gradient_axes
-from fastconv.engine.base.kernel import Compiled, input_parts, moves, view_shapes, views
+from fastconv.engine.base.operation import Algorithm, input_parts, moves, view_shapes
 from fastconv.engine.blocked.by_channels import channels
 from fastconv.engine.blocked.by_samples import samples, samples_by_columns
-from fastconv.engine.blocked.loops import Lanes, in_order
+from fastconv.engine.blocked.loops import Lanes
 from fastconv.engine.depthwise import correlation as depthwise_loops
 from fastconv.engine.fft.transforms import fft
-from fastconv.engine.gemm.forward import Correlation, InputGradient
-from fastconv.engine.gemm.forward import correlate as gemm
-from fastconv.engine.gemm.products import input_gradient as gemm_input
+from fastconv.engine.gemm.forward import Correlation, GradientPhase
+from fastconv.engine.gemm.products import InputGradient
 from fastconv.engine.gemm.weight import WeightGradient
-from fastconv.engine.gemm.weight import correlate_weight as gemm_weight
 from fastconv.engine.plan import winograd_takes_rows
-from fastconv.engine.winograd import rows as rows_loops
-from fastconv.engine.winograd import rows_weight
-from fastconv.engine.winograd.forward import correlate as winograd_correlate
+from fastconv.engine.winograd.forward import Correlation as WinogradCorrelation
 from fastconv.engine.winograd.forward import prepare as winograd_prepare
-from fastconv.engine.winograd.weight import correlate_weight as winograd_weight
+from fastconv.engine.winograd.rows import Correlation as RowsCorrelation
+from fastconv.engine.winograd.rows_weight import WeightGradient as RowsWeightGradient
+from fastconv.engine.winograd.weight import WeightGradient as WinogradWeightGradient
 
 __all__ = ["depthwise", "engine", "fft", "rows", "winograd"]
 
@@ -48,8 +46,6 @@ __all__ = ["depthwise", "engine", "fft", "rows", "winograd"]
 _LARGE_WEIGHTS = 1 << 19
 _FEW_PIXELS = 1 << 8
 _FEW_CELLS = 1 << 10
-
-_INPUT_GRADIENT = {dtype: gemm_input[name] for dtype, name in C_TYPES.items()}
 
 
 def adds_products(geometry: ConvGeometry) -> bool:
@@ -64,51 +60,59 @@ def adds_products(geometry: ConvGeometry) -> bool:
 
 
 class Engine(Lanes):
-    """The engine: its plans are kept, and it takes the arrays as they are."""
+    """The engine."""
 
     loops = (channels, samples)
 
-    def bind_rest(self, operation: str, geometry: ConvGeometry) -> Callable[..., None]:
-        """Return what computes what the loops refuse.
-
-        The input gradient has no plan to keep where it takes several phases, or none, for
-        stride > 1, or adds products.
-        """
+    def bind_rest(self, operation: str, geometry: ConvGeometry) -> Callable[..., Any]:
+        """Return what computes what the loops refuse."""
         axes, groups = 2 + len(geometry.kernel), geometry.groups
         if operation == "conv2d":
-            return Correlation(axes, groups, *moves(geometry))
+            return Correlation(axes, groups, *moves(geometry)).forward
         if operation == "conv2d_weight":
-            return WeightGradient(axes, groups, *moves(geometry))
-        parts, covers = input_parts(geometry)
-        phases = prod(geometry.stride) > 1 or not covers or len(parts) != 1
-        if phases or adds_products(geometry):
-            return super().bind_rest(operation, geometry)
-        part = parts[0]
-        return InputGradient(axes, groups, (1, 1, 1), part.before, part.dilation)
-
-    def input_gradient(
-        self, geometry: ConvGeometry, grad_output: Array, weight: Array, grad_input: Array
-    ) -> None:
-        """Write the gradient with respect to the input into `grad_input`."""
+            return WeightGradient(axes, groups, *moves(geometry)).weight_gradient
         if adds_products(geometry):
-            grad_output, weight = map(np.ascontiguousarray, (grad_output, weight))
-            maps, kernels, results = views(geometry, grad_input, weight, grad_output)
-            _INPUT_GRADIENT[weight.dtype](results, kernels, maps, *moves(geometry))
-            return
-        super().input_gradient(geometry, grad_output, weight, grad_input)
+            return _add_products(InputGradient(axes, groups, *moves(geometry)).swapped_gradient)
+        parts, covers = input_parts(geometry)
+        phases = [
+            GradientPhase(
+                axes,
+                groups,
+                _places(part.positions, geometry.in_size),
+                _places(part.taps, geometry.kernel),
+                part.before,
+                part.dilation,
+            ).swapped_gradient
+            for part in parts
+        ]
+        if covers and len(phases) == 1:
+            return phases[0]
 
-    def workspace(
-        self, operation: str, geometry: ConvGeometry, input: Array, weight: Array, output: Array
-    ) -> int:
-        """Return the bytes of workspace that an operation takes, for arrays of this layout."""
-        if operation == "conv2d_input" and adds_products(geometry):
-            output, weight = map(np.ascontiguousarray, (output, weight))
-            maps, kernels, results = views(geometry, input, weight, output)
-            return _INPUT_GRADIENT[weight.dtype](results, kernels, maps, *moves(geometry), dry=True)
-        return super().workspace(operation, geometry, input, weight, output)
+        def input_gradient(
+            grad_output: Array, weight: Array, grad_input: Array, dry: bool = False
+        ) -> int:
+            if not covers and not dry:
+                grad_input[...] = 0
+            return max((phase(grad_output, weight, grad_input, dry) for phase in phases), default=0)
+
+        return input_gradient
 
 
-engine = Engine(gemm, gemm_weight)
+def _places(index: tuple[Any, ...], sizes: Ints) -> tuple[Ints, ...]:
+    """Return the first, the step and the number of what an index selects on three axes."""
+    slices = index[1:] or (slice(None),) * 3
+    chosen = [range(size)[part] for size, part in zip(three_axes(sizes, 1), slices, strict=True)]
+    return tuple((places.start, places.step, len(places)) for places in chosen)
+
+
+def _add_products(gradient: Callable[..., int]) -> Callable[..., int]:
+    """Return the same for residuals and weights that are not contiguous."""
+    return lambda grad_output, weight, grad_input, dry=False: gradient(
+        np.ascontiguousarray(grad_output), np.ascontiguousarray(weight), grad_input, dry
+    )
+
+
+engine = Engine()
 
 
 def _write_zeros(residual: Array, weight: Array, grad_input: Array, dry: bool = False) -> int:
@@ -119,12 +123,9 @@ def _write_zeros(residual: Array, weight: Array, grad_input: Array, dry: bool = 
 
 
 class Depthwise(Lanes):
-    """The three convolutions by compiled loops that take the arrays as they are."""
+    """The three convolutions with one input channel in each group."""
 
     loops = (samples_by_columns,)
-
-    def __init__(self) -> None:
-        """Nothing here is called with views of the arrays."""
 
     def bind_rest(self, operation: str, geometry: ConvGeometry) -> Callable[..., Any]:
         """Return what computes what the loops refuse; its plan is kept."""
@@ -138,17 +139,6 @@ class Depthwise(Lanes):
             return depthwise_loops.InputGradient(axes, groups, numbers)
         return _write_zeros
 
-    def workspace(
-        self, operation: str, geometry: ConvGeometry, input: Array, weight: Array, output: Array
-    ) -> int:
-        """Return the bytes of workspace that an operation takes, for arrays of this layout."""
-        arrays = in_order(operation, input, weight, output)
-        for loops in (*self._before(operation, geometry), self.bind_rest(operation, geometry)):
-            size: int = loops(*arrays, dry=True)
-            if size:
-                return size
-        return 0
-
 
 depthwise = Depthwise()
 
@@ -161,62 +151,52 @@ def _with_planes(maps: Array) -> Array:
     return maps if maps[0, 0].flags.c_contiguous else np.ascontiguousarray(maps)
 
 
-class Rows(Compiled):
-    """The three convolutions by the compiled loops."""
-
-    def bind(self, operation: str, geometry: ConvGeometry) -> Callable[..., None]:
-        """Return what computes an operation of one geometry: with its plan kept, if it can."""
-        rest = super().bind(operation, geometry)
-        axes, groups = 2 + len(geometry.kernel), geometry.groups
-        if operation == "conv2d":
-            correlate = rows_loops.Correlation(axes, groups, moves(geometry)[1])
-        elif operation == "conv2d_input":
-            before = input_parts(geometry)[0][0].before
-            correlate = rows_loops.InputGradient(axes, groups, before)
-        else:
-            return rest
-
-        def compute(*arrays: Array | None) -> None:
-            if not correlate(*arrays):
-                rest(*arrays)
-
-        return compute
-
-    def forward(
-        self,
-        geometry: ConvGeometry,
-        input: Array,
-        weight: Array,
-        bias: Array | None,
-        output: Array,
-        prepared: Any = None,
-    ) -> None:
-        """Write the convolution into `output`."""
-        super().forward(geometry, _with_planes(input), weight, bias, output)
-
-    def input_gradient(
-        self, geometry: ConvGeometry, grad_output: Array, weight: Array, grad_input: Array
-    ) -> None:
-        """Write the gradient with respect to the input into `grad_input`."""
-        super().input_gradient(geometry, _with_planes(grad_output), weight, grad_input)
-
-    def weight_gradient(
-        self, geometry: ConvGeometry, input: Array, grad_output: Array, grad_weight: Array
-    ) -> None:
-        """Write the gradient with respect to the weights into `grad_weight`."""
-        maps, residual = _with_planes(input), _with_planes(grad_output)
-        super().weight_gradient(geometry, maps, residual, grad_weight)
+def _rows_kernel(operation: str, geometry: ConvGeometry) -> Callable[..., int]:
+    """Return what computes with tiles that are parts of rows, for maps with contiguous planes."""
+    axes, groups = 2 + len(geometry.kernel), geometry.groups
+    if operation == "conv2d_input":
+        before = input_parts(geometry)[0][0].before
+        return RowsCorrelation(axes, groups, before).turned_gradient
+    before = moves(geometry)[1]
+    if operation == "conv2d":
+        return RowsCorrelation(axes, groups, before).forward
+    return RowsWeightGradient(axes, groups, before).weight_gradient
 
 
-rows = Rows(rows_loops.correlate, rows_weight.correlate_weight)
+class Rows(Algorithm):
+    """The three convolutions with tiles that are parts of rows."""
+
+    def bind(self, operation: str, geometry: ConvGeometry) -> Callable[..., Any]:
+        """Return what computes an operation of one geometry, called with its arrays."""
+        kernel = _rows_kernel(operation, geometry)
+        if operation == "conv2d_weight":
+            return lambda input, grad_output, grad_weight, dry=False: kernel(
+                _with_planes(input), _with_planes(grad_output), grad_weight, dry
+            )
+        return lambda maps, *arrays, dry=False: kernel(_with_planes(maps), *arrays, dry=dry)
 
 
-class Winograd(Compiled):
-    """The three convolutions by the compiled loops, and weights that are transformed before."""
+rows = Rows()
 
-    def serving(self, operation: str, geometry: ConvGeometry, dtype: str) -> Compiled:
+
+class Winograd(Algorithm):
+    """The three convolutions with square tiles, and weights that are transformed before."""
+
+    def serving(self, operation: str, geometry: ConvGeometry, dtype: str) -> Algorithm:
         """Return what computes an operation of one geometry: these tiles, or parts of rows."""
         return rows if winograd_takes_rows(geometry, operation, dtype) else self
+
+    def bind(self, operation: str, geometry: ConvGeometry) -> Callable[..., Any]:
+        """Return what computes an operation of one geometry, called with its arrays."""
+        axes, groups = 2 + len(geometry.kernel), geometry.groups
+        _, before, dilation = moves(geometry)
+        if operation == "conv2d":
+            return WinogradCorrelation(axes, groups, before, dilation).forward
+        if operation == "conv2d_weight":
+            return WinogradWeightGradient(axes, groups, before, dilation).weight_gradient
+        # Without a stride the input is one phase.
+        part = input_parts(geometry)[0][0]
+        return WinogradCorrelation(axes, groups, part.before, part.dilation).turned_gradient
 
     def prepare(self, geometry: ConvGeometry, weight: Array) -> Any:
         """Return the transformed weights, or None where each use transforms them anew."""
@@ -230,4 +210,4 @@ class Winograd(Compiled):
         return data
 
 
-winograd = Winograd(winograd_correlate, winograd_weight)
+winograd = Winograd()

@@ -13,7 +13,7 @@ from fastconv._check import Array, PaddingLike, PerAxis
 from fastconv._geometry import ConvGeometry, Ints
 from fastconv.engine.algorithms import Winograd, depthwise, engine, fft, winograd
 from fastconv.engine.base.cache import Cache
-from fastconv.engine.base.kernel import METHODS, Compiled
+from fastconv.engine.base.operation import METHODS, Algorithm, Compiled
 from fastconv.engine.plan import Plan, only_exact, plan_conv
 from fastconv.functional import _im2col
 from fastconv.functional._pieces import weight_gradient_in_pieces
@@ -21,7 +21,7 @@ from fastconv.functional._pieces import weight_gradient_in_pieces
 # Plain loops.
 direct = Compiled(_direct.correlate, _direct.correlate_weight)
 
-MODULES: dict[str, Compiled | ModuleType] = {
+MODULES: dict[str, Algorithm | ModuleType] = {
     "fft": fft,
     "depthwise": depthwise,
     "winograd": winograd,
@@ -36,7 +36,7 @@ class Call:
     """What is the same for all calls of these shapes and arguments."""
 
     plan: Plan
-    kernels: Compiled | ModuleType
+    kernels: Algorithm | ModuleType
     # Computes the operation, called with its arrays, the one that it writes last.
     compute: Callable[..., None]
     # Without the batch where the input has none.
@@ -96,10 +96,10 @@ def plan_call(
 
 
 def bind(
-    kernels: Compiled | ModuleType, operation: str, geometry: ConvGeometry
+    kernels: Algorithm | ModuleType, operation: str, geometry: ConvGeometry
 ) -> Callable[..., None]:
     """Return what computes an operation of one geometry."""
-    if isinstance(kernels, Compiled):
+    if isinstance(kernels, Algorithm):
         return kernels.bind(operation, geometry)
     return partial(getattr(kernels, METHODS[operation]), geometry)
 

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 from fastconv import _check
 from fastconv._check import Array, PaddingLike, PerAxis
 from fastconv._geometry import Ints
-from fastconv.engine.base.kernel import Compiled
+from fastconv.engine.base.operation import Algorithm
 from fastconv.engine.ops.sums import sum_maps
 from fastconv.engine.plan import only_exact
 from fastconv.functional._calls import Call, calls, find_call
@@ -208,7 +208,7 @@ def _prepare(weight: Array, exactly: int, size: Ints, *arguments: Any) -> Prepar
     copy = weight.copy()
     copy.flags.writeable = False
     kernels = call.kernels
-    data = kernels.prepare(call.plan.geometry, copy) if isinstance(kernels, Compiled) else None
+    data = kernels.prepare(call.plan.geometry, copy) if isinstance(kernels, Algorithm) else None
     # The caller may change a list among the arguments later.
     again = (copy, exactly, size, *deepcopy(arguments))
     return PreparedWeight(copy, call.plan, data, (_prepare, again))

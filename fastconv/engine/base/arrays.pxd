@@ -22,6 +22,7 @@ cdef struct Layout:
     # How the arrays of a convolution lie in memory: its plan serves all arrays that lie so.
     Axes x, w, y
     Py_ssize_t itemsize
+    Py_ssize_t prepared                 # whether something was made of the weights before
 
 cdef struct Operands:
     Layout layout
@@ -29,6 +30,7 @@ cdef struct Operands:
     char* w
     char* y
     char* bias                          # or NULL
+    char* prepared                      # what was made of the weights before, or NULL
     Py_ssize_t bias_group, bias_row     # in elements
 
 
@@ -131,6 +133,7 @@ cdef inline int look_at(object x, object w, object bias, object y, int axes, Py_
     operands.y = <char*>view.data
     split_maps(&view, axes, groups, &layout.y)
     operands.bias, operands.bias_row = NULL, 0
+    operands.prepared, layout.prepared = NULL, False
     if bias is not None:
         look(bias, 1, False, &view)
         operands.bias, operands.bias_row = <char*>view.data, view.strides[0] // view.itemsize
@@ -145,13 +148,20 @@ cdef inline void swap_channels(Operands* operands) noexcept nogil:
     w.strides[1], w.strides[2] = w.strides[2], w.strides[1]
 
 
+cdef inline int look_at_swapped(object residual, object w, object grad_input, int axes,
+                                Py_ssize_t groups, Operands* operands) except -1:
+    """Fill in the arrays of an input gradient: a residual, and kernels that are not turned."""
+    look_at(residual, w, None, grad_input, axes, groups, False, operands)
+    swap_channels(operands)
+    return 0
+
+
 cdef inline int look_at_turned(object residual, object w, object grad_input, int axes,
                                Py_ssize_t groups, Operands* operands) except -1:
     """Fill in the arrays of an input gradient: a residual, and kernels turned by 180 degrees."""
     cdef Axes* turned = &operands.layout.w
     cdef int axis
-    look_at(residual, w, None, grad_input, axes, groups, False, operands)
-    swap_channels(operands)
+    look_at_swapped(residual, w, grad_input, axes, groups, operands)
     for axis in range(3, 6):
         operands.w += (turned.shape[axis] - 1) * turned.strides[axis]
         turned.strides[axis] = -turned.strides[axis]

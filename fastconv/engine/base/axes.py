@@ -4,7 +4,7 @@ from array import array
 from functools import lru_cache
 
 from fastconv._geometry import ConvGeometry, input_gradient_phases, three_axes
-from fastconv.engine.base.kernel import Axes, moves
+from fastconv.engine.base.operation import Axes, moves
 
 # Where an axis says how many phases it has.
 PHASES = 3

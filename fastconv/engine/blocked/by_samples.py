@@ -8,9 +8,9 @@ import numpy as np
 from fastconv._check import Array
 from fastconv._geometry import ConvGeometry
 from fastconv.engine.base.axes import forward_axes, gradient_axes
-from fastconv.engine.blocked.loops import Bound, Loops, bind_views
-from fastconv.engine.blocked.samples import Correlation, InputGradient
-from fastconv.engine.blocked.samples_weight import correlate_weight
+from fastconv.engine.blocked.loops import Bound, Loops
+from fastconv.engine.blocked.samples import Correlation
+from fastconv.engine.blocked.samples_weight import WeightGradient
 
 # With fewer samples the vectors are bands of rows, whose neighbours are laid out twice.
 _LEAST_SAMPLES = 8
@@ -47,11 +47,11 @@ def bind(by_columns: bool, operation: str, geometry: ConvGeometry) -> Bound:
     axes, groups = 2 + len(geometry.kernel), geometry.groups
     if operation == "conv2d":
         numbers = forward_axes(geometry)
-        return Correlation(axes, groups, *numbers, by_columns, across)
+        return Correlation(axes, groups, *numbers, by_columns, across).forward
     if operation == "conv2d_input":
         numbers = gradient_axes(geometry)
-        return InputGradient(axes, groups, *numbers, by_columns, across)
-    correlate = bind_views(correlate_weight, operation, geometry, across)
+        return Correlation(axes, groups, *numbers, by_columns, across).swapped_gradient
+    correlate = WeightGradient(axes, groups, *forward_axes(geometry), across).weight_gradient
     if not across:
         return correlate
 

@@ -24,8 +24,10 @@ from cython cimport floating
 
 from libc.string cimport memset
 
+from fastconv.engine.base.arrays cimport Layout, Operands
 from fastconv.engine.base.axis cimport Phase, divide_up, first_tap, make_axis, past_tap, phase_count
 from fastconv.engine.base.isa cimport isa_row
+from fastconv.engine.base.kernel cimport Kernel
 from fastconv.engine.base.threads cimport (
     EVEN, Phase as Loop, make_phase, parallel_phases, threads_for)
 from fastconv.engine.base.workspace cimport give, take
@@ -450,14 +452,15 @@ cdef void write_back(const floating* out, const Plan* p, Py_ssize_t block, Py_ss
                 target)
 
 
-cdef void fill_bias(const floating[:, :] bias, const Plan* p, floating* to) noexcept nogil:
-    """Write the bias of the lanes of each block of groups."""
+cdef void fill_bias(const floating* bias, Py_ssize_t group, Py_ssize_t row, const Plan* p,
+                    floating* to) noexcept nogil:
+    """Write the bias of the lanes of each block of groups; it lies `group` and `row` apart."""
     cdef Py_ssize_t b, q, k, g
     for b in range(p.blocks):
         for q in range(p.outputs.vectors * p.lanes):
             k = q // p.lanes * p.outputs.each + q % p.lanes // p.turns
             g = b * p.turns + q % p.turns
-            to[q] = bias[g, k] if k < p.outputs.count and g < p.groups else 0
+            to[q] = bias[g * group + k * row] if k < p.outputs.count and g < p.groups else 0
         to += p.outputs.vectors * p.lanes
 
 
@@ -502,52 +505,68 @@ cdef void weights_task(void* context, Py_ssize_t task, int thread) noexcept nogi
         pack_weights(<const double*>c.w, c, task)
 
 
-def correlate(const floating[:, :, :, :, :, :] x, const floating[:, :, :, :, :, :] w,
-              const floating[:, :] bias, floating[:, :, :, :, :, :] y,
-              const Py_ssize_t[::1] depth, const Py_ssize_t[::1] row,
-              const Py_ssize_t[::1] column, bint dry=False):
-    """Write into `y` the correlation of `x` with `w`, plus `bias` (G, K) unless it is None.
+cdef class Correlation(Kernel):
+    """The correlation, where the channels of groups fill the lanes.
 
     `depth`, `row` and `column` say what is correlated on each axis, as in
-    depthwise/correlation.pyx. The output may not be empty. Returns the bytes of workspace, or 0
-    where the other loops should compute this; a dry call does nothing else.
+    depthwise/correlation.pyx.
     """
-    cdef Plan p
+
+    cdef const Py_ssize_t[::1] depth, row, column
+    cdef Plan kept
+    cdef int team                       # threads that take part
     cdef Py_ssize_t units
-    cdef int threads
-    cdef size_t size
-    cdef char* shared
-    cdef Context context
-    cdef Loop[3] loops
-    # The engine cuts longer sums.
-    if (w.shape[2] * w.shape[4] * w.shape[5] > block_steps(sizeof(floating))
-            or not take_shapes(&p, &x.shape[0], &x.strides[0], &w.shape[0], &w.strides[0],
-                               &y.shape[0], &y.strides[0], sizeof(floating), &depth[0], &row[0],
-                               &column[0])):
+
+    def __init__(self, int axes, Py_ssize_t groups, depth, row, column):
+        Kernel.__init__(self, axes, groups)
+        self.depth, self.row, self.column = depth, row, column
+
+    cdef int worth_threads(self, const Layout* layout) noexcept:
+        cdef const Py_ssize_t* y = layout.y.shape
+        cdef Py_ssize_t rows = make_axis(layout.x.shape[4], y[4], &self.row[0]).taps
+        cdef Py_ssize_t columns = make_axis(layout.x.shape[5], y[5], &self.column[0]).taps
+        return threads_for(<double>y[0] * y[1] * y[2] * y[4] * y[5] * layout.x.shape[2]
+                           * rows * columns)
+
+    cdef size_t plan(self, const Layout* layout, int threads) except? 0:
+        cdef Plan* p = &self.kept
+        # The engine cuts longer sums.
+        if (layout.w.shape[2] * layout.w.shape[4] * layout.w.shape[5]
+                > block_steps(layout.itemsize)
+                or not take_shapes(
+                    p, layout.x.shape, layout.x.strides, layout.w.shape, layout.w.strides,
+                    layout.y.shape, layout.y.strides, layout.itemsize, &self.depth[0],
+                    &self.row[0], &self.column[0])):
+            return 0
+        size_blocks(p, layout.itemsize, threads)
+        self.units = p.blocks * p.sample_blocks * p.line_blocks
+        self.team = min(<Py_ssize_t>threads, self.units)
+        return p.threads_at + self.team * p.thread_bytes
+
+    cdef int compute(self, const Operands* o) except -1:
+        cdef Plan p = self.kept
+        cdef Py_ssize_t units = self.units
+        cdef int team = self.team
+        cdef char* shared = <char*>take(self.bytes)
+        cdef Context context
+        cdef Loop[3] loops
+        fill_positions(&p, <Py_ssize_t*>(shared + p.at_at))
+        list_lines(&p, <Line*>(shared + p.lines_at))
+        list_tiles(&p, o.layout.itemsize, <Tile*>(shared + p.tiles_at))
+        list_taps(&p, <Py_ssize_t*>(shared + p.taps_at), <Py_ssize_t*>(shared + p.steps_at))
+        list_channels(&p, <Py_ssize_t*>(shared + p.channel_at))
+        context.plan, context.itemsize, context.shared = &p, o.layout.itemsize, shared
+        context.x, context.w, context.y, context.has_bias = o.x, o.w, o.y, o.bias is not NULL
+        if context.has_bias and context.itemsize == sizeof(float):
+            fill_bias(<const float*>o.bias, o.bias_group, o.bias_row, &p,
+                      <float*>(shared + p.bias_at))
+        elif context.has_bias:
+            fill_bias(<const double*>o.bias, o.bias_group, o.bias_row, &p,
+                      <double*>(shared + p.bias_at))
+        loops[0] = make_phase(clear_task, &context, team, EVEN)
+        loops[1] = make_phase(weights_task, &context, p.blocks, EVEN)
+        loops[2] = make_phase(unit_task, &context, units, 0)
+        with nogil:
+            parallel_phases(team, loops, 3)
+        give(shared)
         return 0
-    threads = threads_for(<double>x.shape[0] * x.shape[1] * p.outputs.count * p.inputs.count
-                          * y.shape[4] * y.shape[5] * p.row.taps * p.column.taps)
-    size_blocks(&p, sizeof(floating), threads)
-    units = p.blocks * p.sample_blocks * p.line_blocks
-    threads = min(<Py_ssize_t>threads, units)
-    size = p.threads_at + threads * p.thread_bytes
-    if dry:
-        return size
-    shared = <char*>take(size)
-    fill_positions(&p, <Py_ssize_t*>(shared + p.at_at))
-    list_lines(&p, <Line*>(shared + p.lines_at))
-    list_tiles(&p, sizeof(floating), <Tile*>(shared + p.tiles_at))
-    list_taps(&p, <Py_ssize_t*>(shared + p.taps_at), <Py_ssize_t*>(shared + p.steps_at))
-    list_channels(&p, <Py_ssize_t*>(shared + p.channel_at))
-    if bias is not None:
-        fill_bias(bias, &p, <floating*>(shared + p.bias_at))
-    context.plan, context.itemsize, context.shared = &p, sizeof(floating), shared
-    context.x, context.w = &x[0, 0, 0, 0, 0, 0], &w[0, 0, 0, 0, 0, 0]
-    context.y, context.has_bias = &y[0, 0, 0, 0, 0, 0], bias is not None
-    loops[0] = make_phase(clear_task, &context, threads, EVEN)
-    loops[1] = make_phase(weights_task, &context, p.blocks, EVEN)
-    loops[2] = make_phase(unit_task, &context, units, 0)
-    with nogil:
-        parallel_phases(threads, loops, 3)
-    give(shared)
-    return size

@@ -1,4 +1,8 @@
-from collections.abc import Callable, Mapping
+from array import array
 
-# Fused functions: one compiled function for each of the C types "float" and "double".
-correlate_weight: Mapping[str, Callable[..., int]]
+from fastconv.engine.base.kernel import Kernel
+
+class WeightGradient(Kernel):
+    def __init__(
+        self, axes: int, groups: int, depth: array[int], row: array[int], column: array[int]
+    ) -> None: ...

@@ -16,7 +16,9 @@ sums are added in order: the result has the same bits for each number of threads
 
 from cython cimport floating
 
+from fastconv.engine.base.arrays cimport Layout, Operands
 from fastconv.engine.base.axis cimport LONGEST_SUM, divide_up, first_tap, past_tap
+from fastconv.engine.base.kernel cimport Kernel
 from fastconv.engine.base.threads cimport EVEN, Phase, make_phase, parallel_phases, threads_for
 from fastconv.engine.base.workspace cimport give, take
 from fastconv.engine.blocked.channels cimport (
@@ -41,6 +43,7 @@ cdef struct Correlation:
     Plan plan                       # of the input's slab; the outputs are the residual's channels
     Py_ssize_t taps, numbers        # of a kernel; of the sums of a block of groups
     Py_ssize_t units, chunks        # of a block of groups
+    int threads
     Py_ssize_t near_lines
     Py_ssize_t height               # input channels that are computed at once
     # The workspace: what all threads share, then one part for each.
@@ -225,54 +228,59 @@ cdef void sum_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
         write_gradient(<double*>c.dw, c, task)
 
 
-def correlate_weight(const floating[:, :, :, :, :, :] x, const floating[:, :, :, :, :, :] dy,
-                     floating[:, :, :, :, :, :] dw, const Py_ssize_t[::1] depth,
-                     const Py_ssize_t[::1] row, const Py_ssize_t[::1] column, bint dry=False):
-    """Write into `dw` the correlation of the input `x` with the residual `dy`.
+cdef class WeightGradient(Kernel):
+    """The weight gradient, where the channels of groups fill the lanes.
 
-    The axes are those of the forward pass. Neither the residual nor the gradient may be empty, and
-    the gradient's kernels are contiguous. Returns the bytes of workspace, or 0 where the other
-    loops should compute this; a dry call does nothing else.
+    `depth`, `row` and `column` are the axes of the forward pass; the gradient's kernels are
+    contiguous.
     """
-    cdef Correlation p
-    cdef Plan* plan = &p.plan
-    cdef Py_ssize_t i, tasks, width
-    cdef int threads
-    cdef size_t size
-    cdef char* shared
-    cdef Context context
-    cdef Phase[3] phases
-    if not take_shapes(plan, &x.shape[0], &x.strides[0], &dw.shape[0], &dw.strides[0],
-                       &dy.shape[0], &dy.strides[0], sizeof(floating), &depth[0], &row[0],
-                       &column[0]):
+
+    cdef const Py_ssize_t[::1] depth, row, column
+    cdef Correlation correlation
+
+    def __init__(self, int axes, Py_ssize_t groups, depth, row, column):
+        Kernel.__init__(self, axes, groups)
+        self.depth, self.row, self.column = depth, row, column
+
+    cdef int worth_threads(self, const Layout* layout) noexcept:
+        cdef const Py_ssize_t* dw = layout.w.shape
+        return threads_for(<double>layout.y.shape[0] * layout.y.shape[4] * layout.y.shape[5]
+                           * dw[0] * dw[1] * dw[2] * dw[4] * dw[5])
+
+    cdef size_t plan(self, const Layout* layout, int threads) except? 0:
+        cdef Correlation* p = &self.correlation
+        cdef Plan* plan = &p.plan
+        if not take_shapes(plan, layout.x.shape, layout.x.strides, layout.w.shape,
+                           layout.w.strides, layout.y.shape, layout.y.strides, layout.itemsize,
+                           &self.depth[0], &self.row[0], &self.column[0]):
+            return 0
+        if (plan.columns > 1 and plan.w_strides[5] != 1) or (
+                plan.rows > 1 and plan.w_strides[4] != plan.columns):
+            return 0
+        size_correlation(p, layout.itemsize)
+        p.threads = min(<Py_ssize_t>threads, plan.blocks * p.chunks)
+        return p.threads_at + p.threads * p.thread_bytes
+
+    cdef int compute(self, const Operands* o) except -1:
+        cdef Correlation p = self.correlation
+        cdef const Plan* plan = &p.plan
+        cdef Py_ssize_t i, width = plan.outputs.vectors * plan.lanes
+        cdef char* shared = <char*>take(self.bytes)
+        cdef Context context
+        cdef Phase[3] phases
+        fill_positions(plan, <Py_ssize_t*>(shared + p.x_at))
+        for i in range(plan.lines * plan.column.out):
+            (<Py_ssize_t*>(shared + p.dy_at))[i] = i * width
+        list_channels(plan, <Py_ssize_t*>(shared + p.channel_at))
+        for i in range(plan.columns):
+            (<Py_ssize_t*>(shared + p.column_at))[i] = column_place(
+                plan, plan.left - plan.column.before + i * plan.column.dilation)
+        context.correlation, context.itemsize, context.shared = &p, o.layout.itemsize, shared
+        context.x, context.dy, context.dw = o.x, o.y, o.w
+        phases[0] = make_phase(clear_task, &context, p.threads, EVEN)
+        phases[1] = make_phase(chunk_task, &context, plan.blocks * p.chunks, EVEN)
+        phases[2] = make_phase(sum_task, &context, plan.blocks, EVEN)
+        with nogil:
+            parallel_phases(p.threads, phases, 3)
+        give(shared)
         return 0
-    if (plan.columns > 1 and plan.w_strides[5] != 1) or (
-            plan.rows > 1 and plan.w_strides[4] != plan.columns):
-        return 0
-    size_correlation(&p, sizeof(floating))
-    tasks = plan.blocks * p.chunks
-    threads = threads_for(<double>dy.shape[0] * dy.shape[1] * p.numbers
-                          * dy.shape[4] * dy.shape[5])
-    threads = min(<Py_ssize_t>threads, tasks)
-    size = p.threads_at + threads * p.thread_bytes
-    if dry:
-        return size
-    shared = <char*>take(size)
-    width = plan.outputs.vectors * plan.lanes
-    fill_positions(plan, <Py_ssize_t*>(shared + p.x_at))
-    for i in range(plan.lines * plan.column.out):
-        (<Py_ssize_t*>(shared + p.dy_at))[i] = i * width
-    list_channels(plan, <Py_ssize_t*>(shared + p.channel_at))
-    for i in range(plan.columns):
-        (<Py_ssize_t*>(shared + p.column_at))[i] = column_place(
-            plan, plan.left - plan.column.before + i * plan.column.dilation)
-    context.correlation, context.itemsize, context.shared = &p, sizeof(floating), shared
-    context.x, context.dy = &x[0, 0, 0, 0, 0, 0], &dy[0, 0, 0, 0, 0, 0]
-    context.dw = &dw[0, 0, 0, 0, 0, 0]
-    phases[0] = make_phase(clear_task, &context, threads, EVEN)
-    phases[1] = make_phase(chunk_task, &context, tasks, EVEN)
-    phases[2] = make_phase(sum_task, &context, plan.blocks, EVEN)
-    with nogil:
-        parallel_phases(threads, phases, 3)
-    give(shared)
-    return size

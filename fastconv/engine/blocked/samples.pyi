@@ -1,7 +1,8 @@
 from array import array
-from typing import Any
 
-class Correlation:
+from fastconv.engine.base.kernel import Kernel
+
+class Correlation(Kernel):
     def __init__(
         self,
         axes: int,
@@ -12,9 +13,3 @@ class Correlation:
         by_columns: bool,
         across: bool,
     ) -> None: ...
-    def __call__(self, x: Any, w: Any, bias: Any, y: Any, dry: bool = False) -> int: ...
-
-class InputGradient(Correlation):
-    def __call__(  # type: ignore[override]
-        self, residual: Any, w: Any, grad_input: Any, dry: bool = False
-    ) -> int: ...

@@ -25,10 +25,11 @@ the threads. Those two compute what this module refuses.
 
 from cython cimport floating
 
-from libc.string cimport memcmp, memset
+from libc.string cimport memset
 
-from fastconv.engine.base.arrays cimport Layout, Operands, look_at, swap_channels
+from fastconv.engine.base.arrays cimport Layout, Operands
 from fastconv.engine.base.axis cimport Phase, divide_up, first_tap, make_axis, past_tap, phase_count
+from fastconv.engine.base.kernel cimport Kernel
 from fastconv.engine.base.threads cimport (
     EVEN, Phase as Loop, make_phase, parallel_phases, threads_for)
 from fastconv.engine.base.workspace cimport give, take
@@ -49,8 +50,7 @@ cdef double LEAST_USED = 0.7
 
 cdef struct Call:
     Plan plan
-    double work                     # multiply-adds
-    int worth, threads              # threads that the work is worth; that take part
+    int threads                     # that take part
     Py_ssize_t units
     size_t size                     # of the workspace
 
@@ -487,12 +487,13 @@ cdef void weights_task(void* context, Py_ssize_t task, int thread) noexcept nogi
 
 
 cdef Call make_call(const Layout* layout, const Py_ssize_t* depth, const Py_ssize_t* row,
-                    const Py_ssize_t* column, bint by_columns, bint across) noexcept nogil:
+                    const Py_ssize_t* column, bint by_columns, bint across,
+                    int threads) noexcept nogil:
     """Return the plan for arrays of this layout; its size is 0 where others should compute it."""
     cdef Call call
     cdef Plan* p = &call.plan
     cdef Py_ssize_t itemsize = layout.itemsize
-    call.work, call.worth, call.size = 0, threads_for(0), 0
+    call.size = 0
     if not (take_shapes(p, layout.x.shape, layout.x.strides, layout.w.shape, layout.w.strides,
                         layout.y.shape, layout.y.strides, itemsize, depth, row, column, across)
             and make_plan(p, itemsize)):
@@ -501,12 +502,9 @@ cdef Call make_call(const Layout* layout, const Py_ssize_t* depth, const Py_ssiz
         # The engine cuts longer sums.
         return call
     p.by_columns = by_columns
-    call.work = (<double>layout.x.shape[0] * layout.x.shape[1] * p.outputs * p.inputs
-                 * layout.y.shape[4] * layout.y.shape[5] * p.row.taps * p.column.taps)
-    call.worth = threads_for(call.work)
-    size_blocks(p, itemsize, call.worth)
+    size_blocks(p, itemsize, threads)
     call.units = p.groups * p.lanes.blocks * p.line_blocks
-    call.threads = min(<Py_ssize_t>call.worth, call.units)
+    call.threads = min(<Py_ssize_t>threads, call.units)
     call.size = p.threads_at + call.threads * p.thread_bytes
     return call
 
@@ -543,58 +541,42 @@ cdef void compute(const floating* x, const floating* w, const floating* bias,
     give(shared)
 
 
-cdef class Correlation:
-    """The correlation of one geometry, called with arrays as they are: x, w, bias or None, and y.
+cdef class Correlation(Kernel):
+    """The correlation of maps with few channels and contiguous planes; none may be empty.
 
-    Maps are (N, G C, *spatial), weights (G K, C, *spatial), of so many `axes`; none may be empty.
     `depth`, `row` and `column` say what is correlated on each axis, as in
     depthwise/correlation.pyx; with `by_columns` the taps are added in its order, else in that of
-    gemm/forward.pyx. With `across` groups lie in the lanes, else samples. A call returns the bytes
-    of workspace, or 0 where the other loops should compute this; a dry call does nothing else. The
-    plan is kept, for the next arrays that lie in memory as the last.
+    gemm/forward.pyx. With `across` groups lie in the lanes, else samples.
     """
 
-    cdef int axes
-    cdef Py_ssize_t groups
     cdef const Py_ssize_t[::1] depth, row, column
     cdef bint by_columns, across
-    cdef Layout layout
     cdef Call call
 
     def __init__(self, int axes, Py_ssize_t groups, depth, row, column, bint by_columns,
                  bint across):
-        self.axes, self.groups = axes, groups
+        Kernel.__init__(self, axes, groups)
         self.depth, self.row, self.column = depth, row, column
         self.by_columns, self.across = by_columns, across
 
-    def __call__(self, x, w, bias, y, bint dry=False):
-        cdef Operands o
-        look_at(x, w, bias, y, self.axes, self.groups, False, &o)
-        return self.run(&o, dry)
+    cdef int worth_threads(self, const Layout* layout) noexcept:
+        cdef const Py_ssize_t* y = layout.y.shape
+        cdef Py_ssize_t rows = make_axis(layout.x.shape[4], y[4], &self.row[0]).taps
+        cdef Py_ssize_t columns = make_axis(layout.x.shape[5], y[5], &self.column[0]).taps
+        return threads_for(<double>y[0] * y[1] * y[2] * y[4] * y[5] * layout.x.shape[2]
+                           * rows * columns)
 
-    cdef size_t run(self, const Operands* o, bint dry) except? 0:
-        # A copy, since another thread may make another plan in the meantime.
+    cdef size_t plan(self, const Layout* layout, int threads) except? 0:
+        self.call = make_call(layout, &self.depth[0], &self.row[0], &self.column[0],
+                              self.by_columns, self.across, threads)
+        return self.call.size
+
+    cdef int compute(self, const Operands* o) except -1:
         cdef Call call = self.call
-        if memcmp(&o.layout, &self.layout, sizeof(Layout)) or threads_for(call.work) != call.worth:
-            call = make_call(&o.layout, &self.depth[0], &self.row[0], &self.column[0],
-                             self.by_columns, self.across)
-            self.layout, self.call = o.layout, call
-        if dry or call.size == 0:
-            return call.size
         if o.layout.itemsize == sizeof(float):
             compute(<const float*>o.x, <const float*>o.w, <const float*>o.bias, o.bias_group,
                     o.bias_row, <float*>o.y, &call)
         else:
             compute(<const double*>o.x, <const double*>o.w, <const double*>o.bias, o.bias_group,
                     o.bias_row, <double*>o.y, &call)
-        return call.size
-
-
-cdef class InputGradient(Correlation):
-    """The correlation of a residual with the kernels, called with both and what it writes."""
-
-    def __call__(self, residual, w, grad_input, bint dry=False):
-        cdef Operands o
-        look_at(residual, w, None, grad_input, self.axes, self.groups, False, &o)
-        swap_channels(&o)
-        return self.run(&o, dry)
+        return 0

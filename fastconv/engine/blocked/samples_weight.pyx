@@ -17,7 +17,9 @@ sums are added in order: the result has the same bits for each number of threads
 
 from cython cimport floating
 
+from fastconv.engine.base.arrays cimport Layout, Operands
 from fastconv.engine.base.axis cimport LONGEST_SUM, divide_up
+from fastconv.engine.base.kernel cimport Kernel
 from fastconv.engine.base.threads cimport EVEN, Phase, make_phase, parallel_phases, threads_for
 from fastconv.engine.base.workspace cimport give, take
 from fastconv.engine.blocked.sample_tiles cimport Lines, add_lanes, run_sums, sum_rows, sum_steps
@@ -42,6 +44,7 @@ cdef struct Correlation:
     Py_ssize_t panels, height       # of output channels; of the tallest
     Py_ssize_t near_lines, near_columns     # of the residual, in the first-level cache
     Py_ssize_t units, chunks        # of a group
+    int threads
     # The workspace: what all threads share, then one part for each.
     size_t x_at, dy_at, steps_at, partial_at, threads_at
     size_t residual_at, sums_at, thread_bytes
@@ -232,53 +235,57 @@ cdef void sum_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
         add_chunks(<double*>c.dw, c, task)
 
 
-def correlate_weight(const floating[:, :, :, :, :, :] x, const floating[:, :, :, :, :, :] dy,
-                     floating[:, :, :, :, :, :] dw, const Py_ssize_t[::1] depth,
-                     const Py_ssize_t[::1] row, const Py_ssize_t[::1] column, bint across=False,
-                     bint dry=False):
-    """Write into `dw` the correlation of the input `x` with the residual `dy`.
+cdef class WeightGradient(Kernel):
+    """The weight gradient, where the channels are few and the planes contiguous.
 
-    The axes are those of the forward pass. With `across` groups lie in the lanes, else samples.
-    Neither the residual nor the gradient may be empty. The
-    sums of a chunk run lane by lane, then the lanes are added, then the chunks, whose borders the
-    shapes set. Returns the bytes of workspace, or 0 where the other loops should compute this; a
-    dry call does nothing else.
+    `depth`, `row` and `column` are the axes of the forward pass. With `across` groups lie in the
+    lanes, else samples. The sums of a chunk run lane by lane, then the lanes are added, then the
+    chunks, whose borders the shapes set.
     """
-    cdef Correlation p
-    cdef Plan* plan = &p.plan
-    cdef Py_ssize_t tasks
-    cdef int threads
-    cdef size_t size
-    cdef char* shared
-    cdef Context context
-    cdef Phase[3] phases
-    if not (take_shapes(plan, &x.shape[0], &x.strides[0], &dw.shape[0], &dw.strides[0],
-                        &dy.shape[0], &dy.strides[0], sizeof(floating), &depth[0], &row[0],
-                        &column[0], across)
-            and make_plan(plan, sizeof(floating))
-            and plan.inputs * plan.outputs <= MOST_CHANNELS):
+
+    cdef const Py_ssize_t[::1] depth, row, column
+    cdef bint across
+    cdef Correlation correlation
+
+    def __init__(self, int axes, Py_ssize_t groups, depth, row, column, bint across):
+        Kernel.__init__(self, axes, groups)
+        self.depth, self.row, self.column, self.across = depth, row, column, across
+
+    cdef int worth_threads(self, const Layout* layout) noexcept:
+        cdef const Py_ssize_t* dw = layout.w.shape
+        return threads_for(<double>layout.y.shape[0] * layout.y.shape[4] * layout.y.shape[5]
+                           * dw[0] * dw[1] * dw[2] * dw[4] * dw[5])
+
+    cdef size_t plan(self, const Layout* layout, int threads) except? 0:
+        cdef Correlation* p = &self.correlation
+        cdef Plan* plan = &p.plan
+        if not (take_shapes(plan, layout.x.shape, layout.x.strides, layout.w.shape,
+                            layout.w.strides, layout.y.shape, layout.y.strides, layout.itemsize,
+                            &self.depth[0], &self.row[0], &self.column[0], self.across)
+                and make_plan(plan, layout.itemsize)
+                and plan.inputs * plan.outputs <= MOST_CHANNELS):
+            return 0
+        size_correlation(p, layout.itemsize)
+        p.threads = min(<Py_ssize_t>threads, p.kernels * p.chunks)
+        return p.threads_at + p.threads * p.thread_bytes
+
+    cdef int compute(self, const Operands* o) except -1:
+        cdef Correlation p = self.correlation
+        cdef const Plan* plan = &p.plan
+        cdef char* shared = <char*>take(self.bytes)
+        cdef Context context
+        cdef Phase[3] phases
+        fill_positions(plan.slab_rows, plan.column.size, plan.left, plan.width * plan.lanes.lanes,
+                       plan.lanes.lanes, <Py_ssize_t*>(shared + p.x_at))
+        fill_positions(plan.lines, plan.column.out, 0, plan.column.out * plan.lanes.lanes,
+                       plan.lanes.lanes, <Py_ssize_t*>(shared + p.dy_at))
+        fill_steps(&p, <Py_ssize_t*>(shared + p.steps_at))
+        context.correlation, context.itemsize, context.shared = &p, o.layout.itemsize, shared
+        context.x, context.dy, context.dw = o.x, o.y, o.w
+        phases[0] = make_phase(clear_task, &context, p.threads, EVEN)
+        phases[1] = make_phase(chunk_task, &context, p.kernels * p.chunks, EVEN)
+        phases[2] = make_phase(sum_task, &context, p.kernels * plan.outputs, EVEN)
+        with nogil:
+            parallel_phases(p.threads, phases, 3)
+        give(shared)
         return 0
-    size_correlation(&p, sizeof(floating))
-    tasks = p.kernels * p.chunks
-    threads = threads_for(<double>dy.shape[0] * dy.shape[1] * plan.outputs * p.steps
-                          * dy.shape[4] * dy.shape[5])
-    threads = min(<Py_ssize_t>threads, tasks)
-    size = p.threads_at + threads * p.thread_bytes
-    if dry:
-        return size
-    shared = <char*>take(size)
-    fill_positions(plan.slab_rows, plan.column.size, plan.left, plan.width * plan.lanes.lanes,
-                   plan.lanes.lanes, <Py_ssize_t*>(shared + p.x_at))
-    fill_positions(plan.lines, plan.column.out, 0, plan.column.out * plan.lanes.lanes,
-                   plan.lanes.lanes, <Py_ssize_t*>(shared + p.dy_at))
-    fill_steps(&p, <Py_ssize_t*>(shared + p.steps_at))
-    context.correlation, context.itemsize, context.shared = &p, sizeof(floating), shared
-    context.x, context.dy = &x[0, 0, 0, 0, 0, 0], &dy[0, 0, 0, 0, 0, 0]
-    context.dw = &dw[0, 0, 0, 0, 0, 0]
-    phases[0] = make_phase(clear_task, &context, threads, EVEN)
-    phases[1] = make_phase(chunk_task, &context, tasks, EVEN)
-    phases[2] = make_phase(sum_task, &context, p.kernels * plan.outputs, EVEN)
-    with nogil:
-        parallel_phases(threads, phases, 3)
-    give(shared)
-    return size

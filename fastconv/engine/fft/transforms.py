@@ -16,7 +16,7 @@ import numpy as np
 
 from fastconv._check import C_TYPES, Array
 from fastconv._geometry import ConvGeometry, Ints
-from fastconv.engine.base.kernel import Compiled, moves, view_shapes
+from fastconv.engine.base.operation import Compiled, moves, view_shapes
 from fastconv.engine.fft.blocks import Blocks, fft_blocks
 
 # The spatial axes of all arrays here.

@@ -1,10 +1,6 @@
-from collections.abc import Callable, Mapping
-from typing import Any
+from fastconv.engine.base.kernel import Kernel
 
-# Fused functions: one compiled function for each of the C types "float" and "double".
-correlate: Mapping[str, Callable[..., int]]
-
-class Correlation:
+class Correlation(Kernel):
     def __init__(
         self,
         axes: int,
@@ -13,7 +9,14 @@ class Correlation:
         before: tuple[int, ...],
         dilation: tuple[int, ...],
     ) -> None: ...
-    def __call__(self, x: Any, w: Any, bias: Any, y: Any) -> None: ...
 
-class InputGradient(Correlation):
-    def __call__(self, residual: Any, w: Any, grad_input: Any) -> None: ...  # type: ignore[override]
+class GradientPhase(Kernel):
+    def __init__(
+        self,
+        axes: int,
+        groups: int,
+        positions: tuple[tuple[int, ...], ...],
+        taps: tuple[tuple[int, ...], ...],
+        before: tuple[int, ...],
+        dilation: tuple[int, ...],
+    ) -> None: ...

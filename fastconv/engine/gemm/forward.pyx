@@ -38,9 +38,8 @@ its steps in order: every output has the same bits for each batch, number of thr
 
 from cython cimport floating
 
-from libc.string cimport memcmp
-
-from fastconv.engine.base.arrays cimport Layout, Operands, look_at, look_at_turned
+from fastconv.engine.base.arrays cimport Axes, Layout, Operands
+from fastconv.engine.base.kernel cimport Kernel
 from fastconv.engine.base.threads cimport EVEN, Phase, make_phase, parallel_phases, threads_for
 from fastconv.engine.base.workspace cimport give, take
 from fastconv.engine.gemm.outputs cimport Swapped, correlate_swapped, plan_swapped, swapped_tasks
@@ -515,83 +514,74 @@ cdef int worth_threads(const Py_ssize_t* w, const Py_ssize_t* y) noexcept nogil:
     return threads_for(<double>w[0] * w[1] * w[2] * w[3] * w[4] * w[5] * y[0] * y[3] * y[4] * y[5])
 
 
-def correlate(const floating[:, :, :, :, :, :] x, const floating[:, :, :, :, :, :] w,
-              const floating[:, :] bias, floating[:, :, :, :, :, :] y,
-              tuple stride, tuple before, tuple dilation, bint dry=False):
-    """Write into `y` the cross-correlation of `x` with `w`, plus `bias` (G, K) unless it is None.
+cdef class Correlation(Kernel):
+    """The correlation of `x` with `w`, of any strides in memory; the output may not be empty.
 
     y[n,g,k,p] = bias[g,k] + sum over c, tap of w[g,k,c,tap] * x[n,g,c, p*stride + tap*dilation
-    - before]. Axes: x (N, G, C, D, H, W), w (G, K, C, T, R, S), y (N, G, K, OD, OH, OW), with any
-    strides. The output and the weights may not be empty. Returns the bytes of workspace; a dry
-    call does nothing else.
-    """
-    cdef Product p
-    cdef Swapped swapped
-    cdef bint swaps = False
-    cdef int threads = worth_threads(&w.shape[0], &y.shape[0])
-    cdef Py_ssize_t item = sizeof(floating)
-    p = make_product(&x.shape[0], &x.strides[0], &w.shape[0], &w.strides[0], &y.shape[0],
-                     &y.strides[0], item, stride, before, dilation, threads, &swapped, &swaps)
-    if not dry:
-        compute(&x[0, 0, 0, 0, 0, 0], &w[0, 0, 0, 0, 0, 0],
-                NULL if bias is None else &bias[0, 0],
-                0 if bias is None else bias.strides[0] // item,
-                0 if bias is None else bias.strides[1] // item,
-                &y[0, 0, 0, 0, 0, 0], &p, &swapped, swaps, threads)
-    return call_bytes(&p, &swapped, swaps, &threads)
-
-
-cdef class Correlation:
-    """`correlate` for one geometry, called with arrays as they are: x, w, bias or None, and y.
-
-    Maps are (N, G C, *spatial), weights (G K, C, *spatial); stride, padding before and dilation
-    are of three axes. The plan is kept, for the next arrays that lie in memory as the last.
+    - before]. Stride, padding before and dilation are of three axes.
     """
 
-    cdef int axes, threads
-    cdef Py_ssize_t groups
     cdef tuple stride, before, dilation
-    cdef Layout layout
     cdef Product product
     cdef Swapped swapped
     cdef bint swaps
 
     def __init__(self, int axes, Py_ssize_t groups, tuple stride, tuple before, tuple dilation):
-        self.axes, self.groups = axes, groups
+        Kernel.__init__(self, axes, groups)
         self.stride, self.before, self.dilation = stride, before, dilation
 
-    def __call__(self, x, w, bias, y):
-        cdef Operands o
-        look_at(x, w, bias, y, self.axes, self.groups, False, &o)
-        self.run(&o)
+    cdef int worth_threads(self, const Layout* layout) noexcept:
+        return worth_threads(layout.w.shape, layout.y.shape)
 
-    cdef int run(self, const Operands* o) except -1:
-        cdef const Layout* layout = &o.layout
-        # Copies, since another thread may make another plan in the meantime.
-        cdef Product product
-        cdef Swapped swapped
-        cdef int threads = worth_threads(layout.w.shape, layout.y.shape)
-        if threads != self.threads or memcmp(layout, &self.layout, sizeof(Layout)):
-            self.threads = 0
-            self.product = make_product(
-                layout.x.shape, layout.x.strides, layout.w.shape, layout.w.strides,
-                layout.y.shape, layout.y.strides, layout.itemsize, self.stride, self.before,
-                self.dilation, threads, &self.swapped, &self.swaps)
-            self.layout, self.threads = layout[0], threads
-        product, swapped = self.product, self.swapped
-        if layout.itemsize == sizeof(float):
+    cdef size_t plan(self, const Layout* layout, int threads) except? 0:
+        self.product = make_product(
+            layout.x.shape, layout.x.strides, layout.w.shape, layout.w.strides, layout.y.shape,
+            layout.y.strides, layout.itemsize, self.stride, self.before, self.dilation, threads,
+            &self.swapped, &self.swaps)
+        return call_bytes(&self.product, &self.swapped, self.swaps, &threads)
+
+    cdef int compute(self, const Operands* o) except -1:
+        cdef Product product = self.product
+        cdef Swapped swapped = self.swapped
+        if o.layout.itemsize == sizeof(float):
             compute(<const float*>o.x, <const float*>o.w, <const float*>o.bias, o.bias_group,
-                    o.bias_row, <float*>o.y, &product, &swapped, self.swaps, threads)
+                    o.bias_row, <float*>o.y, &product, &swapped, self.swaps, self.threads)
         else:
             compute(<const double*>o.x, <const double*>o.w, <const double*>o.bias, o.bias_group,
-                    o.bias_row, <double*>o.y, &product, &swapped, self.swaps, threads)
+                    o.bias_row, <double*>o.y, &product, &swapped, self.swaps, self.threads)
         return 0
 
 
-cdef class InputGradient(Correlation):
-    """The correlation of a residual with turned kernels, called with both and what it writes."""
+cdef class GradientPhase(Correlation):
+    """The correlation of a residual that makes the gradient of some positions of the input.
 
-    def __call__(self, residual, w, grad_input):
-        cdef Operands o
-        look_at_turned(residual, w, grad_input, self.axes, self.groups, &o)
-        self.run(&o)
+    `positions` and `taps` are, for each of three axes, the first, the step to the next, and their
+    number: the taps that reach these positions.
+    """
+
+    cdef Py_ssize_t[3][3] positions, taps
+
+    def __init__(self, int axes, Py_ssize_t groups, tuple positions, tuple taps, tuple before,
+                 tuple dilation):
+        cdef int axis, i
+        Correlation.__init__(self, axes, groups, (1, 1, 1), before, dilation)
+        for axis in range(3):
+            for i in range(3):
+                self.positions[axis][i] = positions[axis][i]
+                self.taps[axis][i] = taps[axis][i]
+
+    cdef size_t run(self, const Operands* o, bint dry) except? 0:
+        cdef Operands part = o[0]
+        cdef int axis
+        for axis in range(3):
+            part.y += select(&part.layout.y, 3 + axis, self.positions[axis])
+            part.w += select(&part.layout.w, 3 + axis, self.taps[axis])
+        return Correlation.run(self, &part, dry)
+
+
+cdef inline Py_ssize_t select(Axes* array, int axis, const Py_ssize_t* places) noexcept nogil:
+    """See some places of an axis only; return how many bytes the first lies from the start."""
+    cdef Py_ssize_t start = places[0] * array.strides[axis]
+    array.strides[axis] *= places[1]
+    array.shape[axis] = places[2]
+    return start

@@ -1,4 +1,11 @@
-from collections.abc import Callable, Mapping
+from fastconv.engine.base.kernel import Kernel
 
-# A fused function: one compiled function for each of the C types "float" and "double".
-input_gradient: Mapping[str, Callable[..., int]]
+class InputGradient(Kernel):
+    def __init__(
+        self,
+        axes: int,
+        groups: int,
+        stride: tuple[int, ...],
+        before: tuple[int, ...],
+        dilation: tuple[int, ...],
+    ) -> None: ...

@@ -25,6 +25,8 @@ from cython cimport floating
 
 from libc.string cimport memset
 
+from fastconv.engine.base.arrays cimport Layout, Operands
+from fastconv.engine.base.kernel cimport Kernel
 from fastconv.engine.base.threads cimport EVEN, Phase, make_phase, parallel_phases, threads_for
 from fastconv.engine.base.workspace cimport give, take
 from fastconv.engine.gemm.slab cimport (
@@ -52,6 +54,7 @@ cdef struct Plan:
     Py_ssize_t block, near_steps                        # steps that are summed at once; of a part
     Py_ssize_t samples, tiles                           # of a block of samples
     Py_ssize_t blocks                                   # of a pass
+    int threads
     # The workspace: what all threads share, then one part for each.
     size_t places_at, residual_at_at, packed_at_at, packed_at, threads_at
     size_t weights_at, near_at, products_at, sums_at, runs_at, thread_bytes
@@ -70,10 +73,10 @@ cdef struct Context:
 
 cdef Plan make_plan(const Py_ssize_t* residual, const Py_ssize_t* w, const Py_ssize_t* y,
                     const Py_ssize_t* y_strides, Py_ssize_t itemsize) noexcept nogil:
-    """Return the plan for arrays of these shapes, with its workspace."""
+    """Return the plan for arrays of these shapes, weights (G, C, K), with its workspace."""
     cdef Plan p
     cdef Py_ssize_t i
-    p.batch, p.groups, p.steps, p.channels = residual[0], w[0], w[1], w[2]
+    p.batch, p.groups, p.channels, p.steps = residual[0], w[0], w[1], w[2]
     p.taps = w[3] * w[4] * w[5]
     p.pixels = residual[3] * residual[4] * residual[5]
     p.cells = y[3] * y[4] * y[5]
@@ -250,44 +253,54 @@ cdef void compute_task(void* context, Py_ssize_t task, int thread) noexcept nogi
         compute_channels(<const double*>c.w, c, task, thread)
 
 
-def input_gradient(const floating[:, :, :, :, :, ::1] residual,
-                   const floating[:, :, :, :, :, ::1] w, floating[:, :, :, :, :, :] y,
-                   tuple stride, tuple before, tuple dilation, bint dry=False):
-    """Write into `y` the gradient of a convolution with respect to its input.
+cdef class InputGradient(Kernel):
+    """The input gradient of contiguous residuals and kernels; the gradient's maps are contiguous.
 
     y[n,g,c,i] = sum over k, tap, p of w[g,k,c,tap] * residual[n,g,k,p], where p*stride
-    + tap*dilation - before = i. Axes: residual (N, G, K, OD, OH, OW) and w (G, K, C, T, R, S),
-    both contiguous, y (N, G, C, D, H, W), whose maps are. None may be empty. Returns the bytes of
-    workspace; a dry call does nothing else.
+    + tap*dilation - before = i. None may be empty. Stride, padding before and dilation are of
+    three axes.
     """
-    cdef Plan p = make_plan(&residual.shape[0], &w.shape[0], &y.shape[0], &y.strides[0],
-                            sizeof(floating))
-    cdef int threads = threads_for(<double>p.batch * p.groups * p.steps * p.channels * p.taps
-                                   * p.pixels)
-    cdef Py_ssize_t i, g, sample
-    cdef size_t size
-    cdef char* shared
-    cdef Context context
-    cdef Phase[2] phases
-    threads = min(<Py_ssize_t>threads, p.vectors)
-    size = p.threads_at + threads * p.thread_bytes
-    if dry:
-        return size
-    shared = <char*>take(size)
-    list_places(&p, &residual.shape[3], &w.shape[3], &y.shape[3], stride, before, dilation,
-                <Py_ssize_t*>(shared + p.places_at))
-    for i in range(p.steps):
-        (<Py_ssize_t*>(shared + p.residual_at_at))[i] = i * p.pixels
-        (<Py_ssize_t*>(shared + p.packed_at_at))[i] = i * p.height
-    context.plan, context.itemsize, context.shared = &p, sizeof(floating), shared
-    context.residual, context.w = &residual[0, 0, 0, 0, 0, 0], &w[0, 0, 0, 0, 0, 0]
-    context.y = &y[0, 0, 0, 0, 0, 0]
-    phases[0] = make_phase(pack_task, &context, p.blocks * p.tiles, EVEN)
-    phases[1] = make_phase(compute_task, &context, p.vectors, 0)
-    with nogil:
-        for sample from 0 <= sample < p.batch by p.blocks * p.samples:
-            for g in range(p.groups):
-                context.group, context.sample = g, sample
-                parallel_phases(threads, phases, 2)
-    give(shared)
-    return size
+
+    cdef tuple stride, before, dilation
+    cdef Plan kept
+
+    def __init__(self, int axes, Py_ssize_t groups, tuple stride, tuple before, tuple dilation):
+        Kernel.__init__(self, axes, groups)
+        self.stride, self.before, self.dilation = stride, before, dilation
+
+    cdef int worth_threads(self, const Layout* layout) noexcept:
+        cdef const Py_ssize_t* residual = layout.x.shape
+        cdef const Py_ssize_t* w = layout.w.shape
+        return threads_for(<double>residual[0] * residual[3] * residual[4] * residual[5]
+                           * w[0] * w[1] * w[2] * w[3] * w[4] * w[5])
+
+    cdef size_t plan(self, const Layout* layout, int threads) except? 0:
+        cdef Plan* p = &self.kept
+        p[0] = make_plan(layout.x.shape, layout.w.shape, layout.y.shape, layout.y.strides,
+                         layout.itemsize)
+        p.threads = min(<Py_ssize_t>threads, p.vectors)
+        return p.threads_at + p.threads * p.thread_bytes
+
+    cdef int compute(self, const Operands* o) except -1:
+        cdef Plan p = self.kept
+        cdef const Layout* layout = &o.layout
+        cdef Py_ssize_t i, g, sample
+        cdef char* shared = <char*>take(self.bytes)
+        cdef Context context
+        cdef Phase[2] phases
+        list_places(&p, layout.x.shape + 3, layout.w.shape + 3, layout.y.shape + 3, self.stride,
+                    self.before, self.dilation, <Py_ssize_t*>(shared + p.places_at))
+        for i in range(p.steps):
+            (<Py_ssize_t*>(shared + p.residual_at_at))[i] = i * p.pixels
+            (<Py_ssize_t*>(shared + p.packed_at_at))[i] = i * p.height
+        context.plan, context.itemsize, context.shared = &p, layout.itemsize, shared
+        context.residual, context.w, context.y = o.x, o.w, o.y
+        phases[0] = make_phase(pack_task, &context, p.blocks * p.tiles, EVEN)
+        phases[1] = make_phase(compute_task, &context, p.vectors, 0)
+        with nogil:
+            for sample from 0 <= sample < p.batch by p.blocks * p.samples:
+                for g in range(p.groups):
+                    context.group, context.sample = g, sample
+                    parallel_phases(p.threads, phases, 2)
+        give(shared)
+        return 0

@@ -1,10 +1,6 @@
-from collections.abc import Callable, Mapping
-from typing import Any
+from fastconv.engine.base.kernel import Kernel
 
-# Fused functions: one compiled function for each of the C types "float" and "double".
-correlate_weight: Mapping[str, Callable[..., int]]
-
-class WeightGradient:
+class WeightGradient(Kernel):
     def __init__(
         self,
         axes: int,
@@ -13,4 +9,3 @@ class WeightGradient:
         before: tuple[int, ...],
         dilation: tuple[int, ...],
     ) -> None: ...
-    def __call__(self, x: Any, dy: Any, dw: Any) -> None: ...

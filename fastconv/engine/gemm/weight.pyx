@@ -28,9 +28,10 @@ positions.
 
 from cython cimport floating
 
-from libc.string cimport memcmp, memset
+from libc.string cimport memset
 
-from fastconv.engine.base.arrays cimport Layout, Operands, look_at
+from fastconv.engine.base.arrays cimport Layout, Operands
+from fastconv.engine.base.kernel cimport Kernel
 from fastconv.engine.base.threads cimport EVEN, Phase, make_phase, parallel_phases, threads_for
 from fastconv.engine.base.workspace cimport give, take
 from fastconv.engine.gemm.slab cimport (
@@ -396,65 +397,36 @@ cdef int compute(const floating* x, const floating* dy, floating* dw, const Corr
     return 0
 
 
-cdef int worth_threads(const Py_ssize_t* dy, const Py_ssize_t* dw) noexcept nogil:
-    """Return the number of threads for a residual and a gradient of these shapes."""
-    return threads_for(<double>dy[0] * dy[3] * dy[4] * dy[5] * dw[0] * dw[1] * dw[2] * dw[3]
-                       * dw[4] * dw[5])
-
-
-def correlate_weight(const floating[:, :, :, :, :, :] x, const floating[:, :, :, :, :, :] dy,
-                     floating[:, :, :, :, :, :] dw, tuple stride, tuple before, tuple dilation,
-                     bint dry=False):
-    """Write into `dw` the correlation of the input `x` with the residual `dy`.
+cdef class WeightGradient(Kernel):
+    """The correlation of the input `x` with the residual `dy`, which may not be empty.
 
     dw[g,k,c,tap] = sum over n, p of dy[n,g,k,p] * x[n,g,c, p*stride + tap*dilation - before].
-    Axes: x (N, G, C, D, H, W), dy (N, G, K, OD, OH, OW), dw (G, K, C, T, R, S), with any strides.
-    The residual and the gradient may not be empty. Returns the bytes of workspace; a dry call does
-    nothing else.
-    """
-    cdef int threads = worth_threads(&dy.shape[0], &dw.shape[0])
-    cdef Correlation p = make_correlation(
-        &x.shape[0], &x.strides[0], &dy.shape[0], &dy.strides[0], &dw.shape[0], &dw.strides[0],
-        sizeof(floating), stride, before, dilation, threads)
-    if not dry:
-        compute(&x[0, 0, 0, 0, 0, 0], &dy[0, 0, 0, 0, 0, 0], &dw[0, 0, 0, 0, 0, 0], &p, threads)
-    return call_bytes(&p, &threads)
-
-
-cdef class WeightGradient:
-    """`correlate_weight` for one geometry, called with arrays as they are: x, residual and dw.
-
-    Maps are (N, G C, *spatial), weights (G K, C, *spatial); stride, padding before and dilation
-    are of three axes. The plan is kept, for the next arrays that lie in memory as the last.
+    Stride, padding before and dilation are of three axes.
     """
 
-    cdef int axes, threads
-    cdef Py_ssize_t groups
     cdef tuple stride, before, dilation
-    cdef Layout layout
     cdef Correlation correlation
 
     def __init__(self, int axes, Py_ssize_t groups, tuple stride, tuple before, tuple dilation):
-        self.axes, self.groups = axes, groups
+        Kernel.__init__(self, axes, groups)
         self.stride, self.before, self.dilation = stride, before, dilation
 
-    def __call__(self, x, dy, dw):
-        cdef Operands o
-        cdef const Layout* layout = &o.layout
-        # A copy, since another thread may make another plan in the meantime.
-        cdef Correlation p
-        cdef int threads
-        look_at(x, dw, None, dy, self.axes, self.groups, True, &o)
-        threads = worth_threads(layout.y.shape, layout.w.shape)
-        if threads != self.threads or memcmp(layout, &self.layout, sizeof(Layout)):
-            self.threads = 0
-            self.correlation = make_correlation(
-                layout.x.shape, layout.x.strides, layout.y.shape, layout.y.strides,
-                layout.w.shape, layout.w.strides, layout.itemsize, self.stride, self.before,
-                self.dilation, threads)
-            self.layout, self.threads = layout[0], threads
-        p = self.correlation
-        if layout.itemsize == sizeof(float):
-            compute(<const float*>o.x, <const float*>o.y, <float*>o.w, &p, threads)
+    cdef int worth_threads(self, const Layout* layout) noexcept:
+        cdef const Py_ssize_t* dy = layout.y.shape
+        cdef const Py_ssize_t* dw = layout.w.shape
+        return threads_for(<double>dy[0] * dy[3] * dy[4] * dy[5] * dw[0] * dw[1] * dw[2] * dw[3]
+                           * dw[4] * dw[5])
+
+    cdef size_t plan(self, const Layout* layout, int threads) except? 0:
+        self.correlation = make_correlation(
+            layout.x.shape, layout.x.strides, layout.y.shape, layout.y.strides, layout.w.shape,
+            layout.w.strides, layout.itemsize, self.stride, self.before, self.dilation, threads)
+        return call_bytes(&self.correlation, &threads)
+
+    cdef int compute(self, const Operands* o) except -1:
+        cdef Correlation p = self.correlation
+        if o.layout.itemsize == sizeof(float):
+            compute(<const float*>o.x, <const float*>o.y, <float*>o.w, &p, self.threads)
         else:
-            compute(<const double*>o.x, <const double*>o.y, <double*>o.w, &p, threads)
+            compute(<const double*>o.x, <const double*>o.y, <double*>o.w, &p, self.threads)
+        return 0

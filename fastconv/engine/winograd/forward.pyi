@@ -1,5 +1,11 @@
 from collections.abc import Callable, Mapping
 
-# Fused functions: one compiled function for each of the C types "float" and "double".
-correlate: Mapping[str, Callable[..., int]]
+from fastconv.engine.base.kernel import Kernel
+
+# A fused function: one compiled function for each of the C types "float" and "double".
 prepare: Mapping[str, Callable[..., int]]
+
+class Correlation(Kernel):
+    def __init__(
+        self, axes: int, groups: int, before: tuple[int, ...], dilation: tuple[int, ...]
+    ) -> None: ...

@@ -34,6 +34,8 @@ from cython cimport floating
 
 from libc.string cimport memset
 
+from fastconv.engine.base.arrays cimport Layout, Operands
+from fastconv.engine.base.kernel cimport Kernel
 from fastconv.engine.base.threads cimport (
     EVEN, Phase, make_phase, parallel_for, parallel_phases, threads_for)
 from fastconv.engine.base.workspace cimport give, take
@@ -83,6 +85,7 @@ cdef struct Product:
     Py_ssize_t held                             # chunks whose V is there at once
     bint small, keeps_u                         # U is, and is there as a whole for all chunks
     bint ready                                  # U is there beforehand
+    int threads
     Py_ssize_t v_vectors                        # vectors of channels in a task that transforms V
     # Distances in V between vectors of channels and between chunks; distances between points.
     Py_ssize_t v_vector, v_chunk, v_point, u_point, m_point
@@ -420,6 +423,11 @@ def prepare(const floating[:, :, :, :, :, :] w, floating[::1] u=None):
     return kept_numbers(&p)
 
 
+cdef inline Py_ssize_t compute_tasks(const Product* p) noexcept nogil:
+    """Return the tasks that compute outputs at once."""
+    return p.groups * p.chunks if p.keeps_u else p.strips * p.held
+
+
 cdef void run_passes(const Context* context, int threads) noexcept nogil:
     """Compute all passes where V is held: fill V, then use it."""
     cdef const Product* p = context.product
@@ -441,54 +449,64 @@ cdef void run_passes(const Context* context, int threads) noexcept nogil:
         parallel_phases(threads, phases, 2 * i)
 
 
-def correlate(const floating[:, :, :, :, :, :] x, const floating[:, :, :, :, :, :] w,
-              const floating[:, :] bias, floating[:, :, :, :, :, :] y,
-              tuple stride, tuple before, tuple dilation, bint dry=False,
-              const floating[::1] prepared=None):
-    """Write into `y` the cross-correlation of `x` with `w`, plus `bias` (G, K) unless it is None.
-
-    As `_gemm.correlate`, for kernels that there is a form of tiles for, with stride 1 and depth 1:
-    x (N, G, C, 1, H, W), w (G, K, C, 1, R, S), y (N, G, K, 1, OH, OW). `prepared` is what `prepare`
-    made of the weights.
-    """
-    cdef Product p
-    cdef Py_ssize_t i, j, g, tasks
-    cdef size_t size
-    cdef int threads
-    cdef bint has_bias = bias is not None, ready = prepared is not None
-    cdef char* shared
-    cdef floating* numbers
-    cdef Context context
-    cdef Phase[2] phases
-
-    threads = threads_for(4.0 * x.shape[0] * w.shape[0] * w.shape[1] * w.shape[2] * y.shape[4]
-                          * y.shape[5])
-    p = make_product(&x.shape[0], &x.strides[0], &w.shape[0], &w.strides[0], &y.shape[0],
-                     &y.strides[0], sizeof(floating), before, dilation, ready, threads)
-    tasks = p.groups * p.chunks if p.keeps_u else p.strips * p.held
-    if threads > tasks:
-        threads = tasks
-    size = p.threads_at + threads * p.thread_bytes
-    if dry:
-        return size
-    shared = <char*>take(size)
-    for i in range(p.depth):
-        (<Py_ssize_t*>(shared + p.steps_at))[i] = i // p.lanes * p.v_vector + i % p.lanes
-    numbers = <floating*>(shared + p.bias_at)
+cdef void fill_bias(const floating* bias, Py_ssize_t group, Py_ssize_t row, const Product* p,
+                    floating* to) noexcept nogil:
+    """Write the bias of whole strips, or zeros where it is NULL."""
+    cdef Py_ssize_t g, j
     for g in range(p.groups):
         for j in range(p.strips * p.width):
-            numbers[g * p.strips * p.width + j] = bias[g, j] if has_bias and j < p.rows else 0
-    context.product, context.itemsize, context.shared = &p, sizeof(floating), shared
-    context.x, context.w = &x[0, 0, 0, 0, 0, 0], &w[0, 0, 0, 0, 0, 0]
-    context.y = &y[0, 0, 0, 0, 0, 0]
-    context.u = shared + p.u_at if not ready else <void*>&prepared[0]
-    if p.keeps_u:
-        phases[0] = make_phase(keep_task, &context, 0 if p.ready else kept_tasks(&p), EVEN)
-        phases[1] = make_phase(chunk_task, &context, tasks, 0)
+            to[j] = bias[g * group + j * row] if bias is not NULL and j < p.rows else 0
+        to += p.strips * p.width
+
+
+cdef class Correlation(Kernel):
+    """The correlation with kernels that there is a form of tiles for, with stride 1 and depth 1.
+
+    `before` and `dilation` are of three axes. `prepared` is what `prepare` made of the weights.
+    """
+
+    cdef tuple before, dilation
+    cdef Product product
+
+    def __init__(self, int axes, Py_ssize_t groups, tuple before, tuple dilation):
+        Kernel.__init__(self, axes, groups)
+        self.before, self.dilation = before, dilation
+
+    cdef int worth_threads(self, const Layout* layout) noexcept:
+        return threads_for(4.0 * layout.x.shape[0] * layout.w.shape[0] * layout.w.shape[1]
+                           * layout.w.shape[2] * layout.y.shape[4] * layout.y.shape[5])
+
+    cdef size_t plan(self, const Layout* layout, int threads) except? 0:
+        cdef Product* p = &self.product
+        p[0] = make_product(layout.x.shape, layout.x.strides, layout.w.shape, layout.w.strides,
+                            layout.y.shape, layout.y.strides, layout.itemsize, self.before,
+                            self.dilation, layout.prepared, threads)
+        p.threads = min(<Py_ssize_t>threads, compute_tasks(p))
+        return p.threads_at + p.threads * p.thread_bytes
+
+    cdef int compute(self, const Operands* o) except -1:
+        cdef Product p = self.product
+        cdef Py_ssize_t i
+        cdef char* shared = <char*>take(self.bytes)
+        cdef Context context
+        cdef Phase[2] phases
+        context.product, context.itemsize, context.shared = &p, o.layout.itemsize, shared
+        context.x, context.w, context.y = o.x, o.w, o.y
+        context.u = o.prepared if p.ready else shared + p.u_at
+        for i in range(p.depth):
+            (<Py_ssize_t*>(shared + p.steps_at))[i] = i // p.lanes * p.v_vector + i % p.lanes
+        if context.itemsize == sizeof(float):
+            fill_bias(<const float*>o.bias, o.bias_group, o.bias_row, &p,
+                      <float*>(shared + p.bias_at))
+        else:
+            fill_bias(<const double*>o.bias, o.bias_group, o.bias_row, &p,
+                      <double*>(shared + p.bias_at))
         with nogil:
-            parallel_phases(threads, phases, 2)
-    else:
-        with nogil:
-            run_passes(&context, threads)
-    give(shared)
-    return size
+            if p.keeps_u:
+                phases[0] = make_phase(keep_task, &context, 0 if p.ready else kept_tasks(&p), EVEN)
+                phases[1] = make_phase(chunk_task, &context, compute_tasks(&p), 0)
+                parallel_phases(p.threads, phases, 2)
+            else:
+                run_passes(&context, p.threads)
+        give(shared)
+        return 0

@@ -1,12 +1,4 @@
-from collections.abc import Callable, Mapping
-from typing import Any
+from fastconv.engine.base.kernel import Kernel
 
-# Fused functions: one compiled function for each of the C types "float" and "double".
-correlate: Mapping[str, Callable[..., int]]
-
-class Correlation:
+class Correlation(Kernel):
     def __init__(self, axes: int, groups: int, before: tuple[int, ...]) -> None: ...
-    def __call__(self, x: Any, w: Any, bias: Any, y: Any) -> bool: ...
-
-class InputGradient(Correlation):
-    def __call__(self, residual: Any, w: Any, grad_input: Any) -> bool: ...  # type: ignore[override]

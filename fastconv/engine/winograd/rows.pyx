@@ -20,16 +20,17 @@ the batch nor on the threads.
 
 from cython cimport floating
 
-from libc.string cimport memcmp, memset
+from libc.string cimport memset
 
-from fastconv.engine.base.arrays cimport Layout, Operands, look_at, look_at_turned
+from fastconv.engine.base.arrays cimport Layout, Operands
 from fastconv.engine.base.axis cimport divide_up, first_tap, past_tap
 from fastconv.engine.base.isa cimport isa_row
+from fastconv.engine.base.kernel cimport Kernel
 from fastconv.engine.base.threads cimport EVEN, Phase, make_phase, parallel_phases, threads_for
 from fastconv.engine.base.workspace cimport give, take
 from fastconv.engine.blocked.sample_tiles cimport MAX_LANES, Loops, run_tile, tile_pixels, tile_rows
 from fastconv.engine.blocked.samples cimport (
-    Plan, Rows, Tile, contiguous, cut_lines, fill_bias, fill_positions, gather_rows, scatter_rows,
+    Plan, Rows, Tile, cut_lines, fill_bias, fill_positions, gather_rows, scatter_rows,
     share_lanes)
 from fastconv.engine.gemm.slab cimport line_up
 
@@ -377,102 +378,46 @@ cdef Product make_product(const Layout* layout, Py_ssize_t row_before, Py_ssize_
     return p
 
 
-cdef int worth_threads(const Layout* layout) noexcept nogil:
-    """Return the number of threads for arrays of this layout."""
-    return threads_for(4.0 * layout.x.shape[0] * layout.w.shape[0] * layout.w.shape[1]
-                       * layout.w.shape[2] * layout.y.shape[4] * layout.y.shape[5])
+cdef class Correlation(Kernel):
+    """The correlation without stride and dilation, for maps whose planes are contiguous.
 
-
-cdef void compute(const floating* x, const floating* w, const floating* bias,
-                  Py_ssize_t bias_group, Py_ssize_t bias_row, floating* y, const Product* p):
-    """Compute by this plan, on the calling thread and others."""
-    cdef const Plan* plan = &p.tiling.plan
-    cdef char* shared = <char*>take(p.size)
-    cdef Context context
-    cdef Phase[3] phases
-    list_positions(&p.tiling, <Py_ssize_t*>(shared + p.at_at))
-    if bias is not NULL:
-        fill_bias(bias, bias_group, bias_row, plan, <floating*>(shared + p.bias_at))
-    context.product, context.itemsize, context.shared = p, sizeof(floating), shared
-    context.x, context.w, context.y, context.has_bias = x, w, y, bias is not NULL
-    phases[0] = make_phase(clear_task, &context, p.threads, EVEN)
-    phases[1] = make_phase(kernel_task, &context, plan.groups * plan.outputs, EVEN)
-    phases[2] = make_phase(unit_task, &context, p.units, EVEN)
-    with nogil:
-        parallel_phases(p.threads, phases, 3)
-    give(shared)
-
-
-def correlate(const floating[:, :, :, :, :, :] x, const floating[:, :, :, :, :, :] w,
-              const floating[:, :] bias, floating[:, :, :, :, :, :] y,
-              tuple stride, tuple before, tuple dilation, bint dry=False):
-    """Write into `y` the cross-correlation of `x` with `w`, plus `bias` (G, K) unless it is None.
-
-    As `_winograd.correlate`, without dilation, for maps whose planes are contiguous.
-    """
-    cdef Product p
-    cdef Layout layout
-    cdef Py_ssize_t i
-    layout.itemsize = sizeof(floating)
-    for i in range(6):
-        layout.x.shape[i], layout.x.strides[i] = x.shape[i], x.strides[i]
-        layout.w.shape[i], layout.w.strides[i] = w.shape[i], w.strides[i]
-        layout.y.shape[i], layout.y.strides[i] = y.shape[i], y.strides[i]
-    p = make_product(&layout, before[1], before[2], worth_threads(&layout))
-    if not dry:
-        compute(&x[0, 0, 0, 0, 0, 0], &w[0, 0, 0, 0, 0, 0],
-                NULL if bias is None else &bias[0, 0],
-                0 if bias is None else bias.strides[0] // <Py_ssize_t>sizeof(floating),
-                0 if bias is None else bias.strides[1] // <Py_ssize_t>sizeof(floating),
-                &y[0, 0, 0, 0, 0, 0], &p)
-    return p.size
-
-
-cdef class Correlation:
-    """`correlate` for one geometry, called with arrays as they are: x, w, bias or None, and y.
-
-    Maps are (N, G C, *spatial), weights (G K, C, *spatial); `before` is the padding before three
-    axes. The plan is kept, for the next arrays that lie in memory as the last. A call returns
-    whether the planes of `x` are contiguous; if not, it does nothing.
+    `before` is the padding before three axes.
     """
 
-    cdef int axes, worth
-    cdef Py_ssize_t groups, row_before, column_before
-    cdef Layout layout
+    cdef Py_ssize_t row_before, column_before
     cdef Product product
 
     def __init__(self, int axes, Py_ssize_t groups, tuple before):
-        self.axes, self.groups = axes, groups
+        Kernel.__init__(self, axes, groups)
         self.row_before, self.column_before = before[1], before[2]
 
-    def __call__(self, x, w, bias, y):
-        cdef Operands o
-        look_at(x, w, bias, y, self.axes, self.groups, False, &o)
-        return self.run(&o)
+    cdef int worth_threads(self, const Layout* layout) noexcept:
+        return threads_for(4.0 * layout.x.shape[0] * layout.w.shape[0] * layout.w.shape[1]
+                           * layout.w.shape[2] * layout.y.shape[4] * layout.y.shape[5])
 
-    cdef bint run(self, const Operands* o) except? False:
-        # A copy, since another thread may make another plan in the meantime.
+    cdef size_t plan(self, const Layout* layout, int threads) except? 0:
+        self.product = make_product(layout, self.row_before, self.column_before, threads)
+        return self.product.size
+
+    cdef int compute(self, const Operands* o) except -1:
         cdef Product p = self.product
-        cdef const Layout* layout = &o.layout
-        cdef int worth = worth_threads(layout)
-        if not contiguous(layout.x.shape, layout.x.strides, layout.itemsize):
-            return False
-        if worth != self.worth or memcmp(layout, &self.layout, sizeof(Layout)):
-            p = make_product(layout, self.row_before, self.column_before, worth)
-            self.layout, self.product, self.worth = layout[0], p, worth
-        if layout.itemsize == sizeof(float):
-            compute(<const float*>o.x, <const float*>o.w, <const float*>o.bias, o.bias_group,
-                    o.bias_row, <float*>o.y, &p)
-        else:
-            compute(<const double*>o.x, <const double*>o.w, <const double*>o.bias, o.bias_group,
-                    o.bias_row, <double*>o.y, &p)
-        return True
-
-
-cdef class InputGradient(Correlation):
-    """The correlation of a residual with turned kernels, called with both and what it writes."""
-
-    def __call__(self, residual, w, grad_input):
-        cdef Operands o
-        look_at_turned(residual, w, grad_input, self.axes, self.groups, &o)
-        return self.run(&o)
+        cdef const Plan* plan = &p.tiling.plan
+        cdef char* shared = <char*>take(p.size)
+        cdef Context context
+        cdef Phase[3] phases
+        list_positions(&p.tiling, <Py_ssize_t*>(shared + p.at_at))
+        context.product, context.itemsize, context.shared = &p, o.layout.itemsize, shared
+        context.x, context.w, context.y, context.has_bias = o.x, o.w, o.y, o.bias is not NULL
+        if context.has_bias and context.itemsize == sizeof(float):
+            fill_bias(<const float*>o.bias, o.bias_group, o.bias_row, plan,
+                      <float*>(shared + p.bias_at))
+        elif context.has_bias:
+            fill_bias(<const double*>o.bias, o.bias_group, o.bias_row, plan,
+                      <double*>(shared + p.bias_at))
+        phases[0] = make_phase(clear_task, &context, p.threads, EVEN)
+        phases[1] = make_phase(kernel_task, &context, plan.groups * plan.outputs, EVEN)
+        phases[2] = make_phase(unit_task, &context, p.units, EVEN)
+        with nogil:
+            parallel_phases(p.threads, phases, 3)
+        give(shared)
+        return 0

@@ -1,4 +1,4 @@
-from collections.abc import Callable, Mapping
+from fastconv.engine.base.kernel import Kernel
 
-# Fused functions: one compiled function for each of the C types "float" and "double".
-correlate_weight: Mapping[str, Callable[..., int]]
+class WeightGradient(Kernel):
+    def __init__(self, axes: int, groups: int, before: tuple[int, ...]) -> None: ...

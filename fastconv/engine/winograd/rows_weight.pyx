@@ -20,7 +20,9 @@ from cython cimport floating
 
 from libc.string cimport memset
 
+from fastconv.engine.base.arrays cimport Layout, Operands
 from fastconv.engine.base.axis cimport divide_up
+from fastconv.engine.base.kernel cimport Kernel
 from fastconv.engine.base.threads cimport EVEN, Phase, make_phase, parallel_phases, threads_for
 from fastconv.engine.base.workspace cimport give, take
 from fastconv.engine.blocked.sample_tiles cimport Lines, add_lanes, run_sums, sum_rows, sum_steps
@@ -42,6 +44,7 @@ cdef struct Correlation:
     Py_ssize_t numbers              # sums of a point: (k, c, r)
     Py_ssize_t panels               # of output channels
     Py_ssize_t units, chunks        # of a group
+    int threads
     # The workspace: what all threads share, then one part for each.
     size_t x_at, dy_at, steps_at, partial_at, threads_at
     size_t residual_at, residual_bytes, v_at, z_at, sums_at, thread_bytes
@@ -209,44 +212,50 @@ cdef void sum_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
         add_chunks(<double*>c.dw, c, task)
 
 
-def correlate_weight(const floating[:, :, :, :, :, :] x, const floating[:, :, :, :, :, :] dy,
-                     floating[:, :, :, :, :, :] dw, tuple stride, tuple before, tuple dilation,
-                     bint dry=False):
-    """Write into `dw` the correlation of the input `x` with the residual `dy`.
+cdef class WeightGradient(Kernel):
+    """The weight gradient without dilation, for maps whose planes are contiguous.
 
-    As `_winograd_weight.correlate_weight`, without dilation, for maps whose planes are contiguous.
+    `before` is the padding before three axes.
     """
-    cdef Correlation p
-    cdef Plan* plan = &p.tiling.plan
-    cdef Py_ssize_t tasks
-    cdef size_t size
-    cdef int threads = threads_for(4.0 * x.shape[0] * dw.shape[0] * dw.shape[1] * dw.shape[2]
-                                   * dy.shape[4] * dy.shape[5])
-    cdef char* shared
-    cdef Context context
-    cdef Phase[3] phases
-    p.tiling = make_tiling(&x.shape[0], &x.strides[0], &dw.shape[0], &dw.strides[0], &dy.shape[0],
-                           &dy.strides[0], sizeof(floating), before[1], before[2], dw.shape[1],
-                           BLOCK_BYTES, 1)
-    size_correlation(&p, sizeof(floating))
-    tasks = plan.groups * p.chunks
-    threads = min(<Py_ssize_t>threads, tasks)
-    size = p.threads_at + threads * p.thread_bytes
-    if dry:
-        return size
-    shared = <char*>take(size)
-    list_positions(&p.tiling, <Py_ssize_t*>(shared + p.x_at))
-    fill_positions(plan.lines, plan.column.out, 0,
-                   p.tiling.tiles * STEP * plan.lanes.lanes, plan.lanes.lanes,
-                   <Py_ssize_t*>(shared + p.dy_at))
-    list_steps(&p, <Py_ssize_t*>(shared + p.steps_at))
-    context.correlation, context.itemsize, context.shared = &p, sizeof(floating), shared
-    context.x, context.dy = &x[0, 0, 0, 0, 0, 0], &dy[0, 0, 0, 0, 0, 0]
-    context.dw = &dw[0, 0, 0, 0, 0, 0]
-    phases[0] = make_phase(clear_task, &context, threads, EVEN)
-    phases[1] = make_phase(chunk_task, &context, tasks, EVEN)
-    phases[2] = make_phase(sum_task, &context, plan.groups * plan.outputs, EVEN)
-    with nogil:
-        parallel_phases(threads, phases, 3)
-    give(shared)
-    return size
+
+    cdef Py_ssize_t row_before, column_before
+    cdef Correlation correlation
+
+    def __init__(self, int axes, Py_ssize_t groups, tuple before):
+        Kernel.__init__(self, axes, groups)
+        self.row_before, self.column_before = before[1], before[2]
+
+    cdef int worth_threads(self, const Layout* layout) noexcept:
+        return threads_for(4.0 * layout.x.shape[0] * layout.w.shape[0] * layout.w.shape[1]
+                           * layout.w.shape[2] * layout.y.shape[4] * layout.y.shape[5])
+
+    cdef size_t plan(self, const Layout* layout, int threads) except? 0:
+        cdef Correlation* p = &self.correlation
+        p.tiling = make_tiling(
+            layout.x.shape, layout.x.strides, layout.w.shape, layout.w.strides, layout.y.shape,
+            layout.y.strides, layout.itemsize, self.row_before, self.column_before,
+            layout.w.shape[1], BLOCK_BYTES, 1)
+        size_correlation(p, layout.itemsize)
+        p.threads = min(<Py_ssize_t>threads, p.tiling.plan.groups * p.chunks)
+        return p.threads_at + p.threads * p.thread_bytes
+
+    cdef int compute(self, const Operands* o) except -1:
+        cdef Correlation p = self.correlation
+        cdef const Plan* plan = &p.tiling.plan
+        cdef char* shared = <char*>take(self.bytes)
+        cdef Context context
+        cdef Phase[3] phases
+        list_positions(&p.tiling, <Py_ssize_t*>(shared + p.x_at))
+        fill_positions(plan.lines, plan.column.out, 0,
+                       p.tiling.tiles * STEP * plan.lanes.lanes, plan.lanes.lanes,
+                       <Py_ssize_t*>(shared + p.dy_at))
+        list_steps(&p, <Py_ssize_t*>(shared + p.steps_at))
+        context.correlation, context.itemsize, context.shared = &p, o.layout.itemsize, shared
+        context.x, context.dy, context.dw = o.x, o.y, o.w
+        phases[0] = make_phase(clear_task, &context, p.threads, EVEN)
+        phases[1] = make_phase(chunk_task, &context, plan.groups * p.chunks, EVEN)
+        phases[2] = make_phase(sum_task, &context, plan.groups * plan.outputs, EVEN)
+        with nogil:
+            parallel_phases(p.threads, phases, 3)
+        give(shared)
+        return 0

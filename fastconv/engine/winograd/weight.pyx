@@ -30,6 +30,8 @@ A NaN or an infinity makes all taps of its channel's kernels NaN or infinite, an
 
 from cython cimport floating
 
+from fastconv.engine.base.arrays cimport Layout, Operands
+from fastconv.engine.base.kernel cimport Kernel
 from fastconv.engine.base.threads cimport EVEN, Phase, make_phase, parallel_phases, threads_for
 from fastconv.engine.base.workspace cimport give, take
 from fastconv.engine.gemm.slab cimport ceil_div, line_up
@@ -81,6 +83,7 @@ cdef struct Correlation:
     bint fused                          # the gradient is written panel by panel
     Py_ssize_t block, blocks            # panels of inputs in a task, where it is
     Py_ssize_t rows, point_step         # of dU: output channels; the distance of its points
+    int threads
     Py_ssize_t parts, point_parts       # of a chunk's tiles, of the products of a point
     # The workspace: what all threads share, then one part for each.
     size_t steps_at, sums_at, threads_at
@@ -418,44 +421,50 @@ cdef void run_passes(const Context* context, int threads) noexcept nogil:
         parallel_phases(threads, phases, n)
 
 
-def correlate_weight(const floating[:, :, :, :, :, :] x, const floating[:, :, :, :, :, :] dy,
-                     floating[:, :, :, :, :, :] dw, tuple stride, tuple before, tuple dilation,
-                     bint dry=False):
-    """Write into `dw` the correlation of the input `x` with the residual `dy`.
+cdef class WeightGradient(Kernel):
+    """The weight gradient for kernels that there is a form of tiles for, with stride 1 and depth 1.
 
     dw[g,k,c,r,s] = sum over n, i, j of dy[n,g,k,i,j]
                     * x[n,g,c, i + r * dilation - before, j + s * dilation - before].
-    Axes: x (N, G, C, 1, H, W), dy (N, G, K, 1, OH, OW), dw (G, K, C, 1, R, S), with any strides;
-    stride is 1. The residual and the gradient may not be empty. Returns the bytes of
-    workspace; a dry call does nothing else.
+    `before` and `dilation` are of three axes.
     """
-    cdef Correlation p
-    cdef Context context
-    cdef Py_ssize_t i, v
-    cdef int threads
-    cdef size_t size
-    cdef char* shared
 
-    threads = threads_for(<double>dy.shape[0] * dy.shape[4] * dy.shape[5] * dw.shape[0]
-                          * dw.shape[1] * dw.shape[2] * dw.shape[4] * dw.shape[5])
-    p = make_correlation(&x.shape[0], &x.strides[0], &dy.shape[0], &dy.strides[0], &dw.strides[0],
-                         sizeof(floating), find_form(dw.shape[4], dw.shape[5]), before[1],
-                         before[2], dilation[1], dilation[2], threads)
-    size_workspace(&p, sizeof(floating))
-    size = p.threads_at + threads * p.thread_bytes
-    if dry:
-        return size
-    p.parts = min(ceil_div(PARTS * threads, groups_of(&p.input) + groups_of(&p.residual)),
-                  p.steps // p.unit)
-    p.point_parts = min(ceil_div(9 * threads, p.points), p.input.panels * p.residual.panels)
-    shared = <char*>take(size)
-    for v in range(OUTPUTS):
-        for i in range(p.steps):
-            (<Py_ssize_t*>(shared + p.steps_at))[v * p.steps + i] = i * (v + 1) * p.lanes
-    context.correlation, context.itemsize, context.shared = &p, sizeof(floating), shared
-    context.x, context.dy = &x[0, 0, 0, 0, 0, 0], &dy[0, 0, 0, 0, 0, 0]
-    context.dw = &dw[0, 0, 0, 0, 0, 0]
-    with nogil:
-        run_passes(&context, threads)
-    give(shared)
-    return size
+    cdef tuple before, dilation
+    cdef Correlation correlation
+
+    def __init__(self, int axes, Py_ssize_t groups, tuple before, tuple dilation):
+        Kernel.__init__(self, axes, groups)
+        self.before, self.dilation = before, dilation
+
+    cdef int worth_threads(self, const Layout* layout) noexcept:
+        cdef const Py_ssize_t* dw = layout.w.shape
+        return threads_for(<double>layout.y.shape[0] * layout.y.shape[4] * layout.y.shape[5]
+                           * dw[0] * dw[1] * dw[2] * dw[4] * dw[5])
+
+    cdef size_t plan(self, const Layout* layout, int threads) except? 0:
+        cdef Correlation* p = &self.correlation
+        p[0] = make_correlation(
+            layout.x.shape, layout.x.strides, layout.y.shape, layout.y.strides, layout.w.strides,
+            layout.itemsize, find_form(layout.w.shape[4], layout.w.shape[5]), self.before[1],
+            self.before[2], self.dilation[1], self.dilation[2], threads)
+        size_workspace(p, layout.itemsize)
+        p.parts = min(ceil_div(PARTS * threads, groups_of(&p.input) + groups_of(&p.residual)),
+                      p.steps // p.unit)
+        p.point_parts = min(ceil_div(9 * threads, p.points), p.input.panels * p.residual.panels)
+        p.threads = threads
+        return p.threads_at + threads * p.thread_bytes
+
+    cdef int compute(self, const Operands* o) except -1:
+        cdef Correlation p = self.correlation
+        cdef Py_ssize_t i, v
+        cdef char* shared = <char*>take(self.bytes)
+        cdef Context context
+        for v in range(OUTPUTS):
+            for i in range(p.steps):
+                (<Py_ssize_t*>(shared + p.steps_at))[v * p.steps + i] = i * (v + 1) * p.lanes
+        context.correlation, context.itemsize, context.shared = &p, o.layout.itemsize, shared
+        context.x, context.dy, context.dw = o.x, o.y, o.w
+        with nogil:
+            run_passes(&context, p.threads)
+        give(shared)
+        return 0

@@ -113,7 +113,39 @@ def views(
     )
 
 
-class Compiled:
+def in_order(
+    operation: str, input: Array, weight: Array, output: Array
+) -> tuple[Array | None, ...]:
+    """Return the arrays as what computes an operation is called with them, without a bias."""
+    if operation == "conv2d":
+        return input, weight, None, output
+    return (output, weight, input) if operation == "conv2d_input" else (input, output, weight)
+
+
+class Algorithm:
+    """What computes the three convolutions."""
+
+    def bind(self, operation: str, geometry: ConvGeometry) -> Callable[..., Any]:
+        """Return what computes an operation of one geometry, called with its arrays.
+
+        With `dry` it returns the bytes of workspace and does nothing else.
+        """
+        raise NotImplementedError
+
+    def prepare(self, geometry: ConvGeometry, weight: Array) -> Any:
+        """Return what the forward pass takes besides the weights, or None if nothing helps."""
+        return None
+
+    def workspace(
+        self, operation: str, geometry: ConvGeometry, input: Array, weight: Array, output: Array
+    ) -> int:
+        """Return the bytes of workspace that an operation takes, for arrays of this layout."""
+        arrays = in_order(operation, input, weight, output)
+        size: int = self.bind(operation, geometry)(*arrays, dry=True)
+        return size
+
+
+class Compiled(Algorithm):
     """The three convolutions, and the matrix product, on two kernels, each for two C types."""
 
     def __init__(self, correlate: Kernel, correlate_weight: Kernel):
@@ -165,10 +197,6 @@ class Compiled:
         shift = None if bias is None else bias.reshape(geometry.groups, -1)
         options = {} if prepared is None else {"prepared": prepared}
         self._correlate[input.dtype](maps, kernels, shift, results, *self.axes(geometry), **options)
-
-    def prepare(self, geometry: ConvGeometry, weight: Array) -> Any:
-        """Return what `forward` takes besides the weights, or None if nothing helps."""
-        return None
 
     def input_gradient(
         self, geometry: ConvGeometry, grad_output: Array, weight: Array, grad_input: Array
