@@ -1,4 +1,4 @@
-"""The algorithms of the fast rooms: each computes the three convolutions of one geometry.
+"""The algorithms: each computes the three convolutions of one geometry.
 
 gemm
     The engine: a blocked product on one register tile, and before it the loops with samples, groups
@@ -11,18 +11,31 @@ winograd
     lines for one row or column; or, for 5 x 5 kernels of few channels, parts of rows.
 fft
     Large kernels.
+direct, im2col
+    Plain loops, and products of the weights with columns of windows (`fastconv._kernels`).
 """
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from math import prod
 from typing import Any
 
 import numpy as np
 
+from fastconv import _kernels
 from fastconv._check import C_TYPES, Array
 from fastconv._geometry import ConvGeometry
 from fastconv.engine.base.axes import PHASES, forward_axes, gradient_axes
-from fastconv.engine.base.kernel import Axes, Call, Compiled, input_parts, moves, view_shapes, views
+from fastconv.engine.base.kernel import (
+    Axes,
+    Call,
+    Compiled,
+    Kernels,
+    input_parts,
+    moves,
+    view_shapes,
+    views,
+)
 from fastconv.engine.blocked.by_channels import channels
 from fastconv.engine.blocked.by_samples import samples, samples_by_columns
 from fastconv.engine.blocked.loops import Lanes
@@ -41,7 +54,7 @@ from fastconv.engine.winograd.forward import correlate as winograd_correlate
 from fastconv.engine.winograd.forward import prepare as winograd_prepare
 from fastconv.engine.winograd.weight import correlate_weight as winograd_weight
 
-__all__ = ["depthwise", "engine", "fft", "rows", "winograd"]
+__all__ = ["BY_NAME", "depthwise", "direct", "engine", "fft", "im2col", "rows", "winograd"]
 
 # Where the input gradient reads so many weights of a group for so few pixels of a sample, turning
 # the weights takes too long, and it adds products. The bits are others: batch and threads may not
@@ -214,3 +227,58 @@ class Winograd(Compiled):
 
 
 winograd = Winograd(winograd_correlate, winograd_weight)
+
+
+class Plain(Kernels):
+    """The loops that are there to be read, as sums or as products of matrices."""
+
+    def __init__(self, by_columns: bool):
+        self._by_columns = by_columns
+
+    def _compute(self, operation: str, geometry: ConvGeometry) -> Callable[..., int]:
+        """Return what takes input, weights, bias and output, whichever of them it writes."""
+        arguments = operation, self._by_columns, geometry.groups, *moves(geometry)
+        return partial(_kernels.compute, *arguments)
+
+    def bind(self, operation: str, geometry: ConvGeometry) -> Callable[..., None]:
+        """Return what computes an operation of one geometry, called with its arrays."""
+        compute = self._compute(operation, geometry)
+        matrix: Callable[[Array], Array] = np.ascontiguousarray if self._by_columns else np.asarray
+
+        def forward(
+            input: Array, weight: Array, bias: Array | None, output: Array, prepared: Any = None
+        ) -> None:
+            compute(input, matrix(weight), bias, output)
+
+        def input_gradient(grad_output: Array, weight: Array, grad_input: Array) -> None:
+            compute(grad_input, matrix(weight), None, grad_output)
+
+        def weight_gradient(input: Array, grad_output: Array, grad_weight: Array) -> None:
+            compute(input, grad_weight, None, grad_output)
+
+        functions: dict[str, Callable[..., None]] = {
+            "conv2d": forward,
+            "conv2d_input": input_gradient,
+            "conv2d_weight": weight_gradient,
+        }
+        return functions[operation]
+
+    def workspace(
+        self, operation: str, geometry: ConvGeometry, input: Array, weight: Array, output: Array
+    ) -> int:
+        """Return the bytes of workspace that an operation takes, for arrays of this layout."""
+        return self._compute(operation, geometry)(input, weight, None, output, dry=True)
+
+
+direct = Plain(by_columns=False)
+im2col = Plain(by_columns=True)
+
+# By the names of the plan's table.
+BY_NAME: dict[str, Kernels] = {
+    "fft": fft,
+    "depthwise": depthwise,
+    "winograd": winograd,
+    "gemm": engine,
+    "direct": direct,
+    "im2col": im2col,
+}

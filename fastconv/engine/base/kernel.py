@@ -113,8 +113,26 @@ def views(
     )
 
 
-class Compiled:
-    """The three convolutions, and the matrix product, on two kernels, each for two C types."""
+class Kernels:
+    """What computes the three convolutions of one geometry."""
+
+    def bind(self, operation: str, geometry: ConvGeometry) -> Callable[..., None]:
+        """Return what computes an operation of one geometry, called with its arrays."""
+        raise NotImplementedError
+
+    def prepare(self, geometry: ConvGeometry, weight: Array) -> Any:
+        """Return what `forward` takes besides the weights, or None if nothing helps."""
+        return None
+
+    def workspace(
+        self, operation: str, geometry: ConvGeometry, input: Array, weight: Array, output: Array
+    ) -> int:
+        """Return the bytes of workspace that an operation takes, for arrays of this layout."""
+        raise NotImplementedError
+
+
+class Compiled(Kernels):
+    """The three convolutions on two kernels, each for two C types."""
 
     def __init__(self, correlate: Kernel, correlate_weight: Kernel):
         # Looking the dtype's kernel up by name saves Cython's search through the arguments, 1 us.
@@ -165,10 +183,6 @@ class Compiled:
         shift = None if bias is None else bias.reshape(geometry.groups, -1)
         options = {} if prepared is None else {"prepared": prepared}
         self._correlate[input.dtype](maps, kernels, shift, results, *self.axes(geometry), **options)
-
-    def prepare(self, geometry: ConvGeometry, weight: Array) -> Any:
-        """Return what `forward` takes besides the weights, or None if nothing helps."""
-        return None
 
     def input_gradient(
         self, geometry: ConvGeometry, grad_output: Array, weight: Array, grad_input: Array

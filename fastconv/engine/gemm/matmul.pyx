@@ -29,23 +29,6 @@ cdef Py_ssize_t BLOCK_BYTES = 5 << 17
 cdef Py_ssize_t SCATTERED_STEPS = 256
 
 
-cdef struct Product:
-    Py_ssize_t rows, columns, steps
-    # Strides, in elements.
-    Py_ssize_t a_row, a_step, b_step, b_column, c_row, c_column, bias_step
-    Py_ssize_t depth                    # steps of a block
-    Py_ssize_t vectors, blocks          # of all columns; blocks of them
-    Py_ssize_t block                    # columns of the largest block
-    Py_ssize_t parts                    # tasks that share a block's rows
-    Py_ssize_t row_panels, height       # panels of rows; rows of the tallest
-    Py_ssize_t lanes, width             # numbers in a vector, and in a row of a panel of B
-    bint packs_a, packs_b
-    bint turned                         # the transposed product: a number of the bias for each row
-    # The workspace: where the steps lie, for all threads, then one part for each thread.
-    size_t a_at, packed_a_at, b_at, packed_b_at, threads_at
-    size_t a_panel, b_panels, thread_bytes
-
-
 cdef void make_plan(Product* p, Py_ssize_t itemsize, int threads) noexcept nogil:
     """Choose blocks and panels, and lay out the workspace."""
     cdef Py_ssize_t most = output_vectors(itemsize), vectors, columns
@@ -84,6 +67,26 @@ cdef void turn(Product* p) noexcept nogil:
     p.a_step, p.b_step = p.b_step, p.a_step
     p.c_row, p.c_column = p.c_column, p.c_row
     p.turned = True
+
+
+cdef void plan_product(Product* p, Py_ssize_t itemsize, int threads) noexcept nogil:
+    p.turned = False
+    # Turned, the smaller matrix is packed, but the tiles leave number by number, and those of one
+    # vector have a load for each product: worse than packing a matrix that lies in a cache.
+    if (p.b_column != 1 and p.bias_step == 1
+            and (p.rows > lanes(itemsize) or p.steps * p.columns * itemsize > BLOCK_BYTES)
+            and (p.columns - p.rows) * <double>p.steps > 3.0 * p.rows * p.columns):
+        turn(p)
+    make_plan(p, itemsize, threads)
+
+
+cdef void write_steps(const Product* p, char* shared) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(p.depth):
+        (<Py_ssize_t*>(shared + p.a_at))[i] = i * p.a_step
+        (<Py_ssize_t*>(shared + p.b_at))[i] = i * p.b_step
+        (<Py_ssize_t*>(shared + p.packed_a_at))[i] = i * p.height
+        (<Py_ssize_t*>(shared + p.packed_b_at))[i] = i * p.width
 
 
 cdef void add_row(const floating* bias, Py_ssize_t bias_step, Py_ssize_t count, floating* c,
@@ -160,21 +163,28 @@ cdef void multiply_block(const floating* a, const floating* b, const floating* b
                             p.c_column)
 
 
+cdef void run_product(const floating* a, const floating* b, floating* c, const Product* p,
+                      char* shared, char* own) noexcept nogil:
+    cdef Py_ssize_t task
+    if p.turned:
+        a, b = b, a
+    for task in range(p.blocks * p.parts):
+        multiply_block(a, b, <const floating*>NULL, c, p, task, shared, own)
+
+
 cdef int multiply_all(const floating* a, const floating* b, const floating* bias, floating* c,
                       Product* p) except -1:
     cdef int threads = threads_for(<double>p.rows * p.columns * p.steps)
     cdef Py_ssize_t tasks, i
     cdef unsigned long saved = 0
     cdef char* shared
-    make_plan(p, sizeof(floating), threads)
+    plan_product(p, sizeof(floating), threads)
+    if p.turned:
+        a, b = b, a
     tasks = p.blocks * p.parts
     threads = min(<Py_ssize_t>threads, tasks)
     shared = <char*>take(p.threads_at + threads * p.thread_bytes)
-    for i in range(p.depth):
-        (<Py_ssize_t*>(shared + p.a_at))[i] = i * p.a_step
-        (<Py_ssize_t*>(shared + p.b_at))[i] = i * p.b_step
-        (<Py_ssize_t*>(shared + p.packed_a_at))[i] = i * p.height
-        (<Py_ssize_t*>(shared + p.packed_b_at))[i] = i * p.width
+    write_steps(p, shared)
     with nogil, parallel(num_threads=threads):
         saved = flush_denormals()
         for i in prange(tasks, schedule="static"):
@@ -205,14 +215,6 @@ def multiply(a, b, bias, c):
     p.b_step, p.b_column = right.strides[0] // item, right.strides[1] // item
     p.c_row, p.c_column = result.strides[0] // item, result.strides[1] // item
     p.bias_step = shift.strides[0] // item
-    p.turned = False
-    # Turned, the smaller matrix is packed, but the tiles leave number by number, and those of one
-    # vector have a load for each product: worse than packing a matrix that lies in a cache.
-    if (p.b_column != 1 and p.bias_step == 1
-            and (p.rows > lanes(item) or p.steps * p.columns * item > BLOCK_BYTES)
-            and (p.columns - p.rows) * <double>p.steps > 3.0 * p.rows * p.columns):
-        turn(&p)
-        left.data, right.data = right.data, left.data
     if item == 4:
         multiply_all(<const float*>left.data, <const float*>right.data, <const float*>shift.data,
                      <float*>result.data, &p)
