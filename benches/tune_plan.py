@@ -23,8 +23,7 @@ from fastconv.benchmark.machine import cpu_model
 from fastconv.benchmark.rivals import make_case
 from fastconv.benchmark.tables import Layer
 from fastconv.engine import plan, thresholds
-from fastconv.engine.algorithms import rows
-from fastconv.functional._calls import MODULES, bind
+from fastconv.engine.algorithms import BY_NAME, rows
 
 DTYPES = ("float32", "float64")
 # The names of a direction in the benchmark, and of its operation in the plan.
@@ -83,10 +82,10 @@ def layers(table):
 def contender(table):
     """Return the kernels that a table is about, and their gain."""
     if table == "fft":
-        return MODULES[table], plan.fft_gain
+        return BY_NAME[table], plan.fft_gain
     if table == "winograd_rows":
         return rows, plan.winograd_rows_gain
-    return MODULES["winograd"], plan.winograd_gain
+    return BY_NAME["winograd"], plan.winograd_gain
 
 
 def rival(table, geometry, operation, dtype):
@@ -97,12 +96,12 @@ def rival(table, geometry, operation, dtype):
     behind = plan.ALGORITHMS[names.index(table.partition("_")[0]) + 1 :]
     able = (row for row in behind if row.refuses(geometry) is None)
     name = next(row.name for row in able if row.wins(geometry, operation, dtype))
-    return name, MODULES[name]
+    return name, BY_NAME[name]
 
 
 def call_of(case, kernels, geometry, operation):
     """Return a call of the kernels."""
-    compute = bind(kernels, operation, geometry)
+    compute = kernels.bind(operation, geometry)
     result = np.empty(case.result, case.first.dtype)
     if operation == "conv2d":
         return lambda: compute(case.first, case.second, None, result)

@@ -16,8 +16,7 @@ import fastconv
 from fastconv import _check, reference
 from fastconv import functional as F
 from fastconv._geometry import conv_geometry
-from fastconv.engine import plan
-from fastconv.functional._calls import MODULES, bind
+from fastconv.engine import algorithms, plan
 
 DTYPES = (np.float32, np.float64)
 
@@ -28,7 +27,8 @@ PATIENCE = 1700
 
 def operations(algorithm, geometry):
     """Return what computes the three operations of one geometry, of any number of axes."""
-    return [bind(MODULES[algorithm], operation, geometry) for operation in plan.OPERATIONS]
+    kernels = algorithms.BY_NAME[algorithm]
+    return [kernels.bind(operation, geometry) for operation in plan.OPERATIONS]
 
 
 class Conv(NamedTuple):
@@ -265,14 +265,14 @@ def able(geometry, *, exact=False, ours=False):
     """Return the names of the algorithms that can compute a geometry.
 
     `exact` leaves those that are exact on integers, `ours` those whose arithmetic is our own:
-    "im2col" and "fft" compute in NumPy, which promises neither equal bits nor flushed denormals.
+    "fft" computes in NumPy, which promises neither equal bits nor flushed denormals.
     """
     return [
         row.name
         for row in plan.ALGORITHMS
         if row.refuses(geometry) is None
         and (row.exact or not exact)
-        and (row.name not in ("im2col", "fft") or not ours)
+        and (row.name != "fft" or not ours)
     ]
 
 

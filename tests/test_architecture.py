@@ -35,7 +35,7 @@ LEVELS = {
     "engine.fft": 3,
     "engine.ops": 3,
     "engine.thresholds": 3,
-    "_direct": 3,
+    "_kernels": 4,
     "engine.blocked": 4,
     "engine.winograd": 5,
     "engine.errors": 6,

@@ -138,7 +138,7 @@ RIVALS: dict[str, Callable[[Case], Call]] = {
 
 
 def default_rival() -> str:
-    """Return "torch" where it is installed, else "im2col", which is NumPy's matmul.
+    """Return "torch" where it is installed, else "im2col".
 
     Returns
     -------
@@ -158,10 +158,7 @@ def default_rival() -> str:
 
 @contextmanager
 def threads_of_both(threads: int, rival: str | None) -> Iterator[None]:
-    """Give fastconv and torch so many threads, and back what they had.
-
-    NumPy's BLAS, behind "im2col", keeps the number that its environment variable says.
-    """
+    """Give fastconv and torch so many threads, and back what they had."""
     sides = [fastconv, _torch()] if rival == "torch" else [fastconv]
     before = [side.get_num_threads() for side in sides]
     try:

@@ -31,7 +31,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 @click.option("--algorithm", type=click.Choice(["auto", *(row.name for row in ALGORITHMS)]),
               default="auto", show_default=True)  # fmt: skip
 @click.option("--rival", type=click.Choice([*benchmark.RIVALS, "none"]),
-              help="Default: torch; where it is not installed im2col, NumPy's matmul.")  # fmt: skip
+              help="Default: torch; where it is not installed, im2col.")  # fmt: skip
 @click.option("--time", "seconds", type=click.FloatRange(0.001, 3600), default=0.5,
               show_default=True, metavar="SECONDS", help="For one measurement.")  # fmt: skip
 @click.option("--output", type=_FILE, metavar="FILE.json", help="Save the results.")
@@ -102,7 +102,7 @@ def _rival(given: str | None) -> str | None:
         return None if given == "none" else given
     rival = benchmark.default_rival()
     if rival != "torch":
-        click.echo(f"torch is not installed; the rival is {rival}, NumPy's matmul on columns\n")
+        click.echo(f"torch is not installed; the rival is {rival}, products of columns\n")
     return rival
 
 

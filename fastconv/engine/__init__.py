@@ -23,7 +23,10 @@ fft
 ops
     Everything else that is compiled: pooling, activations, losses, sums, optimizers, batches.
 
-Imports go downwards: base < gemm < blocked < winograd, base < depthwise, fft, ops.
+Beside the rooms, `fastconv._kernels` has the same convolutions as plain loops, and as products of
+columns on the matrix product of gemm: to be read first, and to compare the rooms with.
+
+Imports go downwards: base < gemm < blocked < winograd, base < depthwise, fft, ops; gemm < _kernels.
 
 The five loops of a blocked product, from the outside (F. Van Zee and R. van de Geijn, "BLIS: a
 framework for rapidly instantiating BLAS functionality", 2015):

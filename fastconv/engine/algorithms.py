@@ -1,4 +1,4 @@
-"""The algorithms of the fast rooms: each computes the three convolutions of one geometry.
+"""The algorithms: each computes the three convolutions of one geometry.
 
 gemm
     The engine: a blocked product on one register tile, and before it the loops with samples, groups
@@ -11,14 +11,18 @@ winograd
     lines for one row or column; or, for 5 x 5 kernels of few channels, parts of rows.
 fft
     Large kernels.
+direct, im2col
+    Plain loops, and products of the weights with columns of windows (`fastconv._kernels`).
 """
 
 from collections.abc import Callable
+from functools import partial
 from math import prod
 from typing import Any
 
 import numpy as np
 
+from fastconv import _kernels
 from fastconv._check import C_TYPES, Array
 from fastconv._geometry import ConvGeometry, Ints, three_axes
 from fastconv.engine.base.axes import PHASES, forward_axes, gradient_axes
@@ -38,7 +42,7 @@ from fastconv.engine.winograd.rows import Correlation as RowsCorrelation
 from fastconv.engine.winograd.rows_weight import WeightGradient as RowsWeightGradient
 from fastconv.engine.winograd.weight import WeightGradient as WinogradWeightGradient
 
-__all__ = ["depthwise", "engine", "fft", "rows", "winograd"]
+__all__ = ["BY_NAME", "depthwise", "direct", "engine", "fft", "im2col", "rows", "winograd"]
 
 # Where the input gradient reads so many weights of a group for so few pixels of a sample, turning
 # the weights takes too long, and it adds products. The bits are others: batch and threads may not
@@ -211,3 +215,54 @@ class Winograd(Algorithm):
 
 
 winograd = Winograd()
+
+
+class Plain(Algorithm):
+    """The loops that are there to be read, as sums or as products of matrices."""
+
+    def __init__(self, by_columns: bool):
+        self._by_columns = by_columns
+
+    def bind(self, operation: str, geometry: ConvGeometry) -> Callable[..., int]:
+        """Return what computes an operation of one geometry, called with its arrays."""
+        # It takes input, weights, bias and output, whichever of them it writes.
+        compute = partial(
+            _kernels.compute, operation, self._by_columns, geometry.groups, *moves(geometry)
+        )
+        matrix: Callable[[Array], Array] = np.ascontiguousarray if self._by_columns else np.asarray
+
+        def forward(
+            input: Array, weight: Array, bias: Array | None, output: Array, dry: bool = False
+        ) -> int:
+            return compute(input, matrix(weight), bias, output, dry=dry)
+
+        def input_gradient(
+            grad_output: Array, weight: Array, grad_input: Array, dry: bool = False
+        ) -> int:
+            return compute(grad_input, matrix(weight), None, grad_output, dry=dry)
+
+        def weight_gradient(
+            input: Array, grad_output: Array, grad_weight: Array, dry: bool = False
+        ) -> int:
+            return compute(input, grad_weight, None, grad_output, dry=dry)
+
+        functions: dict[str, Callable[..., int]] = {
+            "conv2d": forward,
+            "conv2d_input": input_gradient,
+            "conv2d_weight": weight_gradient,
+        }
+        return functions[operation]
+
+
+direct = Plain(by_columns=False)
+im2col = Plain(by_columns=True)
+
+# By the names of the plan's table.
+BY_NAME: dict[str, Algorithm] = {
+    "fft": fft,
+    "depthwise": depthwise,
+    "winograd": winograd,
+    "gemm": engine,
+    "direct": direct,
+    "im2col": im2col,
+}

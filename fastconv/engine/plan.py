@@ -267,7 +267,7 @@ ALGORITHMS = (
         "im2col",
         _serves_all,
         _never,
-        why="its order of summation is that of the BLAS that NumPy was built with",
+        why="columns of windows and products of matrices, to be read rather than to be fast",
     ),
 )
 

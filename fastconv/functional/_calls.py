@@ -3,32 +3,18 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from fastconv import _check, _direct
+from fastconv import _check
 from fastconv._check import Array, PaddingLike, PerAxis
-from fastconv._geometry import ConvGeometry, Ints
-from fastconv.engine.algorithms import Winograd, depthwise, engine, fft, winograd
+from fastconv._geometry import Ints
+from fastconv.engine.algorithms import BY_NAME, Winograd
 from fastconv.engine.base.cache import Cache
-from fastconv.engine.base.operation import METHODS, Algorithm, Compiled
+from fastconv.engine.base.operation import Algorithm
 from fastconv.engine.plan import Plan, only_exact, plan_conv
-from fastconv.functional import _im2col
 from fastconv.functional._pieces import weight_gradient_in_pieces
-
-# Plain loops.
-direct = Compiled(_direct.correlate, _direct.correlate_weight)
-
-MODULES: dict[str, Algorithm | ModuleType] = {
-    "fft": fft,
-    "depthwise": depthwise,
-    "winograd": winograd,
-    "gemm": engine,
-    "direct": direct,
-    "im2col": _im2col,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +22,7 @@ class Call:
     """What is the same for all calls of these shapes and arguments."""
 
     plan: Plan
-    kernels: Algorithm | ModuleType
+    kernels: Algorithm
     # Computes the operation, called with its arrays, the one that it writes last.
     compute: Callable[..., None]
     # Without the batch where the input has none.
@@ -85,23 +71,14 @@ def plan_call(
         algorithm,
     )
     shape = plan.geometry.output_shape
-    kernels = MODULES[plan.algorithm]
+    kernels = BY_NAME[plan.algorithm]
     if isinstance(kernels, Winograd):
         kernels = kernels.serving(operation, plan.geometry, np.dtype(dtype).name)
     if operation == "conv2d_weight":
-        compute = weight_gradient_in_pieces(plan.geometry, partial(bind, kernels, operation))
+        compute = weight_gradient_in_pieces(plan.geometry, partial(kernels.bind, operation))
     else:
-        compute = bind(kernels, operation, plan.geometry)
+        compute = kernels.bind(operation, plan.geometry)
     return Call(plan, kernels, compute, shape if batched else shape[1:], weight_shape[:1])
-
-
-def bind(
-    kernels: Algorithm | ModuleType, operation: str, geometry: ConvGeometry
-) -> Callable[..., None]:
-    """Return what computes an operation of one geometry."""
-    if isinstance(kernels, Algorithm):
-        return kernels.bind(operation, geometry)
-    return partial(getattr(kernels, METHODS[operation]), geometry)
 
 
 # The arguments as users write them lead to the call, so that they are normalised once.

@@ -10,7 +10,6 @@ from typing import Any, TypeAlias
 from fastconv import _check
 from fastconv._check import Array, PaddingLike, PerAxis
 from fastconv._geometry import Ints
-from fastconv.engine.base.operation import Algorithm
 from fastconv.engine.ops.sums import sum_maps
 from fastconv.engine.plan import only_exact
 from fastconv.functional._calls import Call, calls, find_call
@@ -57,7 +56,7 @@ def conv2d(
         one input channel in each group, Winograd's tiles with a quarter of the products for 3x3
         kernels, a sixth for 5x5 (two fifths for few channels), and a half to a third for one row or
         column of 3, 5 or 7 taps, the engine of vector instructions, plain loops, or columns and
-        `numpy.matmul`. "auto" takes the one that was measured fastest for such shapes; inside
+        products of matrices. "auto" takes the one that was measured fastest for such shapes; inside
         `fastconv.exact()`, of those that are exact on integers. `fastconv.explain` says which.
     out : ndarray, optional
         Where to write the result. Its (H, W) planes are contiguous; the other strides are free.
@@ -208,7 +207,7 @@ def _prepare(weight: Array, exactly: int, size: Ints, *arguments: Any) -> Prepar
     copy = weight.copy()
     copy.flags.writeable = False
     kernels = call.kernels
-    data = kernels.prepare(call.plan.geometry, copy) if isinstance(kernels, Algorithm) else None
+    data = kernels.prepare(call.plan.geometry, copy)
     # The caller may change a list among the arguments later.
     again = (copy, exactly, size, *deepcopy(arguments))
     return PreparedWeight(copy, call.plan, data, (_prepare, again))

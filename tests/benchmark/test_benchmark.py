@@ -533,7 +533,7 @@ class TestCommand:
         ]
         assert "geometric mean of GFLOP/s" in capsys.readouterr().out
 
-    def test_without_torch_numpy_is_the_rival(self, main, capsys, monkeypatch):
+    def test_without_torch_im2col_is_the_rival(self, main, capsys, monkeypatch):
         monkeypatch.setitem(sys.modules, "torch", None)
         assert self.start(main, "--output", "r.json") == 0
         out = capsys.readouterr().out

@@ -89,11 +89,9 @@ SQUARES = (N // 256, 1, 16, 16)
     ("algorithm", "shape"),
     [
         *product(
-            ["auto", "gemm", "depthwise", "direct"],
+            ["auto", "gemm", "depthwise", "direct", "im2col"],
             [(1, 1, 4096, 4096), (1, 1, N, 1), (1, 1, 1, N), SQUARES],
         ),
-        # Within a sample, the order of its running sums is the BLAS's.
-        ("im2col", SQUARES),
     ],
 )
 def test_weight_gradient_of_one_channel(dtype, algorithm, shape):

@@ -146,7 +146,7 @@ class Algorithm:
 
 
 class Compiled(Algorithm):
-    """The three convolutions, and the matrix product, on two kernels, each for two C types."""
+    """The three convolutions, on two kernels, each for two C types."""
 
     def __init__(self, correlate: Kernel, correlate_weight: Kernel):
         # Looking the dtype's kernel up by name saves Cython's search through the arguments, 1 us.

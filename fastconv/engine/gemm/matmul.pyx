@@ -28,23 +28,6 @@ cdef Py_ssize_t BLOCK_BYTES = 5 << 17
 cdef Py_ssize_t SCATTERED_STEPS = 256
 
 
-cdef struct Product:
-    Py_ssize_t rows, columns, steps
-    # Strides, in elements.
-    Py_ssize_t a_row, a_step, b_step, b_column, c_row, c_column, bias_step
-    Py_ssize_t depth                    # steps of a block
-    Py_ssize_t vectors, blocks          # of all columns; blocks of them
-    Py_ssize_t block                    # columns of the largest block
-    Py_ssize_t parts                    # tasks that share a block's rows
-    Py_ssize_t row_panels, height       # panels of rows; rows of the tallest
-    Py_ssize_t lanes, width             # numbers in a vector, and in a row of a panel of B
-    bint packs_a, packs_b
-    bint turned                         # the transposed product: a number of the bias for each row
-    # The workspace: where the steps lie, for all threads, then one part for each thread.
-    size_t a_at, packed_a_at, b_at, packed_b_at, threads_at
-    size_t a_panel, b_panels, thread_bytes
-
-
 # What the tasks share.
 cdef struct Context:
     const Product* product
@@ -96,6 +79,26 @@ cdef void turn(Product* p) noexcept nogil:
     p.turned = True
 
 
+cdef void plan_product(Product* p, Py_ssize_t itemsize, int threads) noexcept nogil:
+    p.turned = False
+    # Turned, the smaller matrix is packed, but the tiles leave number by number, and those of one
+    # vector have a load for each product: worse than packing a matrix that lies in a cache.
+    if (p.b_column != 1 and p.bias_step == 1
+            and (p.rows > lanes(itemsize) or p.steps * p.columns * itemsize > BLOCK_BYTES)
+            and (p.columns - p.rows) * <double>p.steps > 3.0 * p.rows * p.columns):
+        turn(p)
+    make_plan(p, itemsize, threads)
+
+
+cdef void write_steps(const Product* p, char* shared) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(p.depth):
+        (<Py_ssize_t*>(shared + p.a_at))[i] = i * p.a_step
+        (<Py_ssize_t*>(shared + p.b_at))[i] = i * p.b_step
+        (<Py_ssize_t*>(shared + p.packed_a_at))[i] = i * p.height
+        (<Py_ssize_t*>(shared + p.packed_b_at))[i] = i * p.width
+
+
 cdef void add_row(const floating* bias, Py_ssize_t bias_step, Py_ssize_t count, floating* c,
                   Py_ssize_t step) noexcept nogil:
     cdef Py_ssize_t i
@@ -107,15 +110,10 @@ cdef void add_row(const floating* bias, Py_ssize_t bias_step, Py_ssize_t count, 
             c[i * step] += bias[i * bias_step]
 
 
-cdef void multiply_block(const floating* a, const Context* context, Py_ssize_t task,
-                         int thread) noexcept nogil:
+cdef void multiply_block(const floating* a, const floating* b, const floating* bias, floating* c,
+                         const Product* p, Py_ssize_t task, char* shared,
+                         char* own) noexcept nogil:
     """Compute a task: some rows of A times a block of columns of B."""
-    cdef const Product* p = context.product
-    cdef const floating* b = <const floating*>context.b
-    cdef const floating* bias = <const floating*>context.bias
-    cdef floating* c = <floating*>context.c
-    cdef char* shared = context.shared
-    cdef char* own = shared + p.threads_at + thread * p.thread_bytes
     cdef Py_ssize_t part = task % p.parts, block = task // p.parts
     cdef Py_ssize_t column = first_unit(block, p.vectors, p.blocks) * p.lanes
     cdef Py_ssize_t count = min(first_unit(block + 1, p.vectors, p.blocks) * p.lanes,
@@ -175,35 +173,25 @@ cdef void multiply_block(const floating* a, const Context* context, Py_ssize_t t
                             p.c_column)
 
 
+cdef void run_product(const floating* a, const floating* b, floating* c, const Product* p,
+                      char* shared, char* own) noexcept nogil:
+    cdef Py_ssize_t task
+    if p.turned:
+        a, b = b, a
+    for task in range(p.blocks * p.parts):
+        multiply_block(a, b, <const floating*>NULL, c, p, task, shared, own)
+
+
 cdef void multiply_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
     cdef const Context* c = <const Context*>context
+    cdef const Product* p = c.product
+    cdef char* own = c.shared + p.threads_at + thread * p.thread_bytes
     if c.itemsize == sizeof(float):
-        multiply_block(<const float*>c.a, c, task, thread)
+        multiply_block(<const float*>c.a, <const float*>c.b, <const float*>c.bias, <float*>c.c, p,
+                       task, c.shared, own)
     else:
-        multiply_block(<const double*>c.a, c, task, thread)
-
-
-cdef int multiply_all(const floating* a, const floating* b, const floating* bias, floating* c,
-                      Product* p) except -1:
-    cdef int threads = threads_for(<double>p.rows * p.columns * p.steps)
-    cdef Py_ssize_t tasks, i
-    cdef char* shared
-    cdef Context context
-    make_plan(p, sizeof(floating), threads)
-    tasks = p.blocks * p.parts
-    threads = min(<Py_ssize_t>threads, tasks)
-    shared = <char*>take(p.threads_at + threads * p.thread_bytes)
-    for i in range(p.depth):
-        (<Py_ssize_t*>(shared + p.a_at))[i] = i * p.a_step
-        (<Py_ssize_t*>(shared + p.b_at))[i] = i * p.b_step
-        (<Py_ssize_t*>(shared + p.packed_a_at))[i] = i * p.height
-        (<Py_ssize_t*>(shared + p.packed_b_at))[i] = i * p.width
-    context.product, context.itemsize, context.shared = p, sizeof(floating), shared
-    context.a, context.b, context.bias, context.c = a, b, bias, c
-    with nogil:
-        parallel_for(threads, tasks, multiply_task, &context, EVEN)
-    give(shared)
-    return 0
+        multiply_block(<const double*>c.a, <const double*>c.b, <const double*>c.bias,
+                       <double*>c.c, p, task, c.shared, own)
 
 
 def multiply(a, b, bias, c):
@@ -213,7 +201,9 @@ def multiply(a, b, bias, c):
     """
     cdef Product p
     cdef View left, right, shift, result
-    cdef Py_ssize_t item
+    cdef Context context
+    cdef Py_ssize_t item, tasks
+    cdef int threads
     look(a, 2, False, &left)
     look(b, 2, False, &right)
     look(c, 2, True, &result)
@@ -226,17 +216,17 @@ def multiply(a, b, bias, c):
     p.b_step, p.b_column = right.strides[0] // item, right.strides[1] // item
     p.c_row, p.c_column = result.strides[0] // item, result.strides[1] // item
     p.bias_step = shift.strides[0] // item
-    p.turned = False
-    # Turned, the smaller matrix is packed, but the tiles leave number by number, and those of one
-    # vector have a load for each product: worse than packing a matrix that lies in a cache.
-    if (p.b_column != 1 and p.bias_step == 1
-            and (p.rows > lanes(item) or p.steps * p.columns * item > BLOCK_BYTES)
-            and (p.columns - p.rows) * <double>p.steps > 3.0 * p.rows * p.columns):
-        turn(&p)
-        left.data, right.data = right.data, left.data
-    if item == 4:
-        multiply_all(<const float*>left.data, <const float*>right.data, <const float*>shift.data,
-                     <float*>result.data, &p)
-    else:
-        multiply_all(<const double*>left.data, <const double*>right.data,
-                     <const double*>shift.data, <double*>result.data, &p)
+    threads = threads_for(<double>p.rows * p.columns * p.steps)
+    plan_product(&p, item, threads)
+    tasks = p.blocks * p.parts
+    threads = min(<Py_ssize_t>threads, tasks)
+    context.product, context.itemsize = &p, item
+    context.a, context.b = left.data, right.data
+    if p.turned:
+        context.a, context.b = right.data, left.data
+    context.bias, context.c = shift.data, result.data
+    context.shared = <char*>take(p.threads_at + threads * p.thread_bytes)
+    with nogil:
+        write_steps(&p, context.shared)
+        parallel_for(threads, tasks, multiply_task, &context, EVEN)
+    give(context.shared)

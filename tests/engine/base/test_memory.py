@@ -32,12 +32,8 @@ THREADS = 100
 # for later threads.
 ALLOWED = (512 << 10, 64 << 20)
 # Python's objects are counted, too, and threads have no heaps of their own, whose number would
-# depend on how many of them were alive at once. The BLAS of NumPy's matmul would spin for its turn.
-ENVIRONMENT = {
-    "PYTHONMALLOC": "malloc",
-    "MALLOC_ARENA_MAX": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-}
+# depend on how many of them were alive at once.
+ENVIRONMENT = {"PYTHONMALLOC": "malloc", "MALLOC_ARENA_MAX": "1"}
 
 
 class Heap(ctypes.Structure):

@@ -1,5 +1,0 @@
-from collections.abc import Callable, Mapping
-
-# Fused functions: one compiled function for each of the C types "float" and "double".
-correlate: Mapping[str, Callable[..., int]]
-correlate_weight: Mapping[str, Callable[..., int]]

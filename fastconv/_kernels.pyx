@@ -1,0 +1,599 @@
+# cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+# No bounds checks: the callers in fastconv.functional have compared every shape with the geometry,
+# and the loops below run inside borders computed from those shapes.
+"""The three convolutions of a CNN as plain loops: the page to read first.
+
+    F.conv2d(x, w, b)  F.conv2d_input(size, w, dy)  F.conv2d_weight(x, size, dy)
+              |
+              v
+    fastconv.functional    compares the shapes, allocates the result
+              |
+              v
+    engine.plan            a table of algorithms: the first that serves this geometry, and is the
+              |            fastest for it, computes it
+              |
+              +--> fft             large kernels
+              +--> depthwise       one input channel in each group
+              +--> winograd        3 x 3 and its like, of many channels: half of the products
+              +--> gemm, blocked   all the others
+              |
+              +--> _kernels        only by algorithm="direct" or algorithm="im2col"
+
+What all of them compute is written here as it is in textbooks, once as sums ("direct") and once as
+products of matrices ("im2col"). The fast rooms are compared with these loops.
+
+With one spatial axis, input x, kernels w, bias b, output y and a loss L:
+
+    y[n,k,i]  = b[k] + sum over c, r of w[k,c,r] x[n,c, i*stride + r*dilation - before]
+
+    dx[n,c,u] = dL/dx = sum over k, r of w[k,c,r] dy[n,k,i] where i*stride + r*dilation - before = u
+
+    dw[k,c,r] = dL/dw = sum over n, i of dy[n,k,i] x[n,c, i*stride + r*dilation - before]
+
+x is zero outside the input: that is the padding, and `before` is where it begins; a negative one
+crops. The loops skip such zeros. The gradient of b, the sum of dy, is `fastconv.engine.ops.sums`.
+
+Arrays have any strides. All have three spatial axes, fewer are axes of size 1 in front, and their
+channels are split by group, since a group's outputs see that group's inputs alone:
+
+    input   x   [n, g, c, d, u, v]      sample, group, channel; depth, row, column
+    kernels w   [g, k, c, t, r, s]      group, kernel, channel; tap on each axis
+    output  y   [n, g, k, o, i, j]      sample, group, kernel; depth, row, column
+"""
+
+from cython cimport floating
+from libc.string cimport memcpy, memset
+
+from fastconv.engine.base.arrays cimport Axes, Operands, look_at
+from fastconv.engine.base.threads cimport parallel_for, threads_for
+from fastconv.engine.base.workspace cimport give, take
+from fastconv.engine.gemm.matmul cimport Product, plan_product, run_product, write_steps
+from fastconv.engine.gemm.slab cimport ceil_div, line_up
+
+ctypedef Py_ssize_t Index
+
+# Rounding errors grow with the length of a running sum. A weight gradient adds up as many products
+# as there are outputs: so many at a time, and the sums of these in double precision.
+cdef Index PART = 256
+
+OPERATIONS = ("conv2d", "conv2d_input", "conv2d_weight")
+
+cdef enum:
+    FORWARD, INPUT_GRADIENT, WEIGHT_GRADIENT    # the places of these names
+
+cdef struct Array:
+    void* data
+    Index[6] shape
+    Index[6] strides               # in elements
+
+cdef struct Conv:
+    int operation
+    Array x, w, y                       # or their gradients
+    void* bias                          # or NULL
+    Index bias_group, bias_kernel  # strides
+    Index[3] stride, before, dilation
+    Index itemsize
+
+cdef struct Span:
+    Index low, high
+
+
+cdef inline Index at(Array a, Index e0, Index e1, Index e2, Index e3, Index e4,
+                     Index e5) noexcept nogil:
+    """Return where the element [e0, e1, e2, e3, e4, e5] lies."""
+    return (e0 * a.strides[0] + e1 * a.strides[1] + e2 * a.strides[2] + e3 * a.strides[3]
+            + e4 * a.strides[4] + e5 * a.strides[5])
+
+
+cdef inline Index seen(Conv conv, int axis, Index output, Index tap) noexcept nogil:
+    """Return the input that a tap of an output's window sees; it may lie outside, in a zero."""
+    return output * conv.stride[axis] + tap * conv.dilation[axis] - conv.before[axis]
+
+
+cdef inline Index divide_up(Index distance, Index stride) noexcept nogil:
+    # A division takes as long as many products.
+    return distance if stride == 1 else (distance + stride - 1) // stride
+
+
+cdef inline Span inside(Conv conv, Index tap) noexcept nogil:
+    """Return the output columns low .. high whose tap sees a column inside the input."""
+    cdef Index first = seen(conv, 2, 0, tap), columns = conv.x.shape[5]
+    cdef Span span
+    span.low = divide_up(-first, conv.stride[2]) if first < 0 else 0
+    span.high = divide_up(columns - first, conv.stride[2]) if first < columns else 0
+    span.high = min(span.high, conv.y.shape[5])
+    return span
+
+
+# ---- "direct": the sums ----------------------------------------------------------------------
+
+cdef void forward_map(Conv conv, Index n, Index g, Index k, floating* y) noexcept nogil:
+    """Compute one map of the output.
+
+    y[n,k,o,i,j] = b[k] + sum over c, t, r, s of w[k,c,t,r,s] x[n,c,d,u,v], in this order.
+    """
+    cdef const floating* x = <const floating*>conv.x.data
+    cdef const floating* w = <const floating*>conv.w.data
+    cdef const floating* b = <const floating*>conv.bias
+    cdef Index o, i, j, c, t, r, s, d, u, v
+    cdef Span span
+    cdef floating weight
+    for o in range(conv.y.shape[3]):
+        for i in range(conv.y.shape[4]):
+            for j in range(conv.y.shape[5]):
+                y[at(conv.y, n, g, k, o, i, j)] = (
+                    b[g * conv.bias_group + k * conv.bias_kernel] if b is not NULL else 0)
+            for c in range(conv.w.shape[2]):
+                for t in range(conv.w.shape[3]):
+                    d = seen(conv, 0, o, t)
+                    if not 0 <= d < conv.x.shape[3]:
+                        continue
+                    for r in range(conv.w.shape[4]):
+                        u = seen(conv, 1, i, r)
+                        if not 0 <= u < conv.x.shape[4]:
+                            continue
+                        for s in range(conv.w.shape[5]):
+                            weight = w[at(conv.w, g, k, c, t, r, s)]
+                            span = inside(conv, s)
+                            for j in range(span.low, span.high):
+                                v = seen(conv, 2, j, s)
+                                y[at(conv.y, n, g, k, o, i, j)] += (
+                                    weight * x[at(conv.x, n, g, c, d, u, v)])
+
+
+cdef inline Index residual_at(Conv conv, int axis, Index input, Index tap) noexcept nogil:
+    """Return the residual that meets a tap at an input, or -1: an inserted zero, or the border."""
+    cdef Index place = input + conv.before[axis] - tap * conv.dilation[axis]
+    if conv.stride[axis] > 1:
+        if place % conv.stride[axis]:
+            return -1
+        place //= conv.stride[axis]
+    return place if 0 <= place < conv.y.shape[3 + axis] else -1
+
+
+cdef void input_gradient_map(Conv conv, Index n, Index g, Index c, floating* dx) noexcept nogil:
+    """Compute one map of the input gradient: the full convolution of the residual.
+
+    Put stride - 1 zeros between the residuals, z[i*stride] = dy[i], and a border of zeros round
+    them; turn the kernel by 180 degrees, rot180(w)[r] = w[R-1-r]; and correlate, summed over the
+    kernels. On one axis, with r' = R-1-r,
+
+        dx[n,c,u] = sum over k, r' of rot180(w)[k,c,r'] z[n,k, u + r'*dilation - border]
+                    where border = (R-1)*dilation - before
+                  = sum over k, r of w[k,c,r] z[n,k, u + before - r*dilation], r from R-1 down to 0
+
+    A place of z that is no multiple of the stride is an inserted zero, and is skipped; so is the
+    border. On the last axis the loop goes from residual to residual, in steps of the stride.
+    """
+    cdef const floating* w = <const floating*>conv.w.data
+    cdef const floating* dy = <const floating*>conv.y.data
+    cdef Index d, u, v, k, t, r, s, o, i, j
+    cdef Span span
+    cdef floating weight
+    for d in range(conv.x.shape[3]):
+        for u in range(conv.x.shape[4]):
+            for v in range(conv.x.shape[5]):
+                dx[at(conv.x, n, g, c, d, u, v)] = 0
+            for k in range(conv.w.shape[1]):
+                for t in range(conv.w.shape[3] - 1, -1, -1):
+                    o = residual_at(conv, 0, d, t)
+                    if o < 0:
+                        continue
+                    for r in range(conv.w.shape[4] - 1, -1, -1):
+                        i = residual_at(conv, 1, u, r)
+                        if i < 0:
+                            continue
+                        for s in range(conv.w.shape[5] - 1, -1, -1):
+                            weight = w[at(conv.w, g, k, c, t, r, s)]
+                            span = inside(conv, s)
+                            for j in range(span.low, span.high):
+                                v = seen(conv, 2, j, s)
+                                dx[at(conv.x, n, g, c, d, u, v)] += (
+                                    weight * dy[at(conv.y, n, g, k, o, i, j)])
+
+
+cdef void weight_gradient_kernel(Conv conv, Index g, Index k, floating* dw) noexcept nogil:
+    """Compute the gradient of one kernel: the correlation of the input with the residual.
+
+    dw[k,c,t,r,s] = sum over n, o, i, j of dy[n,k,o,i,j] x[n,c,d,u,v], in this order.
+    """
+    cdef const floating* x = <const floating*>conv.x.data
+    cdef const floating* dy = <const floating*>conv.y.data
+    cdef Index c, t, r, s, n, o, i, j, d, u, v, first, length
+    cdef Span span
+    cdef floating part
+    cdef double total
+    for c in range(conv.w.shape[2]):
+        for t in range(conv.w.shape[3]):
+            for r in range(conv.w.shape[4]):
+                for s in range(conv.w.shape[5]):
+                    span = inside(conv, s)
+                    total = part = length = 0
+                    for n in range(conv.y.shape[0]):
+                        for o in range(conv.y.shape[3]):
+                            d = seen(conv, 0, o, t)
+                            if not 0 <= d < conv.x.shape[3]:
+                                continue
+                            for i in range(conv.y.shape[4]):
+                                u = seen(conv, 1, i, r)
+                                if not 0 <= u < conv.x.shape[4]:
+                                    continue
+                                for first from span.low <= first < span.high by PART:
+                                    for j in range(first, min(first + PART, span.high)):
+                                        v = seen(conv, 2, j, s)
+                                        part += (dy[at(conv.y, n, g, k, o, i, j)]
+                                                 * x[at(conv.x, n, g, c, d, u, v)])
+                                    length += min(PART, span.high - first)
+                                    if length >= PART:
+                                        total += part
+                                        part = length = 0
+                    dw[at(conv.w, g, k, c, t, r, s)] = <floating>(total + part)
+
+
+# ---- "im2col": the sums as products of matrices -----------------------------------------------
+
+# The columns of a block and what they are multiplied with or give: a part of a second-level cache.
+cdef Index BLOCK_BYTES = 1 << 19
+# Columns of the smallest block, since a product of fewer is slow; they come in whole vectors.
+cdef Index FEW_COLUMNS = 64, VECTOR = 16
+# Tasks for a thread, so that all end at about the same time.
+cdef Index TASKS = 4
+
+cdef struct Blocks:
+    # How a convolution is cut, the product of one block, and the workspace.
+    Conv conv
+    bint by_columns                     # or map by map
+    # The output seen as input of kernels of one tap: its columns are the output itself.
+    Conv pixels
+    Index rows, kernels            # of the columns, and of the output, in a group
+    Index positions                # output positions of the batch
+    Index size                     # columns of a block
+    Index parts, share             # parts of the rows, and rows of each
+    Index samples                  # of a task of the input gradient
+    Index tasks
+    Product product
+    # The workspace: what all threads share, then each thread's own, with its parts.
+    char* memory
+    size_t shared_bytes, thread_bytes, columns_at, pixels_at, products_at, totals_at
+
+
+cdef struct Tap:
+    # A row of the columns: a channel at a tap.
+    Index c, t, r, s
+
+cdef struct Walk:
+    # The way along a row of the columns, from output row to output row.
+    Tap tap
+    Span inside                         # output columns whose tap sees a column of the input
+    Index n, o, i, j, left         # the next position, and how many are left
+    Index count                    # positions in this output row,
+    Index low, high                # those of them whose tap sees the input,
+    Index place                    # and where lies what the first of these sees
+
+
+cdef inline Tap find_tap(Conv conv, Index row) noexcept nogil:
+    cdef const Index* shape = conv.w.shape
+    cdef Tap tap
+    tap.s, row = row % shape[5], row // shape[5]
+    tap.r, row = row % shape[4], row // shape[4]
+    tap.t, tap.c = row % shape[3], row // shape[3]
+    return tap
+
+
+cdef inline Walk begin_row(Conv conv, Index row, Index first, Index count) noexcept nogil:
+    """Return the way along a row: to so many positions of the batch, from the first on."""
+    cdef const Index* shape = conv.y.shape
+    cdef Walk walk
+    walk.tap = find_tap(conv, row)
+    walk.inside = inside(conv, walk.tap.s)
+    walk.j, first = first % shape[5], first // shape[5]
+    walk.i, first = first % shape[4], first // shape[4]
+    walk.o, walk.n = first % shape[3], first // shape[3]
+    walk.left = count
+    return walk
+
+
+cdef inline bint next_piece(Conv conv, Index g, Walk* walk) noexcept nogil:
+    """Go on to the next output row; return whether there is one."""
+    cdef Tap tap = walk.tap
+    cdef Index d, u
+    if not walk.left:
+        return False
+    if walk.j == conv.y.shape[5]:
+        walk.i, walk.j = walk.i + 1, 0
+    if walk.i == conv.y.shape[4]:
+        walk.o, walk.i = walk.o + 1, 0
+    if walk.o == conv.y.shape[3]:
+        walk.n, walk.o = walk.n + 1, 0
+    walk.count = walk.low = walk.high = min(conv.y.shape[5] - walk.j, walk.left)
+    walk.place = 0
+    d, u = seen(conv, 0, walk.o, tap.t), seen(conv, 1, walk.i, tap.r)
+    if 0 <= d < conv.x.shape[3] and 0 <= u < conv.x.shape[4]:
+        walk.low = min(max(walk.inside.low - walk.j, 0), walk.count)
+        walk.high = min(max(walk.inside.high - walk.j, walk.low), walk.count)
+    if walk.low < walk.high:
+        walk.place = at(conv.x, walk.n, g, tap.c, d, u, seen(conv, 2, walk.j + walk.low, tap.s))
+    walk.j += walk.count
+    walk.left -= walk.count
+    return True
+
+
+cdef void im2col(Conv conv, Index g, Index first_row, Index rows, Index first, Index count,
+                 floating* columns, Index size) noexcept nogil:
+    """Write what the windows of some positions see, one column for each; zeros up to the size.
+
+    columns[(c,t,r,s), (n,o,i,j)] = x[n,c,d,u,v]
+    """
+    cdef const floating* x = <const floating*>conv.x.data
+    cdef Index row, j, step = conv.stride[2] * conv.x.strides[5]
+    cdef Walk walk
+    for row in range(first_row, first_row + rows):
+        walk = begin_row(conv, row, first, count)
+        while next_piece(conv, g, &walk):
+            memset(columns, 0, walk.low * sizeof(floating))
+            if step == 1:
+                memcpy(columns + walk.low, x + walk.place,
+                       (walk.high - walk.low) * sizeof(floating))
+            else:
+                for j in range(walk.high - walk.low):
+                    columns[walk.low + j] = x[walk.place + j * step]
+            memset(columns + walk.high, 0, (walk.count - walk.high) * sizeof(floating))
+            columns += walk.count
+        memset(columns, 0, (size - count) * sizeof(floating))
+        columns += size - count
+
+
+cdef void col2im(Conv conv, Index g, Index first_row, Index rows, Index first, Index count,
+                 const floating* columns, Index size, floating* x, bint adds) noexcept nogil:
+    """Add columns to the places that the windows of these positions see, or write them there.
+
+    x[n,c,d,u,v] += columns[(c,t,r,s), (n,o,i,j)], the taps falling: each place adds its columns in
+    the order of their positions, so that it has the same bits however these are cut into blocks.
+    """
+    cdef const floating* column
+    cdef Index row, j, step = conv.stride[2] * conv.x.strides[5]
+    cdef Walk walk
+    for row in range(first_row + rows - 1, first_row - 1, -1):
+        column = columns + (row - first_row) * size
+        walk = begin_row(conv, row, first, count)
+        while next_piece(conv, g, &walk):
+            if adds:
+                for j in range(walk.high - walk.low):
+                    x[walk.place + j * step] += column[walk.low + j]
+            else:
+                for j in range(walk.high - walk.low):
+                    x[walk.place + j * step] = column[walk.low + j]
+            column += walk.count
+
+
+cdef void forward_block(Blocks* blocks, Index task, char* own, floating* y) noexcept nogil:
+    """Compute a block of the output of a group: W columns + b."""
+    cdef Conv conv = blocks.conv
+    cdef Index g = task % conv.w.shape[0], first = task // conv.w.shape[0] * blocks.size
+    cdef Index count = min(blocks.size, blocks.positions - first), k, j
+    cdef const floating* w = <const floating*>conv.w.data
+    cdef const floating* b = <const floating*>conv.bias
+    cdef floating* columns = <floating*>(own + blocks.columns_at)
+    cdef floating* products = <floating*>(own + blocks.pixels_at)
+    im2col(conv, g, 0, blocks.rows, first, count, columns, blocks.size)
+    run_product(w + g * conv.w.strides[0], columns, products, &blocks.product, blocks.memory, own)
+    if b is not NULL:
+        for k in range(blocks.kernels):
+            for j in range(count):
+                products[k * blocks.size + j] += b[g * conv.bias_group + k * conv.bias_kernel]
+    col2im(blocks.pixels, g, 0, blocks.kernels, first, count, products, blocks.size, y, False)
+
+
+cdef void input_gradient_block(Blocks* blocks, Index task, char* own, floating* dx) noexcept nogil:
+    """Compute some channels of the input gradient, of some samples: W^T dy, and back to places."""
+    cdef Array X = blocks.conv.x
+    cdef Index part = task % blocks.parts, g = task // blocks.parts % X.shape[1]
+    cdef Index sample = task // blocks.parts // X.shape[1] * blocks.samples
+    cdef Index past = min(sample + blocks.samples, X.shape[0])
+    cdef Index channels = X.shape[2] // blocks.parts, size = blocks.size
+    cdef Index each = blocks.positions // X.shape[0], first, count, n, c, d, u, v
+    cdef const floating* w = <const floating*>blocks.conv.w.data
+    cdef floating* columns = <floating*>(own + blocks.columns_at)
+    cdef floating* residual = <floating*>(own + blocks.pixels_at)
+    for n in range(sample, past):
+        for c in range(part * channels, (part + 1) * channels):
+            for d in range(X.shape[3]):
+                for u in range(X.shape[4]):
+                    for v in range(X.shape[5]):
+                        dx[at(X, n, g, c, d, u, v)] = 0
+    w += g * blocks.conv.w.strides[0] + part * blocks.share
+    for first from sample * each <= first < past * each by size:
+        count = min(size, past * each - first)
+        im2col(blocks.pixels, g, 0, blocks.kernels, first, count, residual, size)
+        run_product(w, residual, columns, &blocks.product, blocks.memory, own)
+        col2im(blocks.conv, g, part * blocks.share, blocks.share, first, count, columns, size, dx,
+               True)
+
+
+cdef void weight_gradient_block(Blocks* blocks, Index task, char* own, floating* dw) noexcept nogil:
+    """Compute some columns of the weight gradient, a matrix (K, C T R S): dy columns^T."""
+    cdef Array W = blocks.conv.w
+    cdef Index g = task % W.shape[0], row = task // W.shape[0] * blocks.share
+    cdef Index rows = min(blocks.share, blocks.rows - row), size = blocks.size
+    cdef Index numbers = blocks.kernels * blocks.share, first, count, i, k
+    cdef floating* columns = <floating*>(own + blocks.columns_at)
+    cdef floating* residual = <floating*>(own + blocks.pixels_at)
+    cdef floating* products = <floating*>(own + blocks.products_at)
+    cdef double* totals = <double*>(own + blocks.totals_at)
+    cdef Tap tap
+    memset(totals, 0, numbers * sizeof(double))
+    for first from 0 <= first < blocks.positions by size:
+        count = min(size, blocks.positions - first)
+        im2col(blocks.conv, g, row, rows, first, count, columns, size)
+        im2col(blocks.pixels, g, 0, blocks.kernels, first, count, residual, size)
+        run_product(residual, columns, products, &blocks.product, blocks.memory, own)
+        for i in range(numbers):
+            totals[i] += products[i]
+    for k in range(blocks.kernels):
+        for i in range(rows):
+            tap = find_tap(blocks.conv, row + i)
+            dw[at(W, g, k, tap.c, tap.t, tap.r, tap.s)] = <floating>totals[k * blocks.share + i]
+
+
+cdef void ask(Product* p, Index rows, Index steps, Index columns, Index a_row, Index a_step,
+              Index b_step, Index b_column) noexcept nogil:
+    """Say which product is wanted: of matrices with these strides."""
+    p.rows, p.steps, p.columns = rows, steps, columns
+    p.a_row, p.a_step, p.b_step, p.b_column = a_row, a_step, b_step, b_column
+    p.c_row, p.c_column, p.bias_step = columns, 1, 1
+
+
+cdef inline Index evenly(Index count, Index most) noexcept nogil:
+    """Return the size of even blocks, whole vectors, of which none is larger than the most."""
+    cdef Index blocks = max(ceil_div(count, most), 1)
+    return max(ceil_div(ceil_div(count, blocks), VECTOR), 1) * VECTOR
+
+
+cdef void plan_blocks(Blocks* blocks, int threads) noexcept nogil:
+    """Choose the blocks and lay out the workspace.
+
+    What orders a sum is set by the shapes alone; the number of threads cuts between sums.
+    """
+    cdef const Array* x = &blocks.conv.x
+    cdef const Array* w = &blocks.conv.w
+    cdef const Array* y = &blocks.conv.y
+    cdef Index groups = w.shape[0], samples = y.shape[0], kernels = w.shape[1]
+    cdef Index rows = w.shape[2] * w.shape[3] * w.shape[4] * w.shape[5]
+    cdef Index each = y.shape[3] * y.shape[4] * y.shape[5], positions = samples * each
+    cdef Index item = blocks.conv.itemsize, numbers = BLOCK_BYTES // item, most, size
+    cdef Index wanted = ceil_div(TASKS * threads, groups), axis
+    blocks.pixels = blocks.conv
+    blocks.pixels.x = blocks.conv.y
+    for axis in range(3):
+        blocks.pixels.w.shape[3 + axis] = blocks.pixels.stride[axis] = 1
+        blocks.pixels.before[axis] = 0
+    blocks.rows, blocks.kernels, blocks.positions = rows, kernels, positions
+    blocks.parts, blocks.samples, blocks.share = 1, 1, rows
+    if blocks.conv.operation == FORWARD:
+        most = min(numbers // (rows + kernels), ceil_div(positions, wanted))
+        size = evenly(positions, max(most, FEW_COLUMNS))
+        blocks.tasks = groups * ceil_div(positions, size)
+        ask(&blocks.product, kernels, rows, size, rows, 1, size, 1)
+    elif blocks.conv.operation == INPUT_GRADIENT:
+        # Places of one channel belong to one task, which adds to them block by block.
+        blocks.parts = min(ceil_div(wanted, max(samples, 1)), x.shape[2])
+        while x.shape[2] % blocks.parts:
+            blocks.parts += 1
+        blocks.share = rows // blocks.parts
+        most = max(numbers // (blocks.share + kernels), FEW_COLUMNS)
+        blocks.samples = max(min(most // max(each, 1), samples * blocks.parts // wanted), 1)
+        size = evenly(blocks.samples * each, most)
+        blocks.tasks = ceil_div(samples, blocks.samples) * groups * blocks.parts
+        ask(&blocks.product, blocks.share, kernels, size, 1, rows, size, 1)
+    else:
+        # A block is one running sum.
+        size = evenly(min(PART, positions), PART)
+        most = max(numbers // (PART + 3 * kernels), 1)
+        blocks.parts = min(max(ceil_div(rows, most), ceil_div(threads, groups)), rows)
+        blocks.share = ceil_div(rows, blocks.parts)
+        blocks.tasks = groups * ceil_div(rows, blocks.share)
+        ask(&blocks.product, kernels, size, blocks.share, size, 1, 1, size)
+    plan_product(&blocks.product, item, 1)
+    blocks.size = size
+    blocks.shared_bytes = blocks.product.threads_at
+    blocks.columns_at = line_up(blocks.product.thread_bytes)
+    blocks.pixels_at = blocks.columns_at + line_up(blocks.share * size * item)
+    blocks.products_at = blocks.pixels_at + line_up(kernels * size * item)
+    numbers = kernels * blocks.share if blocks.conv.operation == WEIGHT_GRADIENT else 0
+    blocks.totals_at = blocks.products_at + line_up(numbers * item)
+    blocks.thread_bytes = blocks.totals_at + line_up(numbers * sizeof(double))
+
+
+# ---- both --------------------------------------------------------------------------------------
+
+cdef void run(Blocks* blocks, Index task, int thread, floating* result) noexcept nogil:
+    """Compute a task: a block; or one map, or the gradient of one kernel."""
+    cdef Conv conv = blocks.conv
+    cdef Array maps = conv.y if conv.operation == FORWARD else conv.x
+    cdef Index map = task % maps.shape[2], group = task // maps.shape[2] % maps.shape[1]
+    cdef Index sample = task // maps.shape[2] // maps.shape[1]
+    cdef char* own = blocks.memory + blocks.shared_bytes + thread * blocks.thread_bytes
+    if conv.operation == FORWARD and blocks.by_columns:
+        forward_block(blocks, task, own, result)
+    elif conv.operation == FORWARD:
+        forward_map(conv, sample, group, map, result)
+    elif conv.operation == INPUT_GRADIENT and blocks.by_columns:
+        input_gradient_block(blocks, task, own, result)
+    elif conv.operation == INPUT_GRADIENT:
+        input_gradient_map(conv, sample, group, map, result)
+    elif blocks.by_columns:
+        weight_gradient_block(blocks, task, own, result)
+    else:
+        weight_gradient_kernel(conv, task // conv.w.shape[1], task % conv.w.shape[1], result)
+
+
+cdef void run_task(void* context, Index task, int thread) noexcept nogil:
+    cdef Blocks* blocks = <Blocks*>context
+    cdef Array result = blocks.conv.y
+    if blocks.conv.operation == INPUT_GRADIENT:
+        result = blocks.conv.x
+    elif blocks.conv.operation == WEIGHT_GRADIENT:
+        result = blocks.conv.w
+    if blocks.conv.itemsize == sizeof(float):
+        run(blocks, task, thread, <float*>result.data)
+    else:
+        run(blocks, task, thread, <double*>result.data)
+
+
+cdef Array array_of(void* data, const Axes* axes, Index itemsize) noexcept nogil:
+    cdef Array array
+    cdef int axis
+    array.data = data
+    for axis in range(6):
+        array.shape[axis], array.strides[axis] = axes.shape[axis], axes.strides[axis] // itemsize
+    return array
+
+
+def compute(str operation, bint by_columns, Index groups, tuple stride, tuple before,
+            tuple dilation, x, w, b, y, bint dry=False):
+    """Compute an operation, which writes y, x or w; return the bytes of its workspace.
+
+    The operation is one of OPERATIONS. The tuples have a number for depth, row and column; b may be
+    None. By columns, w is C-contiguous. A dry call computes nothing.
+    """
+    cdef Operands seen
+    cdef Blocks blocks
+    cdef Array maps
+    cdef Conv* conv = &blocks.conv
+    cdef double work = 1
+    cdef size_t size
+    cdef int threads, axis
+    blocks.by_columns, blocks.memory, blocks.shared_bytes = by_columns, NULL, 0
+    conv.operation = OPERATIONS.index(operation)
+    conv.stride, conv.before, conv.dilation = stride, before, dilation
+    if conv.operation == INPUT_GRADIENT:
+        # What it calls the output is to be written.
+        look_at(y, w, None, x, x.ndim, groups, False, &seen)
+        seen.x, seen.y = seen.y, seen.x
+        seen.layout.x, seen.layout.y = seen.layout.y, seen.layout.x
+    else:
+        look_at(x, w, b, y, x.ndim, groups, conv.operation == WEIGHT_GRADIENT, &seen)
+    conv.itemsize = seen.layout.itemsize
+    conv.x = array_of(seen.x, &seen.layout.x, conv.itemsize)
+    conv.w = array_of(seen.w, &seen.layout.w, conv.itemsize)
+    conv.y = array_of(seen.y, &seen.layout.y, conv.itemsize)
+    conv.bias, conv.bias_group, conv.bias_kernel = seen.bias, seen.bias_group, seen.bias_row
+    for axis in range(6):
+        work *= <double>conv.y.shape[axis] * (conv.w.shape[axis] if axis > 1 else 1)
+    threads = threads_for(work)
+    if by_columns:
+        plan_blocks(&blocks, threads)
+    elif conv.operation == WEIGHT_GRADIENT:
+        blocks.tasks, blocks.thread_bytes = conv.w.shape[0] * conv.w.shape[1], 0
+    else:
+        maps = conv.y if conv.operation == FORWARD else conv.x
+        blocks.tasks, blocks.thread_bytes = maps.shape[0] * maps.shape[1] * maps.shape[2], 0
+    size = blocks.shared_bytes + threads * blocks.thread_bytes
+    if not dry:
+        if by_columns:
+            blocks.memory = <char*>take(size)
+            write_steps(&blocks.product, blocks.memory)
+        with nogil:
+            parallel_for(threads, blocks.tasks, run_task, &blocks, 0)
+        give(blocks.memory)
+    return size
