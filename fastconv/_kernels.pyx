@@ -45,10 +45,11 @@ from cython cimport floating
 from libc.string cimport memcpy, memset
 
 from fastconv.engine.base.arrays cimport Axes, Operands, look_at
+from fastconv.engine.base.axis cimport ceil_div
 from fastconv.engine.base.threads cimport parallel_for, threads_for
 from fastconv.engine.base.workspace cimport give, take
 from fastconv.engine.gemm.matmul cimport Product, plan_product, run_product, write_steps
-from fastconv.engine.gemm.slab cimport ceil_div, line_up
+from fastconv.engine.gemm.slab cimport line_up
 
 ctypedef Py_ssize_t Index
 
@@ -90,8 +91,8 @@ cdef inline Index seen(Conv conv, int axis, Index output, Index tap) noexcept no
     return output * conv.stride[axis] + tap * conv.dilation[axis] - conv.before[axis]
 
 
-cdef inline Index divide_up(Index distance, Index stride) noexcept nogil:
-    # A division takes as long as many products.
+cdef inline Index windows_over(Index distance, Index stride) noexcept nogil:
+    # How many windows begin within a distance; a division takes as long as many products.
     return distance if stride == 1 else (distance + stride - 1) // stride
 
 
@@ -99,8 +100,8 @@ cdef inline Span inside(Conv conv, Index tap) noexcept nogil:
     """Return the output columns low .. high whose tap sees a column inside the input."""
     cdef Index first = seen(conv, 2, 0, tap), columns = conv.x.shape[5]
     cdef Span span
-    span.low = divide_up(-first, conv.stride[2]) if first < 0 else 0
-    span.high = divide_up(columns - first, conv.stride[2]) if first < columns else 0
+    span.low = windows_over(-first, conv.stride[2]) if first < 0 else 0
+    span.high = windows_over(columns - first, conv.stride[2]) if first < columns else 0
     span.high = min(span.high, conv.y.shape[5])
     return span
 

@@ -49,6 +49,11 @@ def build(kind, tree, target):
     if (ROOT / "build").exists():
         # Times and all: the build compiles what is older than its source.
         shutil.copytree(ROOT / "build", tree / "build", dirs_exist_ok=True)
+        for module in (tree / "build").glob("lib*/fastconv/**/*.so"):
+            # Of a module that is no more.
+            parts = module.relative_to(tree / "build").parts[1:]
+            if not tree.joinpath(*parts[:-1], f"{module.name.split('.')[0]}.pyx").exists():
+                module.unlink()
     command = [sys.executable, "-m", "build", f"--{kind}", "-o", target, tree]
     subprocess.run(command, check=True, timeout=HOURS)
 

@@ -159,8 +159,10 @@ def _rows_kernel(operation: str, geometry: ConvGeometry) -> Callable[..., int]:
     """Return what computes with tiles that are parts of rows, for maps with contiguous planes."""
     axes, groups = 2 + len(geometry.kernel), geometry.groups
     if operation == "conv2d_input":
-        before = input_parts(geometry)[0][0].before
-        return RowsCorrelation(axes, groups, before).turned_gradient
+        parts, _ = input_parts(geometry)
+        if not parts:
+            return _write_zeros
+        return RowsCorrelation(axes, groups, parts[0].before).turned_gradient
     before = moves(geometry)[1]
     if operation == "conv2d":
         return RowsCorrelation(axes, groups, before).forward
@@ -198,9 +200,12 @@ class Winograd(Algorithm):
             return WinogradCorrelation(axes, groups, before, dilation).forward
         if operation == "conv2d_weight":
             return WinogradWeightGradient(axes, groups, before, dilation).weight_gradient
-        # Without a stride the input is one phase.
-        part = input_parts(geometry)[0][0]
-        return WinogradCorrelation(axes, groups, part.before, part.dilation).turned_gradient
+        # Without a stride the input is one phase, or without cells none.
+        parts, _ = input_parts(geometry)
+        if not parts:
+            return _write_zeros
+        before, dilation = parts[0].before, parts[0].dilation
+        return WinogradCorrelation(axes, groups, before, dilation).turned_gradient
 
     def prepare(self, geometry: ConvGeometry, weight: Array) -> Any:
         """Return the transformed weights, or None where each use transforms them anew."""

@@ -23,7 +23,7 @@ cdef struct Axis:
     const Phase* phase
 
 
-cdef inline Py_ssize_t divide_up(Py_ssize_t a, Py_ssize_t b) noexcept nogil:
+cdef inline Py_ssize_t ceil_div(Py_ssize_t a, Py_ssize_t b) noexcept nogil:
     return (a + b - 1) // b
 
 
@@ -37,7 +37,7 @@ cdef inline Axis make_axis(Py_ssize_t size, Py_ssize_t out,
     axis.stride, axis.step = numbers[0], numbers[1]
     axis.dilation, axis.phases = numbers[2], numbers[3]
     axis.phase = <const Phase*>(numbers + 4)
-    axis.count = divide_up(out, axis.step)
+    axis.count = ceil_div(out, axis.step)
     axis.before = axis.phase[0].before if axis.phases else 0
     axis.reach = axis.taps = 0
     for i in range(axis.phases):
@@ -52,7 +52,7 @@ cdef inline Axis make_axis(Py_ssize_t size, Py_ssize_t out,
 
 cdef inline Py_ssize_t first_tap(Py_ssize_t place, Py_ssize_t dilation) noexcept nogil:
     """Return the first tap that is not before the map, the first tap's place being `place`."""
-    return divide_up(-place, dilation) if place < 0 else 0
+    return ceil_div(-place, dilation) if place < 0 else 0
 
 
 cdef inline Py_ssize_t past_tap(Py_ssize_t place, Py_ssize_t dilation, Py_ssize_t size,
@@ -63,4 +63,4 @@ cdef inline Py_ssize_t past_tap(Py_ssize_t place, Py_ssize_t dilation, Py_ssize_
 
 cdef inline Py_ssize_t phase_count(const Axis* axis, const Phase* phase) noexcept nogil:
     """Return the number of outputs of a phase."""
-    return divide_up(axis.out - phase.first, axis.step)
+    return ceil_div(axis.out - phase.first, axis.step)

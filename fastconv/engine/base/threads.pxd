@@ -1,9 +1,5 @@
 # How the tasks of a kernel are shared among threads.
 
-cdef extern from "base/denormals.h" nogil:
-    unsigned long flush_denormals "fastconv_flush_denormals"() noexcept
-    void restore_denormals "fastconv_restore_denormals"(unsigned long saved) noexcept
-
 # Called for each task, on any thread and in any order. `thread` is below the number of threads, and
 # no two tasks run at once with the same one: it selects a part of the workspace.
 ctypedef void (*Task)(void* context, Py_ssize_t task, int thread) noexcept nogil

@@ -15,6 +15,10 @@ import os
 
 from cython.parallel cimport parallel, prange, threadid
 
+cdef extern from "base/denormals.h" nogil:
+    unsigned long flush_denormals "fastconv_flush_denormals"() noexcept
+    void restore_denormals "fastconv_restore_denormals"(unsigned long saved) noexcept
+
 cdef extern from *:
     """
     #ifdef _OPENMP

@@ -25,7 +25,7 @@ from cython cimport floating
 from libc.string cimport memset
 
 from fastconv.engine.base.arrays cimport Layout, Operands
-from fastconv.engine.base.axis cimport Phase, divide_up, first_tap, make_axis, past_tap, phase_count
+from fastconv.engine.base.axis cimport Phase, ceil_div, first_tap, make_axis, past_tap, phase_count
 from fastconv.engine.base.isa cimport isa_row
 from fastconv.engine.base.kernel cimport Kernel
 from fastconv.engine.base.threads cimport (
@@ -113,10 +113,10 @@ cdef bint choose_turns(Plan* p, Py_ssize_t itemsize) noexcept nogil:
     p.lanes = channels_float.lanes if itemsize == 4 else channels_double.lanes
     for turns in range(1, min(most, p.groups) + 1):
         used = p.outputs.count * turns / <double>(
-            divide_up(p.outputs.count * turns, p.lanes) * p.lanes)
+            ceil_div(p.outputs.count * turns, p.lanes) * p.lanes)
         if used > best:
             best, p.turns = used, turns
-    p.blocks = divide_up(p.groups, p.turns)
+    p.blocks = ceil_div(p.groups, p.turns)
     for_lanes(p, &p.inputs)
     for_lanes(p, &p.outputs)
     return best >= LEAST_USED
@@ -125,7 +125,7 @@ cdef bint choose_turns(Plan* p, Py_ssize_t itemsize) noexcept nogil:
 cdef void for_lanes(const Plan* p, Channels* channels) noexcept nogil:
     """Write how many vectors the channels take."""
     channels.each = p.lanes // p.turns
-    channels.vectors = divide_up(channels.count, channels.each)
+    channels.vectors = ceil_div(channels.count, channels.each)
 
 
 cdef bint take_shapes(Plan* p, const Py_ssize_t* x, const Py_ssize_t* x_strides,
@@ -150,7 +150,7 @@ cdef bint take_shapes(Plan* p, const Py_ssize_t* x, const Py_ssize_t* x_strides,
     p.left = max(p.column.before, 0)
     p.width = max(p.left + p.column.size, p.left - p.column.before
                   + (p.column.count - 1) * p.column.stride + p.column.reach + 1)
-    p.hop = divide_up(p.width, p.column.stride)
+    p.hop = ceil_div(p.width, p.column.stride)
     p.slab_line = p.hop * p.column.stride * p.lanes
     # A line of one sample.
     return (<double>p.inputs.vectors * (p.row.reach + 1) * p.slab_line
@@ -174,29 +174,29 @@ cdef void size_blocks(Plan* p, Py_ssize_t itemsize, int threads) noexcept nogil:
     cdef Py_ssize_t most = UNIT_BYTES // itemsize, units, size, step
     cdef Py_ssize_t width = p.outputs.vectors * p.lanes, taps = p.rows * p.columns
     p.line_blocks = 1
-    while size_slab(p, divide_up(p.row.count, p.line_blocks)) > most:
+    while size_slab(p, ceil_div(p.row.count, p.line_blocks)) > most:
         p.line_blocks += 1
     p.sample_blocks = p.batch
     if p.line_blocks == 1:
-        p.sample_blocks = divide_up(p.batch, max(most // (p.slab_sample + p.out_sample), 1))
+        p.sample_blocks = ceil_div(p.batch, max(most // (p.slab_sample + p.out_sample), 1))
     while True:
-        p.samples = divide_up(p.batch, p.sample_blocks)
-        p.sample_blocks = divide_up(p.batch, p.samples)
-        size_slab(p, divide_up(p.row.count, p.line_blocks))
-        p.line_blocks = divide_up(p.row.count, p.lines)
+        p.samples = ceil_div(p.batch, p.sample_blocks)
+        p.sample_blocks = ceil_div(p.batch, p.samples)
+        size_slab(p, ceil_div(p.row.count, p.line_blocks))
+        p.line_blocks = ceil_div(p.row.count, p.lines)
         units = p.blocks * p.sample_blocks * p.line_blocks
         if units >= 8 * threads or units % threads == 0:
             break
         # One more block might be no smaller.
         if p.samples > 1:
-            p.sample_blocks = divide_up(p.batch, p.samples - 1)
+            p.sample_blocks = ceil_div(p.batch, p.samples - 1)
         elif p.lines > 1:
-            p.line_blocks = divide_up(p.row.count, p.lines - 1)
+            p.line_blocks = ceil_div(p.row.count, p.lines - 1)
         else:
             break
     step = min(p.outputs.vectors, <Py_ssize_t>MAX_VECTORS) * p.lanes * itemsize
     size = max(NEAR_BYTES // (taps * step), 1)
-    p.near_channels = divide_up(p.inputs.count, divide_up(p.inputs.count, size))
+    p.near_channels = ceil_div(p.inputs.count, ceil_div(p.inputs.count, size))
     # The last vectors are those of taps that no phase has.
     p.kernels = (p.inputs.count * taps + 1) * width
     p.at_at = 0
@@ -255,7 +255,7 @@ cdef void list_tiles(Plan* p, Py_ssize_t itemsize, Tile* tiles) noexcept nogil:
     for i in range(p.column.phases):
         column = p.column.phase + i
         count = phase_count(&p.column, column)
-        number = divide_up(count, most)
+        number = ceil_div(count, most)
         for j in range(number):
             first, past = j * count // number, (j + 1) * count // number
             tile = tiles + p.tiles

@@ -17,7 +17,7 @@ sums are added in order: the result has the same bits for each number of threads
 from cython cimport floating
 
 from fastconv.engine.base.arrays cimport Layout, Operands
-from fastconv.engine.base.axis cimport LONGEST_SUM, divide_up, first_tap, past_tap
+from fastconv.engine.base.axis cimport LONGEST_SUM, ceil_div, first_tap, past_tap
 from fastconv.engine.base.kernel cimport Kernel
 from fastconv.engine.base.threads cimport EVEN, Phase, make_phase, parallel_phases, threads_for
 from fastconv.engine.base.workspace cimport give, take
@@ -66,23 +66,23 @@ cdef void size_correlation(Correlation* p, Py_ssize_t itemsize) noexcept nogil:
     cdef Plan* plan = &p.plan
     cdef Py_ssize_t line = plan.column.out * plan.lanes * itemsize, rows
     plan.line_blocks = 1
-    while (size_slab(plan, divide_up(plan.row.count, plan.line_blocks)) * itemsize > UNIT_BYTES
+    while (size_slab(plan, ceil_div(plan.row.count, plan.line_blocks)) * itemsize > UNIT_BYTES
            and plan.lines > 1):
         plan.line_blocks += 1
-    plan.line_blocks = divide_up(plan.row.count, plan.lines)
+    plan.line_blocks = ceil_div(plan.row.count, plan.lines)
     p.near_lines = max(NEAR_BYTES // (
         line * min(plan.outputs.vectors, VECTORS)
         + plan.row.stride * plan.slab_line * itemsize), 1)
-    p.near_lines = divide_up(plan.lines, divide_up(plan.lines, p.near_lines))
+    p.near_lines = ceil_div(plan.lines, ceil_div(plan.lines, p.near_lines))
     rows = min(plan.inputs.each, plan.inputs.count)
-    p.height = divide_up(rows, divide_up(
+    p.height = ceil_div(rows, ceil_div(
         rows, most_pixels(min(plan.outputs.vectors, VECTORS), itemsize)))
     p.taps = plan.rows * plan.columns
     p.numbers = plan.outputs.vectors * plan.inputs.count * p.taps * plan.lanes
     p.units = plan.batch * plan.line_blocks
-    p.chunks = divide_up(p.units * plan.lines * plan.column.out, LONGEST_SUM)
+    p.chunks = ceil_div(p.units * plan.lines * plan.column.out, LONGEST_SUM)
     p.chunks = min(p.chunks, PARTIAL_BYTES // (plan.blocks * p.numbers * itemsize))
-    p.chunks = min(max(p.chunks, divide_up(TASKS, plan.blocks)), p.units)
+    p.chunks = min(max(p.chunks, ceil_div(TASKS, plan.blocks)), p.units)
     p.x_at = 0
     p.dy_at = p.x_at + line_up(plan.slab_rows * plan.column.size * sizeof(Py_ssize_t))
     p.channel_at = p.dy_at + line_up(plan.lines * plan.column.out * sizeof(Py_ssize_t))

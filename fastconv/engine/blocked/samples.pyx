@@ -28,7 +28,7 @@ from cython cimport floating
 from libc.string cimport memset
 
 from fastconv.engine.base.arrays cimport Layout, Operands
-from fastconv.engine.base.axis cimport Phase, divide_up, first_tap, make_axis, past_tap, phase_count
+from fastconv.engine.base.axis cimport Phase, ceil_div, first_tap, make_axis, past_tap, phase_count
 from fastconv.engine.base.kernel cimport Kernel
 from fastconv.engine.base.threads cimport (
     EVEN, Phase as Loop, make_phase, parallel_phases, threads_for)
@@ -82,8 +82,8 @@ cdef Lanes share_lanes(Py_ssize_t batch, Py_ssize_t rows, double reach, Py_ssize
     best = lanes
     while lanes.samples and lanes.lanes // lanes.samples <= most_bands:
         lanes.bands = lanes.lanes // lanes.samples
-        lanes.blocks = divide_up(batch, lanes.samples)
-        lanes.rows = divide_up(rows, lanes.bands)
+        lanes.blocks = ceil_div(batch, lanes.samples)
+        lanes.rows = ceil_div(rows, lanes.bands)
         cost = lanes.blocks * (lanes.rows + reach)
         if cost < least:
             least, best = cost, lanes
@@ -152,7 +152,7 @@ cdef double row_cycles(const Plan* p, Py_ssize_t pixels) noexcept nogil:
     for i in range(p.column.phases):
         phase = p.column.phase + i
         count = phase_count(&p.column, phase)
-        tiles = divide_up(count, pixels)
+        tiles = ceil_div(count, pixels)
         for tile in range(tiles):
             first, past = tile * count // tiles, (tile + 1) * count // tiles
             width = past - first
@@ -206,8 +206,8 @@ cdef bint make_plan(Plan* p, Py_ssize_t itemsize) noexcept nogil:
            <double>p.outputs * p.row.step * p.column.out) * p.lanes.lanes * itemsize > LINE_BYTES:
         return False
     p.height = 1 if p.across else tile_rows(itemsize)
-    p.panels = divide_up(p.outputs, p.height)
-    p.height = divide_up(p.outputs, p.panels)
+    p.panels = ceil_div(p.outputs, p.height)
+    p.height = ceil_div(p.outputs, p.panels)
     if not p.across:
         widest = tile_pixels(p.height, itemsize)
     for i in range(1, widest + 1):
@@ -220,14 +220,14 @@ cdef bint make_plan(Plan* p, Py_ssize_t itemsize) noexcept nogil:
 cdef void cut_lines(Plan* p, int threads) noexcept nogil:
     """Cut the lines into blocks of `p.lines` at most: enough for the threads, and even ones."""
     cdef Py_ssize_t units
-    p.line_blocks = divide_up(p.lanes.rows, p.lines)
+    p.line_blocks = ceil_div(p.lanes.rows, p.lines)
     while p.line_blocks < p.lanes.rows:
         units = p.groups * p.lanes.blocks * p.line_blocks
         if units >= 8 * threads or units % threads == 0:
             break
         p.line_blocks += 1
-    p.lines = divide_up(p.lanes.rows, p.line_blocks)
-    p.line_blocks = divide_up(p.lanes.rows, p.lines)
+    p.lines = ceil_div(p.lanes.rows, p.line_blocks)
+    p.line_blocks = ceil_div(p.lanes.rows, p.lines)
 
 
 cdef void size_blocks(Plan* p, Py_ssize_t itemsize, int threads) noexcept nogil:
@@ -282,7 +282,7 @@ cdef Py_ssize_t list_tiles(const Plan* p, Tile* tiles) noexcept nogil:
     cdef Tile* tile
     for i in range(p.column.phases):
         column = p.column.phase + i
-        number = divide_up(phase_count(&p.column, column), p.pixels)
+        number = ceil_div(phase_count(&p.column, column), p.pixels)
         for j in range(number):
             first = j * phase_count(&p.column, column) // number
             past = (j + 1) * phase_count(&p.column, column) // number

@@ -18,7 +18,7 @@ sums are added in order: the result has the same bits for each number of threads
 from cython cimport floating
 
 from fastconv.engine.base.arrays cimport Layout, Operands
-from fastconv.engine.base.axis cimport LONGEST_SUM, divide_up
+from fastconv.engine.base.axis cimport LONGEST_SUM, ceil_div
 from fastconv.engine.base.kernel cimport Kernel
 from fastconv.engine.base.threads cimport EVEN, Phase, make_phase, parallel_phases, threads_for
 from fastconv.engine.base.workspace cimport give, take
@@ -66,19 +66,19 @@ cdef void size_correlation(Correlation* p, Py_ssize_t itemsize) noexcept nogil:
     cdef Py_ssize_t lanes = plan.lanes.lanes, out = plan.column.out, pixels, vectors
     size_blocks(plan, itemsize, 1)
     p.steps = plan.inputs * plan.row.taps * plan.column.taps
-    p.width = divide_up(p.steps, lanes) * lanes
+    p.width = ceil_div(p.steps, lanes) * lanes
     p.height = sum_rows(itemsize)
-    p.panels = divide_up(plan.outputs, p.height)
-    p.height = divide_up(plan.outputs, p.panels)
+    p.panels = ceil_div(plan.outputs, p.height)
+    p.height = ceil_div(plan.outputs, p.panels)
     pixels = max(NEAR_BYTES // (p.height * lanes * itemsize), 1)
-    p.near_columns = divide_up(out, divide_up(out, pixels))
+    p.near_columns = ceil_div(out, ceil_div(out, pixels))
     p.near_lines = max(pixels // out, 1)
-    p.near_lines = divide_up(plan.lines, divide_up(plan.lines, p.near_lines))
+    p.near_lines = ceil_div(plan.lines, ceil_div(plan.lines, p.near_lines))
     p.kernels, p.units = plan.groups, plan.lanes.blocks * plan.line_blocks
     if plan.across:
         p.kernels, p.units = plan.lanes.blocks, plan.groups * plan.line_blocks
-    p.chunks = max(divide_up(TASKS, p.kernels),
-                   divide_up(p.units * plan.lines * out, LONGEST_SUM))
+    p.chunks = max(ceil_div(TASKS, p.kernels),
+                   ceil_div(p.units * plan.lines * out, LONGEST_SUM))
     p.chunks = min(p.chunks, p.units)
     p.numbers = vectors = plan.outputs * p.width
     if plan.across:
@@ -113,7 +113,7 @@ cdef void add_products(const floating* dy, const floating* x, const Py_ssize_t* 
     for panel in range(p.panels):
         k = panel * p.plan.outputs // p.panels
         rows = (panel + 1) * p.plan.outputs // p.panels - k
-        parts = divide_up(p.steps, sum_steps(rows, sizeof(floating)))
+        parts = ceil_div(p.steps, sum_steps(rows, sizeof(floating)))
         for part in range(parts):
             first, past = part * p.steps // parts, (part + 1) * p.steps // parts
             run_sums(rows, past - first, dy + k * loops.dy_row, x, at + first, loops,

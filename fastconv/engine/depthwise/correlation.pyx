@@ -44,7 +44,7 @@ from cython cimport floating
 from libc.string cimport memcmp, memset
 
 from fastconv.engine.base.arrays cimport Layout, Operands, View, look, look_at, swap_channels
-from fastconv.engine.base.axis cimport LONGEST_SUM, Axis, divide_up
+from fastconv.engine.base.axis cimport LONGEST_SUM, Axis, ceil_div
 from fastconv.engine.base.isa cimport isa_row
 from fastconv.engine.base.threads cimport (
     EVEN, Phase, parallel_for, parallel_phases, threads_for)
@@ -84,7 +84,7 @@ cdef inline void correlate_rows(const Plan* plan, const Part* part, const floati
     weights += part.first_tap
     for i in range(min(hop, rows)):
         if hop > 1:
-            count = divide_up(rows - i, hop)
+            count = ceil_div(rows - i, hop)
         correlate_tile(plan.isa, slab, in_step, count, width, part.shifts, part.columns,
                        part.shared, weights, bias, out, hop * out_step)
         slab += plan.slab_row
@@ -294,7 +294,7 @@ cdef class Correlation:
                               * plan.taps)
         work.own_numbers = plan.slab_size + plan.buffer_size + plan.out_channels * plan.taps
         if plan.block:
-            work.units = plan.batch * divide_up(plan.groups, plan.block)
+            work.units = plan.batch * ceil_div(plan.groups, plan.block)
             work.own_numbers = (
                 plan.block * (plan.planes.slab_plane + plan.planes.buffer_plane
                               + plan.out_channels * (plan.taps + 1))
@@ -341,7 +341,7 @@ cdef inline void accumulate_rows(const Plan* plan, const floating* slab, const f
     cdef Py_ssize_t in_step = hop * plan.pitch * plan.slab_row, i, count = rows
     for i in range(min(hop, rows)):
         if hop > 1:
-            count = divide_up(rows - i, hop)
+            count = ceil_div(rows - i, hop)
         accumulate_tile(plan.isa, slab, in_step, count, vectors, part.shifts, part.columns,
                         part.shared, dy, hop * dy_step, sums)
         slab += plan.slab_row
@@ -524,7 +524,7 @@ cdef class WeightGradient(Correlation):
         plan, itemsize = &planned.plan, arrays.layout.itemsize
         work.plan, work.arrays = plan, &arrays
         width = plan.out_channels * plan.taps
-        work.chunks = min(plan.batch, divide_up(MIN_SUMS, plan.groups))
+        work.chunks = min(plan.batch, ceil_div(MIN_SUMS, plan.groups))
         threads = threads_for(<double>plan.batch * plan.groups * plan.depth.out * plan.row.out
                               * plan.column.out * width)
         # Groups of one task: as many as their sums let the cache hold, and the threads need.
@@ -535,7 +535,7 @@ cdef class WeightGradient(Correlation):
             work.block = min(work.block, plan.block)
             work.slabs = work.block * (plan.planes.slab_plane + plan.planes.buffer_plane)
             stage = max(plan.row.size * plan.column.size, plan.row.out * plan.column.out)
-        work.blocks = divide_up(plan.groups, work.block)
+        work.blocks = ceil_div(plan.groups, work.block)
         work.own_numbers = whole_lines(work.slabs + 2 * work.block * width * plan.lanes + stage,
                                        itemsize)
         bytes_taken = (threads * work.own_numbers + work.chunks * plan.groups * width) * itemsize

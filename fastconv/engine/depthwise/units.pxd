@@ -6,7 +6,7 @@ from cython cimport floating
 from libc.stdlib cimport free, malloc
 
 from fastconv.engine.base.arrays cimport Layout
-from fastconv.engine.base.axis cimport Axis, Phase, divide_up, make_axis
+from fastconv.engine.base.axis cimport Axis, Phase, ceil_div, make_axis
 from fastconv.engine.depthwise.kernels cimport (
     Border, Part, Planes, shared_taps, vector_bytes)
 
@@ -57,7 +57,7 @@ cdef struct Unit:
 cdef inline Py_ssize_t whole_lines(Py_ssize_t size, Py_ssize_t itemsize) noexcept nogil:
     """Round up to cache lines, so that no two threads write into one."""
     cdef Py_ssize_t line = CACHE_LINE // itemsize
-    return divide_up(size, line) * line
+    return ceil_div(size, line) * line
 
 
 cdef inline Py_ssize_t find_phase(const Axis* axis, Py_ssize_t first) noexcept nogil:
@@ -87,9 +87,9 @@ cdef inline int size_units(Plan* plan, Py_ssize_t itemsize) noexcept nogil:
         return -1
     columns = SLAB_BYTES // (planes * plan.splits * itemsize * (1 + plan.row.reach)) - reach
     columns = max(columns, ROW_BYTES // itemsize)
-    plan.column_blocks = divide_up(plan.column.count, columns)
-    plan.columns = divide_up(plan.column.count, plan.column_blocks)
-    plan.column_blocks = divide_up(plan.column.count, plan.columns)
+    plan.column_blocks = ceil_div(plan.column.count, columns)
+    plan.columns = ceil_div(plan.column.count, plan.column_blocks)
+    plan.column_blocks = ceil_div(plan.column.count, plan.columns)
     plan.slab_width = (plan.columns + reach + plan.lanes - 1) // plan.lanes * plan.lanes
     plan.slab_row = plan.splits * plan.slab_width
     plan.slab_split = plan.slab_width
@@ -99,14 +99,14 @@ cdef inline int size_units(Plan* plan, Py_ssize_t itemsize) noexcept nogil:
     plan.pitch = min(plan.row.stride, plan.row.reach + 1)
     row_bytes = planes * plan.slab_row * itemsize
     rows = max((SLAB_BYTES // row_bytes - plan.row.reach - 1) // plan.pitch + 1, 1)
-    plan.row_blocks = divide_up(plan.row.count, rows)
-    plan.rows = divide_up(plan.row.count, plan.row_blocks)
-    plan.row_blocks = divide_up(plan.row.count, plan.rows)
+    plan.row_blocks = ceil_div(plan.row.count, rows)
+    plan.rows = ceil_div(plan.row.count, plan.row_blocks)
+    plan.row_blocks = ceil_div(plan.row.count, plan.rows)
     plan.slab_rows = (plan.rows - 1) * plan.pitch + plan.row.reach + 1
     plan.slab_plane = plan.slab_rows * plan.slab_row
     # The last rows of a narrow output are computed as whole vectors: they read on behind the slab.
     plan.slab_size = planes * plan.slab_plane + 2 * plan.lanes
-    plan.vectors = divide_up(plan.columns, plan.lanes)
+    plan.vectors = ceil_div(plan.columns, plan.lanes)
     plan.buffer_width = plan.vectors * plan.lanes
     plan.buffer_size = plan.rows * plan.buffer_width * max(plan.column.phases, 1)
     plan.steady = plan.row_blocks == 1 and plan.column_blocks == 1 and plan.depth.out == 1
@@ -160,7 +160,7 @@ cdef inline void place_planes(Plan* plan, Py_ssize_t itemsize) noexcept nogil:
     planes.row_splits = plan.row_splits = plan.row.stride
     planes.splits = plan.splits
     planes.slab_row = plan.slab_row = width - shared
-    planes.slab_split = plan.slab_split = (divide_up(plan.slab_rows, plan.row_splits)
+    planes.slab_split = plan.slab_split = (ceil_div(plan.slab_rows, plan.row_splits)
                                            * plan.slab_row)
     planes.slab_phase = plan.slab_phase = plan.splits * plan.slab_split
     # The last tile of rows and the last vector read on behind them.

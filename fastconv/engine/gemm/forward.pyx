@@ -39,13 +39,14 @@ its steps in order: every output has the same bits for each batch, number of thr
 from cython cimport floating
 
 from fastconv.engine.base.arrays cimport Axes, Layout, Operands
+from fastconv.engine.base.axis cimport ceil_div
 from fastconv.engine.base.kernel cimport Kernel
 from fastconv.engine.base.threads cimport EVEN, Phase, make_phase, parallel_phases, threads_for
 from fastconv.engine.base.workspace cimport give, take
 from fastconv.engine.gemm.outputs cimport Swapped, correlate_swapped, plan_swapped, swapped_tasks
 from fastconv.engine.gemm.slab cimport (
-    Cursor, Run, Slab, Windows, add_run, block_channels, ceil_div, fill_offsets, fill_shifts,
-    fill_slab, first_line, first_unit, imbalance, line_up, make_slab, make_windows, next_line,
+    Cursor, Run, Slab, Windows, add_run, block_channels, fill_offsets, fill_shifts, fill_slab,
+    first_line, first_unit, imbalance, line_up, make_slab, make_windows, next_line,
     pack_columns, pack_rows, slab_planes, split_blocks, transpose)
 from fastconv.engine.gemm.tile cimport MAX_ROWS, VECTORS, lanes, max_rows, run_tile
 

@@ -16,10 +16,11 @@ their number sets: it has the same bits whatever the other rows, the columns and
 from cython cimport floating
 
 from fastconv.engine.base.arrays cimport View, look
+from fastconv.engine.base.axis cimport ceil_div
 from fastconv.engine.base.threads cimport EVEN, parallel_for, threads_for
 from fastconv.engine.base.workspace cimport give, take
 from fastconv.engine.gemm.slab cimport (
-    Run, block_steps, ceil_div, first_unit, line_up, pack_rows, split_blocks, transpose)
+    Run, block_steps, first_unit, line_up, pack_rows, split_blocks, transpose)
 from fastconv.engine.gemm.tile cimport MAX_ROWS, lanes, max_rows, output_vectors, run_tile
 
 # A block of B: most of a common second-level cache.

@@ -22,11 +22,12 @@ which of the two computes it may follow the batch and the threads.
 
 from cython cimport floating
 
+from fastconv.engine.base.axis cimport ceil_div
 from fastconv.engine.base.threads cimport EVEN, Phase, make_phase, parallel_phases
 from fastconv.engine.gemm.slab cimport (
-    Cursor, Run, Slab, Windows, add_run, block_channels, ceil_div, fetch, fill_offsets,
-    fill_shifts, fill_slab, first_line, first_unit, imbalance, line_up, make_slab, next_line,
-    pack_rows, slab_planes, split_blocks, store_pixels, transpose)
+    Cursor, Run, Slab, Windows, add_run, block_channels, fetch, fill_offsets, fill_shifts,
+    fill_slab, first_line, first_unit, imbalance, line_up, make_slab, next_line, pack_rows,
+    slab_planes, split_blocks, store_pixels, transpose)
 from fastconv.engine.gemm.tile cimport MAX_PIXEL_VECTORS, lanes, max_pixels, run_pixels
 
 # A slab with the sums of its pixels: as much of the second-level cache as leaves room for the

@@ -26,11 +26,12 @@ from cython cimport floating
 from libc.string cimport memset
 
 from fastconv.engine.base.arrays cimport Layout, Operands
+from fastconv.engine.base.axis cimport ceil_div
 from fastconv.engine.base.kernel cimport Kernel
 from fastconv.engine.base.threads cimport EVEN, Phase, make_phase, parallel_phases, threads_for
 from fastconv.engine.base.workspace cimport give, take
 from fastconv.engine.gemm.slab cimport (
-    Run, add_run, add_vectors, block_steps, ceil_div, fetch, line_up, pack_columns, pack_taps,
+    Run, add_run, add_vectors, block_steps, fetch, line_up, pack_columns, pack_taps,
     store_pixels)
 from fastconv.engine.gemm.tile cimport lanes, max_pixels, run_pixels
 

@@ -2,6 +2,8 @@
 
 from cython cimport floating
 
+from fastconv.engine.base.axis cimport ceil_div
+
 cdef extern from "gemm/run.h" nogil:
     ctypedef struct Run "fastconv_run":
         Py_ssize_t first, count, at, step
@@ -38,10 +40,6 @@ cdef struct Slab:
 cdef inline size_t line_up(size_t size) noexcept nogil:
     """Round up to whole cache lines."""
     return (size + 63) // 64 * 64
-
-
-cdef inline Py_ssize_t ceil_div(Py_ssize_t a, Py_ssize_t b) noexcept nogil:
-    return (a + b - 1) // b
 
 
 cdef Windows make_windows(const Py_ssize_t* shape, const Py_ssize_t* strides,

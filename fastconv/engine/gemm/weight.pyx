@@ -31,11 +31,12 @@ from cython cimport floating
 from libc.string cimport memset
 
 from fastconv.engine.base.arrays cimport Layout, Operands
+from fastconv.engine.base.axis cimport ceil_div
 from fastconv.engine.base.kernel cimport Kernel
 from fastconv.engine.base.threads cimport EVEN, Phase, make_phase, parallel_phases, threads_for
 from fastconv.engine.base.workspace cimport give, take
 from fastconv.engine.gemm.slab cimport (
-    Cursor, Run, Slab, Windows, add_run, ceil_div, copy_row, fill_shifts, fill_slab, first_line,
+    Cursor, Run, Slab, Windows, add_run, copy_row, fill_shifts, fill_slab, first_line,
     next_line, slab_planes, transpose, transpose_rows)
 from fastconv.engine.gemm.tile cimport (
     DOT_COLUMNS, DOT_ROWS, MAX_ROWS, MAX_VECTORS, dot_rows, max_rows, run_dots, run_tile)

@@ -1,6 +1,7 @@
 # The plan of the engine's weight gradient: roles, units, chunks and parts, and the workspace.
 
-from fastconv.engine.gemm.slab cimport Slab, Windows, ceil_div
+from fastconv.engine.base.axis cimport ceil_div
+from fastconv.engine.gemm.slab cimport Slab, Windows
 from fastconv.engine.gemm.tile cimport MAX_VECTORS
 
 # Rows and columns that are transposed at once, or added when there are several chunks.

@@ -35,11 +35,12 @@ from cython cimport floating
 from libc.string cimport memset
 
 from fastconv.engine.base.arrays cimport Layout, Operands
+from fastconv.engine.base.axis cimport ceil_div
 from fastconv.engine.base.kernel cimport Kernel
 from fastconv.engine.base.threads cimport (
     EVEN, Phase, make_phase, parallel_for, parallel_phases, threads_for)
 from fastconv.engine.base.workspace cimport give, take
-from fastconv.engine.gemm.slab cimport ceil_div, line_up
+from fastconv.engine.gemm.slab cimport line_up
 from fastconv.engine.gemm.tile cimport lanes, max_pixels, run_blocked
 from fastconv.engine.winograd.tiles cimport (
     SMALL_MAP, STAGE_BYTES, Tiles, TileRange, cut_off, find_form, make_tiles, point_step,

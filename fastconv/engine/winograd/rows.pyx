@@ -23,7 +23,7 @@ from cython cimport floating
 from libc.string cimport memset
 
 from fastconv.engine.base.arrays cimport Layout, Operands
-from fastconv.engine.base.axis cimport divide_up, first_tap, past_tap
+from fastconv.engine.base.axis cimport ceil_div, first_tap, past_tap
 from fastconv.engine.base.isa cimport isa_row
 from fastconv.engine.base.kernel cimport Kernel
 from fastconv.engine.base.threads cimport EVEN, Phase, make_phase, parallel_phases, threads_for
@@ -118,7 +118,7 @@ cdef Tiling make_tiling(const Py_ssize_t* x, const Py_ssize_t* x_strides, const 
     plan.row.step = 1
     plan.row.reach = TAPS - 1
     plan.lanes = share_lanes(x[0], y[4], 0.3 * plan.row.reach, MAX_LANES, itemsize)
-    t.tiles = divide_up(y[5], STEP)
+    t.tiles = ceil_div(y[5], STEP)
     plan.left = max(column_before, 0)
     plan.width = max(plan.left + x[5],
                      plan.left - column_before + (t.tiles - 1) * STEP + POINTS)
@@ -129,7 +129,7 @@ cdef Tiling make_tiling(const Py_ssize_t* x, const Py_ssize_t* x_strides, const 
     plan.lines = max(plan.lines, 1)
     cut_lines(plan, threads)
     plan.slab_rows = plan.lines + plan.row.reach
-    t.sums = divide_up(plan.inputs * TAPS, plan.lanes.lanes) * plan.lanes.lanes
+    t.sums = ceil_div(plan.inputs * TAPS, plan.lanes.lanes) * plan.lanes.lanes
     # An odd number of vectors: the points of a tile fall into different sets of the cache.
     t.v_point = (plan.inputs * plan.slab_rows * t.tiles | 1) * plan.lanes.lanes
     t.at_bytes = line_up(plan.slab_rows * x[5] * sizeof(Py_ssize_t))
@@ -276,7 +276,7 @@ cdef Py_ssize_t list_tiles(const Tiling* t, Py_ssize_t line, Py_ssize_t lines,
                and past_tap(line + end, 1, plan.row.size, TAPS) == past):
             end += 1
         count = (end - row) * t.tiles
-        number = divide_up(count, plan.pixels)
+        number = ceil_div(count, plan.pixels)
         for i in range(number):
             first = i * count // number
             tile = tiles + total
@@ -363,13 +363,13 @@ cdef Product make_product(const Layout* layout, Py_ssize_t row_before, Py_ssize_
     cdef Product p
     cdef Plan* plan = &p.tiling.plan
     cdef Py_ssize_t outputs = layout.w.shape[1], itemsize = layout.itemsize
-    cdef Py_ssize_t panels = divide_up(outputs, tile_rows(itemsize))
-    cdef Py_ssize_t height = divide_up(outputs, panels)
+    cdef Py_ssize_t panels = ceil_div(outputs, tile_rows(itemsize))
+    cdef Py_ssize_t height = ceil_div(outputs, panels)
     p.tiling = make_tiling(layout.x.shape, layout.x.strides, layout.w.shape, layout.w.strides,
                            layout.y.shape, layout.y.strides, itemsize, row_before, column_before,
                            height, BLOCK_BYTES, threads)
     plan.height = height
-    plan.panels = divide_up(outputs, height)
+    plan.panels = ceil_div(outputs, height)
     plan.pixels = tile_pixels(height, itemsize)
     size_product(&p, itemsize)
     p.units = plan.groups * plan.lanes.blocks * plan.line_blocks

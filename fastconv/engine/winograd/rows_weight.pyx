@@ -21,7 +21,7 @@ from cython cimport floating
 from libc.string cimport memset
 
 from fastconv.engine.base.arrays cimport Layout, Operands
-from fastconv.engine.base.axis cimport divide_up
+from fastconv.engine.base.axis cimport ceil_div
 from fastconv.engine.base.kernel cimport Kernel
 from fastconv.engine.base.threads cimport EVEN, Phase, make_phase, parallel_phases, threads_for
 from fastconv.engine.base.workspace cimport give, take
@@ -68,9 +68,9 @@ cdef void size_correlation(Correlation* p, Py_ssize_t itemsize) noexcept nogil:
     p.z_row = plan.lines * t.tiles * lanes
     p.z_point = p.z_row * plan.outputs + (lanes if p.z_row // lanes * plan.outputs % 2 == 0 else 0)
     p.numbers = plan.outputs * t.sums
-    p.panels = divide_up(plan.outputs, sum_rows(itemsize))
+    p.panels = ceil_div(plan.outputs, sum_rows(itemsize))
     p.units = plan.lanes.blocks * plan.line_blocks
-    p.chunks = min(p.units, divide_up(TASKS, plan.groups))
+    p.chunks = min(p.units, ceil_div(TASKS, plan.groups))
     p.x_at = 0
     p.dy_at = p.x_at + t.at_bytes
     p.steps_at = p.dy_at + line_up(plan.lines * plan.column.out * sizeof(Py_ssize_t))
@@ -129,7 +129,7 @@ cdef void add_products(const floating* v, const floating* z, const Correlation* 
         for panel in range(p.panels):
             k = panel * plan.outputs // p.panels
             rows = (panel + 1) * plan.outputs // p.panels - k
-            parts = divide_up(steps, sum_steps(rows, sizeof(floating)))
+            parts = ceil_div(steps, sum_steps(rows, sizeof(floating)))
             for part in range(parts):
                 first, past = part * steps // parts, (part + 1) * steps // parts
                 run_sums(rows, past - first, z + k * p.z_row, v, at + first, &loops,

@@ -35,9 +35,9 @@ in which the tiles that want a point follow each other.
 
 from libc.string cimport memset
 
+from fastconv.engine.base.axis cimport ceil_div
 from fastconv.engine.base.isa cimport isa_row
 from fastconv.engine.base.workspace cimport give, take
-from fastconv.engine.gemm.slab cimport ceil_div
 
 cdef extern from "winograd/tiles.h" nogil:
     enum:

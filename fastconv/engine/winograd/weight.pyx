@@ -31,10 +31,11 @@ A NaN or an infinity makes all taps of its channel's kernels NaN or infinite, an
 from cython cimport floating
 
 from fastconv.engine.base.arrays cimport Layout, Operands
+from fastconv.engine.base.axis cimport ceil_div
 from fastconv.engine.base.kernel cimport Kernel
 from fastconv.engine.base.threads cimport EVEN, Phase, make_phase, parallel_phases, threads_for
 from fastconv.engine.base.workspace cimport give, take
-from fastconv.engine.gemm.slab cimport ceil_div, line_up
+from fastconv.engine.gemm.slab cimport line_up
 from fastconv.engine.gemm.tile cimport BLOCKED_VECTORS, lanes, max_pixels, run_blocked
 from fastconv.engine.winograd.tiles cimport (
     STAGE_BYTES, TileRange, Tiles, cut_off, find_form, make_tiles, point_step, same_work,
