@@ -1,5 +1,6 @@
 """What is compiled beside the convolutions.
 
-pooling, halving   maxima and means of windows; halving: means of two by two
+max_pooling, mean_pooling   maxima and means of windows (windows.pxd: what both stand on)
+halving                     means of two by two
 activations, losses, sums, optimizers, batches
 """
