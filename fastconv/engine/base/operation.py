@@ -1,29 +1,20 @@
-"""The algorithms with compiled kernels, which are called with views of the arrays.
+"""An algorithm: what computes the three convolutions of a geometry.
 
-The kernels have three spatial axes and an axis of groups; fewer axes are axes of size 1 in front.
-The input gradient is a correlation, too: of the residual with the turned kernels, phase by phase
-where the stride is more than 1.
+Kernels have three spatial axes and an axis of groups; fewer axes are axes of size 1 in front. The
+input gradient is a correlation, too: of the residual with the turned kernels, phase by phase where
+the stride is more than 1.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
 from itertools import product
 from math import prod
 from types import EllipsisType
 from typing import Any, TypeAlias
 
-from fastconv._check import C_TYPES, Array
+from fastconv._check import Array
 from fastconv._geometry import ConvGeometry, Ints, input_gradient_phases, three_axes
-
-Kernel: TypeAlias = Mapping[str, Callable[..., int]]
-
-# The methods that compute the operations.
-METHODS = {
-    "conv2d": "forward",
-    "conv2d_input": "input_gradient",
-    "conv2d_weight": "weight_gradient",
-}
 
 
 @lru_cache(maxsize=4096)
@@ -77,7 +68,6 @@ def _slice(taps: Ints) -> slice:
 
 
 Axes: TypeAlias = tuple[Any, Any, Any]
-Call: TypeAlias = tuple[Any, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,89 +133,3 @@ class Algorithm:
         arrays = in_order(operation, input, weight, output)
         size: int = self.bind(operation, geometry)(*arrays, dry=True)
         return size
-
-
-class Compiled(Algorithm):
-    """The three convolutions, on two kernels, each for two C types."""
-
-    def __init__(self, correlate: Kernel, correlate_weight: Kernel):
-        # Looking the dtype's kernel up by name saves Cython's search through the arguments, 1 us.
-        self._correlate = {dtype: correlate[name] for dtype, name in C_TYPES.items()}
-        self._correlate_weight = {dtype: correlate_weight[name] for dtype, name in C_TYPES.items()}
-
-    def axes(self, geometry: ConvGeometry) -> Axes:
-        """Return what the kernels are told of the axes: stride, padding before, and dilation."""
-        return moves(geometry)
-
-    def covers(self, geometry: ConvGeometry) -> bool:
-        """Tell whether the calls of the input gradient write all of it."""
-        return input_parts(geometry)[1]
-
-    def gradient_calls(
-        self, geometry: ConvGeometry, residual: Array, turned: Array, target: Array
-    ) -> Iterator[Call]:
-        """Yield what `correlate` is called with for the input gradient, phase by phase.
-
-        The kernels' roles turn round: `turned` is (G, C/G, K/G, T, R, S).
-        """
-        for part in input_parts(geometry)[0]:
-            yield (
-                residual,
-                turned[part.taps],
-                None,
-                target[part.positions],
-                (1, 1, 1),
-                part.before,
-                part.dilation,
-            )
-
-    def bind(self, operation: str, geometry: ConvGeometry) -> Callable[..., None]:
-        """Return what computes an operation of one geometry, called with its arrays."""
-        return partial(getattr(self, METHODS[operation]), geometry)
-
-    def forward(
-        self,
-        geometry: ConvGeometry,
-        input: Array,
-        weight: Array,
-        bias: Array | None,
-        output: Array,
-        prepared: Any = None,
-    ) -> None:
-        """Write the convolution into `output`, with what `prepare` made of the weights."""
-        maps, kernels, results = views(geometry, input, weight, output)
-        shift = None if bias is None else bias.reshape(geometry.groups, -1)
-        options = {} if prepared is None else {"prepared": prepared}
-        self._correlate[input.dtype](maps, kernels, shift, results, *self.axes(geometry), **options)
-
-    def input_gradient(
-        self, geometry: ConvGeometry, grad_output: Array, weight: Array, grad_input: Array
-    ) -> None:
-        """Write the gradient with respect to the input into `grad_input`."""
-        maps, kernels, results = views(geometry, grad_input, weight, grad_output)
-        if not self.covers(geometry):
-            maps[...] = 0
-        correlate = self._correlate[grad_output.dtype]
-        for call in self.gradient_calls(geometry, results, kernels.swapaxes(1, 2), maps):
-            correlate(*call)
-
-    def weight_gradient(
-        self, geometry: ConvGeometry, input: Array, grad_output: Array, grad_weight: Array
-    ) -> None:
-        """Write the gradient with respect to the weights into `grad_weight`."""
-        maps, kernels, results = views(geometry, input, grad_weight, grad_output)
-        self._correlate_weight[input.dtype](maps, results, kernels, *self.axes(geometry))
-
-    def workspace(
-        self, operation: str, geometry: ConvGeometry, input: Array, weight: Array, output: Array
-    ) -> int:
-        """Return the bytes of workspace that an operation takes, for arrays of this layout."""
-        maps, kernels, results = views(geometry, input, weight, output)
-        correlate = self._correlate[input.dtype]
-        if operation == "conv2d":
-            return correlate(maps, kernels, None, results, *self.axes(geometry), dry=True)
-        if operation == "conv2d_weight":
-            correlate = self._correlate_weight[input.dtype]
-            return correlate(maps, results, kernels, *self.axes(geometry), dry=True)
-        calls = self.gradient_calls(geometry, results, kernels.swapaxes(1, 2), maps)
-        return max((correlate(*call, dry=True) for call in calls), default=0)

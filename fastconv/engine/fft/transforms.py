@@ -7,16 +7,16 @@ samples. The transforms are `numpy.fft`'s, one sample at a time, so that the bat
 NaN or an infinity in a sample makes all its results of the blocks that see it NaN, silently.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import product
 from math import prod
 from typing import Any
 
 import numpy as np
 
-from fastconv._check import C_TYPES, Array
+from fastconv._check import Array
 from fastconv._geometry import ConvGeometry, Ints
-from fastconv.engine.base.operation import Compiled, moves, view_shapes
+from fastconv.engine.base.operation import Algorithm, input_parts, moves, view_shapes, views
 from fastconv.engine.fft.blocks import Blocks, fft_blocks
 
 # The spatial axes of all arrays here.
@@ -149,8 +149,49 @@ def correlate_weight(
     return 0
 
 
-class Fft(Compiled):
+class Fft(Algorithm):
     """The three convolutions by the functions above."""
+
+    def bind(self, operation: str, geometry: ConvGeometry) -> Callable[..., int]:
+        """Return what computes an operation of one geometry, called with its arrays."""
+        axes = moves(geometry)
+
+        def forward(
+            input: Array,
+            weight: Array,
+            bias: Array | None,
+            output: Array,
+            prepared: Any = None,
+            dry: bool = False,
+        ) -> int:
+            maps, kernels, results = views(geometry, input, weight, output)
+            shift = None if bias is None else bias.reshape(geometry.groups, -1)
+            return correlate(maps, kernels, shift, results, *axes, dry, prepared)
+
+        def input_gradient(
+            grad_output: Array, weight: Array, grad_input: Array, dry: bool = False
+        ) -> int:
+            maps, kernels, results = views(geometry, grad_input, weight, grad_output)
+            # Without a stride the input is one phase, or without cells none.
+            size = 0
+            for part in input_parts(geometry)[0]:
+                taps = kernels.swapaxes(1, 2)[part.taps]
+                places = part.before, part.dilation
+                size = correlate(results, taps, None, maps, (1, 1, 1), *places, dry)
+            return size
+
+        def weight_gradient(
+            input: Array, grad_output: Array, grad_weight: Array, dry: bool = False
+        ) -> int:
+            maps, kernels, results = views(geometry, input, grad_weight, grad_output)
+            return correlate_weight(maps, results, kernels, *axes, dry)
+
+        functions: dict[str, Callable[..., int]] = {
+            "conv2d": forward,
+            "conv2d_input": input_gradient,
+            "conv2d_weight": weight_gradient,
+        }
+        return functions[operation]
 
     def prepare(self, geometry: ConvGeometry, weight: Array) -> Any:
         """Return the transforms of the weights."""
@@ -160,6 +201,4 @@ class Fft(Compiled):
         return _transform_weight(weight.reshape(shapes.weight), dilation, blocks)
 
 
-fft = Fft(
-    dict.fromkeys(C_TYPES.values(), correlate), dict.fromkeys(C_TYPES.values(), correlate_weight)
-)
+fft = Fft()
