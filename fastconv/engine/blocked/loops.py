@@ -10,7 +10,7 @@ from typing import Any, ClassVar, TypeAlias
 from fastconv._geometry import ConvGeometry
 from fastconv.engine.base.operation import Algorithm
 
-# Called with the arrays of an operation, in the order of `in_order`; returns the
+# Called with the arrays of an operation, in the order of `base.operation.in_order`; returns the
 # bytes of workspace, or 0 where it refuses them. With `dry` it does nothing else.
 Bound: TypeAlias = Callable[..., int]
 
