@@ -6,6 +6,8 @@
 #define VECTOR ISA(TYPED(vector))
 typedef SCALAR VECTOR __attribute__((vector_size(VECTOR_BYTES), aligned(SCALAR_BYTES)));
 
+#include "base/epilogue.h"
+
 /* Every other element, even or odd, of two vectors, of one, of half of one; and the halves of two
  * vectors element by element. */
 #if LANES == 16
