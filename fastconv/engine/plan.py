@@ -1,30 +1,33 @@
-"""Which algorithm computes a convolution: one ordered table, read from the top.
+"""Which loops compute a convolution: one ordered table, read from the top.
 
-The choice depends on the geometry of one sample, the operation and the dtype, never on the batch
-or the number of threads, so that the same call gives the same bits everywhere.
+The first algorithm that serves a geometry and wins is taken, and of its variants the first that
+serves the case and wins. Nothing else decides which loops run.
+
+The choice of the algorithm depends on the geometry of one sample, the operation and the dtype,
+never on the batch or the number of threads. An algorithm's variants of one family add the same
+numbers in the same order: which of them runs may follow the batch, the threads and how the arrays
+lie in memory, too. So the same call gives the same bits everywhere.
 """
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from math import inf, prod
+from functools import partial
+from math import prod
+from typing import Any
 
 import numpy as np
 
+from fastconv._check import Array
 from fastconv._geometry import ConvGeometry, Ints, Padding, conv_geometry
-from fastconv.engine.errors import (
-    WINOGRAD_GROWTH,
-    Magnitude,
-    fft_error,
-    fft_magnitude,
-    one_rounding_for_each_term,
-    partial_sums,
-    winograd_error,
-    winograd_magnitude,
-    winograd_rows_magnitude,
-)
-from fastconv.engine.fft.blocks import conv_blocks
+from fastconv.engine import binding, errors
+from fastconv.engine.base.kernel import Dispatch, Kernel
+from fastconv.engine.base.operation import Case, contiguous_case, input_parts
+from fastconv.engine.blocked.by_channels import fill_lanes
+from fastconv.engine.blocked.by_samples import lies_across, may_pay
+from fastconv.engine.errors import WINOGRAD_GROWTH, Bounds
+from fastconv.engine.fft import blocks as fft
 from fastconv.engine.thresholds import (
     FFT,
     WINOGRAD_3,
@@ -33,63 +36,59 @@ from fastconv.engine.thresholds import (
     WINOGRAD_LINE,
     WINOGRAD_ROWS,
 )
-from fastconv.engine.winograd.counts import (
-    ROW_POINTS,
-    output_size,
-    row_tiles,
-    tile_outputs,
-    tiles,
-    winograd_kernel,
-)
+from fastconv.engine.winograd import counts as winograd
+from fastconv.engine.winograd.counts import output_size, winograd_kernel
 
 OPERATIONS = ("conv2d", "conv2d_input", "conv2d_weight")
+_FORWARD, _INPUT, _WEIGHT = OPERATIONS
 
 
-# The choice may not follow the batch: what is done once for all samples is shared by so many.
-_SAMPLES = 4
-# Where Winograd's tiles are parts of rows: the kernel.
-_ROWS_KERNEL = (5, 5)
-# With more channels in a group, or longer rows, they would leave the caches.
-_ROWS_CHANNELS = 32
-_LONGEST_ROW = 256
-# On shorter rows, half of what they would compute is padding.
-_SHORTEST_ROW = 9
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """The loops that compute some operations for an algorithm: a row of the table.
+
+    `serves` tells whether they can compute a case, and `wins` whether they are then the fastest of
+    those from here on; `why` gives the reason. `kernel` makes the kernel, for which the arrays that
+    are read are made contiguous if `copies` says so. `bounds` are those of its results. Those of
+    one `family`, if it is not empty, have the same bits. `prepare` returns what the forward pass
+    takes besides the weights, or None if nothing helps.
+    """
+
+    name: str
+    kernel: Callable[[Case], Kernel]
+    serves: Callable[[Case], bool] = lambda case: True
+    wins: Callable[[Case], bool] = lambda case: True
+    why: str = ""
+    operations: tuple[str, ...] = OPERATIONS
+    copies: Callable[[Case], tuple[bool, bool]] = lambda case: (False, False)
+    bounds: Bounds = errors.SUMS
+    family: str = "sums"
+    prepare: Callable[[ConvGeometry, Array], Any] | None = None
+    refusing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Algorithm:
-    """A row of the table.
+    """What can be asked for by name.
 
     `refuses` returns the reason why the algorithm cannot serve a geometry, or None; `wins` tells
     for a geometry it serves, an operation and a dtype whether "auto" takes it, and `why` gives the
-    reason for that. `exact` says whether integers give exactly the integer result while no partial
-    sum needs rounding. The error of an element of the result is at most
-    `error`, for a geometry and operation, times eps and what `measure` says: the sum of the
-    products' absolute values, or, with `norms`, the products of these norms (1, 2 or infinity) of
-    what moves as the input does and of what moves as the weights do, summed over channels.
-    An intermediate result is at most the largest |x|, the largest |w|, or the product of both, x
-    and w being these two arrays, times what `magnitude` returns for a geometry, operation and
-    dtype; a bias not counted.
+    reason for that. The last of its variants that have an operation serves whatever it serves.
     """
 
     name: str
     refuses: Callable[[ConvGeometry], str | None]
     wins: Callable[[ConvGeometry, str, str], bool]
     why: str
-    exact: bool = True
-    error: Callable[[ConvGeometry, str], float] = one_rounding_for_each_term
-    measure: str = "sum |x||w|"
-    norms: tuple[float, float] | None = None
-    magnitude: Callable[[ConvGeometry, str, str], Magnitude] = partial_sums
+    variants: tuple[Variant, ...]
 
-    def magnitude_limits(self, geometry: ConvGeometry, operation: str, dtype: str) -> Magnitude:
-        """Return up to which |x|, |w| and product of both no intermediate result overflows."""
-        numbers = np.finfo(dtype)
-        # Rounding may make an intermediate result larger.
-        largest = float(numbers.max) / (1 + self.error(geometry, operation) * float(numbers.eps))
-        x, w, sums = self.magnitude(geometry, operation, dtype)
-        # There are no sums in an empty batch.
-        return largest / x, largest / w, largest / max(sums, 1.0)
+    @property
+    def exact(self) -> bool:
+        """Whether integers give exactly the integer result, see `Bounds`."""
+        return all(variant.bounds.exact for variant in self.variants)
+
+
+# ---- what serves, and what wins ------------------------------------------------------------------
 
 
 def _serves_all(geometry: ConvGeometry) -> None:
@@ -118,7 +117,7 @@ def _needs_stride_one(geometry: ConvGeometry) -> str | None:
     return f"it needs stride 1, here it is {geometry.stride}"
 
 
-def _needswinograd_kernel(geometry: ConvGeometry) -> str | None:
+def _needs_winograd_kernel(geometry: ConvGeometry) -> str | None:
     """Refuse all but certain kernels that move by 1."""
     if winograd_kernel(geometry) not in WINOGRAD_GROWTH:
         return (
@@ -128,64 +127,34 @@ def _needswinograd_kernel(geometry: ConvGeometry) -> str | None:
     return _needs_stride_one(geometry)
 
 
-def products(geometry: ConvGeometry) -> int:
-    """Return the multiply-adds of the formula for one sample."""
-    return geometry.out_channels * prod(geometry.out_size) * prod(geometry.weight_shape[1:])
-
-
-def winograd_gain(geometry: ConvGeometry, operation: str) -> float:
-    """Return how many products Winograd's tiles save for each number that they transform.
-
-    A tile of 4x4 outputs takes 36 products a channel instead of 144 for kernels of 3x3, and 64
-    instead of 400 for 5x5; one of 4 outputs 6, 8 or 10 instead of 12, 20 or 28 for a row or column
-    of 3, 5 or 7 taps (or fewer, where it hangs over the edge); and one transform for each channel
-    of the input and of the output. Kernels are transformed once for a batch.
-    """
-    count = tiles(geometry, operation)
-    inputs = geometry.in_channels // geometry.groups
-    outputs = geometry.out_channels // geometry.groups
-    tile = prod(tile_outputs(taps) + taps - 1 for taps in geometry.kernel)
-    # A map without cells has one tile, too.
-    points = max(count, 1) * tile
-    saved = prod(geometry.kernel) * prod(geometry.out_size) - points
-    transformed = points * (inputs + outputs) + tile * inputs * outputs / _SAMPLES
-    return saved * inputs * outputs / transformed
-
-
-def winograd_rows_gain(geometry: ConvGeometry, operation: str) -> float:
-    """Return how many products tiles of rows save for each number that they transform.
-
-    9 cells of a row make 5 outputs, and take 9 products instead of 25 for each row of a kernel and
-    each channel.
-    """
-    rows, columns = output_size(geometry, operation)
-    points = ROW_POINTS * row_tiles(geometry, operation)
-    inputs = geometry.in_channels // geometry.groups
-    outputs = geometry.out_channels // geometry.groups
-    height, width = geometry.kernel
-    saved = height * (width * rows * columns - points)
-    return saved * inputs * outputs / (points * (inputs + outputs))
-
-
-def fft_gain(geometry: ConvGeometry, operation: str) -> float:
-    """Return the products of the formula for each number that the transforms touch."""
-    return products(geometry) / conv_blocks(geometry, operation).cost
+def _fft_wins(geometry: ConvGeometry, operation: str, dtype: str) -> bool:
+    # Two numbers are touched for each kernel and output: this bounds the gain, whatever the blocks.
+    least = 2 * FFT[operation, dtype]
+    return prod(geometry.kernel) > least and 2 * fft.gain(geometry, operation) > least
 
 
 # By the smaller side of the kernel.
 _WINOGRAD_THRESHOLDS = {1: WINOGRAD_LINE, 3: WINOGRAD_3, 5: WINOGRAD_5}
 
 
-def _squares_win(geometry: ConvGeometry, operation: str, dtype: str) -> bool:
+def _tiles_win(geometry: ConvGeometry, operation: str, dtype: str) -> bool:
     side = min(winograd_kernel(geometry))
     # Where groups have few channels, the engine has lanes for them, and is faster.
     grouped = side == 3 and geometry.groups > 1
     thresholds = WINOGRAD_GROUPS if grouped else _WINOGRAD_THRESHOLDS[side]
-    return winograd_gain(geometry, operation) > thresholds[operation, dtype]
+    return winograd.gain(geometry, operation) > thresholds[operation, dtype]
 
 
-def rows_win(geometry: ConvGeometry, operation: str, dtype: str) -> bool:
-    """Tell whether tiles that are parts of rows can serve, and win against the engine."""
+# Where Winograd's tiles are parts of rows: the kernel.
+_ROWS_KERNEL = (5, 5)
+# With more channels in a group, or longer rows, they would leave the caches.
+_ROWS_CHANNELS = 32
+_LONGEST_ROW = 256
+# On shorter rows, half of what they would compute is padding.
+_SHORTEST_ROW = 9
+
+
+def _serves_rows(geometry: ConvGeometry, operation: str) -> bool:
     if geometry.kernel != _ROWS_KERNEL or prod(geometry.stride + geometry.dilation) > 1:
         return False
     channels = max(geometry.in_channels, geometry.out_channels) // geometry.groups
@@ -194,33 +163,87 @@ def rows_win(geometry: ConvGeometry, operation: str, dtype: str) -> bool:
         channels <= _ROWS_CHANNELS
         and longest <= _LONGEST_ROW
         and output_size(geometry, operation)[1] >= _SHORTEST_ROW
-        and winograd_rows_gain(geometry, operation) > WINOGRAD_ROWS[operation, dtype]
     )
 
 
-def winograd_takes_rows(geometry: ConvGeometry, operation: str, dtype: str) -> bool:
-    """Tell whether the tiles of "winograd" are parts of rows, rather than squares or lines.
-
-    They are for channels that are too few for squares.
-    """
-    return rows_win(geometry, operation, dtype) and not _squares_win(geometry, operation, dtype)
-
-
-def _winograd_magnitude(geometry: ConvGeometry, operation: str, dtype: str) -> Magnitude:
-    if winograd_takes_rows(geometry, operation, dtype):
-        return winograd_rows_magnitude(geometry, operation, dtype)
-    return winograd_magnitude(geometry, operation, dtype)
+def rows_win(geometry: ConvGeometry, operation: str, dtype: str) -> bool:
+    """Tell whether Winograd's tiles that are parts of rows win against the engine."""
+    return (
+        _serves_rows(geometry, operation)
+        and winograd.rows_gain(geometry, operation) > WINOGRAD_ROWS[operation, dtype]
+    )
 
 
 def _winograd_wins(geometry: ConvGeometry, operation: str, dtype: str) -> bool:
-    return _squares_win(geometry, operation, dtype) or rows_win(geometry, operation, dtype)
+    return _tiles_win(geometry, operation, dtype) or rows_win(geometry, operation, dtype)
 
 
-def _fft_wins(geometry: ConvGeometry, operation: str, dtype: str) -> bool:
-    # Two numbers are touched for each kernel and output: this bounds the gain, whatever the blocks.
-    least = 2 * FFT[operation, dtype]
-    return prod(geometry.kernel) > least and 2 * fft_gain(geometry, operation) > least
+def _is_line(case: Case) -> bool:
+    return min(winograd_kernel(case.geometry)) == 1
 
+
+def _copy_planes(case: Case) -> tuple[bool, bool]:
+    """Copy maps whose planes are not contiguous: the loops take whole rows at a time."""
+    x, y = case.sizes
+    residual = case.operation == _WEIGHT and not case.has_planes(case.y, y)
+    return not case.has_planes(case.x, x), residual
+
+
+def _copy_maps(case: Case) -> tuple[bool, bool]:
+    """Copy maps of other layouts: they would be served by loops with other bits."""
+    if case.operation != _WEIGHT:
+        return False, False
+    return not case.in_order("x"), not case.in_order("y")
+
+
+def _copy_weights(case: Case) -> tuple[bool, bool]:
+    return False, case.operation != _WEIGHT and not case.in_order("w")
+
+
+def _copy_both(case: Case) -> tuple[bool, bool]:
+    return not case.in_order("x"), not case.in_order("w")
+
+
+# Where the input gradient reads so many weights of a group for so few pixels of a sample, turning
+# the weights takes too long, and it adds products. The bits are others: batch and threads may not
+# take part.
+_LARGE_WEIGHTS = 1 << 19
+_FEW_PIXELS = 1 << 8
+_FEW_CELLS = 1 << 10
+
+
+def _products_win(case: Case) -> bool:
+    geometry = case.geometry
+    weights = geometry.in_channels * geometry.out_channels * prod(geometry.kernel)
+    return (
+        weights >= _LARGE_WEIGHTS * geometry.groups**2
+        and prod(geometry.out_size) <= _FEW_PIXELS
+        and prod(geometry.in_size) <= _FEW_CELLS
+    )
+
+
+def _takes_samples(case: Case) -> bool:
+    return may_pay(case.geometry) and not lies_across(case.geometry)
+
+
+def _takes_groups(case: Case) -> bool:
+    return may_pay(case.geometry) and lies_across(case.geometry)
+
+
+def _takes_channels(case: Case) -> bool:
+    return fill_lanes(case.geometry)
+
+
+# ---- the table -----------------------------------------------------------------------------------
+
+# Before any: an input gradient that depends on no output.
+_ZEROS = Variant(
+    "zeros",
+    binding.zeros,
+    serves=lambda case: case.operation == _INPUT and not input_parts(case.geometry)[0],
+    why="no output depends on the input",
+    operations=(_INPUT,),
+)
 
 ALGORITHMS = (
     Algorithm(
@@ -228,48 +251,137 @@ ALGORITHMS = (
         _needs_stride_one,
         _fft_wins,
         why="a large kernel costs no more than a small one",
-        exact=False,
-        error=fft_error,
-        measure="sum |x|_2 |w|_2 of channels and blocks",
-        norms=(2, 2),
-        magnitude=fft_magnitude,
+        variants=(
+            Variant(
+                "Fourier transforms",
+                binding.fourier,
+                bounds=errors.FOURIER,
+                prepare=binding.transformed_by_fourier,
+            ),
+        ),
     ),
     Algorithm(
         "depthwise",
         _needs_one_channel,
         _always,
         why="kernels of one channel have too few products for a tile of several outputs",
+        variants=(
+            Variant(
+                "samples in the lanes",
+                partial(binding.samples, by_columns=True),
+                serves=_takes_samples,
+                why="",
+                refusing=True,
+            ),
+            Variant(
+                "groups in the lanes",
+                partial(binding.samples, by_columns=True, across=True),
+                serves=_takes_groups,
+                why="",
+                copies=_copy_maps,
+                refusing=True,
+            ),
+            Variant("depthwise rows", binding.depthwise, why=""),
+        ),
     ),
     Algorithm(
         "winograd",
-        _needswinograd_kernel,
+        _needs_winograd_kernel,
         _winograd_wins,
         why="half of the products or less, and channels enough to pay for its transforms",
-        exact=False,
-        error=winograd_error,
-        measure="sum max |x| sum |w| of tiles and channels",
-        norms=(inf, 1),
-        magnitude=_winograd_magnitude,
+        variants=(
+            Variant(
+                "winograd rows",
+                binding.parts_of_rows,
+                serves=lambda case: _serves_rows(case.geometry, case.operation),
+                wins=lambda case: (
+                    rows_win(case.geometry, case.operation, case.dtype)
+                    and not _tiles_win(case.geometry, case.operation, case.dtype)
+                ),
+                why="",
+                copies=_copy_planes,
+                bounds=errors.WINOGRAD_ROWS,
+                family="rows",
+            ),
+            Variant(
+                "winograd lines",
+                binding.tiles,
+                serves=_is_line,
+                why="",
+                bounds=errors.WINOGRAD_TILES,
+                family="lines",
+                prepare=binding.transformed_by_tiles,
+            ),
+            Variant(
+                "winograd squares",
+                binding.tiles,
+                why="",
+                bounds=errors.WINOGRAD_TILES,
+                family="squares",
+                prepare=binding.transformed_by_tiles,
+            ),
+        ),
     ),
     Algorithm(
         "gemm",
         _serves_all,
         _always,
         why="the fastest of those that serve all and are exact on integers",
+        variants=(
+            Variant(
+                "channels in the lanes",
+                binding.channels,
+                serves=_takes_channels,
+                why="",
+                refusing=True,
+            ),
+            Variant(
+                "samples in the lanes",
+                binding.samples,
+                serves=_takes_samples,
+                why="",
+                refusing=True,
+            ),
+            Variant(
+                "groups in the lanes",
+                partial(binding.samples, across=True),
+                serves=_takes_groups,
+                why="",
+                copies=_copy_maps,
+                refusing=True,
+            ),
+            Variant(
+                "products first",
+                binding.products,
+                operations=(_INPUT,),
+                serves=lambda case: prod(case.geometry.kernel) > 1,
+                wins=_products_win,
+                why="",
+                copies=_copy_both,
+                family="products",
+            ),
+            Variant("pixels in the lanes", binding.gemm, why=""),
+        ),
     ),
     Algorithm(
         "direct",
         _serves_all,
         _never,
         why="plain loops, to be read rather than to be fast",
+        variants=(Variant("plain loops", binding.plain),),
     ),
     Algorithm(
         "im2col",
         _serves_all,
         _never,
         why="columns of windows and products of matrices, to be read rather than to be fast",
+        variants=(Variant("columns", binding.columns, copies=_copy_weights),),
     ),
 )
+_BY_NAME = {row.name: row for row in ALGORITHMS}
+
+
+# ---- choosing ------------------------------------------------------------------------------------
 
 _EXACT: ContextVar[int] = ContextVar("fastconv.exact", default=0)
 
@@ -303,6 +415,40 @@ def exact() -> Iterator[None]:
         yield
     finally:
         _EXACT.reset(token)
+
+
+def variants(case: Case, algorithm: str, only: str | None = None) -> Iterator[Variant]:
+    """Yield the variants of an algorithm that serve a case and win against those that follow.
+
+    Or `only` the one of this name, if it serves the case, whether it wins or not.
+    """
+    for row in (_ZEROS, *_BY_NAME[algorithm].variants):
+        taken = row.name == only or (only is None and row.wins(case))
+        if taken and case.operation in row.operations and row.serves(case):
+            yield row
+
+
+def dispatch(
+    operation: str, geometry: ConvGeometry, dtype: str, algorithm: str, only: str | None = None
+) -> Dispatch:
+    """Return what computes an operation of one geometry, called with its arrays.
+
+    By `only` this variant, which must serve them all.
+    """
+
+    def choose(x: Ints, w: Ints, y: Ints, threads: int) -> Iterator[tuple[Variant, Any]]:
+        case = Case(operation, geometry, dtype, x, w, y, threads)
+        for row in variants(case, algorithm, only):
+            copies = row.copies(case)
+            yield row, copies if any(copies) else row.kernel(case)
+
+    return Dispatch(2 + len(geometry.kernel), geometry.groups, choose)
+
+
+def prepare(geometry: ConvGeometry, dtype: str, algorithm: str, weight: Array) -> Any:
+    """Return what the forward pass takes besides the weights, or None if nothing helps."""
+    row = next(variants(contiguous_case(_FORWARD, geometry, dtype), algorithm))
+    return row.prepare(geometry, weight) if row.prepare else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -514,11 +514,9 @@ cdef class Correlation(Kernel):
 
     cdef const Py_ssize_t[::1] depth, row, column
     cdef Plan kept
-    cdef int team                       # threads that take part
     cdef Py_ssize_t units
 
-    def __init__(self, int axes, Py_ssize_t groups, depth, row, column):
-        Kernel.__init__(self, axes, groups)
+    def __init__(self, depth, row, column):
         self.depth, self.row, self.column = depth, row, column
 
     cdef int worth_threads(self, const Layout* layout) noexcept:
@@ -543,11 +541,11 @@ cdef class Correlation(Kernel):
         self.team = min(<Py_ssize_t>threads, self.units)
         return p.threads_at + self.team * p.thread_bytes
 
-    cdef int compute(self, const Operands* o) except -1:
+    cdef int compute(self, const Operands* o, size_t bytes) except -1:
         cdef Plan p = self.kept
         cdef Py_ssize_t units = self.units
         cdef int team = self.team
-        cdef char* shared = <char*>take(self.bytes)
+        cdef char* shared = <char*>take(bytes)
         cdef Context context
         cdef Loop[3] loops
         fill_positions(&p, <Py_ssize_t*>(shared + p.at_at))

@@ -238,8 +238,7 @@ cdef class WeightGradient(Kernel):
     cdef const Py_ssize_t[::1] depth, row, column
     cdef Correlation correlation
 
-    def __init__(self, int axes, Py_ssize_t groups, depth, row, column):
-        Kernel.__init__(self, axes, groups)
+    def __init__(self, depth, row, column):
         self.depth, self.row, self.column = depth, row, column
 
     cdef int worth_threads(self, const Layout* layout) noexcept:
@@ -258,14 +257,14 @@ cdef class WeightGradient(Kernel):
                 plan.rows > 1 and plan.w_strides[4] != plan.columns):
             return 0
         size_correlation(p, layout.itemsize)
-        p.threads = min(<Py_ssize_t>threads, plan.blocks * p.chunks)
+        self.team = p.threads = min(<Py_ssize_t>threads, plan.blocks * p.chunks)
         return p.threads_at + p.threads * p.thread_bytes
 
-    cdef int compute(self, const Operands* o) except -1:
+    cdef int compute(self, const Operands* o, size_t bytes) except -1:
         cdef Correlation p = self.correlation
         cdef const Plan* plan = &p.plan
         cdef Py_ssize_t i, width = plan.outputs.vectors * plan.lanes
-        cdef char* shared = <char*>take(self.bytes)
+        cdef char* shared = <char*>take(bytes)
         cdef Context context
         cdef Phase[3] phases
         fill_positions(plan, <Py_ssize_t*>(shared + p.x_at))

@@ -553,9 +553,8 @@ cdef class Correlation(Kernel):
     cdef bint by_columns, across
     cdef Call call
 
-    def __init__(self, int axes, Py_ssize_t groups, depth, row, column, bint by_columns,
+    def __init__(self, depth, row, column, bint by_columns,
                  bint across):
-        Kernel.__init__(self, axes, groups)
         self.depth, self.row, self.column = depth, row, column
         self.by_columns, self.across = by_columns, across
 
@@ -569,9 +568,10 @@ cdef class Correlation(Kernel):
     cdef size_t plan(self, const Layout* layout, int threads) except? 0:
         self.call = make_call(layout, &self.depth[0], &self.row[0], &self.column[0],
                               self.by_columns, self.across, threads)
+        self.team = self.call.threads
         return self.call.size
 
-    cdef int compute(self, const Operands* o) except -1:
+    cdef int compute(self, const Operands* o, size_t bytes) except -1:
         cdef Call call = self.call
         if o.layout.itemsize == sizeof(float):
             compute(<const float*>o.x, <const float*>o.w, <const float*>o.bias, o.bias_group,

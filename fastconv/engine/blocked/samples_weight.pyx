@@ -247,8 +247,7 @@ cdef class WeightGradient(Kernel):
     cdef bint across
     cdef Correlation correlation
 
-    def __init__(self, int axes, Py_ssize_t groups, depth, row, column, bint across):
-        Kernel.__init__(self, axes, groups)
+    def __init__(self, depth, row, column, bint across):
         self.depth, self.row, self.column, self.across = depth, row, column, across
 
     cdef int worth_threads(self, const Layout* layout) noexcept:
@@ -266,13 +265,13 @@ cdef class WeightGradient(Kernel):
                 and plan.inputs * plan.outputs <= MOST_CHANNELS):
             return 0
         size_correlation(p, layout.itemsize)
-        p.threads = min(<Py_ssize_t>threads, p.kernels * p.chunks)
+        self.team = p.threads = min(<Py_ssize_t>threads, p.kernels * p.chunks)
         return p.threads_at + p.threads * p.thread_bytes
 
-    cdef int compute(self, const Operands* o) except -1:
+    cdef int compute(self, const Operands* o, size_t bytes) except -1:
         cdef Correlation p = self.correlation
         cdef const Plan* plan = &p.plan
-        cdef char* shared = <char*>take(self.bytes)
+        cdef char* shared = <char*>take(bytes)
         cdef Context context
         cdef Phase[3] phases
         fill_positions(plan.slab_rows, plan.column.size, plan.left, plan.width * plan.lanes.lanes,

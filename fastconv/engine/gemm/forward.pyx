@@ -38,7 +38,7 @@ its steps in order: every output has the same bits for each batch, number of thr
 
 from cython cimport floating
 
-from fastconv.engine.base.arrays cimport Axes, Layout, Operands
+from fastconv.engine.base.arrays cimport Axes, Layout, Operands, clear
 from fastconv.engine.base.axis cimport ceil_div
 from fastconv.engine.base.kernel cimport Kernel
 from fastconv.engine.base.threads cimport EVEN, Phase, make_phase, parallel_phases, threads_for
@@ -527,29 +527,31 @@ cdef class Correlation(Kernel):
     cdef Swapped swapped
     cdef bint swaps
 
-    def __init__(self, int axes, Py_ssize_t groups, tuple stride, tuple before, tuple dilation):
-        Kernel.__init__(self, axes, groups)
+    def __init__(self, tuple stride, tuple before, tuple dilation):
         self.stride, self.before, self.dilation = stride, before, dilation
 
     cdef int worth_threads(self, const Layout* layout) noexcept:
         return worth_threads(layout.w.shape, layout.y.shape)
 
     cdef size_t plan(self, const Layout* layout, int threads) except? 0:
+        cdef size_t bytes
         self.product = make_product(
             layout.x.shape, layout.x.strides, layout.w.shape, layout.w.strides, layout.y.shape,
             layout.y.strides, layout.itemsize, self.stride, self.before, self.dilation, threads,
             &self.swapped, &self.swaps)
-        return call_bytes(&self.product, &self.swapped, self.swaps, &threads)
+        bytes = call_bytes(&self.product, &self.swapped, self.swaps, &threads)
+        self.team = threads
+        return bytes
 
-    cdef int compute(self, const Operands* o) except -1:
+    cdef int compute(self, const Operands* o, size_t bytes) except -1:
         cdef Product product = self.product
         cdef Swapped swapped = self.swapped
         if o.layout.itemsize == sizeof(float):
             compute(<const float*>o.x, <const float*>o.w, <const float*>o.bias, o.bias_group,
-                    o.bias_row, <float*>o.y, &product, &swapped, self.swaps, self.threads)
+                    o.bias_row, <float*>o.y, &product, &swapped, self.swaps, self.team)
         else:
             compute(<const double*>o.x, <const double*>o.w, <const double*>o.bias, o.bias_group,
-                    o.bias_row, <double*>o.y, &product, &swapped, self.swaps, self.threads)
+                    o.bias_row, <double*>o.y, &product, &swapped, self.swaps, self.team)
         return 0
 
 
@@ -561,23 +563,62 @@ cdef class GradientPhase(Correlation):
     """
 
     cdef Py_ssize_t[3][3] positions, taps
+    cdef Py_ssize_t y_offset, w_offset
 
-    def __init__(self, int axes, Py_ssize_t groups, tuple positions, tuple taps, tuple before,
-                 tuple dilation):
+    def __init__(self, tuple positions, tuple taps, tuple before, tuple dilation):
         cdef int axis, i
-        Correlation.__init__(self, axes, groups, (1, 1, 1), before, dilation)
+        Correlation.__init__(self, (1, 1, 1), before, dilation)
         for axis in range(3):
             for i in range(3):
                 self.positions[axis][i] = positions[axis][i]
                 self.taps[axis][i] = taps[axis][i]
 
-    cdef size_t run(self, const Operands* o, bint dry) except? 0:
-        cdef Operands part = o[0]
+    cdef size_t plan(self, const Layout* layout, int threads) except? 0:
+        cdef Layout part = layout[0]
         cdef int axis
+        self.y_offset = self.w_offset = 0
         for axis in range(3):
-            part.y += select(&part.layout.y, 3 + axis, self.positions[axis])
-            part.w += select(&part.layout.w, 3 + axis, self.taps[axis])
-        return Correlation.run(self, &part, dry)
+            self.y_offset += select(&part.y, 3 + axis, self.positions[axis])
+            self.w_offset += select(&part.w, 3 + axis, self.taps[axis])
+        return Correlation.plan(self, &part, min(threads, worth_threads(part.w.shape, part.y.shape)))
+
+    cdef int compute(self, const Operands* o, size_t bytes) except -1:
+        cdef Operands part = o[0]
+        part.y += self.y_offset
+        part.w += self.w_offset
+        return Correlation.compute(self, &part, bytes)
+
+
+cdef class InputGradient(Kernel):
+    """The input gradient, phase by phase; positions that no phase has become zeros."""
+
+    cdef tuple phases
+    cdef bint covers
+    cdef list workspaces
+
+    def __init__(self, tuple phases, bint covers):
+        self.phases, self.covers = phases, covers
+
+    cdef int worth_threads(self, const Layout* layout) noexcept:
+        return threads_for(1e300)
+
+    cdef size_t plan(self, const Layout* layout, int threads) except? 0:
+        cdef GradientPhase phase
+        self.team = 1
+        self.workspaces = []
+        for phase in self.phases:
+            self.workspaces.append(phase.plan(layout, threads))
+            self.team = max(self.team, phase.team)
+        return max(self.workspaces)
+
+    cdef int compute(self, const Operands* o, size_t bytes) except -1:
+        cdef GradientPhase phase
+        cdef Py_ssize_t i
+        if not self.covers:
+            clear(&o.layout.y, o.y, o.layout.itemsize)
+        for i, phase in enumerate(self.phases):
+            phase.compute(o, self.workspaces[i])
+        return 0
 
 
 cdef inline Py_ssize_t select(Axes* array, int axis, const Py_ssize_t* places) noexcept nogil:

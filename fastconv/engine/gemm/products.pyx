@@ -265,8 +265,7 @@ cdef class InputGradient(Kernel):
     cdef tuple stride, before, dilation
     cdef Plan kept
 
-    def __init__(self, int axes, Py_ssize_t groups, tuple stride, tuple before, tuple dilation):
-        Kernel.__init__(self, axes, groups)
+    def __init__(self, tuple stride, tuple before, tuple dilation):
         self.stride, self.before, self.dilation = stride, before, dilation
 
     cdef int worth_threads(self, const Layout* layout) noexcept:
@@ -279,14 +278,14 @@ cdef class InputGradient(Kernel):
         cdef Plan* p = &self.kept
         p[0] = make_plan(layout.x.shape, layout.w.shape, layout.y.shape, layout.y.strides,
                          layout.itemsize)
-        p.threads = min(<Py_ssize_t>threads, p.vectors)
+        self.team = p.threads = min(<Py_ssize_t>threads, p.vectors)
         return p.threads_at + p.threads * p.thread_bytes
 
-    cdef int compute(self, const Operands* o) except -1:
+    cdef int compute(self, const Operands* o, size_t bytes) except -1:
         cdef Plan p = self.kept
         cdef const Layout* layout = &o.layout
         cdef Py_ssize_t i, g, sample
-        cdef char* shared = <char*>take(self.bytes)
+        cdef char* shared = <char*>take(bytes)
         cdef Context context
         cdef Phase[2] phases
         list_places(&p, layout.x.shape + 3, layout.w.shape + 3, layout.y.shape + 3, self.stride,

@@ -408,8 +408,7 @@ cdef class WeightGradient(Kernel):
     cdef tuple stride, before, dilation
     cdef Correlation correlation
 
-    def __init__(self, int axes, Py_ssize_t groups, tuple stride, tuple before, tuple dilation):
-        Kernel.__init__(self, axes, groups)
+    def __init__(self, tuple stride, tuple before, tuple dilation):
         self.stride, self.before, self.dilation = stride, before, dilation
 
     cdef int worth_threads(self, const Layout* layout) noexcept:
@@ -419,15 +418,18 @@ cdef class WeightGradient(Kernel):
                            * dw[4] * dw[5])
 
     cdef size_t plan(self, const Layout* layout, int threads) except? 0:
+        cdef size_t bytes
         self.correlation = make_correlation(
             layout.x.shape, layout.x.strides, layout.y.shape, layout.y.strides, layout.w.shape,
             layout.w.strides, layout.itemsize, self.stride, self.before, self.dilation, threads)
-        return call_bytes(&self.correlation, &threads)
+        bytes = call_bytes(&self.correlation, &threads)
+        self.team = threads
+        return bytes
 
-    cdef int compute(self, const Operands* o) except -1:
+    cdef int compute(self, const Operands* o, size_t bytes) except -1:
         cdef Correlation p = self.correlation
         if o.layout.itemsize == sizeof(float):
-            compute(<const float*>o.x, <const float*>o.y, <float*>o.w, &p, self.threads)
+            compute(<const float*>o.x, <const float*>o.y, <float*>o.w, &p, self.team)
         else:
-            compute(<const double*>o.x, <const double*>o.y, <double*>o.w, &p, self.threads)
+            compute(<const double*>o.x, <const double*>o.y, <double*>o.w, &p, self.team)
         return 0

@@ -34,7 +34,7 @@ from cython cimport floating
 
 from libc.string cimport memset
 
-from fastconv.engine.base.arrays cimport Layout, Operands
+from fastconv.engine.base.arrays cimport Axes, Layout, Operands, rotate
 from fastconv.engine.base.axis cimport ceil_div
 from fastconv.engine.base.kernel cimport Kernel
 from fastconv.engine.base.threads cimport (
@@ -463,15 +463,17 @@ cdef void fill_bias(const floating* bias, Py_ssize_t group, Py_ssize_t row, cons
 cdef class Correlation(Kernel):
     """The correlation with kernels that there is a form of tiles for, with stride 1 and depth 1.
 
-    `before` and `dilation` are of three axes. `prepared` is what `prepare` made of the weights.
+    `before` and `dilation` are of three axes. With `rotates` the kernels are seen rotated by 180
+    degrees. `prepared` is what `prepare` made of the weights.
     """
 
     cdef tuple before, dilation
+    cdef bint rotates
+    cdef Py_ssize_t offset              # of the first tap seen, in bytes
     cdef Product product
 
-    def __init__(self, int axes, Py_ssize_t groups, tuple before, tuple dilation):
-        Kernel.__init__(self, axes, groups)
-        self.before, self.dilation = before, dilation
+    def __init__(self, tuple before, tuple dilation, bint rotates=False):
+        self.before, self.dilation, self.rotates = before, dilation, rotates
 
     cdef int worth_threads(self, const Layout* layout) noexcept:
         return threads_for(4.0 * layout.x.shape[0] * layout.w.shape[0] * layout.w.shape[1]
@@ -479,20 +481,23 @@ cdef class Correlation(Kernel):
 
     cdef size_t plan(self, const Layout* layout, int threads) except? 0:
         cdef Product* p = &self.product
-        p[0] = make_product(layout.x.shape, layout.x.strides, layout.w.shape, layout.w.strides,
+        cdef Axes w = layout.w
+        if self.rotates:
+            self.offset = rotate(&w)
+        p[0] = make_product(layout.x.shape, layout.x.strides, layout.w.shape, w.strides,
                             layout.y.shape, layout.y.strides, layout.itemsize, self.before,
                             self.dilation, layout.prepared, threads)
-        p.threads = min(<Py_ssize_t>threads, compute_tasks(p))
+        self.team = p.threads = min(<Py_ssize_t>threads, compute_tasks(p))
         return p.threads_at + p.threads * p.thread_bytes
 
-    cdef int compute(self, const Operands* o) except -1:
+    cdef int compute(self, const Operands* o, size_t bytes) except -1:
         cdef Product p = self.product
         cdef Py_ssize_t i
-        cdef char* shared = <char*>take(self.bytes)
+        cdef char* shared = <char*>take(bytes)
         cdef Context context
         cdef Phase[2] phases
         context.product, context.itemsize, context.shared = &p, o.layout.itemsize, shared
-        context.x, context.w, context.y = o.x, o.w, o.y
+        context.x, context.w, context.y = o.x, o.w + self.offset, o.y
         context.u = o.prepared if p.ready else shared + p.u_at
         for i in range(p.depth):
             (<Py_ssize_t*>(shared + p.steps_at))[i] = i // p.lanes * p.v_vector + i % p.lanes

@@ -22,7 +22,7 @@ from cython cimport floating
 
 from libc.string cimport memset
 
-from fastconv.engine.base.arrays cimport Layout, Operands
+from fastconv.engine.base.arrays cimport Layout, Operands, rotate
 from fastconv.engine.base.axis cimport ceil_div, first_tap, past_tap
 from fastconv.engine.base.isa cimport isa_row
 from fastconv.engine.base.kernel cimport Kernel
@@ -381,25 +381,31 @@ cdef Product make_product(const Layout* layout, Py_ssize_t row_before, Py_ssize_
 cdef class Correlation(Kernel):
     """The correlation without stride and dilation, for maps whose planes are contiguous.
 
-    `before` is the padding before three axes.
+    `before` is the padding before three axes. With `rotates` the kernels are seen rotated by 180
+    degrees.
     """
 
     cdef Py_ssize_t row_before, column_before
+    cdef bint rotates
+    cdef Py_ssize_t offset              # of the first tap seen, in bytes
     cdef Product product
 
-    def __init__(self, int axes, Py_ssize_t groups, tuple before):
-        Kernel.__init__(self, axes, groups)
-        self.row_before, self.column_before = before[1], before[2]
+    def __init__(self, tuple before, bint rotates=False):
+        self.row_before, self.column_before, self.rotates = before[1], before[2], rotates
 
     cdef int worth_threads(self, const Layout* layout) noexcept:
         return threads_for(4.0 * layout.x.shape[0] * layout.w.shape[0] * layout.w.shape[1]
                            * layout.w.shape[2] * layout.y.shape[4] * layout.y.shape[5])
 
     cdef size_t plan(self, const Layout* layout, int threads) except? 0:
-        self.product = make_product(layout, self.row_before, self.column_before, threads)
+        cdef Layout seen = layout[0]
+        if self.rotates:
+            self.offset = rotate(&seen.w)
+        self.product = make_product(&seen, self.row_before, self.column_before, threads)
+        self.team = self.product.threads
         return self.product.size
 
-    cdef int compute(self, const Operands* o) except -1:
+    cdef int compute(self, const Operands* o, size_t bytes) except -1:
         cdef Product p = self.product
         cdef const Plan* plan = &p.tiling.plan
         cdef char* shared = <char*>take(p.size)
@@ -407,7 +413,8 @@ cdef class Correlation(Kernel):
         cdef Phase[3] phases
         list_positions(&p.tiling, <Py_ssize_t*>(shared + p.at_at))
         context.product, context.itemsize, context.shared = &p, o.layout.itemsize, shared
-        context.x, context.w, context.y, context.has_bias = o.x, o.w, o.y, o.bias is not NULL
+        context.x, context.w, context.y = o.x, o.w + self.offset, o.y
+        context.has_bias = o.bias is not NULL
         if context.has_bias and context.itemsize == sizeof(float):
             fill_bias(<const float*>o.bias, o.bias_group, o.bias_row, plan,
                       <float*>(shared + p.bias_at))

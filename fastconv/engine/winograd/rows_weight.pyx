@@ -221,8 +221,7 @@ cdef class WeightGradient(Kernel):
     cdef Py_ssize_t row_before, column_before
     cdef Correlation correlation
 
-    def __init__(self, int axes, Py_ssize_t groups, tuple before):
-        Kernel.__init__(self, axes, groups)
+    def __init__(self, tuple before):
         self.row_before, self.column_before = before[1], before[2]
 
     cdef int worth_threads(self, const Layout* layout) noexcept:
@@ -236,13 +235,13 @@ cdef class WeightGradient(Kernel):
             layout.y.strides, layout.itemsize, self.row_before, self.column_before,
             layout.w.shape[1], BLOCK_BYTES, 1)
         size_correlation(p, layout.itemsize)
-        p.threads = min(<Py_ssize_t>threads, p.tiling.plan.groups * p.chunks)
+        self.team = p.threads = min(<Py_ssize_t>threads, p.tiling.plan.groups * p.chunks)
         return p.threads_at + p.threads * p.thread_bytes
 
-    cdef int compute(self, const Operands* o) except -1:
+    cdef int compute(self, const Operands* o, size_t bytes) except -1:
         cdef Correlation p = self.correlation
         cdef const Plan* plan = &p.tiling.plan
-        cdef char* shared = <char*>take(self.bytes)
+        cdef char* shared = <char*>take(bytes)
         cdef Context context
         cdef Phase[3] phases
         list_positions(&p.tiling, <Py_ssize_t*>(shared + p.x_at))

@@ -433,8 +433,7 @@ cdef class WeightGradient(Kernel):
     cdef tuple before, dilation
     cdef Correlation correlation
 
-    def __init__(self, int axes, Py_ssize_t groups, tuple before, tuple dilation):
-        Kernel.__init__(self, axes, groups)
+    def __init__(self, tuple before, tuple dilation):
         self.before, self.dilation = before, dilation
 
     cdef int worth_threads(self, const Layout* layout) noexcept:
@@ -452,13 +451,13 @@ cdef class WeightGradient(Kernel):
         p.parts = min(ceil_div(PARTS * threads, groups_of(&p.input) + groups_of(&p.residual)),
                       p.steps // p.unit)
         p.point_parts = min(ceil_div(9 * threads, p.points), p.input.panels * p.residual.panels)
-        p.threads = threads
+        self.team = p.threads = threads
         return p.threads_at + threads * p.thread_bytes
 
-    cdef int compute(self, const Operands* o) except -1:
+    cdef int compute(self, const Operands* o, size_t bytes) except -1:
         cdef Correlation p = self.correlation
         cdef Py_ssize_t i, v
-        cdef char* shared = <char*>take(self.bytes)
+        cdef char* shared = <char*>take(bytes)
         cdef Context context
         for v in range(OUTPUTS):
             for i in range(p.steps):
