@@ -32,8 +32,11 @@ from fastconv.engine.blocked.by_samples import samples, samples_by_columns
 from fastconv.engine.blocked.loops import Lanes
 from fastconv.engine.depthwise import correlation as depthwise_loops
 from fastconv.engine.fft.transforms import fft
-from fastconv.engine.gemm.forward import Correlation, GradientPhase
-from fastconv.engine.gemm.products import InputGradient
+from fastconv.engine.gemm.forward import PixelLanes
+from fastconv.engine.gemm.kernel import Bound
+from fastconv.engine.gemm.outputs import OutputLanes
+from fastconv.engine.gemm.phases import InputGradient
+from fastconv.engine.gemm.products import InputGradient as ProductsGradient
 from fastconv.engine.gemm.weight import WeightGradient
 from fastconv.engine.plan import winograd_takes_rows
 from fastconv.engine.winograd.forward import Correlation as WinogradCorrelation
@@ -71,35 +74,42 @@ class Engine(Lanes):
     def bind_rest(self, operation: str, geometry: ConvGeometry) -> Callable[..., Any]:
         """Return what computes what the loops refuse."""
         axes, groups = 2 + len(geometry.kernel), geometry.groups
+        steps = moves(geometry)
         if operation == "conv2d":
-            return Correlation(axes, groups, *moves(geometry)).forward
+            return Bound(axes, groups, partial(_cheaper, lambda lanes: lanes(*steps))).forward
         if operation == "conv2d_weight":
-            return WeightGradient(axes, groups, *moves(geometry)).weight_gradient
+            return Bound(axes, groups, lambda *_: WeightGradient(*steps)).weight_gradient
         if adds_products(geometry):
-            return _add_products(InputGradient(axes, groups, *moves(geometry)).swapped_gradient)
+            kernel = Bound(axes, groups, lambda *_: ProductsGradient(*steps))
+            return _add_products(kernel.swapped_gradient)
         parts, covers = input_parts(geometry)
-        phases = [
-            GradientPhase(
-                axes,
-                groups,
+        phases = tuple(
+            (
                 _places(part.positions, geometry.in_size),
                 _places(part.taps, geometry.kernel),
                 part.before,
                 part.dilation,
-            ).swapped_gradient
+            )
             for part in parts
-        ]
-        if covers and len(phases) == 1:
-            return phases[0]
+        )
+        make = partial(_cheaper, lambda lanes: InputGradient(lanes, phases, covers))
+        return Bound(axes, groups, make).swapped_gradient
 
-        def input_gradient(
-            grad_output: Array, weight: Array, grad_input: Array, dry: bool = False
-        ) -> int:
-            if not covers and not dry:
-                grad_input[...] = 0
-            return max((phase(grad_output, weight, grad_input, dry) for phase in phases), default=0)
 
-        return input_gradient
+def _cheaper(
+    make: Callable[[Any], Any],
+    shapes: tuple[Ints, ...],
+    strides: tuple[Ints, ...],
+    itemsize: int,
+    threads: int,
+) -> Any:
+    """Return the kernel with pixels in the lanes, or the one with output channels there."""
+    pixels, outputs = make(PixelLanes), make(OutputLanes)
+    arguments = shapes, strides, itemsize, threads
+    cycles, filled, memory = outputs.estimate(*arguments)
+    if filled >= 0.5 and memory <= 1 and cycles < pixels.estimate(*arguments)[0]:
+        return outputs
+    return pixels
 
 
 def _places(index: tuple[Any, ...], sizes: Ints) -> tuple[Ints, ...]:
