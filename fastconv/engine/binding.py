@@ -112,19 +112,32 @@ def parts_of_rows(case: Case) -> Kernel:
     return winograd_parts_weight.WeightGradient(before)
 
 
-def products(case: Case) -> Kernel:
-    """The input gradient as a sum of products, each computed once."""
-    return gemm_products.InputGradient(*moves(case.geometry))
+def products_first(case: Case) -> Kernel:
+    """Return the kernel of the input gradient that computes each product once."""
+    return products.InputGradient(*moves(case.geometry))
 
 
-def gemm(case: Case) -> Kernel:
+def weight_product(case: Case) -> Kernel:
+    """Return the kernel of the weight gradient on the engine's tiles."""
+    return weight.WeightGradient(*moves(case.geometry))
+
+
+def pixel_lanes(case: Case) -> Any:
+    """Return the kernel with pixels in the lanes, and its estimate."""
+    return _correlation(PixelLanes, case)
+
+
+def output_lanes(case: Case) -> Any:
+    """Return the kernel with output channels in the lanes, and its estimate."""
+    return _correlation(OutputLanes, case)
+
+
+def _correlation(lanes: type[Correlation], case: Case) -> Kernel:
     if case.operation == "conv2d":
-        return gemm_forward.Correlation(*moves(case.geometry))
-    if case.operation == "conv2d_weight":
-        return gemm_weight.WeightGradient(*moves(case.geometry))
+        return lanes(*moves(case.geometry))
     parts, covers = input_parts(case.geometry)
     phases = tuple(
-        gemm_forward.GradientPhase(
+        (
             _places(part.positions, case.geometry.in_size),
             _places(part.taps, case.geometry.kernel),
             part.before,
@@ -132,7 +145,7 @@ def gemm(case: Case) -> Kernel:
         )
         for part in parts
     )
-    return gemm_forward.InputGradient(phases, covers)
+    return InputGradient(lanes, phases, covers)
 
 
 def _places(index: tuple[Any, ...], sizes: Ints) -> tuple[Ints, ...]:

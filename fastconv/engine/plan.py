@@ -184,9 +184,7 @@ def _is_line(case: Case) -> bool:
 
 def _copy_planes(case: Case) -> tuple[bool, bool]:
     """Copy maps whose planes are not contiguous: the loops take whole rows at a time."""
-    x, y = case.sizes
-    residual = case.operation == _WEIGHT and not case.has_planes(case.y, y)
-    return not case.has_planes(case.x, x), residual
+    return not case.has_planes("x"), case.operation == _WEIGHT and not case.has_planes("y")
 
 
 def _copy_maps(case: Case) -> tuple[bool, bool]:

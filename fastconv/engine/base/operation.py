@@ -131,7 +131,17 @@ class Case:
 
     @property
     def itemsize(self) -> int:
+        """Bytes of a number."""
         return 4 if self.dtype == "float32" else 8
+
+    @property
+    def shapes(self) -> tuple[Ints, Ints, Ints]:
+        """Shapes of x, w and y."""
+        seen = view_shapes(self.geometry)
+        w = seen.weight
+        if self.operation == "conv2d_input":
+            return seen.output, (w[0], w[2], w[1], *w[3:]), seen.input
+        return seen.input, w, seen.output
 
     @property
     def channels(self) -> Ints:
@@ -141,36 +151,22 @@ class Case:
         outputs = geometry.out_channels // geometry.groups
         return (outputs, inputs) if self.operation == "conv2d_input" else (inputs, outputs)
 
-    @property
-    def sizes(self) -> tuple[Ints, Ints]:
-        """The three spatial sizes of x and y."""
-        geometry = self.geometry
-        inputs, outputs = three_axes(geometry.in_size, 1), three_axes(geometry.out_size, 1)
-        return (outputs, inputs) if self.operation == "conv2d_input" else (inputs, outputs)
-
-    def has_planes(self, strides: Ints, sizes: Ints) -> bool:
-        """Tell whether each plane of maps of these strides and sizes is contiguous."""
-        _, rows, columns = sizes
+    def has_planes(self, name: str) -> bool:
+        """Tell whether each plane of the maps x or y is contiguous."""
+        *_, rows, columns = self.shapes["xwy".index(name)]
+        strides: Ints = getattr(self, name)
         return (columns == 1 or strides[5] == self.itemsize) and (
             rows == 1 or strides[4] == columns * self.itemsize
         )
 
     def in_order(self, name: str) -> bool:
         """Tell whether the array x, w or y is contiguous."""
-        swapped = self.operation == "conv2d_input"
-        shapes = view_shapes(self.geometry)
-        shape = {
-            "x": shapes.output if swapped else shapes.input,
-            "w": shapes.weight,
-            "y": shapes.input if swapped else shapes.output,
-        }[name]
-        strides = list(getattr(self, name))
-        if name == "w" and swapped:
-            strides[1], strides[2] = strides[2], strides[1]
+        plain = contiguous_case(self.operation, self.geometry, self.dtype)
+        shape = self.shapes["xwy".index(name)]
         return all(
             size == 1 or stride == expected
             for size, stride, expected in zip(
-                shape, strides, _strides(shape, self.itemsize), strict=True
+                shape, getattr(self, name), getattr(plain, name), strict=True
             )
         )
 
