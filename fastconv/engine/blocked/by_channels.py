@@ -1,37 +1,62 @@
 """Groups of few channels: what `channels` and `channels_weight` compute for the engine."""
 
-from math import prod
-
 from fastconv._geometry import ConvGeometry
 from fastconv.engine.base.axes import forward_axes, gradient_axes
+from fastconv.engine.blocked import fits
 from fastconv.engine.blocked.channels import Correlation
 from fastconv.engine.blocked.channels_weight import WeightGradient
-from fastconv.engine.blocked.loops import Bound, Loops
+from fastconv.engine.blocked.loops import Bound, Loops, sizes
 
 # With fewer channels in a group, they leave lanes empty; with more, the engine's tiles are full.
 _LEAST_CHANNELS = 8
 _MOST_CHANNELS = 32
+# Lanes of the output that count, of all: with fewer, the other loops are faster.
+_LEAST_USED = 0.7
+# A line that reads and writes more leaves a quarter of the second-level cache.
+_LINE_BYTES = 1 << 18
 
 
-def fill_lanes(geometry: ConvGeometry) -> bool:
-    """Tell whether the loops with the channels of groups in the lanes may be the fastest."""
-    channels = geometry.in_channels, geometry.out_channels
+def serves(
+    operation: str, geometry: ConvGeometry, itemsize: int, planes: bool, kernels: bool
+) -> bool:
+    """Tell whether the channels of groups lie in the lanes.
+
+    `planes` and `kernels` tell whether the planes of the maps, and the kernels of the gradient,
+    are contiguous.
+    """
+    size = sizes(operation, geometry)
+    together, share = fits.turns(size.outputs, size.groups, itemsize)
     return (
-        geometry.groups > 1
-        and prod(geometry.kernel) > 1
-        and min(channels) >= _LEAST_CHANNELS * geometry.groups
-        and max(channels) <= _MOST_CHANNELS * geometry.groups
+        size.groups > 1
+        and size.taps > 1
+        and min(size.inputs, size.outputs) >= _LEAST_CHANNELS
+        and max(size.inputs, size.outputs) <= _MOST_CHANNELS
+        and planes
+        and size.whole
+        and share >= _LEAST_USED
+        and fits.channel_line_bytes(
+            size.inputs, size.outputs, together, size.row, size.column, itemsize
+        )
+        <= _LINE_BYTES
+        # The engine cuts longer sums.
+        and (
+            kernels
+            if operation == "conv2d_weight"
+            else size.inputs * size.taps <= fits.most_steps(itemsize)
+        )
     )
 
 
-def bind(operation: str, geometry: ConvGeometry) -> Bound:
+def bind(operation: str, geometry: ConvGeometry, itemsize: int) -> Bound:
     """Return what computes an operation of one geometry."""
     axes, groups = 2 + len(geometry.kernel), geometry.groups
+    size = sizes(operation, geometry)
+    together, _ = fits.turns(size.outputs, size.groups, itemsize)
     if operation == "conv2d":
-        return Correlation(axes, groups, *forward_axes(geometry)).forward
+        return Correlation(axes, groups, *forward_axes(geometry), together).forward
     if operation == "conv2d_input":
-        return Correlation(axes, groups, *gradient_axes(geometry)).swapped_gradient
-    return WeightGradient(axes, groups, *forward_axes(geometry)).weight_gradient
+        return Correlation(axes, groups, *gradient_axes(geometry), together).swapped_gradient
+    return WeightGradient(axes, groups, *forward_axes(geometry), together).weight_gradient
 
 
-channels = Loops(fill_lanes, bind)
+channels = Loops(serves, bind)

@@ -1,14 +1,14 @@
 """Few channels and many samples: what `samples` and `samples_weight` compute for an algorithm."""
 
-from functools import lru_cache, partial
-from math import prod
+from functools import partial
 
 import numpy as np
 
 from fastconv._check import Array
 from fastconv._geometry import ConvGeometry
 from fastconv.engine.base.axes import forward_axes, gradient_axes
-from fastconv.engine.blocked.loops import Bound, Loops
+from fastconv.engine.blocked import fits
+from fastconv.engine.blocked.loops import Bound, Loops, Sizes, sizes
 from fastconv.engine.blocked.samples import Correlation
 from fastconv.engine.blocked.samples_weight import WeightGradient
 
@@ -19,51 +19,112 @@ _LEAST_GROUPS = 16
 _MOST_ACROSS = 3
 # With more channels, to lay them out takes as long as other layouts lose.
 _MOST_CHANNELS = 32
+# With fewer output channels, a tile has too few products for what it reads.
+_LEAST_OUTPUTS = 4
+# Wider planes than these, of what is read and written, fill vectors by themselves.
+_MOST_COLUMNS = 16
+# Lanes that count, of all: with fewer, the other loops are faster.
+_LEAST_USED = 0.7
+# A line that reads or writes more is left to the others, which cut it.
+_LINE_BYTES = 1 << 20
+# Products of input and output channels: with more, the sums of a weight gradient leave the
+# second-level cache.
+_MOST_SUMS = 1024
 
 
-@lru_cache(maxsize=4096)
-def lies_across(geometry: ConvGeometry) -> bool:
+def lies_across(size: Sizes) -> bool:
     """Tell whether groups lie in the lanes, instead of samples."""
-    channels = max(geometry.in_channels, geometry.out_channels)
-    return geometry.groups >= _LEAST_GROUPS and channels <= _MOST_ACROSS * geometry.groups
+    return size.groups >= _LEAST_GROUPS and max(size.inputs, size.outputs) <= _MOST_ACROSS
 
 
-@lru_cache(maxsize=4096)
-def may_pay(geometry: ConvGeometry) -> bool:
-    """Tell whether the loops with samples, or groups, in the lanes may be the fastest."""
-    channels = max(geometry.in_channels, geometry.out_channels)
-    return prod(geometry.kernel) > 1 and (
-        (geometry.batch >= _LEAST_SAMPLES and channels <= _MOST_CHANNELS * geometry.groups)
-        or lies_across(geometry)
+def _fits(operation: str, size: Sizes, together: int, itemsize: int) -> bool:
+    """Tell what samples and groups in the lanes have in common; so many are in a vector."""
+    number = size.groups if lies_across(size) else size.batch
+    return (
+        size.taps > 1
+        and size.whole
+        and fits.used_lanes(number, size.row.count, together, itemsize) >= _LEAST_USED
+        and fits.sample_line_bytes(size.inputs, size.outputs, size.row, size.column, itemsize)
+        <= _LINE_BYTES
+        and (
+            size.inputs * size.outputs <= _MOST_SUMS
+            if operation == "conv2d_weight"
+            # The engine cuts longer sums.
+            else size.inputs * size.taps <= fits.most_steps(itemsize)
+        )
     )
 
 
-def bind(by_columns: bool, operation: str, geometry: ConvGeometry) -> Bound:
+def samples_serve(
+    operation: str, geometry: ConvGeometry, itemsize: int, planes: bool, kernels: bool
+) -> bool:
+    """Tell whether samples lie in the lanes; `planes`: those of the maps are contiguous."""
+    size = sizes(operation, geometry)
+    together, _ = fits.share_lanes(size.batch, size.row, itemsize)
+    return (
+        not lies_across(size)
+        and size.batch >= _LEAST_SAMPLES
+        and max(size.inputs, size.outputs) <= _MOST_CHANNELS
+        and size.outputs >= _LEAST_OUTPUTS
+        and planes
+        and _fits(operation, size, together, itemsize)
+    )
+
+
+def groups_serve(
+    operation: str, geometry: ConvGeometry, itemsize: int, planes: bool, kernels: bool
+) -> bool:
+    """Tell whether groups lie in the lanes; `planes`: those of the maps are contiguous.
+
+    The weight gradient copies other planes: they must not change its bits.
+    """
+    size = sizes(operation, geometry)
+    return (
+        lies_across(size)
+        and max(size.column.size, size.column.out) <= _MOST_COLUMNS
+        and (planes or operation == "conv2d_weight")
+        and _fits(operation, size, fits.lanes(itemsize), itemsize)
+    )
+
+
+def serves(
+    operation: str, geometry: ConvGeometry, itemsize: int, planes: bool, kernels: bool
+) -> bool:
+    """Tell whether samples, or groups, lie in the lanes."""
+    arguments = operation, geometry, itemsize, planes, kernels
+    return samples_serve(*arguments) or groups_serve(*arguments)
+
+
+def bind(by_columns: bool, operation: str, geometry: ConvGeometry, itemsize: int) -> Bound:
     """Return what computes an operation of one geometry for an algorithm.
 
     `by_columns` tells whether that adds the taps of a kernel column by column.
     """
-    across = lies_across(geometry)
+    size = sizes(operation, geometry)
+    across = lies_across(size)
+    together, _ = fits.share_lanes(size.batch, size.row, itemsize)
+    if across:
+        together = fits.lanes(itemsize)
     axes, groups = 2 + len(geometry.kernel), geometry.groups
     if operation == "conv2d":
         numbers = forward_axes(geometry)
-        return Correlation(axes, groups, *numbers, by_columns, across).forward
+        return Correlation(axes, groups, *numbers, by_columns, across, together).forward
     if operation == "conv2d_input":
         numbers = gradient_axes(geometry)
-        return Correlation(axes, groups, *numbers, by_columns, across).swapped_gradient
-    correlate = WeightGradient(axes, groups, *forward_axes(geometry), across).weight_gradient
+        return Correlation(axes, groups, *numbers, by_columns, across, together).swapped_gradient
+    numbers = forward_axes(geometry)
+    correlate = WeightGradient(axes, groups, *numbers, across, together).weight_gradient
     if not across:
         return correlate
 
     def weight_gradient(
         input: Array, grad_output: Array, grad_weight: Array, dry: bool = False
     ) -> int:
-        # Maps of other layouts would be refused, and give other bits.
         input, grad_output = map(np.ascontiguousarray, (input, grad_output))
         return correlate(input, grad_output, grad_weight, dry)
 
     return weight_gradient
 
 
-samples = Loops(may_pay, partial(bind, False))
-samples_by_columns = Loops(may_pay, partial(bind, True))
+samples = Loops(serves, partial(bind, False))
+samples_by_columns = Loops(serves, partial(bind, True))

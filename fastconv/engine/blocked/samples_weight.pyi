@@ -11,4 +11,5 @@ class WeightGradient(Kernel):
         row: array[int],
         column: array[int],
         across: bool,
+        samples: int,
     ) -> None: ...
