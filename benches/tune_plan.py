@@ -22,7 +22,7 @@ from fastconv.benchmark.harness import interleaved
 from fastconv.benchmark.machine import cpu_model
 from fastconv.benchmark.rivals import make_case
 from fastconv.benchmark.tables import Layer
-from fastconv.engine import plan, thresholds
+from fastconv.engine import choice, plan, thresholds
 from fastconv.engine.fft import blocks
 from fastconv.engine.winograd import counts
 
@@ -104,7 +104,7 @@ def rival(table, geometry, operation, dtype):
 def call_of(case, loops, geometry, operation):
     """Return a call of an algorithm and one of its variants, or that which it chooses."""
     algorithm, variant = loops
-    found = plan.dispatch(operation, geometry, case.first.dtype.name, algorithm, variant)
+    found = choice.dispatch(operation, geometry, case.first.dtype.name, algorithm, variant)
     result = np.empty(case.result, case.first.dtype)
     if operation == "conv2d":
         return lambda: found.forward(case.first, case.second, None, result)
@@ -129,7 +129,10 @@ def measure(table, direction, dtype, seconds):
         ratio = min(times[1]) / min(times[0])
         gain = gain_of(geometry, operation)
         found.append((gain, ratio))
-        print(f"  {each!s:24} x {batch} gain {gain:8.2f}  {ratio:5.2f} x {other[1] or other[0]}", flush=True)
+        print(
+            f"  {each!s:24} x {batch} gain {gain:8.2f}  {ratio:5.2f} x {other[1] or other[0]}",
+            flush=True,
+        )
     return sorted(found)
 
 

@@ -16,7 +16,7 @@ import fastconv
 from fastconv import _check, reference
 from fastconv import functional as F
 from fastconv._geometry import conv_geometry
-from fastconv.engine import plan
+from fastconv.engine import choice, plan
 from fastconv.engine.base.operation import contiguous_case
 from fastconv.functional._calls import METHODS
 
@@ -32,14 +32,14 @@ def inner_call(operation, geometry, dtype, algorithm, variant=None):
 
     By a variant of the plan's table, which must serve the arrays, or by the one that it chooses.
     """
-    found = plan.dispatch(operation, geometry, np.dtype(dtype).name, algorithm, variant)
+    found = choice.dispatch(operation, geometry, np.dtype(dtype).name, algorithm, variant)
     return getattr(found, METHODS[operation])
 
 
 def variant_of(operation, geometry, dtype, algorithm):
     """Return the row of the plan's table that computes contiguous arrays."""
     case = contiguous_case(operation, geometry, np.dtype(dtype).name)
-    return next(plan.variants(case, algorithm))
+    return next(choice.variants(case, algorithm))
 
 
 def takes_rows(geometry, operation, dtype):

@@ -15,15 +15,14 @@ from fastconv._geometry import ConvGeometry, Ints, three_axes
 from fastconv.engine.base.axes import forward_axes, gradient_axes
 from fastconv.engine.base.kernel import ArrayKernel, Kernel, Zeros
 from fastconv.engine.base.operation import Axes, Case, input_parts, moves, view_shapes
-from fastconv.engine.blocked import channels as channel_lanes
-from fastconv.engine.blocked import channels_weight as channel_lanes_weight
-from fastconv.engine.blocked import samples as sample_lanes
-from fastconv.engine.blocked import samples_weight as sample_lanes_weight
+from fastconv.engine.blocked import channels, channels_weight, fits, samples, samples_weight
 from fastconv.engine.depthwise import correlation as depthwise_loops
 from fastconv.engine.fft import transforms
-from fastconv.engine.gemm import forward as gemm_forward
-from fastconv.engine.gemm import products as gemm_products
-from fastconv.engine.gemm import weight as gemm_weight
+from fastconv.engine.gemm import products, weight
+from fastconv.engine.gemm.correlation import Correlation
+from fastconv.engine.gemm.forward import PixelLanes
+from fastconv.engine.gemm.outputs import OutputLanes
+from fastconv.engine.gemm.phases import InputGradient
 from fastconv.engine.winograd import forward as winograd_tiles
 from fastconv.engine.winograd import rows as winograd_parts
 from fastconv.engine.winograd import rows_weight as winograd_parts_weight
@@ -37,26 +36,39 @@ def axes_of(case: Case) -> Axes:
 
 
 def zeros(case: Case) -> Kernel:
+    """Return the kernel that writes zeros."""
     return Zeros()
 
 
 def fourier(case: Case) -> Kernel:
+    """Return the kernel of Fourier transforms."""
     return transforms.Fft(case.operation, case.geometry, case.itemsize)
 
 
-def samples(case: Case, across: bool = False, by_columns: bool = False) -> Kernel:
-    """Samples in the lanes, or with `across` groups; the taps are added by columns or by rows."""
-    axes = axes_of(case)
+def sample_lanes(case: Case, by_columns: bool = False) -> Kernel:
+    """Return the kernel with samples in the lanes; it adds the taps by columns or by rows."""
+    size = fits.sizes(case.operation, case.geometry)
+    together, _ = fits.share_lanes(size.batch, size.row, case.itemsize)
     if case.operation == "conv2d_weight":
-        return sample_lanes_weight.WeightGradient(*axes, across)
-    return sample_lanes.Correlation(*axes, by_columns, across)
+        return samples_weight.WeightGradient(*axes_of(case), False, together)
+    return samples.Correlation(*axes_of(case), by_columns, False, together)
 
 
-def channels(case: Case) -> Kernel:
-    axes = axes_of(case)
+def group_lanes(case: Case, by_columns: bool = False) -> Kernel:
+    """Return the kernel with groups in the lanes; it adds the taps by columns or by rows."""
+    together = fits.lanes(case.itemsize)
     if case.operation == "conv2d_weight":
-        return channel_lanes_weight.WeightGradient(*axes)
-    return channel_lanes.Correlation(*axes)
+        return samples_weight.WeightGradient(*axes_of(case), True, together)
+    return samples.Correlation(*axes_of(case), by_columns, True, together)
+
+
+def channel_lanes(case: Case) -> Kernel:
+    """Return the kernel with the channels of groups in the lanes."""
+    size = fits.sizes(case.operation, case.geometry)
+    together, _ = fits.turns(size.outputs, size.groups, case.itemsize)
+    if case.operation == "conv2d_weight":
+        return channels_weight.WeightGradient(*axes_of(case), together)
+    return channels.Correlation(*axes_of(case), together)
 
 
 class _Old(ArrayKernel):
@@ -92,8 +104,8 @@ def _turned(geometry: ConvGeometry) -> tuple[Ints, Ints]:
     return part.before, part.dilation
 
 
-def tiles(case: Case) -> Kernel:
-    """Winograd's tiles: squares, or lines."""
+def winograd(case: Case) -> Kernel:
+    """Return the kernel of Winograd's tiles that are squares, or lines."""
     if case.operation == "conv2d_input":
         return winograd_tiles.Correlation(*_turned(case.geometry), rotates=True)
     _, before, dilation = moves(case.geometry)
@@ -102,8 +114,8 @@ def tiles(case: Case) -> Kernel:
     return winograd_tiles_weight.WeightGradient(before, dilation)
 
 
-def parts_of_rows(case: Case) -> Kernel:
-    """Winograd's tiles that are parts of rows."""
+def winograd_rows(case: Case) -> Kernel:
+    """Return the kernel of Winograd's tiles that are parts of rows."""
     if case.operation == "conv2d_input":
         return winograd_parts.Correlation(_turned(case.geometry)[0], rotates=True)
     before = moves(case.geometry)[1]
@@ -132,6 +144,14 @@ def output_lanes(case: Case) -> Any:
     return _correlation(OutputLanes, case)
 
 
+def estimate(kernel: Any, case: Case) -> tuple[float, float, float]:
+    """Return the cycles of a kernel, the share of its lanes that count, and of a block its line."""
+    found: tuple[float, float, float] = kernel.estimate(
+        case.shapes, (case.x, case.w, case.y), case.itemsize, case.threads
+    )
+    return found
+
+
 def _correlation(lanes: type[Correlation], case: Case) -> Kernel:
     if case.operation == "conv2d":
         return lanes(*moves(case.geometry))
@@ -156,10 +176,12 @@ def _places(index: tuple[Any, ...], sizes: Ints) -> tuple[Ints, ...]:
 
 
 def plain(case: Case) -> Kernel:
+    """Return the kernel of plain loops."""
     return _kernels.Plain(case.operation, False, *moves(case.geometry))
 
 
 def columns(case: Case) -> Kernel:
+    """Return the kernel of columns."""
     return _kernels.Plain(case.operation, True, *moves(case.geometry))
 
 

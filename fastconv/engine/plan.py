@@ -9,23 +9,18 @@ numbers in the same order: which of them runs may follow the batch, the threads 
 lie in memory, too. So the same call gives the same bits everywhere.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from math import prod
 from typing import Any
 
-import numpy as np
-
 from fastconv._check import Array
-from fastconv._geometry import ConvGeometry, Ints, Padding, conv_geometry
+from fastconv._geometry import ConvGeometry
 from fastconv.engine import binding, errors
-from fastconv.engine.base.kernel import Dispatch, Kernel
-from fastconv.engine.base.operation import Case, contiguous_case, input_parts
-from fastconv.engine.blocked.by_channels import fill_lanes
-from fastconv.engine.blocked.by_samples import lies_across, may_pay
+from fastconv.engine.base.kernel import Kernel
+from fastconv.engine.base.operation import Case, input_parts
+from fastconv.engine.blocked import fits
 from fastconv.engine.errors import WINOGRAD_GROWTH, Bounds
 from fastconv.engine.fft import blocks as fft
 from fastconv.engine.thresholds import (
@@ -64,7 +59,6 @@ class Variant:
     bounds: Bounds = errors.SUMS
     family: str = "sums"
     prepare: Callable[[ConvGeometry, Array], Any] | None = None
-    refusing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,13 +181,6 @@ def _copy_planes(case: Case) -> tuple[bool, bool]:
     return not case.has_planes("x"), case.operation == _WEIGHT and not case.has_planes("y")
 
 
-def _copy_maps(case: Case) -> tuple[bool, bool]:
-    """Copy maps of other layouts: they would be served by loops with other bits."""
-    if case.operation != _WEIGHT:
-        return False, False
-    return not case.in_order("x"), not case.in_order("y")
-
-
 def _copy_weights(case: Case) -> tuple[bool, bool]:
     return False, case.operation != _WEIGHT and not case.in_order("w")
 
@@ -201,6 +188,111 @@ def _copy_weights(case: Case) -> tuple[bool, bool]:
 def _copy_both(case: Case) -> tuple[bool, bool]:
     return not case.in_order("x"), not case.in_order("w")
 
+
+# ---- few channels: samples, groups or channels in the lanes ----------------------------------
+
+# With fewer samples the vectors are bands of rows, whose neighbours are laid out twice.
+_LEAST_SAMPLES = 8
+# With so many groups, of at most so many channels each, groups lie in the lanes.
+_LEAST_GROUPS = 16
+_MOST_ACROSS = 3
+# With more channels in a group, to lay them out takes as long as other layouts lose; with fewer,
+# they leave lanes empty.
+_MOST_CHANNELS = 32
+_LEAST_CHANNELS = 8
+# With fewer output channels, a tile has too few products for what it reads.
+_LEAST_OUTPUTS = 4
+# Wider planes than these, of what is read and written, fill vectors by themselves.
+_MOST_COLUMNS = 16
+# Lanes that count, of all: with fewer, the other loops are faster.
+_LEAST_USED = 0.7
+# A line that reads or writes more is left to the others, which cut it. With channels in the lanes
+# it would leave a quarter of the second-level cache.
+_LINE_BYTES = 1 << 20
+_CHANNEL_LINE_BYTES = 1 << 18
+# Products of input and output channels: with more, the sums of a weight gradient leave the
+# second-level cache.
+_MOST_SUMS = 1024
+
+
+def _lies_across(size: fits.Sizes) -> bool:
+    """Tell whether there are groups for the lanes, instead of samples."""
+    return size.groups >= _LEAST_GROUPS and max(size.inputs, size.outputs) <= _MOST_ACROSS
+
+
+def _serves_lanes(case: Case) -> bool:
+    """Tell whether maps can be laid out lane by lane: every output has taps, all in one sum.
+
+    The engine cuts longer sums; those of a weight gradient are cut anyway.
+    """
+    size = fits.sizes(case.operation, case.geometry)
+    if case.operation == _WEIGHT:
+        return size.whole and case.has_planes("w")
+    return (
+        size.whole
+        and case.has_planes("x")
+        and case.has_planes("y")
+        and size.inputs * size.taps <= fits.most_steps(case.itemsize)
+    )
+
+
+def _fill_lanes(case: Case, number: int, together: int) -> bool:
+    """Tell whether so many samples or groups fill the lanes, `together` in a vector."""
+    size = fits.sizes(case.operation, case.geometry)
+    line = fits.sample_line_bytes(size.inputs, size.outputs, size.row, size.column, case.itemsize)
+    return (
+        size.taps > 1
+        and fits.used_lanes(number, size.row.count, together, case.itemsize) >= _LEAST_USED
+        and line <= _LINE_BYTES
+        and (case.operation != _WEIGHT or size.inputs * size.outputs <= _MOST_SUMS)
+    )
+
+
+def _samples_win(case: Case) -> bool:
+    size = fits.sizes(case.operation, case.geometry)
+    together, _ = fits.share_lanes(size.batch, size.row, case.itemsize)
+    return (
+        not _lies_across(size)
+        and size.batch >= _LEAST_SAMPLES
+        and max(size.inputs, size.outputs) <= _MOST_CHANNELS
+        and size.outputs >= _LEAST_OUTPUTS
+        and _fill_lanes(case, size.batch, together)
+    )
+
+
+def _groups_win(case: Case) -> bool:
+    size = fits.sizes(case.operation, case.geometry)
+    return (
+        _lies_across(size)
+        and max(size.column.size, size.column.out) <= _MOST_COLUMNS
+        and _fill_lanes(case, size.groups, fits.lanes(case.itemsize))
+    )
+
+
+def _channels_win(case: Case) -> bool:
+    size = fits.sizes(case.operation, case.geometry)
+    together, share = fits.turns(size.outputs, size.groups, case.itemsize)
+    line = fits.channel_line_bytes(
+        size.inputs, size.outputs, together, size.row, size.column, case.itemsize
+    )
+    return (
+        size.groups > 1
+        and size.taps > 1
+        and min(size.inputs, size.outputs) >= _LEAST_CHANNELS
+        and max(size.inputs, size.outputs) <= _MOST_CHANNELS
+        and share >= _LEAST_USED
+        and line <= _CHANNEL_LINE_BYTES
+    )
+
+
+def _copy_gradient(case: Case) -> tuple[bool, bool]:
+    """Copy maps whose planes are not contiguous: other loops would give other bits."""
+    if case.operation != _WEIGHT:
+        return False, False
+    return not case.has_planes("x"), not case.has_planes("y")
+
+
+# ---- the engine's products -----------------------------------------------------------------------
 
 # Where the input gradient reads so many weights of a group for so few pixels of a sample, turning
 # the weights takes too long, and it adds products. The bits are others: batch and threads may not
@@ -220,22 +312,25 @@ def _products_win(case: Case) -> bool:
     )
 
 
-def _takes_samples(case: Case) -> bool:
-    return may_pay(case.geometry) and not lies_across(case.geometry)
+# Of the vectors of output channels, with fewer in the lanes they would be wasted.
+_LEAST_FILLED = 0.5
 
 
-def _takes_groups(case: Case) -> bool:
-    return may_pay(case.geometry) and lies_across(case.geometry)
+def _outputs_serve(case: Case) -> bool:
+    """Tell whether a block of lines, with its sums, stays in the second-level cache."""
+    _, _, memory = binding.estimate(binding.output_lanes(case), case)
+    return memory <= 1
 
 
-def _takes_channels(case: Case) -> bool:
-    return fill_lanes(case.geometry)
+def _outputs_win(case: Case) -> bool:
+    cycles, filled, _ = binding.estimate(binding.output_lanes(case), case)
+    return filled >= _LEAST_FILLED and cycles < binding.estimate(binding.pixel_lanes(case), case)[0]
 
 
 # ---- the table -----------------------------------------------------------------------------------
 
 # Before any: an input gradient that depends on no output.
-_ZEROS = Variant(
+ZEROS = Variant(
     "zeros",
     binding.zeros,
     serves=lambda case: case.operation == _INPUT and not input_parts(case.geometry)[0],
@@ -266,18 +361,19 @@ ALGORITHMS = (
         variants=(
             Variant(
                 "samples in the lanes",
-                partial(binding.samples, by_columns=True),
-                serves=_takes_samples,
+                partial(binding.sample_lanes, by_columns=True),
+                serves=_serves_lanes,
+                wins=_samples_win,
                 why="",
-                refusing=True,
+                copies=_copy_gradient,
             ),
             Variant(
                 "groups in the lanes",
-                partial(binding.samples, by_columns=True, across=True),
-                serves=_takes_groups,
+                partial(binding.group_lanes, by_columns=True),
+                serves=_serves_lanes,
+                wins=_groups_win,
                 why="",
-                copies=_copy_maps,
-                refusing=True,
+                copies=_copy_gradient,
             ),
             Variant("depthwise rows", binding.depthwise, why=""),
         ),
@@ -290,7 +386,7 @@ ALGORITHMS = (
         variants=(
             Variant(
                 "winograd rows",
-                binding.parts_of_rows,
+                binding.winograd_rows,
                 serves=lambda case: _serves_rows(case.geometry, case.operation),
                 wins=lambda case: (
                     rows_win(case.geometry, case.operation, case.dtype)
@@ -303,7 +399,7 @@ ALGORITHMS = (
             ),
             Variant(
                 "winograd lines",
-                binding.tiles,
+                binding.winograd,
                 serves=_is_line,
                 why="",
                 bounds=errors.WINOGRAD_TILES,
@@ -312,7 +408,7 @@ ALGORITHMS = (
             ),
             Variant(
                 "winograd squares",
-                binding.tiles,
+                binding.winograd,
                 why="",
                 bounds=errors.WINOGRAD_TILES,
                 family="squares",
@@ -328,29 +424,31 @@ ALGORITHMS = (
         variants=(
             Variant(
                 "channels in the lanes",
-                binding.channels,
-                serves=_takes_channels,
+                binding.channel_lanes,
+                serves=_serves_lanes,
+                wins=_channels_win,
                 why="",
-                refusing=True,
+                copies=_copy_gradient,
             ),
             Variant(
                 "samples in the lanes",
-                binding.samples,
-                serves=_takes_samples,
+                binding.sample_lanes,
+                serves=_serves_lanes,
+                wins=_samples_win,
                 why="",
-                refusing=True,
+                copies=_copy_gradient,
             ),
             Variant(
                 "groups in the lanes",
-                partial(binding.samples, across=True),
-                serves=_takes_groups,
+                binding.group_lanes,
+                serves=_serves_lanes,
+                wins=_groups_win,
                 why="",
-                copies=_copy_maps,
-                refusing=True,
+                copies=_copy_gradient,
             ),
             Variant(
                 "products first",
-                binding.products,
+                binding.products_first,
                 operations=(_INPUT,),
                 serves=lambda case: prod(case.geometry.kernel) > 1,
                 wins=_products_win,
@@ -358,7 +456,21 @@ ALGORITHMS = (
                 copies=_copy_both,
                 family="products",
             ),
-            Variant("pixels in the lanes", binding.gemm, why=""),
+            Variant(
+                "output channels in the lanes",
+                binding.output_lanes,
+                serves=_outputs_serve,
+                wins=_outputs_win,
+                why="",
+                operations=(_FORWARD, _INPUT),
+            ),
+            Variant(
+                "pixels in the lanes",
+                binding.pixel_lanes,
+                why="",
+                operations=(_FORWARD, _INPUT),
+            ),
+            Variant("weight product", binding.weight_product, operations=(_WEIGHT,)),
         ),
     ),
     Algorithm(
@@ -376,135 +488,3 @@ ALGORITHMS = (
         variants=(Variant("columns", binding.columns, copies=_copy_weights),),
     ),
 )
-_BY_NAME = {row.name: row for row in ALGORITHMS}
-
-
-# ---- choosing ------------------------------------------------------------------------------------
-
-_EXACT: ContextVar[int] = ContextVar("fastconv.exact", default=0)
-
-
-@contextmanager
-def exact() -> Iterator[None]:
-    """Leave only the algorithms that are exact on integers.
-
-    Inside, a convolution of integers gives the integer result while all partial sums stay below
-    2**24 (float32) or 2**53 (float64); and nothing overflows while the sum of the products'
-    absolute values does not. It holds for the thread or task that enters it.
-
-    Returns
-    -------
-    context manager
-        For a `with` statement. A convolution inside that asks for another algorithm raises
-        ValueError.
-
-    Examples
-    --------
-    >>> import fastconv
-    >>> shapes = (8, 64, 56, 56), (64, 64, 3, 3)
-    >>> fastconv.explain("conv2d", *shapes).algorithm
-    'winograd'
-    >>> with fastconv.exact():
-    ...     fastconv.explain("conv2d", *shapes).algorithm
-    'gemm'
-    """
-    token = _EXACT.set(1)
-    try:
-        yield
-    finally:
-        _EXACT.reset(token)
-
-
-def variants(case: Case, algorithm: str, only: str | None = None) -> Iterator[Variant]:
-    """Yield the variants of an algorithm that serve a case and win against those that follow.
-
-    Or `only` the one of this name, if it serves the case, whether it wins or not.
-    """
-    for row in (_ZEROS, *_BY_NAME[algorithm].variants):
-        taken = row.name == only or (only is None and row.wins(case))
-        if taken and case.operation in row.operations and row.serves(case):
-            yield row
-
-
-def dispatch(
-    operation: str, geometry: ConvGeometry, dtype: str, algorithm: str, only: str | None = None
-) -> Dispatch:
-    """Return what computes an operation of one geometry, called with its arrays.
-
-    By `only` this variant, which must serve them all.
-    """
-
-    def choose(x: Ints, w: Ints, y: Ints, threads: int) -> Iterator[tuple[Variant, Any]]:
-        case = Case(operation, geometry, dtype, x, w, y, threads)
-        for row in variants(case, algorithm, only):
-            copies = row.copies(case)
-            yield row, copies if any(copies) else row.kernel(case)
-
-    return Dispatch(2 + len(geometry.kernel), geometry.groups, choose)
-
-
-def prepare(geometry: ConvGeometry, dtype: str, algorithm: str, weight: Array) -> Any:
-    """Return what the forward pass takes besides the weights, or None if nothing helps."""
-    row = next(variants(contiguous_case(_FORWARD, geometry, dtype), algorithm))
-    return row.prepare(geometry, weight) if row.prepare else None
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """A checked call: its geometry and the algorithm that computes it."""
-
-    geometry: ConvGeometry
-    algorithm: str
-
-
-def only_exact() -> int:
-    """Return 1 inside `exact`, else 0: a plain integer, to be looked up by."""
-    return _EXACT.get()
-
-
-def plan_conv(
-    operation: str,
-    dtype: str,
-    exactly: bool,
-    input_shape: Ints,
-    weight_shape: Ints,
-    stride: Ints,
-    padding: Padding,
-    dilation: Ints,
-    groups: int,
-    algorithm: str,
-) -> Plan:
-    """Return the plan of an operation on numbers of `dtype`, a name or code of NumPy.
-
-    Raises
-    ------
-    ValueError
-        If the sizes do not fit together, or the algorithm does not exist or cannot serve them.
-    """
-    geometry = conv_geometry(input_shape, weight_shape, stride, padding, dilation, groups)
-    refused = refusals(geometry, exactly)
-    able = [row for row in ALGORITHMS if refused[row.name] is None]
-    if algorithm == "auto":
-        name = np.dtype(dtype).name
-        chosen = (row.name for row in able if row.wins(geometry, operation, name))
-        return Plan(geometry, next(chosen))
-    if algorithm not in refused:
-        reason = "does not exist"
-    elif refused[algorithm] is not None:
-        reason = f"cannot compute this: {refused[algorithm]}"
-    else:
-        return Plan(geometry, algorithm)
-    names = ", ".join(repr(row.name) for row in able)
-    raise ValueError(f"algorithm {algorithm!r} {reason}; those that can: 'auto', {names}")
-
-
-def refusals(geometry: ConvGeometry, exactly: bool) -> dict[str, str | None]:
-    """Return for each algorithm the reason why it cannot serve a geometry, or None.
-
-    `exactly` leaves only algorithms that are exact on integers.
-    """
-    rounds = "it rounds integers, too, and fastconv.exact() leaves only exact algorithms"
-    return {
-        row.name: row.refuses(geometry) or (rounds if exactly and not row.exact else None)
-        for row in ALGORITHMS
-    }

@@ -11,8 +11,8 @@ from fastconv._check import Array, PaddingLike, PerAxis
 from fastconv._geometry import ConvGeometry, Ints, gradient_pieces
 from fastconv.engine.base.cache import Cache
 from fastconv.engine.base.kernel import Choice
+from fastconv.engine.choice import Plan, dispatch, only_exact, plan_conv
 from fastconv.engine.errors import PIECE_TERMS
-from fastconv.engine.plan import Plan, dispatch, only_exact, plan_conv
 from fastconv.functional._pieces import in_pieces, weight_gradient_in_pieces
 
 # What computes each operation, of what `dispatch` returns.

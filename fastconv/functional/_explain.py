@@ -13,16 +13,9 @@ from fastconv._check import Array, PaddingLike, PerAxis
 from fastconv._geometry import ConvGeometry
 from fastconv.engine.base.isa import isa
 from fastconv.engine.base.operation import contiguous_case
+from fastconv.engine.choice import only_exact, refusals, variants
 from fastconv.engine.errors import Magnitude
-from fastconv.engine.plan import (
-    ALGORITHMS,
-    OPERATIONS,
-    Algorithm,
-    Variant,
-    only_exact,
-    refusals,
-    variants,
-)
+from fastconv.engine.plan import ALGORITHMS, OPERATIONS, Algorithm, Variant
 from fastconv.functional._calls import find_call
 
 

@@ -10,8 +10,8 @@ from typing import Any, TypeAlias
 from fastconv import _check
 from fastconv._check import Array, PaddingLike, PerAxis
 from fastconv._geometry import Ints
+from fastconv.engine.choice import only_exact, prepare
 from fastconv.engine.ops.sums import sum_maps
-from fastconv.engine.plan import only_exact, prepare
 from fastconv.functional._calls import Call, calls, find_call
 from fastconv.functional._prepared import PreparedWeight
 

@@ -166,17 +166,13 @@ cdef class Dispatch:
         if choice is not None:
             return choice
         choice = Choice()
-        for row, found in self.choose(
-                strides_of(&layout.x), strides_of(&layout.w), strides_of(&layout.y), threads):
-            choice.row = row
-            if isinstance(found, Kernel):
-                kernel = choice.kernel = found
-                choice.workspace = kernel.plan(layout, kernel.worth_threads(layout))
-                if not choice.workspace and row.refusing:
-                    continue
-            else:
-                choice.copied = found
-            break
+        choice.row, found = self.choose(
+            strides_of(&layout.x), strides_of(&layout.w), strides_of(&layout.y), threads)
+        if isinstance(found, Kernel):
+            kernel = choice.kernel = found
+            choice.workspace = kernel.plan(layout, kernel.worth_threads(layout))
+        else:
+            choice.copied = found
         if len(self.choices) >= LAYOUTS:
             self.choices.clear()
         self.choices[key] = choice

@@ -232,14 +232,15 @@ cdef class WeightGradient(Kernel):
     """The weight gradient, where the channels of groups fill the lanes.
 
     `depth`, `row` and `column` are the axes of the forward pass; the gradient's kernels are
-    contiguous.
+    contiguous. The channels of `turns` groups share a vector.
     """
 
     cdef const Py_ssize_t[::1] depth, row, column
+    cdef Py_ssize_t turns
     cdef Correlation correlation
 
-    def __init__(self, depth, row, column):
-        self.depth, self.row, self.column = depth, row, column
+    def __init__(self, depth, row, column, Py_ssize_t turns):
+        self.depth, self.row, self.column, self.turns = depth, row, column, turns
 
     cdef int worth_threads(self, const Layout* layout) noexcept:
         cdef const Py_ssize_t* dw = layout.w.shape
@@ -249,13 +250,9 @@ cdef class WeightGradient(Kernel):
     cdef size_t plan(self, const Layout* layout, int threads) except? 0:
         cdef Correlation* p = &self.correlation
         cdef Plan* plan = &p.plan
-        if not take_shapes(plan, layout.x.shape, layout.x.strides, layout.w.shape,
-                           layout.w.strides, layout.y.shape, layout.y.strides, layout.itemsize,
-                           &self.depth[0], &self.row[0], &self.column[0]):
-            return 0
-        if (plan.columns > 1 and plan.w_strides[5] != 1) or (
-                plan.rows > 1 and plan.w_strides[4] != plan.columns):
-            return 0
+        take_shapes(plan, layout.x.shape, layout.x.strides, layout.w.shape, layout.w.strides,
+                    layout.y.shape, layout.y.strides, layout.itemsize, self.turns, &self.row[0],
+                    &self.column[0])
         size_correlation(p, layout.itemsize)
         self.team = p.threads = min(<Py_ssize_t>threads, plan.blocks * p.chunks)
         return p.threads_at + p.threads * p.thread_bytes

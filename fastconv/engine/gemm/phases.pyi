@@ -1,8 +1,8 @@
 from typing import Any
 
 from fastconv._geometry import Ints
-from fastconv.engine.gemm.correlation import Correlation
 from fastconv.engine.base.kernel import Kernel
+from fastconv.engine.gemm.correlation import Correlation
 
 class InputGradient(Kernel):
     def __init__(
