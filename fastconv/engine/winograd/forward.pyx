@@ -36,7 +36,7 @@ from libc.string cimport memset
 
 from fastconv.engine.base.arrays cimport Axes, Layout, Operands, rotate
 from fastconv.engine.base.axis cimport ceil_div
-from fastconv.engine.base.kernel cimport Kernel
+from fastconv.engine.base.kernel cimport Kernel, record
 from fastconv.engine.base.threads cimport (
     EVEN, Phase, make_phase, parallel_for, parallel_phases, threads_for)
 from fastconv.engine.base.workspace cimport give, take
@@ -496,6 +496,8 @@ cdef class Correlation(Kernel):
         cdef char* shared = <char*>take(bytes)
         cdef Context context
         cdef Phase[2] phases
+        record("winograd lines" if 1 in (o.layout.w.shape[4], o.layout.w.shape[5])
+               else "winograd squares", self.largest[0], self.largest[1])
         context.product, context.itemsize, context.shared = &p, o.layout.itemsize, shared
         context.x, context.w, context.y = o.x, o.w + self.offset, o.y
         context.u = o.prepared if p.ready else shared + p.u_at

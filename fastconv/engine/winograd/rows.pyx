@@ -25,7 +25,7 @@ from libc.string cimport memset
 from fastconv.engine.base.arrays cimport Layout, Operands, rotate
 from fastconv.engine.base.axis cimport ceil_div, first_tap, past_tap
 from fastconv.engine.base.isa cimport isa_row
-from fastconv.engine.base.kernel cimport Kernel
+from fastconv.engine.base.kernel cimport Kernel, record
 from fastconv.engine.base.threads cimport EVEN, Phase, make_phase, parallel_phases, threads_for
 from fastconv.engine.base.workspace cimport give, take
 from fastconv.engine.blocked.sample_tiles cimport MAX_LANES, Loops, run_tile, tile_pixels, tile_rows
@@ -411,6 +411,7 @@ cdef class Correlation(Kernel):
         cdef char* shared = <char*>take(p.size)
         cdef Context context
         cdef Phase[3] phases
+        record("winograd rows", self.largest[0], self.largest[1])
         list_positions(&p.tiling, <Py_ssize_t*>(shared + p.at_at))
         context.product, context.itemsize, context.shared = &p, o.layout.itemsize, shared
         context.x, context.w, context.y = o.x, o.w + self.offset, o.y

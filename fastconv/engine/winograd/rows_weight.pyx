@@ -22,7 +22,7 @@ from libc.string cimport memset
 
 from fastconv.engine.base.arrays cimport Layout, Operands
 from fastconv.engine.base.axis cimport ceil_div
-from fastconv.engine.base.kernel cimport Kernel
+from fastconv.engine.base.kernel cimport Kernel, record
 from fastconv.engine.base.threads cimport EVEN, Phase, make_phase, parallel_phases, threads_for
 from fastconv.engine.base.workspace cimport give, take
 from fastconv.engine.blocked.sample_tiles cimport Lines, add_lanes, run_sums, sum_rows, sum_steps
@@ -244,6 +244,7 @@ cdef class WeightGradient(Kernel):
         cdef char* shared = <char*>take(bytes)
         cdef Context context
         cdef Phase[3] phases
+        record("winograd rows", self.largest[0], self.largest[1])
         list_positions(&p.tiling, <Py_ssize_t*>(shared + p.x_at))
         fill_positions(plan.lines, plan.column.out, 0,
                        p.tiling.tiles * STEP * plan.lanes.lanes, plan.lanes.lanes,

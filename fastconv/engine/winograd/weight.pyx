@@ -32,7 +32,7 @@ from cython cimport floating
 
 from fastconv.engine.base.arrays cimport Layout, Operands
 from fastconv.engine.base.axis cimport ceil_div
-from fastconv.engine.base.kernel cimport Kernel
+from fastconv.engine.base.kernel cimport Kernel, record
 from fastconv.engine.base.threads cimport EVEN, Phase, make_phase, parallel_phases, threads_for
 from fastconv.engine.base.workspace cimport give, take
 from fastconv.engine.gemm.slab cimport line_up
@@ -459,6 +459,8 @@ cdef class WeightGradient(Kernel):
         cdef Py_ssize_t i, v
         cdef char* shared = <char*>take(bytes)
         cdef Context context
+        record("winograd lines" if 1 in (o.layout.w.shape[4], o.layout.w.shape[5])
+               else "winograd squares", self.largest[0], self.largest[1])
         for v in range(OUTPUTS):
             for i in range(p.steps):
                 (<Py_ssize_t*>(shared + p.steps_at))[v * p.steps + i] = i * (v + 1) * p.lanes
