@@ -49,9 +49,10 @@ INLINE void NAME(tile)(const int P, const int V, const int R, const SCALAR *x, p
         const SCALAR *at = x + offsets[l];
 #pragma GCC unroll 16
         for (int i = 0; i < P + R - 1; i++) {
+            const VECTOR *row = (const VECTOR *)(at + i * x_step);
 #pragma GCC unroll 4
             for (int v = 0; v < V; v++) {
-                VECTOR loaded = ((const VECTOR *)(at + i * x_step))[v];
+                VECTOR loaded = row[v];
                 KEEP(loaded);
 #pragma GCC unroll 4
                 for (int p = 0; p < P; p++)
@@ -115,7 +116,9 @@ static void NAME(correlate)(const SCALAR *x, ptrdiff_t x_step, ptrdiff_t rows, p
                             const fastconv_subkernel *sub, const SCALAR *weights,
                             const SCALAR *bias, SCALAR *out, ptrdiff_t out_step)
 {
-    BY_TAPS(sub->shared, NAME(strips), x, x_step, rows, width, sub, weights, bias, out, out_step)
+    /* For all that the compiler knows, a store may change what `bias` points to. */
+    const SCALAR kept = *bias;
+    BY_TAPS(sub->shared, NAME(strips), x, x_step, rows, width, sub, weights, &kept, out, out_step)
 }
 
 /* t[l, r] += sum over p, j of dy[p, j] * x[p * x_step + offsets[l] + r * x_step + j] for L runs l,
@@ -203,13 +206,24 @@ static void NAME(pack_rows)(SCALAR *to, ptrdiff_t to_row, ptrdiff_t to_phase, co
                             ptrdiff_t from_row, ptrdiff_t column, ptrdiff_t stride, ptrdiff_t rows,
                             const fastconv_span *spans, ptrdiff_t phases)
 {
-    for (ptrdiff_t i = 0; i < rows; i++)
-        for (ptrdiff_t s = 0; s < phases; s++) {
-            const ptrdiff_t low = spans[s].low, n = spans[s].high - low;
-            if (n > 0)
-                NAME(copy)(from + i * from_row + (spans[s].first + low * stride) * column,
-                           stride * column, n, to + i * to_row + s * to_phase + low);
-        }
+    const ptrdiff_t step = stride * column;
+    for (ptrdiff_t s = 0; s < phases; s++) {
+        const ptrdiff_t low = spans[s].low, n = spans[s].high - low;
+        const SCALAR *source = from + spans[s].first * column + low * step;
+        SCALAR *target = to + s * to_phase + low;
+        if (n == 0)
+            continue;
+#define COPY(step)                                                                                 \
+    for (ptrdiff_t i = 0; i < rows; i++)                                                           \
+    NAME(copy)(source + i * from_row, step, n, target + i * to_row)
+        if (step == 1)
+            COPY(1);
+        else if (step == 2)
+            COPY(2);
+        else
+            COPY(step);
+#undef COPY
+    }
 }
 
 /* Put even and odd columns together again, as rows of n numbers. */
