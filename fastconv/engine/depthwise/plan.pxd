@@ -112,7 +112,7 @@ cdef inline int size_blocks(Plan* p) except -1:
     p.tile_size = planes * p.tile_plane + 2 * p.lanes
     p.vectors = ceil_div(p.columns, p.lanes)
     p.buffer_row = p.vectors * p.lanes
-    p.buffer_size = p.rows * p.buffer_row * max(p.column.phases, 1)
+    p.buffer_size = p.rows * p.buffer_row * max(p.column.phases, 1) + p.lanes
     return 0
 
 

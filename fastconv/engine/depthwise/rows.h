@@ -226,36 +226,23 @@ static void NAME(pack_rows)(SCALAR *to, ptrdiff_t to_row, ptrdiff_t to_phase, co
     }
 }
 
-/* Put even and odd columns together again, as rows of n numbers. */
-static void NAME(interleave)(SCALAR *restrict to, ptrdiff_t to_row, const SCALAR *restrict even,
-                             const SCALAR *restrict odd, ptrdiff_t from_row, ptrdiff_t rows,
-                             ptrdiff_t n)
+/* Put even and odd columns together again, as rows of n numbers. Up to a vector is read past the end
+ * of either; of rows of at least a vector, the last one is moved back. */
+static void NAME(interleave)(SCALAR *to, ptrdiff_t to_row, const SCALAR *even, const SCALAR *odd,
+                             ptrdiff_t from_row, ptrdiff_t rows, ptrdiff_t n)
 {
-    /* Short rows in small pieces, the last one moved back: the compiler's loop ends number by
-     * number. */
-    enum { FEW = 16 / SCALAR_BYTES };
-    typedef SCALAR few __attribute__((vector_size(16), aligned(SCALAR_BYTES)));
     for (ptrdiff_t i = 0; i < rows; i++) {
-        if (n / 2 >= FEW && n < 32) {
-            for (ptrdiff_t j = 0; j < n / 2; j += FEW) {
-                const ptrdiff_t at = j + FEW <= n / 2 ? j : n / 2 - FEW;
-                const few a = *(const few *)(even + at), b = *(const few *)(odd + at);
-#if SCALAR_BYTES == 4
-                *(few *)(to + 2 * at) = __builtin_shufflevector(a, b, 0, 4, 1, 5);
-                *(few *)(to + 2 * at + FEW) = __builtin_shufflevector(a, b, 2, 6, 3, 7);
-#else
-                *(few *)(to + 2 * at) = __builtin_shufflevector(a, b, 0, 2);
-                *(few *)(to + 2 * at + FEW) = __builtin_shufflevector(a, b, 1, 3);
-#endif
+        if (n < LANES)
+            for (ptrdiff_t j = 0; j < n; j++)
+                to[j] = j % 2 ? odd[j / 2] : even[j / 2];
+        else
+            for (ptrdiff_t j = 0; j < n; j += LANES) {
+                const ptrdiff_t at = j + LANES <= n ? j : n - LANES;
+                const SCALAR *first = at % 2 ? odd : even, *second = at % 2 ? even + 1 : odd;
+                const VECTOR a = *(const VECTOR *)(first + at / 2);
+                const VECTOR b = *(const VECTOR *)(second + at / 2);
+                *(VECTOR *)(to + at) = ZIP_LOW(a, b);
             }
-        } else {
-            for (ptrdiff_t j = 0; j < n / 2; j++) {
-                to[2 * j] = even[j];
-                to[2 * j + 1] = odd[j];
-            }
-        }
-        if (n % 2)
-            to[n - 1] = even[n / 2];
         to += to_row;
         even += from_row;
         odd += from_row;
