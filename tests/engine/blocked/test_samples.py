@@ -12,7 +12,7 @@ from tests._cases import DTYPES, Conv, Problem, able, forced, inner_call, normal
 # What computes where lanes hold pixels or output channels.
 OTHERS = {
     "gemm": ("pixels in the lanes", "pixels in the lanes", "weight product"),
-    "depthwise": ("depthwise rows",) * 3,
+    "depthwise": ("depthwise rows", "depthwise rows", "depthwise sums"),
 }
 
 # One or two samples too many, bands of rows, phases, and taps left out on every side.
