@@ -162,7 +162,7 @@ def _rows_kernel(operation: str, geometry: ConvGeometry) -> Callable[..., int]:
         parts, _ = input_parts(geometry)
         if not parts:
             return _write_zeros
-        return RowsCorrelation(axes, groups, parts[0].before).turned_gradient
+        return RowsCorrelation(axes, groups, parts[0].before, True).swapped_gradient
     before = moves(geometry)[1]
     if operation == "conv2d":
         return RowsCorrelation(axes, groups, before).forward
@@ -205,7 +205,7 @@ class Winograd(Algorithm):
         if not parts:
             return _write_zeros
         before, dilation = parts[0].before, parts[0].dilation
-        return WinogradCorrelation(axes, groups, before, dilation).turned_gradient
+        return WinogradCorrelation(axes, groups, before, dilation, True).swapped_gradient
 
     def prepare(self, geometry: ConvGeometry, weight: Array) -> Any:
         """Return the transformed weights, or None where each use transforms them anew."""

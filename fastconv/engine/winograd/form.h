@@ -56,6 +56,7 @@ static void FORM(output_tiles)(const SCALAR *m, ptrdiff_t tile_step, ptrdiff_t p
                                const SCALAR *bias, SCALAR *stage, ptrdiff_t rows,
                                ptrdiff_t columns, ptrdiff_t height, ptrdiff_t width)
 {
+    /* Known not to be NULL, and not to be written meanwhile. */
     const VECTOR shift = *(const VECTOR *)bias;
     const ptrdiff_t step = point_step / LANES;
 
@@ -72,7 +73,7 @@ static void FORM(output_tiles)(const SCALAR *m, ptrdiff_t tile_step, ptrdiff_t p
                 ACROSS(points_output)(half[r], 1, y[r], 1);
 #pragma GCC unroll 4
                 for (int s = 0; s < COLUMN_STEP; s++)
-                    y[r][s] += shift;
+                    y[r][s] = ISA(TYPED(finish))(y[r][s], (const SCALAR *)&shift);
             }
             if (ROW_STEP * (i + 1) <= height && COLUMN_STEP * (j + 1) <= width) {
 #pragma GCC unroll 4

@@ -1,4 +1,6 @@
 from fastconv.engine.base.kernel import Kernel
 
 class Correlation(Kernel):
-    def __init__(self, axes: int, groups: int, before: tuple[int, ...]) -> None: ...
+    def __init__(
+        self, axes: int, groups: int, before: tuple[int, ...], rotates: bool = False
+    ) -> None: ...
