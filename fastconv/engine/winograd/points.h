@@ -14,13 +14,14 @@
  *     G[j][i] = p_j^i / product of (p_j - p_l), l != j        infinity: 1 at i = r - 1
  *     B[i][j] = factor of x^i in the product of (x - p_l), l != j; infinity: of all (x - p_l)
  *
- * On an axis of several taps m is 4, or STEP. The points are 0 and pairs +-P, +-Q and, with 8 or 10
- * of them, +-R and +-S. They are exact in binary, and their powers stay near 1: with +-5/8 and +-3/2
- * the error is a few times smaller than with +-1 and +-2; for 8 points +-1/2, +-1 and +-2 had the
- * smallest of 60 such sets, and for 10 points these have one of the smallest of 1001. An odd number
- * of points has no 0: beside the pairs it would stand alone, and the error was larger. A pair shares
- * all it computes: the even and the odd terms, whose sum and difference are the numbers of its two
- * points. On an axis of one tap m is 1, and each matrix is the number 1.
+ * On an axis of several taps m is 4, or STEP. The points are 0 and pairs +-P, +-Q and, with 8 or
+ * 10 of them, +-R and +-S. They are exact in binary, and their powers stay near 1: with +-5/8 and
+ * +-3/2 the error is a few times smaller than with +-1 and +-2; for 8 points +-1/2, +-1 and +-2 had
+ * the smallest of 60 such sets, and for 10 points these have one of the smallest of 1001. An odd
+ * number of points has no 0, since beside three pairs and 0 one more would stand alone, and the
+ * error was larger; these are the best of all sets of four pairs of 13 small fractions. A pair
+ * shares all it computes: the even and the odd terms, whose sum and difference are the numbers of
+ * its two points. On an axis of one tap m is 1, and each matrix is the number 1.
  *
  * The gradient of the kernel is a correlation as well, of the input with the residual:
  * dg = G^T [(A dY A^T) * (B^T d B)] G, the transposed matrices with m and r as they are.

@@ -239,24 +239,19 @@ cdef void transform_part(const floating* maps, const Side* side, const Pass* cur
                     side.point_step)
 
 
-cdef void transform_either(const floating* x, const Pass* current, Py_ssize_t task,
-                           int thread) noexcept nogil:
-    """Transform a part of the input or, in the later tasks, of the residual."""
-    cdef const Correlation* p = current.context.correlation
-    cdef Py_ssize_t inputs = p.parts * groups_of(&p.input)
-    if task < inputs:
-        transform_part(x, &p.input, current, task, thread)
-    else:
-        transform_part(<const floating*>current.context.dy, &p.residual, current, task - inputs,
-                       thread)
-
-
 cdef void transform_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
+    """Transform a part of the input or, in the later tasks, of the residual."""
     cdef const Pass* current = <const Pass*>context
-    if current.context.itemsize == sizeof(float):
-        transform_either(<const float*>current.context.x, current, task, thread)
+    cdef const Context* c = current.context
+    cdef const Side* side = &c.correlation.input
+    cdef const void* maps = c.x
+    cdef Py_ssize_t inputs = c.correlation.parts * groups_of(side)
+    if task >= inputs:
+        side, maps, task = &c.correlation.residual, c.dy, task - inputs
+    if c.itemsize == sizeof(float):
+        transform_part(<const float*>maps, side, current, task, thread)
     else:
-        transform_either(<const double*>current.context.x, current, task, thread)
+        transform_part(<const double*>maps, side, current, task, thread)
 
 
 cdef void multiply(const Correlation* p, TileRange wanted, Py_ssize_t point, Py_ssize_t output,
@@ -310,33 +305,32 @@ cdef inline TileRange wanted_of(const Correlation* p, Py_ssize_t tiles,
     return wanted
 
 
-cdef void write_kernels(const floating* sums, const Correlation* p, Py_ssize_t row, Py_ssize_t k,
+cdef void write_kernels(const floating* sums, const Pass* current, Py_ssize_t row, Py_ssize_t k,
                         Py_ssize_t first, Py_ssize_t end, floating* dw) noexcept nogil:
     """Write the gradients of the output channel `k`, a row of dU, for some panels of inputs."""
+    cdef const Correlation* p = current.context.correlation
     cdef Py_ssize_t panel, vector, width, c
+    dw += current.group * p.strides[0] + k * p.strides[1]
     for panel in range(first, end):
         width = (first_vector(&p.input, panel + 1) - first_vector(&p.input, panel)) * p.lanes
         for vector from 0 <= vector < width by p.lanes:
             c = first_vector(&p.input, panel) * p.lanes + vector
             write_kernel_gradients(sums + row * width + vector, p.point_step, p.form,
-                                   min(p.lanes, p.input.channels - c),
-                                   dw + k * p.strides[1] + c * p.strides[2], p.strides)
+                                   min(p.lanes, p.input.channels - c), dw + c * p.strides[2],
+                                   p.strides)
         sums += p.rows * width
 
 
-cdef void write_channel(floating* dw, const Pass* current, Py_ssize_t k) noexcept nogil:
-    """Write the gradients of an output channel from the sums that all threads share."""
-    cdef const Correlation* p = current.context.correlation
-    write_kernels(<const floating*>(current.context.shared + p.sums_at), p, k, k, 0,
-                  p.input.panels, dw + current.group * p.strides[0])
-
-
 cdef void write_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
+    """Write the gradients of an output channel from the sums that all threads share."""
     cdef const Pass* current = <const Pass*>context
-    if current.context.itemsize == sizeof(float):
-        write_channel(<float*>current.context.dw, current, task)
+    cdef const Context* c = current.context
+    cdef const char* sums = c.shared + c.correlation.sums_at
+    cdef Py_ssize_t panels = c.correlation.input.panels
+    if c.itemsize == sizeof(float):
+        write_kernels(<const float*>sums, current, task, task, 0, panels, <float*>c.dw)
     else:
-        write_channel(<double*>current.context.dw, current, task)
+        write_kernels(<const double*>sums, current, task, task, 0, panels, <double*>c.dw)
 
 
 cdef void multiply_panels(floating* dw, const Pass* current, Py_ssize_t task,
@@ -352,7 +346,6 @@ cdef void multiply_panels(floating* dw, const Pass* current, Py_ssize_t task,
     cdef Py_ssize_t c = first_vector(&p.input, first), point, k, input
     cdef Py_ssize_t row = first_vector(&p.residual, output) * p.lanes
     cdef TileRange wanted
-    dw += current.group * p.strides[0]
     for point in range(p.points):
         wanted = wanted_of(p, p.split.units * p.unit, point)
         for input in range(first, end):
@@ -362,7 +355,7 @@ cdef void multiply_panels(floating* dw, const Pass* current, Py_ssize_t task,
                      p.residual.point_step, p.input.point_step)
     for k in range(row, min(first_vector(&p.residual, output + 1) * p.lanes,
                             p.residual.channels)):
-        write_kernels(<const floating*>sums, p, k - row, k, first, end, dw)
+        write_kernels(<const floating*>sums, current, k - row, k, first, end, dw)
 
 
 cdef void panels_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
@@ -400,7 +393,7 @@ cdef void point_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
         multiply_point(<double*>sums, current, task)
 
 
-cdef void run_passes(const Context* context, int threads) noexcept nogil:
+cdef void run_passes(const Context* context) noexcept nogil:
     """Compute slice after slice of each group."""
     cdef const Correlation* p = context.correlation
     cdef Py_ssize_t g, slice, i = 0, n = 0
@@ -424,10 +417,10 @@ cdef void run_passes(const Context* context, int threads) noexcept nogil:
                 n += 1
             i += 1
             if i == PASSES:
-                parallel_phases(threads, phases, n)
+                parallel_phases(p.threads, phases, n)
                 i = n = 0
     if i:
-        parallel_phases(threads, phases, n)
+        parallel_phases(p.threads, phases, n)
 
 
 cdef class WeightGradient(Kernel):
@@ -466,6 +459,6 @@ cdef class WeightGradient(Kernel):
         context.correlation, context.itemsize, context.shared = &p, o.layout.itemsize, shared
         context.x, context.dy, context.dw = o.x, o.y, o.w
         with nogil:
-            run_passes(&context, p.threads)
+            run_passes(&context)
         give(shared)
         return 0
