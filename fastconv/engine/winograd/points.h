@@ -61,34 +61,18 @@ COPY(points_kernel)
 #undef COPY
 #else
 
+/* The pairs; those that there are not are 0. */
 #if POINTS == 6
 #define P 0.625
 #define Q 1.5
-#define PP (P * P)
-#define QQ (Q * Q)
-static const double AXIS(points)[PAIRS] = {P, Q};
-/* The factors of 1, x^2, x^4 in the product of all (x^2 - p^2), and in those without one. */
-static const double AXIS(all)[PAIRS + 1] = {PP * QQ, -(PP + QQ), 1};
-static const double AXIS(others)[PAIRS][PAIRS] = {{-QQ, 1}, {-PP, 1}};
-/* The products in G. */
-static const double AXIS(norms)[PAIRS] = {2 * PP * (PP - QQ), 2 * QQ * (QQ - PP)};
+#define R 0.0
+#define S 0.0
 #elif POINTS == 8
 #define P 0.5
 #define Q 1.0
 #define R 2.0
-#define PP (P * P)
-#define QQ (Q * Q)
-#define RR (R * R)
-static const double AXIS(points)[PAIRS] = {P, Q, R};
-static const double AXIS(all)[PAIRS + 1] = {-PP * QQ * RR, PP * QQ + PP * RR + QQ * RR,
-                                            -(PP + QQ + RR), 1};
-static const double AXIS(others)[PAIRS][PAIRS] = {
-    {QQ * RR, -(QQ + RR), 1}, {PP * RR, -(PP + RR), 1}, {PP * QQ, -(PP + QQ), 1}};
-static const double AXIS(norms)[PAIRS] = {2 * PP * (PP - QQ) * (PP - RR),
-                                          2 * QQ * (QQ - PP) * (QQ - RR),
-                                          2 * RR * (RR - PP) * (RR - QQ)};
-#else
-#if POINTS == 9
+#define S 0.0
+#elif POINTS == 9
 #define P 0.25
 #define Q 0.75
 #define R 1.0
@@ -103,23 +87,25 @@ static const double AXIS(norms)[PAIRS] = {2 * PP * (PP - QQ) * (PP - RR),
 #define QQ (Q * Q)
 #define RR (R * R)
 #define SS (S * S)
-/* The factors of 1, x^2, x^4 in the product of (x^2 - a) for three numbers a. */
-#define CUBIC(a, b, c) -(a) * (b) * (c), (a) * (b) + (a) * (c) + (b) * (c), -((a) + (b) + (c))
-static const double AXIS(points)[PAIRS] = {P, Q, R, S};
-static const double AXIS(all)[PAIRS + 1] = {
+static const double AXIS(points)[4] = {P, Q, R, S};
+/* The factors of 1, x^2, x^4, ... in the product of all (x^2 - p^2), and in those without one. The
+ * pairs that there are not shift them. */
+#define CUBIC(a, b, c)                                                                             \
+    {-(a) * (b) * (c), (a) * (b) + (a) * (c) + (b) * (c), -((a) + (b) + (c)), 1}
+#define ALL(i) AXIS(all)[(i) + 4 - PAIRS]
+#define OTHERS(j, i) AXIS(others)[j][(i) + 4 - PAIRS]
+static const double AXIS(all)[5] = {
     PP * QQ * RR * SS, -(PP * QQ * (RR + SS) + (PP + QQ) * RR * SS),
     PP * QQ + (PP + QQ) * (RR + SS) + RR * SS, -(PP + QQ + RR + SS), 1};
-static const double AXIS(others)[PAIRS][PAIRS] = {
-    {CUBIC(QQ, RR, SS), 1}, {CUBIC(PP, RR, SS), 1}, {CUBIC(PP, QQ, SS), 1}, {CUBIC(PP, QQ, RR), 1}};
+static const double AXIS(others)[4][4] = {CUBIC(QQ, RR, SS), CUBIC(PP, RR, SS), CUBIC(PP, QQ, SS),
+                                          CUBIC(PP, QQ, RR)};
+/* The products in G. */
+#define FACTOR(p, q) ((q) != 0 ? (p) * (p) - (q) * (q) : 1)
 #define NORM(p, a, b, c)                                                                           \
-    (2 * (ZERO ? (p) * (p) : (p)) * ((p) * (p) - (a)) * ((p) * (p) - (b)) * ((p) * (p) - (c)))
-static const double AXIS(norms)[PAIRS] = {NORM(P, QQ, RR, SS), NORM(Q, PP, RR, SS),
-                                          NORM(R, PP, QQ, SS), NORM(S, PP, QQ, RR)};
-#undef NORM
-#undef CUBIC
-#endif
-/* That of 0. */
-#define NORM_0 AXIS(all)[0]
+    (2 * (ZERO ? (p) * (p) : (p)) * FACTOR(p, a) * FACTOR(p, b) * FACTOR(p, c))
+static const double AXIS(norms)[4] = {NORM(P, Q, R, S), NORM(Q, P, R, S), NORM(R, P, Q, S),
+                                      NORM(S, P, Q, R)};
+#define NORM_0 ALL(0)
 
 /* POINTS inputs to as many points. */
 INLINE void AXIS(input_points)(const VECTOR *d, ptrdiff_t from_step, VECTOR *v, ptrdiff_t to_step)
@@ -128,8 +114,8 @@ INLINE void AXIS(input_points)(const VECTOR *d, ptrdiff_t from_step, VECTOR *v, 
 
 #pragma GCC unroll 4
     for (int i = PAIRS - 1; i >= 0; i--) {
-        first += K(AXIS(all)[i]) * d[2 * i * from_step];
-        last += K(AXIS(all)[i]) * d[(2 * i + ZERO) * from_step];
+        first += K(ALL(i)) * d[2 * i * from_step];
+        last += K(ALL(i)) * d[(2 * i + ZERO) * from_step];
     }
     if (ZERO)
         v[0] = first;
@@ -141,8 +127,8 @@ INLINE void AXIS(input_points)(const VECTOR *d, ptrdiff_t from_step, VECTOR *v, 
         VECTOR by_p = d[(2 * PAIRS - 2 + ZERO) * from_step];
 #pragma GCC unroll 4
         for (int i = PAIRS - 2; i >= 0; i--) {
-            by_x += K(AXIS(others)[j][i]) * d[(2 * i + 1 + ZERO) * from_step];
-            by_p += K(AXIS(others)[j][i]) * d[(2 * i + ZERO) * from_step];
+            by_x += K(OTHERS(j, i)) * d[(2 * i + 1 + ZERO) * from_step];
+            by_p += K(OTHERS(j, i)) * d[(2 * i + ZERO) * from_step];
         }
         v[(2 * j + ZERO) * to_step] = by_x + K(AXIS(points)[j]) * by_p;
         v[(2 * j + ZERO + 1) * to_step] = by_x - K(AXIS(points)[j]) * by_p;
@@ -267,6 +253,11 @@ INLINE void AXIS(free_inputs)(VECTOR *d, ptrdiff_t step, ptrdiff_t outputs)
 #undef QQ
 #undef RR
 #undef SS
+#undef CUBIC
+#undef ALL
+#undef OTHERS
+#undef FACTOR
+#undef NORM
 #undef NORM_0
 #endif /* TAPS > 1 */
 
