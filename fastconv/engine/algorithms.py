@@ -37,7 +37,9 @@ from fastconv.engine.gemm.kernel import Bound
 from fastconv.engine.gemm.outputs import OutputLanes
 from fastconv.engine.gemm.phases import InputGradient
 from fastconv.engine.gemm.products import InputGradient as ProductsGradient
+from fastconv.engine.gemm.tile import vector_lanes
 from fastconv.engine.gemm.weight import WeightGradient
+from fastconv.engine.gemm.weight_plan import gathered_positions
 from fastconv.engine.plan import winograd_takes_rows
 from fastconv.engine.winograd.forward import Correlation as WinogradCorrelation
 from fastconv.engine.winograd.forward import prepare as winograd_prepare
@@ -53,6 +55,10 @@ __all__ = ["BY_NAME", "depthwise", "direct", "engine", "fft", "im2col", "rows", 
 _LARGE_WEIGHTS = 1 << 19
 _FEW_PIXELS = 1 << 8
 _FEW_CELLS = 1 << 10
+# Sums along the vectors: with more of them, they would leave the second-level cache.
+_MOST_DOTS = 1 << 10
+# Vectors of the widest tile: with fewer, gathered windows would not fill it.
+_FULL_VECTORS = 4
 
 
 def adds_products(geometry: ConvGeometry) -> bool:
@@ -78,7 +84,7 @@ class Engine(Lanes):
         if operation == "conv2d":
             return Bound(axes, groups, partial(_cheaper, lambda lanes: lanes(*steps))).forward
         if operation == "conv2d_weight":
-            return Bound(axes, groups, lambda *_: WeightGradient(*steps)).weight_gradient
+            return Bound(axes, groups, partial(_weight_gradient, geometry)).weight_gradient
         if adds_products(geometry):
             kernel = Bound(axes, groups, lambda *_: ProductsGradient(*steps))
             return _add_products(kernel.swapped_gradient)
@@ -94,6 +100,32 @@ class Engine(Lanes):
         )
         make = partial(_cheaper, lambda lanes: InputGradient(lanes, phases, covers))
         return Bound(axes, groups, make).swapped_gradient
+
+
+def _weight_gradient(
+    geometry: ConvGeometry,
+    shapes: tuple[Ints, ...],
+    strides: tuple[Ints, ...],
+    itemsize: int,
+    threads: int,
+) -> WeightGradient:
+    """Return the kernel of the weight gradient: its role follows the shapes."""
+    stride, before, dilation = moves(geometry)
+    x, (_, outputs, inputs, *kernel), y = shapes
+    taps, lanes = prod(kernel), vector_lanes(itemsize)
+    # One tap inside the input: the pixels that it sees are a view.
+    view = taps == 1 and inputs <= outputs and before == (0, 0, 0)
+    view = view and all((y[i] - 1) * stride[i - 3] < x[i] for i in range(3, 6))
+    lane, rows = (inputs, outputs) if view else (outputs, inputs * taps)
+    role = "input channels" if view else "output channels"
+    if 2 * lane <= lanes and rows <= _MOST_DOTS:
+        role = "pixels"
+    # For few pixels, gathering their windows is less work than transposing the gradient.
+    if taps > 1 and inputs * taps >= _FULL_VECTORS * lanes:
+        gathered = gathered_positions(shapes, itemsize, stride, before, dilation)
+        if gathered <= outputs:
+            role = "taps"
+    return WeightGradient(role, stride, before, dilation)
 
 
 def _cheaper(

@@ -279,9 +279,8 @@ static void ISA(TYPED(store_pixels))(const SCALAR *source, ptrdiff_t source_row,
             VECTOR block[LANES];
 #pragma GCC unroll 16
             for (ptrdiff_t q = 0; q < LANES; q++) {
-                block[q] = *(const VECTOR *)(from + (q < number ? q : 0) * source_row);
-                if (bias)
-                    block[q] += *(const VECTOR *)(bias + j);
+                const VECTOR sum = *(const VECTOR *)(from + (q < number ? q : 0) * source_row);
+                block[q] = ISA(TYPED(finish))(sum, bias ? bias + j : NULL);
             }
             ISA(TYPED(turn))(block);
             if (number == LANES && step == 1) {

@@ -44,8 +44,8 @@ from fastconv.engine.base.threads cimport EVEN, Phase, make_phase, parallel_phas
 from fastconv.engine.base.workspace cimport give, take
 from fastconv.engine.gemm.correlation cimport Correlation, Estimate, copy_bias
 from fastconv.engine.gemm.slab cimport (
-    Cursor, Run, Slab, Windows, add_run, block_channels, fill_offsets, fill_shifts, fill_slab,
-    first_line, first_unit, imbalance, line_up, make_slab, make_windows, next_line,
+    Cursor, Run, Slab, Target, Windows, add_run, block_channels, fill_offsets, fill_shifts,
+    fill_slab, first_line, first_unit, imbalance, line_up, make_slab, make_windows, next_line,
     pack_columns, pack_rows, slab_planes, split_blocks, steps_are_neighbours, transpose)
 from fastconv.engine.gemm.tile cimport MAX_ROWS, VECTORS, lanes, max_rows, run_tile
 
@@ -347,7 +347,7 @@ cdef void multiply_block(const floating* x, const Context* context, Py_ssize_t t
     cdef const floating* a[MAX_ROWS]
     cdef const floating* b
     cdef Slab slab = p.slab
-    cdef bint last
+    cdef Target target
 
     slab.column = column_block * p.columns
     columns = min(p.columns, p.windows.column.out - slab.column)
@@ -364,10 +364,11 @@ cdef void multiply_block(const floating* x, const Context* context, Py_ssize_t t
     w += g * p.a_strides[0]
     y += g * p.c_strides[1]
     packed_a += g * p.row_panels * p.steps * p.height
+    target.row, target.column_bias = p.c_strides[2], NULL
     for c from 0 <= c < p.windows.channels by p.channels:
         channels = min(p.channels, p.windows.channels - c)
         steps = channels * taps
-        last = c + channels == p.windows.channels
+        target.accumulate = c > 0
         if not p.packs_b:
             fill_slab(x, &p.windows, &slab, c, channels, slab_data)
         else:
@@ -380,12 +381,13 @@ cdef void multiply_block(const floating* x, const Context* context, Py_ssize_t t
                     a[j] = packed_a + (i * p.steps + c * taps) * p.height + j
                 else:
                     a[j] = w + (row + j) * p.a_strides[1] + c * p.a_strides[2]
+            target.c, target.row_bias = y + row * p.c_strides[2], NULL
+            if context.has_bias and c + channels == p.windows.channels:
+                target.row_bias = bias + row
             for j in range(count):
                 b = packed_b + j * p.panel_size if p.packs_b else slab_data + panels[j].at
-                run_tile(rows, panels[j].vectors, a, a_at, b, b_at, steps,
-                         y + row * p.c_strides[2], p.c_strides[2], outs + panels[j].outs,
-                         panels[j].n_outs, bias + row if context.has_bias and last else NULL,
-                         c > 0)
+                target.runs, target.n_runs = outs + panels[j].outs, panels[j].n_outs
+                run_tile(rows, panels[j].vectors, a, a_at, b, b_at, steps, &target)
 
 
 cdef void multiply_task(void* context, Py_ssize_t task, int thread) noexcept nogil:

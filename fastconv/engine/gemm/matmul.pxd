@@ -6,7 +6,7 @@ cdef struct Product:
     # What is asked for: C (rows, columns) = A (rows, steps) B (steps, columns); none is 0. Strides
     # are in elements.
     Py_ssize_t rows, columns, steps
-    Py_ssize_t a_row, a_step, b_step, b_column, c_row, c_column, bias_step
+    Py_ssize_t a_row, a_step, b_step, b_column, c_row, c_column
     # The plan.
     Py_ssize_t depth                    # steps of a block
     Py_ssize_t vectors, blocks          # of all columns; blocks of them

@@ -2,7 +2,7 @@
 
 from cython cimport floating
 
-from fastconv.engine.gemm.slab cimport Run
+from fastconv.engine.gemm.slab cimport Run, Target
 
 cdef extern from "gemm/tile.h" nogil:
     enum:
@@ -22,8 +22,7 @@ cdef Py_ssize_t lanes(Py_ssize_t itemsize) noexcept nogil
 cdef Py_ssize_t max_rows(Py_ssize_t itemsize, Py_ssize_t vectors) noexcept nogil
 cdef void run_tile(Py_ssize_t rows, Py_ssize_t vectors, const floating** a,
                    const Py_ssize_t* a_at, const floating* b, const Py_ssize_t* b_at,
-                   Py_ssize_t steps, floating* c, Py_ssize_t c_row, const Run* runs,
-                   Py_ssize_t n_runs, const floating* bias, bint accumulate) noexcept nogil
+                   Py_ssize_t steps, const Target* target) noexcept nogil
 cdef Py_ssize_t output_vectors(Py_ssize_t itemsize) noexcept nogil
 cdef Py_ssize_t dot_rows(Py_ssize_t itemsize) noexcept nogil
 cdef void run_dots(Py_ssize_t rows, const floating** a, const floating** b, Py_ssize_t vectors,

@@ -7,9 +7,8 @@
  * of A, broadcast, with the same vectors of B; the sums stay in registers and are added in the
  * order of the steps. A packed operand is a list of offsets like any other: it costs the same.
  *
- * Then the tile leaves through the one epilogue: what the target holds (where it accumulates),
- * plus the sum, plus the bias of the row. The columns of a tile are those of its runs; other
- * columns are dropped.
+ * Then the tile leaves: what the target holds (where it accumulates), plus the sum, plus the bias.
+ * The columns of a tile are those of its runs; other columns are dropped.
  *
  * Expects what regions.h defines. */
 
@@ -21,29 +20,37 @@
 #define B_AHEAD 1536
 #define A_AHEAD 512
 
+/* A run of one row leaves. */
+static inline __attribute__((always_inline)) void
+ISA(TYPED(store_run))(const SCALAR *from, ptrdiff_t count, ptrdiff_t step, int accumulate,
+                      const SCALAR *row_bias, const SCALAR *column_bias, SCALAR *c)
+{
+    for (ptrdiff_t j = 0; j < count; j++) {
+        const SCALAR sum = accumulate ? c[j * step] + from[j] : from[j];
+        c[j * step] = ISA(TYPED(finish_one))(ISA(TYPED(finish_one))(sum, row_bias),
+                                             column_bias ? column_bias + j : NULL);
+    }
+}
+
 /* Let the columns of the runs leave, for a tile whose sums lie in memory, `width` to a row. */
 static void ISA(TYPED(store))(int rows, const SCALAR *sums, ptrdiff_t width,
-                              const TYPED(fastconv_target) * target)
+                              const fastconv_target *target)
 {
+    const SCALAR *biases = target->row_bias, *columns = target->column_bias;
+
     for (int i = 0; i < rows; i++, sums += width) {
-        const SCALAR bias = target->bias ? target->bias[i] : 0;
+        const SCALAR number = biases ? biases[i] : 0, *bias = biases ? &number : NULL;
         for (ptrdiff_t r = 0; r < target->n_runs; r++) {
             const fastconv_run run = target->runs[r];
-            const SCALAR *from = sums + run.first;
-            SCALAR *c = target->c + i * target->row + run.at;
+            const SCALAR *from = sums + run.first, *along = columns ? columns + run.first : NULL;
+            SCALAR *c = (SCALAR *)target->c + i * target->row + run.at;
             if (run.step != 1)
-                for (ptrdiff_t j = 0; j < run.count; j++) {
-                    SCALAR sum = target->accumulate ? c[j * run.step] + from[j] : from[j];
-                    c[j * run.step] = target->bias ? sum + bias : sum;
-                }
+                ISA(TYPED(store_run))
+                (from, run.count, run.step, target->accumulate, bias, along, c);
             else if (target->accumulate)
-                for (ptrdiff_t j = 0; j < run.count; j++) {
-                    SCALAR sum = c[j] + from[j];
-                    c[j] = target->bias ? sum + bias : sum;
-                }
-            else if (target->bias)
-                for (ptrdiff_t j = 0; j < run.count; j++)
-                    c[j] = from[j] + bias;
+                ISA(TYPED(store_run))(from, run.count, 1, 1, bias, along, c);
+            else if (bias || along)
+                ISA(TYPED(store_run))(from, run.count, 1, 0, bias, along, c);
             else
                 ISA(TYPED(copy))(from, 1, run.count, c);
         }
@@ -53,15 +60,16 @@ static void ISA(TYPED(store))(int rows, const SCALAR *sums, ptrdiff_t width,
 static inline __attribute__((always_inline)) void
 ISA(TYPED(tile))(const int rows, const int vectors, const SCALAR *const *a, const ptrdiff_t *a_at,
                  const SCALAR *b, const ptrdiff_t *b_at, ptrdiff_t steps,
-                 const TYPED(fastconv_target) * target)
+                 const fastconv_target *target)
 {
     const fastconv_run *run = target->runs, *last = run + target->n_runs - 1;
+    SCALAR *to = target->c;
     VECTOR t[FASTCONV_ROWS][FASTCONV_VECTORS];
 
     for (int i = 0; i < rows; i++) {
         for (int j = 0; j < vectors; j++)
-            __builtin_prefetch(target->c + i * target->row + run->at + j * LANES, 1);
-        __builtin_prefetch(target->c + i * target->row + last->at, 1);
+            __builtin_prefetch(to + i * target->row + run->at + j * LANES, 1);
+        __builtin_prefetch(to + i * target->row + last->at, 1);
     }
 #pragma GCC unroll 16
     for (int i = 0; i < rows; i++)
@@ -87,17 +95,15 @@ ISA(TYPED(tile))(const int rows, const int vectors, const SCALAR *const *a, cons
         }
     }
     if (target->n_runs == 1 && run->count == vectors * LANES && run->step == 1) {
+        const SCALAR *biases = target->row_bias, *along = target->column_bias;
 #pragma GCC unroll 16
         for (int i = 0; i < rows; i++) {
-            VECTOR *c = (VECTOR *)(target->c + i * target->row + run->at);
+            VECTOR *c = (VECTOR *)(to + i * target->row + run->at);
 #pragma GCC unroll 4
             for (int j = 0; j < vectors; j++) {
-                VECTOR sum = t[i][j];
-                if (target->accumulate)
-                    sum = c[j] + sum;
-                if (target->bias)
-                    sum += target->bias[i];
-                c[j] = sum;
+                VECTOR sum = target->accumulate ? c[j] + t[i][j] : t[i][j];
+                sum = ISA(TYPED(finish_row))(sum, biases ? biases + i : NULL);
+                c[j] = ISA(TYPED(finish))(sum, along ? along + j * LANES : NULL);
             }
         }
         return;
@@ -116,7 +122,7 @@ ISA(TYPED(tile))(const int rows, const int vectors, const SCALAR *const *a, cons
 #define TILE(ROWS, VECTORS)                                                                        \
     static __attribute__((noinline)) void ISA(TYPED(tile_##ROWS##x##VECTORS))(                     \
         const SCALAR *const *a, const ptrdiff_t *a_at, const SCALAR *b, const ptrdiff_t *b_at,     \
-        ptrdiff_t steps, const TYPED(fastconv_target) * target)                                    \
+        ptrdiff_t steps, const fastconv_target *target)                                    \
     {                                                                                              \
         ISA(TYPED(tile))(ROWS, VECTORS, a, a_at, b, b_at, steps, target);                          \
     }
@@ -293,12 +299,10 @@ DOT(3) DOT(4) DOT(5) DOT(6)
 #define PIXEL_SIZE(COUNT, VECTORS, SPAN) ISA(TYPED(pixels_##COUNT##x##VECTORS##s##SPAN)),
 #define BLOCKED_SIZE(COUNT, VECTORS, DENSE) ISA(TYPED(blocked_##COUNT##x##VECTORS##d##DENSE)),
 static const TYPED(fastconv_tiles) ISA(TYPED(tiles)) = {
-    .lanes = LANES,
 #if REGISTERS == 32
-    .dot_rows = 6,
+    .sizes = {LANES, {12, 12, 8, 6}, 6, {14, 14, 8}},
     .dots = {ISA(TYPED(dot_1)), ISA(TYPED(dot_2)), ISA(TYPED(dot_3)), ISA(TYPED(dot_4)),
              ISA(TYPED(dot_5)), ISA(TYPED(dot_6))},
-    .max_rows = {12, 12, 8, 6},
     .tiles =
         {
             {SIZE(1, 1), SIZE(2, 1), SIZE(3, 1), SIZE(4, 1), SIZE(5, 1), SIZE(6, 1), SIZE(7, 1),
@@ -310,9 +314,8 @@ static const TYPED(fastconv_tiles) ISA(TYPED(tiles)) = {
             {SIZE(1, 4), SIZE(2, 4), SIZE(3, 4), SIZE(4, 4), SIZE(5, 4), SIZE(6, 4)},
         },
 #else
-    .dot_rows = 2,
+    .sizes = {LANES, {8, 6, 4, 2}, 2, {10, 6, 4}},
     .dots = {ISA(TYPED(dot_1)), ISA(TYPED(dot_2))},
-    .max_rows = {8, 6, 4, 2},
     .tiles =
         {
             {SIZE(1, 1), SIZE(2, 1), SIZE(3, 1), SIZE(4, 1), SIZE(5, 1), SIZE(6, 1), SIZE(7, 1),
@@ -321,11 +324,6 @@ static const TYPED(fastconv_tiles) ISA(TYPED(tiles)) = {
             {SIZE(1, 3), SIZE(2, 3), SIZE(3, 3), SIZE(4, 3)},
             {SIZE(1, 4), SIZE(2, 4)},
         },
-#endif
-#if REGISTERS == 32
-    .max_pixels = {14, 14, 8},
-#else
-    .max_pixels = {10, 6, 4},
 #endif
     .pixels =
         {
