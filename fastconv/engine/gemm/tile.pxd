@@ -18,6 +18,11 @@ cdef extern from "gemm/tile.h" nogil:
 cdef enum:
     VECTORS = 3
 
+# A tile of pixels among those that share packed weights.
+cdef struct Pixels:
+    Py_ssize_t first, count             # its pixels, among all of them
+    Py_ssize_t at                       # where they lie
+
 cdef Py_ssize_t lanes(Py_ssize_t itemsize) noexcept nogil
 cdef Py_ssize_t max_rows(Py_ssize_t itemsize, Py_ssize_t vectors) noexcept nogil
 cdef void run_tile(Py_ssize_t rows, Py_ssize_t vectors, const floating** a,
@@ -28,9 +33,10 @@ cdef Py_ssize_t dot_rows(Py_ssize_t itemsize) noexcept nogil
 cdef void run_dots(Py_ssize_t rows, const floating** a, const floating** b, Py_ssize_t vectors,
                    floating* sums, Py_ssize_t row) noexcept nogil
 cdef Py_ssize_t max_pixels(Py_ssize_t itemsize, Py_ssize_t vectors) noexcept nogil
-cdef void run_pixels(Py_ssize_t pixels, Py_ssize_t vectors, Py_ssize_t span, const floating* x,
-                     const Py_ssize_t* x_at, const floating* w, Py_ssize_t steps,
-                     const floating* start, floating* sums, bint accumulate) noexcept nogil
+cdef void run_pixels(const Pixels* tiles, Py_ssize_t count, Py_ssize_t vectors, Py_ssize_t span,
+                     const floating* x, const Py_ssize_t* x_at, const floating* w,
+                     Py_ssize_t steps, Py_ssize_t near_steps, floating* near_sums,
+                     floating* sums, bint accumulate) noexcept nogil
 cdef void run_blocked(Py_ssize_t pixels, Py_ssize_t vectors, bint neighbours, const floating* x,
                       const Py_ssize_t* x_at, const floating* w, Py_ssize_t steps,
                       floating* sums, bint accumulate, Py_ssize_t x_ahead,

@@ -12,8 +12,10 @@ same to it. tile_loops.h says how a tile leaves the registers.
 
 from libc.stdlib cimport free, malloc
 
+from fastconv.engine.base.axis cimport ceil_div
 from fastconv.engine.base.isa cimport isa_row
 from fastconv.engine.base.threads cimport EVEN, parallel_for
+from fastconv.engine.gemm.slab cimport fetch
 
 cdef extern from "gemm/tile.h" nogil:
     ctypedef struct Sizes "fastconv_sizes":
@@ -75,15 +77,38 @@ cdef Py_ssize_t max_pixels(Py_ssize_t itemsize, Py_ssize_t vectors) noexcept nog
     return sizes_of(ISA, itemsize).max_pixels[vectors - 1]
 
 
-cdef void run_pixels(Py_ssize_t pixels, Py_ssize_t vectors, Py_ssize_t span, const floating* x,
-                     const Py_ssize_t* x_at, const floating* w, Py_ssize_t steps,
-                     const floating* start, floating* sums, bint accumulate) noexcept nogil:
-    """Compute one tile with pixels in the rows and output channels in the lanes.
+cdef void run_pixels(const Pixels* tiles, Py_ssize_t count, Py_ssize_t vectors, Py_ssize_t span,
+                     const floating* x, const Py_ssize_t* x_at, const floating* w,
+                     Py_ssize_t steps, Py_ssize_t near_steps, floating* near_sums,
+                     floating* sums, bint accumulate) noexcept nogil:
+    """Compute tiles with pixels in the rows and output channels in the lanes.
 
-    `span` steps in a row (1, or for one vector 3 or 5) read neighbours of `x`. The sums go on from
-    `start`, or from zero where it is NULL.
+    All of them read the weights, `near_steps` at a time: these stay in the first-level cache, and
+    the sums wait in `near_sums` for the next. `span` steps in a row (1, or for one vector 3 or 5)
+    read neighbours of `x`. A row of sums is as wide as one of the weights.
     """
-    pixel_loop(ISA, pixels, vectors, span, x, x_at, w, steps, start, sums, accumulate)
+    cdef Py_ssize_t width = vectors * lanes(sizeof(floating)), line = 64 // sizeof(floating)
+    cdef Py_ssize_t near, number, share, i, _
+    cdef const floating* start = NULL
+    cdef const floating* ahead
+    cdef floating* target
+    cdef bint last
+    for near from 0 <= near < steps by near_steps:
+        number = min(near_steps, steps - near)
+        last = near + number == steps
+        target = sums if last else near_sums
+        ahead = w + number * width
+        share = ceil_div(number * width, count * line)
+        for i in range(count):
+            # The next part of the weights, meanwhile.
+            for _ in range(share):
+                fetch(ahead)
+                ahead += line
+            pixel_loop(ISA, tiles[i].count, vectors, span, x + tiles[i].at, x_at + near, w, number,
+                       start + tiles[i].first * width if start is not NULL else start,
+                       target + tiles[i].first * width, last and accumulate)
+        w += number * width
+        start = near_sums
 
 
 cdef void run_blocked(Py_ssize_t pixels, Py_ssize_t vectors, bint neighbours, const floating* x,
