@@ -15,7 +15,7 @@ cdef struct Product:
     Py_ssize_t row_panels, height       # panels of rows; rows of the tallest
     Py_ssize_t lanes, width             # numbers in a vector, and in a row of a panel of B
     bint packs_a, packs_b
-    bint turned                         # the transposed product: a number of the bias for each row
+    bint transposed                     # the transposed product: one number of the bias a row
     # The workspace: where the steps lie, for all threads, then one part for each thread.
     size_t a_at, packed_a_at, b_at, packed_b_at, threads_at
     size_t a_panel, b_panels, thread_bytes

@@ -73,23 +73,23 @@ cdef void make_plan(Product* p, Py_ssize_t itemsize, int threads) noexcept nogil
         ceil_div(p.block, p.width) * p.depth * p.width * itemsize)
 
 
-cdef void turn(Product* p) noexcept nogil:
+cdef void transpose_product(Product* p) noexcept nogil:
     """Make it the product of the transposed matrices."""
     p.rows, p.columns = p.columns, p.rows
     p.a_row, p.b_column = p.b_column, p.a_row
     p.a_step, p.b_step = p.b_step, p.a_step
     p.c_row, p.c_column = p.c_column, p.c_row
-    p.turned = True
+    p.transposed = True
 
 
 cdef void plan_product(Product* p, Py_ssize_t itemsize, int threads) noexcept nogil:
-    p.turned = False
-    # Turned, the smaller matrix is packed, but the tiles leave number by number, and those of one
-    # vector have a load for each product: worse than packing a matrix that lies in a cache.
+    p.transposed = False
+    # Transposed, the smaller matrix is packed, but the tiles leave number by number, and those of
+    # one vector have a load for each product: worse than packing a matrix that lies in a cache.
     if (p.b_column != 1
             and (p.rows > lanes(itemsize) or p.steps * p.columns * itemsize > BLOCK_BYTES)
             and (p.columns - p.rows) * <double>p.steps > 3.0 * p.rows * p.columns):
-        turn(p)
+        transpose_product(p)
     make_plan(p, itemsize, threads)
 
 
@@ -154,7 +154,7 @@ cdef void multiply_block(const floating* a, const floating* b, const floating* b
                 run.count = min((j + 1) * vectors // panels * p.lanes, count) - at
                 target.c = c + row * p.c_row + at * p.c_column
                 if bias is not NULL and step + steps == p.steps:
-                    if p.turned:
+                    if p.transposed:
                         target.row_bias = bias + row
                     else:
                         target.column_bias = bias + column + at
@@ -170,7 +170,7 @@ cdef void multiply_block(const floating* a, const floating* b, const floating* b
 cdef void run_product(const floating* a, const floating* b, floating* c, const Product* p,
                       char* shared, char* own) noexcept nogil:
     cdef Py_ssize_t task
-    if p.turned:
+    if p.transposed:
         a, b = b, a
     for task in range(p.blocks * p.parts):
         multiply_block(a, b, <const floating*>NULL, c, p, task, shared, own)
@@ -215,14 +215,14 @@ def multiply(a, b, bias, c):
     threads = min(<Py_ssize_t>threads, tasks)
     context.product, context.itemsize = &p, item
     context.a, context.b = left.data, right.data
-    if p.turned:
+    if p.transposed:
         context.a, context.b = right.data, left.data
     context.bias, context.c = NULL, result.data
     context.shared = <char*>take(p.threads_at + threads * p.thread_bytes + biases)
     if biases:
         # Side by side.
         context.bias = context.shared + p.threads_at + threads * p.thread_bytes
-        for i in range(p.columns if not p.turned else p.rows):
+        for i in range(p.columns if not p.transposed else p.rows):
             memcpy(<char*>context.bias + i * item, <char*>shift.data + i * shift.strides[0], item)
     with nogil:
         write_steps(&p, context.shared)

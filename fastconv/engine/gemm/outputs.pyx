@@ -1,12 +1,12 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 # No bounds checks: the callers in fastconv.functional have compared every shape with the geometry,
 # and the loops below run inside borders computed from those shapes.
-"""The engine's forward product with the roles changed: output channels in the lanes.
+"""The correlation with output channels in the lanes: a blocked product of matrices.
 
     A   the input, never packed: in a slab, or in place, the steps of neighbouring pixels are
         neighbours (slab.pyx), so that one address serves all the rows of a tile
     B   the weights, packed: for each step, the output channels of a panel side by side
-    C   the output, transposed: it leaves block by block through the registers
+    C   the output, transposed: it leaves block by block, transposed back in registers
 
 Nothing is packed for a pixel, and none lies in a gap: this wins where rows are short or steps are
 few, if the output channels fill the lanes; `plan_cycles` estimates. A tile is a piece
@@ -17,8 +17,8 @@ of a line:
     one line   |  s s s s s s s s  |
         v      |  s s s s s s s s  |
 
-Every output adds the same products in the same order as in forward.pyx, cut at the same PC borders:
-which of the two computes it may follow the batch and the threads.
+Every output adds its steps in order, cut at PC borders that the shape of the weights alone sets: it
+has the same bits for each batch, number of threads and layout, and as with pixels in the lanes.
 """
 
 from cython cimport floating

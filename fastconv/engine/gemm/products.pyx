@@ -2,15 +2,15 @@
 # The callers in fastconv.functional have compared every shape with the geometry.
 """The engine's input gradient for small maps with large weights: products first, sums later.
 
-As a correlation with turned kernels, phase by phase, it would read all weights once for each phase,
-in an order for which they must be packed as a whole: with few pixels that takes as long as the
-products. Here the weights are read once, as they lie in memory, and used at once:
+As a correlation with rotated kernels, phase by phase, it would read all weights once for each
+phase, in an order for which they must be packed as a whole: with few pixels that takes as long as
+the products. Here the weights are read once, as they lie in memory, and used at once:
 
     products[pixel, tap, channel] = sum over k of residual[k, pixel] * w[k, channel, tap]
     gradient[position(pixel, tap), channel] += products[pixel, tap, channel]
 
-A vector of input channels with all their taps is a task. Its weights are turned in registers, and
-packed in panels of two taps:
+A vector of input channels with all their taps is a task. Its weights are transposed in registers,
+and packed in panels of two taps:
 
                   channels ->       channels ->
     pixels    |  s s s s (tap 0)   s s s s (tap 1)        s += residual[k, pixel] * w[k, tap, lane]

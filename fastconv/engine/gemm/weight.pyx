@@ -230,13 +230,13 @@ cdef void write_block(const floating* sums, Py_ssize_t width, const Plan* p, Py_
                       floating* dw) noexcept nogil:
     """Write some rows and columns of C into the gradient."""
     cdef Py_ssize_t i, j, at
-    dw += g * p.c_strides[0] + (row if p.turned else column) * p.c_strides[1]
-    if p.neighbours and p.turned:
+    dw += g * p.c_strides[0] + (row if p.swapped else column) * p.c_strides[1]
+    if p.neighbours and p.swapped:
         for i in range(rows):
             copy_row(sums + i * width, 1, columns, dw + i * p.c_strides[1] + column)
     elif p.neighbours:
         transpose(sums, width, rows, columns, dw + row, p.c_strides[1])
-    elif p.turned:
+    elif p.swapped:
         for j in range(columns):
             at = tap_at(p, column + j)
             for i in range(rows):
@@ -484,7 +484,7 @@ cdef class WeightGradient(Kernel):
                         <Py_ssize_t*>(shared + p.lane_shifts_at))
         context.plan, context.itemsize, context.shared = p, o.layout.itemsize, shared
         context.rows, context.columns, context.dw = o.x, o.y, o.w
-        if p.turned:
+        if p.swapped:
             context.rows, context.columns = o.y, o.x
         if p.chunks > 1 or p.role == PIXELS:
             sums = p.groups * p.panels * ceil_div(p.steps, BLOCK)

@@ -18,7 +18,7 @@ cdef enum Role:
 
 cdef struct Plan:
     Role role
-    bint turned                         # the residual in the rows, the input in the columns
+    bint swapped                        # the residual in the rows, the input in the columns
     Windows kernel                      # of the kernel in the input
     Windows windows                     # of a row of A: these, or the residual's pixels
     Py_ssize_t groups, steps, outputs   # of C: its rows and columns

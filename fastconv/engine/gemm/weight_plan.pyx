@@ -66,7 +66,7 @@ cdef int assign_roles(Plan* p, const Layout* layout, Role role, tuple stride,
     if role == INPUTS and not view:
         raise ValueError("with input channels in the lanes, a tap has to lie inside the input")
     p.role = role
-    p.turned = role == TAPS or role == INPUTS or (
+    p.swapped = role == TAPS or role == INPUTS or (
         role == PIXELS and view and layout.w.shape[2] <= layout.w.shape[1])
     p.groups = layout.w.shape[0]
     p.steps, p.outputs = layout.w.shape[2] * p.kernel.taps, layout.w.shape[1]
@@ -75,7 +75,7 @@ cdef int assign_roles(Plan* p, const Layout* layout, Role role, tuple stride,
         p.b_strides[i] = layout.y.strides[i] // itemsize
         p.c_strides[i] = layout.w.strides[i] // itemsize
     p.neighbours = steps_are_neighbours(layout.w.shape, p.c_strides)
-    if p.turned:
+    if p.swapped:
         p.steps, p.outputs = p.outputs, p.steps
         p.windows = make_windows(layout.y.shape, layout.y.strides, one_tap, layout.y.shape + 3,
                                  itemsize, (1, 1, 1), (0, 0, 0), (1, 1, 1))
@@ -105,7 +105,7 @@ cdef void cut_chunks(Plan* p, Py_ssize_t itemsize) noexcept nogil:
     while p.chunks * tasks < TASKS:
         p.chunks *= 2
     p.chunks = max(min(min(p.chunks, PARTIAL_BYTES // size), p.units), 1)
-    p.in_place = p.turned and p.role != PIXELS and p.chunks == 1 and p.neighbours
+    p.in_place = p.swapped and p.role != PIXELS and p.chunks == 1 and p.neighbours
 
 
 cdef void split_parts(Plan* p, int threads) noexcept nogil:
