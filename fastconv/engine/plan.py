@@ -327,6 +327,38 @@ def _outputs_win(case: Case) -> bool:
     return filled >= _LEAST_FILLED and cycles < binding.estimate(binding.pixel_lanes(case), case)[0]
 
 
+# Sums along the vectors: with more of them, they would leave the second-level cache.
+_MOST_DOTS = 1 << 10
+# Vectors of the widest tile: with fewer, gathered windows would not fill it.
+_FULL_VECTORS = 4
+
+
+def _sees_a_view(case: Case) -> bool:
+    """Tell whether there is one tap, inside the input: the pixels that it sees are a view."""
+    geometry = case.geometry
+    inside = all(
+        before == 0 and (out - 1) * stride < size
+        for (before, _), out, stride, size in zip(
+            geometry.padding, geometry.out_size, geometry.stride, geometry.in_size, strict=True
+        )
+    )
+    return prod(geometry.kernel) == 1 and inside
+
+
+def _taps_win(case: Case) -> bool:
+    inputs, outputs = case.channels
+    full = _FULL_VECTORS * fits.lanes(case.itemsize)
+    return inputs * prod(case.geometry.kernel) >= full and binding.gathered(case) <= outputs
+
+
+def _pixels_win(case: Case) -> bool:
+    inputs, outputs = case.channels
+    lane, rows = outputs, inputs * prod(case.geometry.kernel)
+    if _sees_a_view(case) and inputs <= outputs:
+        lane, rows = rows, lane
+    return 2 * lane <= fits.lanes(case.itemsize) and rows <= _MOST_DOTS
+
+
 # ---- the table -----------------------------------------------------------------------------------
 
 # Before any: an input gradient that depends on no output.
@@ -471,7 +503,39 @@ ALGORITHMS = (
                 why="",
                 operations=(_FORWARD, _INPUT),
             ),
-            Variant("weight product", binding.weight_product, operations=(_WEIGHT,)),
+            Variant(
+                "taps in the lanes",
+                partial(binding.weight_product, role="taps"),
+                serves=lambda case: prod(case.geometry.kernel) > 1,
+                wins=_taps_win,
+                why="for few pixels, gathering their windows is less work than transposing",
+                operations=(_WEIGHT,),
+                family="taps",
+            ),
+            Variant(
+                "pixels in the lanes",
+                partial(binding.weight_product, role="pixels"),
+                wins=_pixels_win,
+                why="the channels are too few to fill the lanes",
+                operations=(_WEIGHT,),
+                family="pixels",
+            ),
+            Variant(
+                "input channels in the lanes",
+                partial(binding.weight_product, role="input channels"),
+                serves=_sees_a_view,
+                wins=lambda case: case.channels[0] <= case.channels[1],
+                why="the gradient of one tap as it stands in memory",
+                operations=(_WEIGHT,),
+                family="view",
+            ),
+            Variant(
+                "output channels in the lanes",
+                partial(binding.weight_product, role="output channels"),
+                why="sums of a step for all output channels stay in registers",
+                operations=(_WEIGHT,),
+                family="steps",
+            ),
         ),
     ),
     Algorithm(
