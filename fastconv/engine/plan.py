@@ -44,9 +44,9 @@ class Variant:
 
     `serves` tells whether they can compute a case, and `wins` whether they are then the fastest of
     those from here on; `why` gives the reason. `kernel` makes the kernel, for which the arrays that
-    are read are made contiguous if `copies` says so. `bounds` are those of its results. Those of
-    one `family`, if it is not empty, have the same bits. `prepare` returns what the forward pass
-    takes besides the weights, or None if nothing helps.
+    are read are made contiguous if `copies` says so. `bounds` are those of its results. Outputs and
+    input gradients of one `family` of an algorithm have the same bits; weight gradients differ.
+    `prepare` returns what the forward pass takes besides the weights, or None if nothing helps.
     """
 
     name: str
@@ -77,9 +77,14 @@ class Algorithm:
     variants: tuple[Variant, ...]
 
     @property
+    def bounds(self) -> Bounds:
+        """The bounds that all variants keep: those of the last."""
+        return self.variants[-1].bounds
+
+    @property
     def exact(self) -> bool:
         """Whether integers give exactly the integer result, see `Bounds`."""
-        return all(variant.bounds.exact for variant in self.variants)
+        return self.bounds.exact
 
 
 # ---- what serves, and what wins ------------------------------------------------------------------
@@ -396,7 +401,7 @@ ALGORITHMS = (
                 partial(binding.sample_lanes, by_columns=True),
                 serves=_serves_lanes,
                 wins=_samples_win,
-                why="",
+                why="channels are few and samples many: all lanes count, and strides cost nothing",
                 copies=_copy_gradient,
             ),
             Variant(
@@ -404,11 +409,21 @@ ALGORITHMS = (
                 partial(binding.group_lanes, by_columns=True),
                 serves=_serves_lanes,
                 wins=_groups_win,
-                why="",
+                why="groups are many, of few channels, and planes too small to fill vectors",
                 copies=_copy_gradient,
             ),
-            Variant("depthwise rows", binding.depthwise_rows, operations=(_FORWARD, _INPUT)),
-            Variant("depthwise sums", binding.depthwise_sums, operations=(_WEIGHT,)),
+            Variant(
+                "depthwise rows",
+                binding.depthwise_rows,
+                why="vectors along the rows, several outputs of each in registers",
+                operations=(_FORWARD, _INPUT),
+            ),
+            Variant(
+                "depthwise sums",
+                binding.depthwise_sums,
+                why="the sums of several taps in registers, along the rows",
+                operations=(_WEIGHT,),
+            ),
         ),
     ),
     Algorithm(
@@ -425,7 +440,7 @@ ALGORITHMS = (
                     rows_win(case.geometry, case.operation, case.dtype)
                     and not _tiles_win(case.geometry, case.operation, case.dtype)
                 ),
-                why="",
+                why="channels are too few for squares: the rows of a map are transformed alone",
                 copies=_copy_planes,
                 bounds=errors.WINOGRAD_ROWS,
                 family="rows",
@@ -434,7 +449,7 @@ ALGORITHMS = (
                 "winograd lines",
                 binding.winograd,
                 serves=_is_line,
-                why="",
+                why="the kernel is one row or column",
                 bounds=errors.WINOGRAD_TILES,
                 family="lines",
                 prepare=binding.transformed_by_tiles,
@@ -442,7 +457,7 @@ ALGORITHMS = (
             Variant(
                 "winograd squares",
                 binding.winograd,
-                why="",
+                why="tiles of 4 x 4 outputs",
                 bounds=errors.WINOGRAD_TILES,
                 family="squares",
                 prepare=binding.transformed_by_tiles,
@@ -460,7 +475,7 @@ ALGORITHMS = (
                 binding.channel_lanes,
                 serves=_serves_lanes,
                 wins=_channels_win,
-                why="",
+                why="the channels of a group fill the lanes, and those of two by turns",
                 copies=_copy_gradient,
             ),
             Variant(
@@ -468,7 +483,7 @@ ALGORITHMS = (
                 binding.sample_lanes,
                 serves=_serves_lanes,
                 wins=_samples_win,
-                why="",
+                why="channels are few and samples many: all lanes count, and strides cost nothing",
                 copies=_copy_gradient,
             ),
             Variant(
@@ -476,7 +491,7 @@ ALGORITHMS = (
                 binding.group_lanes,
                 serves=_serves_lanes,
                 wins=_groups_win,
-                why="",
+                why="groups are many, of few channels, and planes too small to fill vectors",
                 copies=_copy_gradient,
             ),
             Variant(
@@ -485,7 +500,7 @@ ALGORITHMS = (
                 operations=(_INPUT,),
                 serves=lambda case: prod(case.geometry.kernel) > 1,
                 wins=_products_win,
-                why="",
+                why="the weights are many for few pixels: they are read once, where they lie",
                 copies=_copy_both,
                 family="products",
             ),
@@ -494,13 +509,13 @@ ALGORITHMS = (
                 binding.output_lanes,
                 serves=_outputs_serve,
                 wins=_outputs_win,
-                why="",
+                why="rows are short or steps few: pixels are neither packed nor lost in gaps",
                 operations=(_FORWARD, _INPUT),
             ),
             Variant(
                 "pixels in the lanes",
                 binding.pixel_lanes,
-                why="",
+                why="long rows fill the lanes, and few weights need packing",
                 operations=(_FORWARD, _INPUT),
             ),
             Variant(
@@ -510,7 +525,6 @@ ALGORITHMS = (
                 wins=_taps_win,
                 why="for few pixels, gathering their windows is less work than transposing",
                 operations=(_WEIGHT,),
-                family="taps",
             ),
             Variant(
                 "pixels in the lanes",
@@ -518,7 +532,6 @@ ALGORITHMS = (
                 wins=_pixels_win,
                 why="the channels are too few to fill the lanes",
                 operations=(_WEIGHT,),
-                family="pixels",
             ),
             Variant(
                 "input channels in the lanes",
@@ -527,14 +540,12 @@ ALGORITHMS = (
                 wins=lambda case: case.channels[0] <= case.channels[1],
                 why="the gradient of one tap as it stands in memory",
                 operations=(_WEIGHT,),
-                family="view",
             ),
             Variant(
                 "output channels in the lanes",
                 partial(binding.weight_product, role="output channels"),
                 why="sums of a step for all output channels stay in registers",
                 operations=(_WEIGHT,),
-                family="steps",
             ),
         ),
     ),
