@@ -200,7 +200,7 @@ static void NAME(accumulate)(const SCALAR *x, ptrdiff_t x_step, ptrdiff_t rows, 
     BY_TAPS(sub->shared, NAME(runs), x, x_step, rows, vectors, sub, dy, dy_step, sums)
 }
 
-INLINE void NAME(part)(const SCALAR *from, SCALAR *even, SCALAR *odd)
+INLINE void NAME(split)(const SCALAR *from, SCALAR *even, SCALAR *odd)
 {
     const VECTOR a = *(const VECTOR *)from, b = *(const VECTOR *)(from + LANES);
     *(VECTOR *)even = EVEN(a, b);
@@ -221,8 +221,8 @@ static void NAME(pack_pairs)(SCALAR *even, ptrdiff_t to_row, ptrdiff_t to_phase,
             odd[low - 1] = from[2 * low - 1];
         if (high - low >= LANES) {
             for (ptrdiff_t j = low; j < high - LANES; j += LANES)
-                NAME(part)(from + 2 * j, even + j, odd + j);
-            NAME(part)(from + 2 * (high - LANES), even + high - LANES, odd + high - LANES);
+                NAME(split)(from + 2 * j, even + j, odd + j);
+            NAME(split)(from + 2 * (high - LANES), even + high - LANES, odd + high - LANES);
         } else if (high > low) {
             NAME(copy)(from + 2 * low, 2, high - low, even + low);
             NAME(copy)(from + 2 * low + 1, 2, high - low, odd + low);
