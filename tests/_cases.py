@@ -16,7 +16,9 @@ import fastconv
 from fastconv import _check, reference
 from fastconv import functional as F
 from fastconv._geometry import conv_geometry
-from fastconv.engine import algorithms, plan
+from fastconv.engine import choice, plan
+from fastconv.engine.base.operation import contiguous_case
+from fastconv.functional._calls import METHODS
 
 DTYPES = (np.float32, np.float64)
 
@@ -25,10 +27,42 @@ DTYPES = (np.float32, np.float64)
 PATIENCE = 1700
 
 
-def operations(algorithm, geometry):
-    """Return what computes the three operations of one geometry, of any number of axes."""
-    kernels = algorithms.BY_NAME[algorithm]
-    return [kernels.bind(operation, geometry) for operation in plan.OPERATIONS]
+def inner_call(operation, geometry, dtype, algorithm, variant=None):
+    """Return what computes an operation of one geometry, of any number of axes.
+
+    By a variant of the plan's table, which must serve the arrays, or by the one that it chooses.
+    """
+    found = choice.dispatch(operation, geometry, np.dtype(dtype).name, algorithm, variant)
+    return getattr(found, METHODS[operation])
+
+
+def forced(operation, case, arrays, algorithm, variant):
+    """Return what a variant computes for the arrays of a problem."""
+    call = inner_call(operation, case.geometry, arrays.x.dtype, algorithm, variant)
+    shapes = {
+        "conv2d": case.geometry.output_shape,
+        "conv2d_input": case.input_shape,
+        "conv2d_weight": case.weight_shape,
+    }
+    result = np.full(shapes[operation], np.nan, arrays.x.dtype)
+    if operation == "conv2d":
+        call(arrays.x, arrays.weight, arrays.bias, result)
+    elif operation == "conv2d_input":
+        call(arrays.residual, arrays.weight, result)
+    else:
+        call(arrays.x, arrays.residual, result)
+    return result
+
+
+def variant_of(operation, geometry, dtype, algorithm):
+    """Return the row of the plan's table that computes contiguous arrays."""
+    case = contiguous_case(operation, geometry, np.dtype(dtype).name)
+    return next(choice.variants(case, algorithm))
+
+
+def takes_rows(geometry, operation, dtype):
+    """Tell whether Winograd's tiles are parts of rows."""
+    return variant_of(operation, geometry, dtype, "winograd").name == "winograd rows"
 
 
 class Conv(NamedTuple):

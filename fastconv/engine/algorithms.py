@@ -25,14 +25,12 @@ import numpy as np
 from fastconv import _kernels
 from fastconv._check import C_TYPES, Array
 from fastconv._geometry import ConvGeometry, Ints, three_axes
-from fastconv.engine.base.axes import forward_axes, gradient_axes
-from fastconv.engine.base.dispatch import Dispatch
+from fastconv.engine.base.axes import PHASES, forward_axes, gradient_axes
 from fastconv.engine.base.operation import Algorithm, input_parts, moves, view_shapes
 from fastconv.engine.blocked.by_channels import channels
 from fastconv.engine.blocked.by_samples import samples, samples_by_columns
 from fastconv.engine.blocked.loops import Lanes
-from fastconv.engine.depthwise.correlation import Correlation as DepthwiseCorrelation
-from fastconv.engine.depthwise.weight import WeightGradient as DepthwiseWeight
+from fastconv.engine.depthwise import correlation as depthwise_loops
 from fastconv.engine.fft.transforms import fft
 from fastconv.engine.gemm.forward import Correlation, GradientPhase
 from fastconv.engine.gemm.products import InputGradient
@@ -136,22 +134,14 @@ class Depthwise(Lanes):
     def bind_rest(self, operation: str, geometry: ConvGeometry) -> Callable[..., Any]:
         """Return what computes what the loops refuse; its plan is kept."""
         axes, groups = 2 + len(geometry.kernel), geometry.groups
-        numbers = gradient_axes(geometry) if operation == "conv2d_input" else forward_axes(geometry)
-        kernel = DepthwiseWeight if operation == "conv2d_weight" else DepthwiseCorrelation
-        dispatch = Dispatch(axes, groups, lambda *layout: [(None, kernel(numbers))])
-        run: dict[str, Callable[..., None]] = {
-            "conv2d": dispatch.forward,
-            "conv2d_input": dispatch.input_gradient,
-            "conv2d_weight": dispatch.weight_gradient,
-        }
-
-        def compute(*arrays: Any, dry: bool = False) -> Any:
-            if dry:
-                in_order = {"conv2d": (0, 1, 3), "conv2d_input": (2, 1, 0)}.get(operation, (0, 2, 1))
-                return dispatch.explain(operation, *(arrays[i] for i in in_order)).workspace
-            return run[operation](*arrays)
-
-        return compute
+        if operation == "conv2d":
+            return depthwise_loops.Correlation(axes, groups, forward_axes(geometry))
+        if operation == "conv2d_weight":
+            return depthwise_loops.WeightGradient(axes, groups, forward_axes(geometry))
+        numbers = gradient_axes(geometry)
+        if all(axis[PHASES] for axis in numbers):
+            return depthwise_loops.InputGradient(axes, groups, numbers)
+        return _write_zeros
 
 
 depthwise = Depthwise()
@@ -172,7 +162,7 @@ def _rows_kernel(operation: str, geometry: ConvGeometry) -> Callable[..., int]:
         parts, _ = input_parts(geometry)
         if not parts:
             return _write_zeros
-        return RowsCorrelation(axes, groups, parts[0].before).turned_gradient
+        return RowsCorrelation(axes, groups, parts[0].before, True).swapped_gradient
     before = moves(geometry)[1]
     if operation == "conv2d":
         return RowsCorrelation(axes, groups, before).forward
@@ -215,7 +205,7 @@ class Winograd(Algorithm):
         if not parts:
             return _write_zeros
         before, dilation = parts[0].before, parts[0].dilation
-        return WinogradCorrelation(axes, groups, before, dilation).turned_gradient
+        return WinogradCorrelation(axes, groups, before, dilation, True).swapped_gradient
 
     def prepare(self, geometry: ConvGeometry, weight: Array) -> Any:
         """Return the transformed weights, or None where each use transforms them anew."""
