@@ -198,15 +198,15 @@ PICKED = (
     Conv(1, 2, 4, 3, 2, 3, 3, 2, 7, 1, 2),
     Conv(1, 2, 9, 9, 2, 1, 1, 2, 0, 1, 2),
     Conv(1, 2, 5, 6, 2, 2, 2, 3, ((4, 0), (0, 5)), 2, 2),
-    # Small planes: more than a block of them, in rows of up to two vectors and one more; one row of
-    # the slab that holds padding alone; a single long row, and its phases.
+    # Small planes: many of them, in rows of up to two vectors and one more; one row of the input tile
+    # that holds padding alone; columns of one number; one phase of the columns that is padding alone.
     Conv(3, 40, 7, 7, 40, 3, 3, 1, 1, 1, 40),
     Conv(2, 33, 14, 14, 66, 3, 3, 2, 1, 1, 33),
     Conv(2, 3, 6, 16, 3, 3, 3, 1, 1, 1, 3),
     Conv(1, 3, 5, 32, 6, 5, 5, 2, 2, 1, 3),
     Conv(2, 3, 14, 1, 6, 3, 3, 2, (2, 3), 1, 3),
     Conv(2, 3, 7, 9, 3, 1, 3, (1, 2), ((0, 0), (0, 3)), 1, 3),
-    # Several units of rows, of columns, and chunks.
+    # Several blocks of rows, of columns, and chunks.
     Conv(1, 2, 70, 130, 2, 3, 3, 1, 1, 1, 2),
     Conv(1, 2, 41, 150, 2, 5, 5, 2, 2, 1, 2),
     Conv(1, 1, 3, 2500, 2, 2, 3, 1, 1, 1, 1),

@@ -39,7 +39,7 @@ cdef void write_rows(const Plan* p, const Block* b, const SubKernel* subs, const
     `subs` are the sub-kernels of the column phases, or NULL for rows of zeros.
     """
     cdef const Axis* axis = &p.column
-    cdef Py_ssize_t step = axis.step, hop = p.rows * p.buffer_row
+    cdef Py_ssize_t step = axis.step, size = p.rows * p.buffer_row
     cdef Py_ssize_t total = min(b.columns * step, axis.out - b.ow * step)
     cdef Py_ssize_t i, j, s, odd
     out += b.ow * step
@@ -47,20 +47,20 @@ cdef void write_rows(const Plan* p, const Block* b, const SubKernel* subs, const
         correlate_rows[floating](p, subs, tile, weights, rows, b.columns, out, out_row)
         return
     for s in range(axis.phases if subs is not NULL else 0):
-        correlate_rows[floating](p, subs + s, tile, weights, rows, b.columns, buffer + s * hop,
+        correlate_rows[floating](p, subs + s, tile, weights, rows, b.columns, buffer + s * size,
                                  p.buffer_row)
     if subs is not NULL and step == 1:
         copy_rows[floating](p, buffer, p.buffer_row, 1, rows, total, out, out_row)
     elif subs is not NULL and step == axis.phases == 2:
         odd = axis.phase[0].first == 0
-        interleave(p.isa, out, out_row, buffer + (1 - odd) * hop, buffer + odd * hop, p.buffer_row,
-                   rows, total)
+        interleave(p.isa, out, out_row, buffer + (1 - odd) * size, buffer + odd * size,
+                   p.buffer_row, rows, total)
     else:
         for i in range(rows):
             memset(out, 0, total * sizeof(floating))
             for s in range(axis.phases if subs is not NULL else 0):
                 for j in range(min(b.columns, ceil_div(total - axis.phase[s].first, step))):
-                    out[axis.phase[s].first + j * step] = buffer[s * hop + i * p.buffer_row + j]
+                    out[axis.phase[s].first + j * step] = buffer[s * size + i * p.buffer_row + j]
             out += out_row
 
 

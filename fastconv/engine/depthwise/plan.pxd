@@ -45,7 +45,8 @@ cdef struct Plan:
     Py_ssize_t* tap_at                      # where a tap's weight lies in its kernel
     Py_ssize_t tasks
     Py_ssize_t own                          # numbers of a thread's part of the workspace
-    Py_ssize_t group_span, group_spans, chunks  # how the weight gradient is cut into tasks
+    # Of the weight gradient: groups of a task, blocks of so many groups, chunks of samples.
+    Py_ssize_t group_block, group_blocks, chunks
 
 
 cdef struct Call:

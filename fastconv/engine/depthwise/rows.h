@@ -200,6 +200,41 @@ static void NAME(accumulate)(const SCALAR *x, ptrdiff_t x_step, ptrdiff_t rows, 
     BY_TAPS(sub->shared, NAME(runs), x, x_step, rows, vectors, sub, dy, dy_step, sums)
 }
 
+INLINE void NAME(split)(const SCALAR *from, SCALAR *even, SCALAR *odd)
+{
+    const VECTOR a = *(const VECTOR *)from, b = *(const VECTOR *)(from + LANES);
+    *(VECTOR *)even = EVEN(a, b);
+    *(VECTOR *)odd = ODD(a, b);
+}
+
+/* Part rows into even and odd columns. Where both are there, they are read once; before these pairs
+ * an odd column may stand alone, and an even one past their end. */
+static void NAME(pack_pairs)(SCALAR *even, ptrdiff_t to_row, ptrdiff_t to_phase, const SCALAR *from,
+                             ptrdiff_t from_row, ptrdiff_t rows, const fastconv_span *spans)
+{
+    const ptrdiff_t low = spans[0].low, high = spans[1].high > low ? spans[1].high : low;
+    const int before = spans[1].low < low, after = high < spans[0].high;
+    SCALAR *odd = even + to_phase;
+    from += spans[0].first;
+    for (ptrdiff_t i = 0; i < rows; i++) {
+        if (before)
+            odd[low - 1] = from[2 * low - 1];
+        if (high - low >= LANES) {
+            for (ptrdiff_t j = low; j < high - LANES; j += LANES)
+                NAME(split)(from + 2 * j, even + j, odd + j);
+            NAME(split)(from + 2 * (high - LANES), even + high - LANES, odd + high - LANES);
+        } else if (high > low) {
+            NAME(copy)(from + 2 * low, 2, high - low, even + low);
+            NAME(copy)(from + 2 * low + 1, 2, high - low, odd + low);
+        }
+        if (after)
+            even[high] = from[2 * high];
+        even += to_row;
+        odd += to_row;
+        from += from_row;
+    }
+}
+
 /* Copy rows of the input into rows of its tile, one behind the other the columns of each phase of
  * the stride. The input's columns are `column` numbers apart. */
 static void NAME(pack_rows)(SCALAR *to, ptrdiff_t to_row, ptrdiff_t to_phase, const SCALAR *from,
@@ -207,22 +242,22 @@ static void NAME(pack_rows)(SCALAR *to, ptrdiff_t to_row, ptrdiff_t to_phase, co
                             const fastconv_span *spans, ptrdiff_t phases)
 {
     const ptrdiff_t step = stride * column;
+    if (step == 2 && phases == 2) {
+        NAME(pack_pairs)(to, to_row, to_phase, from, from_row, rows, spans);
+        return;
+    }
     for (ptrdiff_t s = 0; s < phases; s++) {
         const ptrdiff_t low = spans[s].low, n = spans[s].high - low;
         const SCALAR *source = from + spans[s].first * column + low * step;
         SCALAR *target = to + s * to_phase + low;
         if (n == 0)
             continue;
-#define COPY(step)                                                                                 \
-    for (ptrdiff_t i = 0; i < rows; i++)                                                           \
-    NAME(copy)(source + i * from_row, step, n, target + i * to_row)
         if (step == 1)
-            COPY(1);
-        else if (step == 2)
-            COPY(2);
+            for (ptrdiff_t i = 0; i < rows; i++)
+                NAME(copy)(source + i * from_row, 1, n, target + i * to_row);
         else
-            COPY(step);
-#undef COPY
+            for (ptrdiff_t i = 0; i < rows; i++)
+                NAME(copy)(source + i * from_row, step, n, target + i * to_row);
     }
 }
 
@@ -232,17 +267,22 @@ static void NAME(interleave)(SCALAR *to, ptrdiff_t to_row, const SCALAR *even, c
                              ptrdiff_t from_row, ptrdiff_t rows, ptrdiff_t n)
 {
     for (ptrdiff_t i = 0; i < rows; i++) {
+        ptrdiff_t j = 0;
         if (n < LANES)
-            for (ptrdiff_t j = 0; j < n; j++)
+            for (; j < n; j++)
                 to[j] = j % 2 ? odd[j / 2] : even[j / 2];
-        else
-            for (ptrdiff_t j = 0; j < n; j += LANES) {
-                const ptrdiff_t at = j + LANES <= n ? j : n - LANES;
-                const SCALAR *first = at % 2 ? odd : even, *second = at % 2 ? even + 1 : odd;
-                const VECTOR a = *(const VECTOR *)(first + at / 2);
-                const VECTOR b = *(const VECTOR *)(second + at / 2);
-                *(VECTOR *)(to + at) = ZIP_LOW(a, b);
-            }
+        for (; j + 2 * LANES <= n; j += 2 * LANES) {
+            const VECTOR a = *(const VECTOR *)(even + j / 2), b = *(const VECTOR *)(odd + j / 2);
+            *(VECTOR *)(to + j) = ZIP_LOW(a, b);
+            *(VECTOR *)(to + j + LANES) = ZIP_HIGH(a, b);
+        }
+        for (; j < n; j += LANES) {
+            const ptrdiff_t at = j + LANES <= n ? j : n - LANES;
+            const SCALAR *first = at % 2 ? odd : even, *second = at % 2 ? even + 1 : odd;
+            const VECTOR a = *(const VECTOR *)(first + at / 2);
+            const VECTOR b = *(const VECTOR *)(second + at / 2);
+            *(VECTOR *)(to + at) = ZIP_LOW(a, b);
+        }
         to += to_row;
         even += from_row;
         odd += from_row;

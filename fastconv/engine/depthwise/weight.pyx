@@ -3,8 +3,9 @@
 # and the loops below run inside borders computed from those shapes.
 """The weight gradient of convolutions with one input channel in each group.
 
-A task is a span of groups and a chunk of samples. Each tap has a vector of sums, which run over the
-pixels and samples of the chunk lane by lane; then the lanes are added in order, then the chunks.
+A task is a block of groups and a chunk of samples. Each tap has a vector of sums, which run over
+the pixels and samples of the chunk lane by lane; then the lanes are added, then the chunks, both in
+order.
 """
 
 from cython cimport floating
@@ -56,7 +57,7 @@ cdef void accumulate_block(const Plan* p, const Operands* o, const Block* b, flo
         sums += p.taps * p.lanes
 
 
-cdef void settle(floating* sums, floating* totals, Py_ssize_t numbers) noexcept nogil:
+cdef void flush(floating* sums, floating* totals, Py_ssize_t numbers) noexcept nogil:
     """Add the sums to the totals, and begin them anew."""
     cdef Py_ssize_t i
     for i in range(numbers):
@@ -68,8 +69,8 @@ cdef void accumulate_groups(const Call* call, Py_ssize_t task, floating* tile,
                             floating* partial) noexcept nogil:
     """Write the sums (G, K, taps) of some groups over some samples."""
     cdef const Plan* p = call.plan
-    cdef Py_ssize_t chunk = task // p.group_spans, first = task % p.group_spans * p.group_span
-    cdef Py_ssize_t groups = min(p.group_span, p.groups - first), width = p.out_channels * p.taps
+    cdef Py_ssize_t chunk = task // p.group_blocks, first = task % p.group_blocks * p.group_block
+    cdef Py_ssize_t groups = min(p.group_block, p.groups - first), width = p.out_channels * p.taps
     cdef Py_ssize_t numbers = width * p.lanes, length = 0, before, n, g, i, j, _
     cdef floating* buffer = tile + p.tile_size
     cdef floating* sums = buffer + p.buffer_size
@@ -87,10 +88,10 @@ cdef void accumulate_groups(const Call* call, Py_ssize_t task, floating* tile,
                 length += b.rows * p.vectors
                 accumulate_block(p, call.o, &b, tile, buffer, sums + g * numbers)
                 if length > LONGEST_SUM:
-                    settle(sums + g * numbers, totals + g * numbers, numbers)
+                    flush(sums + g * numbers, totals + g * numbers, numbers)
                     length = 0
                 next_block(p, &b)
-    settle(sums, totals, groups * numbers)
+    flush(sums, totals, groups * numbers)
     partial += (chunk * p.groups + first) * width
     for i in range(groups * width):
         total = 0
@@ -112,11 +113,11 @@ cdef void accumulate_task(void* context, Py_ssize_t task, int thread) noexcept n
 cdef void add_chunks(const Call* call, Py_ssize_t g, const floating* partial) noexcept nogil:
     """Write the sum of the chunks, in order, into the gradient of a group."""
     cdef const Plan* p = call.plan
-    cdef Py_ssize_t k, i, chunk
+    cdef Py_ssize_t _, i, chunk
     cdef floating total
     cdef floating* kernel = <floating*>call.o.w + g * p.w.strides[0]
     partial += g * p.out_channels * p.taps
-    for k in range(p.out_channels):
+    for _ in range(p.out_channels):
         for i in range(p.taps):
             total = 0
             for chunk in range(p.chunks):
@@ -158,11 +159,11 @@ cdef class WeightGradient(Kernel):
         numbers = p.out_channels * p.taps * p.lanes
         p.chunks = min(p.batch, ceil_div(MIN_SUMS, p.groups))
         # As many groups as their sums let the cache hold, and the threads need.
-        p.group_span = max(min(SUMS_BYTES // (numbers * p.itemsize),
-                               p.groups * p.chunks // (threads * TASKS)), 1)
-        p.group_spans = ceil_div(p.groups, p.group_span)
-        p.tasks = p.group_spans * p.chunks
-        p.own = whole_lines(p.tile_size + p.buffer_size + 2 * p.group_span * numbers, p.itemsize)
+        p.group_block = max(min(SUMS_BYTES // (numbers * p.itemsize),
+                                p.groups * p.chunks // (threads * TASKS)), 1)
+        p.group_blocks = ceil_div(p.groups, p.group_block)
+        p.tasks = p.group_blocks * p.chunks
+        p.own = whole_lines(p.tile_size + p.buffer_size + 2 * p.group_block * numbers, p.itemsize)
         # The sums that registers hold: of so many taps, in so many lanes.
         runs = held_runs(p.registers.number, p.subkernels.shared)
         if p.subkernels.runs < runs:
