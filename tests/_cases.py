@@ -16,7 +16,9 @@ import fastconv
 from fastconv import _check, reference
 from fastconv import functional as F
 from fastconv._geometry import conv_geometry
-from fastconv.engine import algorithms, plan
+from fastconv.engine import choice, plan
+from fastconv.engine.base.operation import contiguous_case
+from fastconv.functional._calls import METHODS
 
 DTYPES = (np.float32, np.float64)
 
@@ -25,10 +27,24 @@ DTYPES = (np.float32, np.float64)
 PATIENCE = 1700
 
 
-def operations(algorithm, geometry):
-    """Return what computes the three operations of one geometry, of any number of axes."""
-    kernels = algorithms.BY_NAME[algorithm]
-    return [kernels.bind(operation, geometry) for operation in plan.OPERATIONS]
+def inner_call(operation, geometry, dtype, algorithm, variant=None):
+    """Return what computes an operation of one geometry, of any number of axes.
+
+    By a variant of the plan's table, which must serve the arrays, or by the one that it chooses.
+    """
+    found = choice.dispatch(operation, geometry, np.dtype(dtype).name, algorithm, variant)
+    return getattr(found, METHODS[operation])
+
+
+def variant_of(operation, geometry, dtype, algorithm):
+    """Return the row of the plan's table that computes contiguous arrays."""
+    case = contiguous_case(operation, geometry, np.dtype(dtype).name)
+    return next(choice.variants(case, algorithm))
+
+
+def takes_rows(geometry, operation, dtype):
+    """Tell whether Winograd's tiles are parts of rows."""
+    return variant_of(operation, geometry, dtype, "winograd").name == "winograd rows"
 
 
 class Conv(NamedTuple):

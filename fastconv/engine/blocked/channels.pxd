@@ -56,9 +56,9 @@ cdef struct Plan:
     size_t threads_at, out_at, thread_bytes
 
 
-cdef bint take_shapes(Plan* p, const Py_ssize_t* x, const Py_ssize_t* x_strides,
+cdef void take_shapes(Plan* p, const Py_ssize_t* x, const Py_ssize_t* x_strides,
                       const Py_ssize_t* w, const Py_ssize_t* w_strides, const Py_ssize_t* y,
-                      const Py_ssize_t* y_strides, Py_ssize_t itemsize, const Py_ssize_t* depth,
+                      const Py_ssize_t* y_strides, Py_ssize_t itemsize, Py_ssize_t turns,
                       const Py_ssize_t* row, const Py_ssize_t* column) noexcept nogil
 cdef Py_ssize_t size_slab(Plan* p, Py_ssize_t lines) noexcept nogil
 cdef Py_ssize_t column_place(const Plan* p, Py_ssize_t column) noexcept nogil

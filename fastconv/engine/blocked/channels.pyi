@@ -4,5 +4,11 @@ from fastconv.engine.base.kernel import Kernel
 
 class Correlation(Kernel):
     def __init__(
-        self, axes: int, groups: int, depth: array[int], row: array[int], column: array[int]
+        self,
+        depth: array[int],
+        row: array[int],
+        column: array[int],
+        turns: int,
     ) -> None: ...
+
+def most_turns(itemsize: int) -> int: ...

@@ -32,8 +32,8 @@ from fastconv.engine.base.threads cimport (
     EVEN, Phase as Loop, make_phase, parallel_phases, threads_for)
 from fastconv.engine.base.workspace cimport give, take
 from fastconv.engine.blocked.sample_tiles cimport MAX_LANES, gather, scatter
-from fastconv.engine.blocked.samples cimport contiguous
-from fastconv.engine.gemm.slab cimport block_steps, line_up
+from fastconv.engine.blocked.samples cimport slab_width
+from fastconv.engine.gemm.slab cimport line_up
 
 cdef extern from "blocked/channels.h" nogil:
     ctypedef void (*tile_f)(const float* w, const float* x, const Loops* loops,
@@ -63,8 +63,6 @@ cdef extern from "blocked/channels.h" nogil:
 cdef Py_ssize_t UNIT_BYTES = 1 << 18
 # The weights that all tiles of a unit read before the next ones come.
 cdef Py_ssize_t NEAR_BYTES = 5 << 12
-# Lanes of the output that count, of all: with fewer, the other loops are faster.
-cdef double LEAST_USED = 0.7
 
 # What the tasks share.
 cdef struct Context:
@@ -105,21 +103,9 @@ cdef void run_sums(Py_ssize_t turns, Py_ssize_t vectors, Py_ssize_t rows, const 
         channels_double.sums[turns - 1][vectors - 1][rows - 1](dy, x, lines, sums)
 
 
-cdef bint choose_turns(Plan* p, Py_ssize_t itemsize) noexcept nogil:
-    """Choose how many groups share the vectors; tell whether enough lanes count."""
-    cdef Py_ssize_t turns
-    cdef Py_ssize_t most = channels_float.groups if itemsize == 4 else channels_double.groups
-    cdef double used, best = 0
-    p.lanes = channels_float.lanes if itemsize == 4 else channels_double.lanes
-    for turns in range(1, min(most, p.groups) + 1):
-        used = p.outputs.count * turns / <double>(
-            ceil_div(p.outputs.count * turns, p.lanes) * p.lanes)
-        if used > best:
-            best, p.turns = used, turns
-    p.blocks = ceil_div(p.groups, p.turns)
-    for_lanes(p, &p.inputs)
-    for_lanes(p, &p.outputs)
-    return best >= LEAST_USED
+def most_turns(Py_ssize_t itemsize):
+    """Return the most groups whose channels can take turns in a vector."""
+    return channels_float.groups if itemsize == 4 else channels_double.groups
 
 
 cdef void for_lanes(const Plan* p, Channels* channels) noexcept nogil:
@@ -128,11 +114,11 @@ cdef void for_lanes(const Plan* p, Channels* channels) noexcept nogil:
     channels.vectors = ceil_div(channels.count, channels.each)
 
 
-cdef bint take_shapes(Plan* p, const Py_ssize_t* x, const Py_ssize_t* x_strides,
+cdef void take_shapes(Plan* p, const Py_ssize_t* x, const Py_ssize_t* x_strides,
                       const Py_ssize_t* w, const Py_ssize_t* w_strides, const Py_ssize_t* y,
-                      const Py_ssize_t* y_strides, Py_ssize_t itemsize, const Py_ssize_t* depth,
+                      const Py_ssize_t* y_strides, Py_ssize_t itemsize, Py_ssize_t turns,
                       const Py_ssize_t* row, const Py_ssize_t* column) noexcept nogil:
-    """Write what arrays of these shapes are; tell whether the module serves them."""
+    """Write what arrays of these shapes are; `turns` groups share a vector."""
     cdef Py_ssize_t i
     p.row, p.column = make_axis(x[4], y[4], row), make_axis(x[5], y[5], column)
     p.batch, p.groups = x[0], x[1]
@@ -142,20 +128,14 @@ cdef bint take_shapes(Plan* p, const Py_ssize_t* x, const Py_ssize_t* x_strides,
     p.inputs.channel, p.outputs.channel = x_strides[2] // itemsize, y_strides[2] // itemsize
     for i in range(6):
         p.w_strides[i] = w_strides[i] // itemsize
-    if not (depth[3] and x[3] == y[3] == w[3] == 1 and depth[5] == 0
-            and contiguous(x, x_strides, itemsize) and contiguous(y, y_strides, itemsize)
-            and p.row.phases == p.row.step and p.column.phases == p.column.step
-            and choose_turns(p, itemsize)):
-        return False
+    p.lanes = channels_float.lanes if itemsize == 4 else channels_double.lanes
+    p.turns, p.blocks = turns, ceil_div(p.groups, turns)
+    for_lanes(p, &p.inputs)
+    for_lanes(p, &p.outputs)
     p.left = max(p.column.before, 0)
-    p.width = max(p.left + p.column.size, p.left - p.column.before
-                  + (p.column.count - 1) * p.column.stride + p.column.reach + 1)
+    p.width = slab_width(&p.column)
     p.hop = ceil_div(p.width, p.column.stride)
     p.slab_line = p.hop * p.column.stride * p.lanes
-    # A line of one sample.
-    return (<double>p.inputs.vectors * (p.row.reach + 1) * p.slab_line
-            + <double>p.outputs.vectors * p.row.step * p.column.out * p.lanes
-            ) * itemsize <= UNIT_BYTES
 
 
 cdef Py_ssize_t size_slab(Plan* p, Py_ssize_t lines) noexcept nogil:
@@ -509,17 +489,16 @@ cdef class Correlation(Kernel):
     """The correlation, where the channels of groups fill the lanes.
 
     `depth`, `row` and `column` say what is correlated on each axis, as in
-    depthwise/correlation.pyx.
+    depthwise/correlation.pyx. The channels of `turns` groups share a vector.
     """
 
     cdef const Py_ssize_t[::1] depth, row, column
+    cdef Py_ssize_t turns
     cdef Plan kept
-    cdef int team                       # threads that take part
     cdef Py_ssize_t units
 
-    def __init__(self, int axes, Py_ssize_t groups, depth, row, column):
-        Kernel.__init__(self, axes, groups)
-        self.depth, self.row, self.column = depth, row, column
+    def __init__(self, depth, row, column, Py_ssize_t turns):
+        self.depth, self.row, self.column, self.turns = depth, row, column, turns
 
     cdef int worth_threads(self, const Layout* layout) noexcept:
         cdef const Py_ssize_t* y = layout.y.shape
@@ -530,24 +509,19 @@ cdef class Correlation(Kernel):
 
     cdef size_t plan(self, const Layout* layout, int threads) except? 0:
         cdef Plan* p = &self.kept
-        # The engine cuts longer sums.
-        if (layout.w.shape[2] * layout.w.shape[4] * layout.w.shape[5]
-                > block_steps(layout.itemsize)
-                or not take_shapes(
-                    p, layout.x.shape, layout.x.strides, layout.w.shape, layout.w.strides,
-                    layout.y.shape, layout.y.strides, layout.itemsize, &self.depth[0],
-                    &self.row[0], &self.column[0])):
-            return 0
+        take_shapes(p, layout.x.shape, layout.x.strides, layout.w.shape, layout.w.strides,
+                    layout.y.shape, layout.y.strides, layout.itemsize, self.turns, &self.row[0],
+                    &self.column[0])
         size_blocks(p, layout.itemsize, threads)
         self.units = p.blocks * p.sample_blocks * p.line_blocks
         self.team = min(<Py_ssize_t>threads, self.units)
         return p.threads_at + self.team * p.thread_bytes
 
-    cdef int compute(self, const Operands* o) except -1:
+    cdef int compute(self, const Operands* o, size_t bytes) except -1:
         cdef Plan p = self.kept
         cdef Py_ssize_t units = self.units
         cdef int team = self.team
-        cdef char* shared = <char*>take(self.bytes)
+        cdef char* shared = <char*>take(bytes)
         cdef Context context
         cdef Loop[3] loops
         fill_positions(&p, <Py_ssize_t*>(shared + p.at_at))

@@ -232,15 +232,15 @@ cdef class WeightGradient(Kernel):
     """The weight gradient, where the channels of groups fill the lanes.
 
     `depth`, `row` and `column` are the axes of the forward pass; the gradient's kernels are
-    contiguous.
+    contiguous. The channels of `turns` groups share a vector.
     """
 
     cdef const Py_ssize_t[::1] depth, row, column
+    cdef Py_ssize_t turns
     cdef Correlation correlation
 
-    def __init__(self, int axes, Py_ssize_t groups, depth, row, column):
-        Kernel.__init__(self, axes, groups)
-        self.depth, self.row, self.column = depth, row, column
+    def __init__(self, depth, row, column, Py_ssize_t turns):
+        self.depth, self.row, self.column, self.turns = depth, row, column, turns
 
     cdef int worth_threads(self, const Layout* layout) noexcept:
         cdef const Py_ssize_t* dw = layout.w.shape
@@ -250,22 +250,18 @@ cdef class WeightGradient(Kernel):
     cdef size_t plan(self, const Layout* layout, int threads) except? 0:
         cdef Correlation* p = &self.correlation
         cdef Plan* plan = &p.plan
-        if not take_shapes(plan, layout.x.shape, layout.x.strides, layout.w.shape,
-                           layout.w.strides, layout.y.shape, layout.y.strides, layout.itemsize,
-                           &self.depth[0], &self.row[0], &self.column[0]):
-            return 0
-        if (plan.columns > 1 and plan.w_strides[5] != 1) or (
-                plan.rows > 1 and plan.w_strides[4] != plan.columns):
-            return 0
+        take_shapes(plan, layout.x.shape, layout.x.strides, layout.w.shape, layout.w.strides,
+                    layout.y.shape, layout.y.strides, layout.itemsize, self.turns, &self.row[0],
+                    &self.column[0])
         size_correlation(p, layout.itemsize)
-        p.threads = min(<Py_ssize_t>threads, plan.blocks * p.chunks)
+        self.team = p.threads = min(<Py_ssize_t>threads, plan.blocks * p.chunks)
         return p.threads_at + p.threads * p.thread_bytes
 
-    cdef int compute(self, const Operands* o) except -1:
+    cdef int compute(self, const Operands* o, size_t bytes) except -1:
         cdef Correlation p = self.correlation
         cdef const Plan* plan = &p.plan
         cdef Py_ssize_t i, width = plan.outputs.vectors * plan.lanes
-        cdef char* shared = <char*>take(self.bytes)
+        cdef char* shared = <char*>take(bytes)
         cdef Context context
         cdef Phase[3] phases
         fill_positions(plan, <Py_ssize_t*>(shared + p.x_at))

@@ -53,6 +53,11 @@ cdef Py_ssize_t sample_lanes(Py_ssize_t itemsize) noexcept nogil:
     return samples_float.lanes if itemsize == 4 else samples_double.lanes
 
 
+def lanes(Py_ssize_t itemsize):
+    """Return how many numbers of this size a vector holds."""
+    return sample_lanes(itemsize)
+
+
 cdef void gather(const floating** rows, Py_ssize_t count, const Py_ssize_t* at,
                  floating* target) noexcept nogil:
     """Write target[at[j] + lane] = rows[lane][j] for j < count; a row that is NULL is zeros."""

@@ -56,11 +56,11 @@ cdef struct Plan:
     size_t out_at, thread_bytes
 
 
-cdef inline bint contiguous(const Py_ssize_t* shape, const Py_ssize_t* strides,
-                            Py_ssize_t itemsize) noexcept nogil:
-    """Tell whether the planes of a map are contiguous."""
-    return ((shape[5] == 1 or strides[5] == itemsize)
-            and (shape[4] == 1 or strides[4] == shape[5] * itemsize))
+cdef inline Py_ssize_t slab_width(const Axis* column) noexcept nogil:
+    """Return the columns of a slab: those of the map, and the zeros that taps reach."""
+    cdef Py_ssize_t left = max(column.before, 0)
+    return max(left + column.size,
+               left - column.before + (column.count - 1) * column.stride + column.reach + 1)
 
 
 cdef Lanes share_lanes(Py_ssize_t batch, Py_ssize_t rows, double reach, Py_ssize_t most_bands,
@@ -69,11 +69,11 @@ cdef void gather_rows(const floating* x, const Lanes* lanes, Py_ssize_t block, c
                       Py_ssize_t channels, const Py_ssize_t* at, floating* to) noexcept nogil
 cdef void fill_positions(Py_ssize_t rows, Py_ssize_t width, Py_ssize_t left, Py_ssize_t line,
                          Py_ssize_t lanes, Py_ssize_t* at) noexcept nogil
-cdef bint take_shapes(Plan* p, const Py_ssize_t* x, const Py_ssize_t* x_strides,
+cdef void take_shapes(Plan* p, const Py_ssize_t* x, const Py_ssize_t* x_strides,
                       const Py_ssize_t* w, const Py_ssize_t* w_strides, const Py_ssize_t* y,
-                      const Py_ssize_t* y_strides, Py_ssize_t itemsize, const Py_ssize_t* depth,
-                      const Py_ssize_t* row, const Py_ssize_t* column, bint across) noexcept nogil
-cdef bint make_plan(Plan* p, Py_ssize_t itemsize) noexcept nogil
+                      const Py_ssize_t* y_strides, Py_ssize_t itemsize, const Py_ssize_t* row,
+                      const Py_ssize_t* column, bint across) noexcept nogil
+cdef void make_plan(Plan* p, Py_ssize_t samples, Py_ssize_t itemsize) noexcept nogil
 cdef void cut_lines(Plan* p, int threads) noexcept nogil
 cdef void size_blocks(Plan* p, Py_ssize_t itemsize, int threads) noexcept nogil
 cdef Rows input_rows(const Plan* p) noexcept nogil

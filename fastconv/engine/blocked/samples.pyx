@@ -28,7 +28,8 @@ from cython cimport floating
 from libc.string cimport memset
 
 from fastconv.engine.base.arrays cimport Layout, Operands
-from fastconv.engine.base.axis cimport Phase, ceil_div, first_tap, make_axis, past_tap, phase_count
+from fastconv.engine.base.axis cimport (
+    Axis, Phase, ceil_div, first_tap, make_axis, past_tap, phase_count)
 from fastconv.engine.base.kernel cimport Kernel
 from fastconv.engine.base.threads cimport (
     EVEN, Phase as Loop, make_phase, parallel_phases, threads_for)
@@ -41,12 +42,6 @@ from fastconv.engine.gemm.slab cimport block_steps, line_up
 # What a block of lines reads, and what it writes: together about half the second-level cache.
 cdef Py_ssize_t SLAB_BYTES = 3 << 16
 cdef Py_ssize_t OUT_BYTES = 1 << 17
-# A line that reads or writes more is left to the others, which cut it.
-cdef double LINE_BYTES = 1 << 20
-# Channels in the lanes serve planes of so many columns.
-cdef Py_ssize_t MOST_COLUMNS = 16
-# Lanes that count, of all: with fewer, the other loops are faster.
-cdef double LEAST_USED = 0.7
 
 cdef struct Call:
     Plan plan
@@ -74,27 +69,27 @@ cdef Lanes share_lanes(Py_ssize_t batch, Py_ssize_t rows, double reach, Py_ssize
 
     `reach` is what a band reads beyond its own rows, weighed against computing a row.
     """
-    cdef Lanes lanes, best
+    cdef Py_ssize_t all_lanes = sample_lanes(itemsize), samples = all_lanes
+    cdef Lanes lanes, best = make_lanes(batch, rows, samples, all_lanes)
     cdef double cost, least = 1e300
-    lanes.lanes = sample_lanes(itemsize)
-    lanes.batch = batch
-    lanes.samples = lanes.lanes
-    best = lanes
-    while lanes.samples and lanes.lanes // lanes.samples <= most_bands:
-        lanes.bands = lanes.lanes // lanes.samples
-        lanes.blocks = ceil_div(batch, lanes.samples)
-        lanes.rows = ceil_div(rows, lanes.bands)
+    while samples and all_lanes // samples <= most_bands:
+        lanes = make_lanes(batch, rows, samples, all_lanes)
         cost = lanes.blocks * (lanes.rows + reach)
         if cost < least:
             least, best = cost, lanes
-        lanes.samples //= 2
+        samples //= 2
     return best
 
 
-cdef double used_lanes(const Lanes* lanes, Py_ssize_t rows) noexcept nogil:
-    """Return the share of the lanes that count, in maps of so many rows."""
-    return (<double>lanes.batch * rows
-            / (<double>lanes.lanes * lanes.blocks * lanes.rows))
+cdef Lanes make_lanes(Py_ssize_t batch, Py_ssize_t rows, Py_ssize_t samples,
+                      Py_ssize_t all_lanes) noexcept nogil:
+    """Return what vectors hold, so many samples in each."""
+    cdef Lanes lanes
+    lanes.lanes, lanes.batch, lanes.samples = all_lanes, batch, samples
+    lanes.bands = all_lanes // samples
+    lanes.blocks = ceil_div(batch, samples)
+    lanes.rows = ceil_div(rows, lanes.bands)
+    return lanes
 
 
 cdef void gather_rows(const floating* x, const Lanes* lanes, Py_ssize_t block, const Rows* rows,
@@ -165,11 +160,11 @@ cdef double row_cycles(const Plan* p, Py_ssize_t pixels) noexcept nogil:
     return cycles * p.panels
 
 
-cdef bint take_shapes(Plan* p, const Py_ssize_t* x, const Py_ssize_t* x_strides,
+cdef void take_shapes(Plan* p, const Py_ssize_t* x, const Py_ssize_t* x_strides,
                       const Py_ssize_t* w, const Py_ssize_t* w_strides, const Py_ssize_t* y,
-                      const Py_ssize_t* y_strides, Py_ssize_t itemsize, const Py_ssize_t* depth,
-                      const Py_ssize_t* row, const Py_ssize_t* column, bint across) noexcept nogil:
-    """Write what arrays of these shapes are; tell whether their maps are contiguous planes."""
+                      const Py_ssize_t* y_strides, Py_ssize_t itemsize, const Py_ssize_t* row,
+                      const Py_ssize_t* column, bint across) noexcept nogil:
+    """Write what arrays of these shapes are."""
     cdef Py_ssize_t i
     p.row, p.column = make_axis(x[4], y[4], row), make_axis(x[5], y[5], column)
     p.across, p.groups, p.lanes.batch = across, x[1 - across], x[across]
@@ -178,33 +173,15 @@ cdef bint take_shapes(Plan* p, const Py_ssize_t* x, const Py_ssize_t* x_strides,
         p.x_strides[i] = x_strides[i ^ (across and i < 2)] // itemsize
         p.w_strides[i] = w_strides[i] // itemsize
         p.y_strides[i] = y_strides[i ^ (across and i < 2)] // itemsize
-    return (depth[3] and x[3] == y[3] == w[3] == 1 and depth[5] == 0
-            and contiguous(x, x_strides, itemsize) and contiguous(y, y_strides, itemsize))
 
 
-cdef bint make_plan(Plan* p, Py_ssize_t itemsize) noexcept nogil:
-    """Complete the plan; tell whether the module serves it."""
+cdef void make_plan(Plan* p, Py_ssize_t samples, Py_ssize_t itemsize) noexcept nogil:
+    """Complete the plan, for so many samples, or groups, in a vector."""
     cdef Py_ssize_t i, widest = LANE_PIXELS
     cdef double cycles, least = 1e300
-    if p.row.phases != p.row.step or p.column.phases != p.column.step:
-        return False
-    # A group is one lane of the kernels' vectors, whatever the row.
-    p.lanes = share_lanes(p.lanes.batch, p.row.count, 0.3 * p.row.reach / p.row.stride,
-                          1 if p.across else MAX_LANES, itemsize)
-    if used_lanes(&p.lanes, p.row.count) < LEAST_USED:
-        return False
-    if p.across:
-        # Wider planes fill vectors by themselves.
-        if max(p.column.size, p.column.out) > MOST_COLUMNS:
-            return False
-    elif p.outputs < 4:
-        return False
+    p.lanes = make_lanes(p.lanes.batch, p.row.count, samples, sample_lanes(itemsize))
     p.left = max(p.column.before, 0)
-    p.width = max(p.left + p.column.size, p.left - p.column.before
-                  + (p.column.count - 1) * p.column.stride + p.column.reach + 1)
-    if max(<double>p.inputs * (p.row.reach + 1) * p.width,
-           <double>p.outputs * p.row.step * p.column.out) * p.lanes.lanes * itemsize > LINE_BYTES:
-        return False
+    p.width = slab_width(&p.column)
     p.height = 1 if p.across else tile_rows(itemsize)
     p.panels = ceil_div(p.outputs, p.height)
     p.height = ceil_div(p.outputs, p.panels)
@@ -214,7 +191,6 @@ cdef bint make_plan(Plan* p, Py_ssize_t itemsize) noexcept nogil:
         cycles = row_cycles(p, i)
         if cycles < least:
             least, p.pixels = cycles, i
-    return True
 
 
 cdef void cut_lines(Plan* p, int threads) noexcept nogil:
@@ -486,21 +462,16 @@ cdef void weights_task(void* context, Py_ssize_t task, int thread) noexcept nogi
         lay_out_weights(<const double*>c.w, c, task)
 
 
-cdef Call make_call(const Layout* layout, const Py_ssize_t* depth, const Py_ssize_t* row,
-                    const Py_ssize_t* column, bint by_columns, bint across,
+cdef Call make_call(const Layout* layout, const Py_ssize_t* row,
+                    const Py_ssize_t* column, bint by_columns, bint across, Py_ssize_t samples,
                     int threads) noexcept nogil:
-    """Return the plan for arrays of this layout; its size is 0 where others should compute it."""
+    """Return the plan for arrays of this layout."""
     cdef Call call
     cdef Plan* p = &call.plan
     cdef Py_ssize_t itemsize = layout.itemsize
-    call.size = 0
-    if not (take_shapes(p, layout.x.shape, layout.x.strides, layout.w.shape, layout.w.strides,
-                        layout.y.shape, layout.y.strides, itemsize, depth, row, column, across)
-            and make_plan(p, itemsize)):
-        return call
-    if p.inputs * p.kernel > block_steps(itemsize):
-        # The engine cuts longer sums.
-        return call
+    take_shapes(p, layout.x.shape, layout.x.strides, layout.w.shape, layout.w.strides,
+                layout.y.shape, layout.y.strides, itemsize, row, column, across)
+    make_plan(p, samples, itemsize)
     p.by_columns = by_columns
     size_blocks(p, itemsize, threads)
     call.units = p.groups * p.lanes.blocks * p.line_blocks
@@ -546,18 +517,19 @@ cdef class Correlation(Kernel):
 
     `depth`, `row` and `column` say what is correlated on each axis, as in
     depthwise/correlation.pyx; with `by_columns` the taps are added in its order, else in that of
-    gemm/forward.pyx. With `across` groups lie in the lanes, else samples.
+    gemm/forward.pyx. With `across` groups lie in the lanes, else samples: `samples` of them in
+    each vector.
     """
 
     cdef const Py_ssize_t[::1] depth, row, column
     cdef bint by_columns, across
+    cdef Py_ssize_t samples
     cdef Call call
 
-    def __init__(self, int axes, Py_ssize_t groups, depth, row, column, bint by_columns,
-                 bint across):
-        Kernel.__init__(self, axes, groups)
+    def __init__(self, depth, row, column, bint by_columns,
+                 bint across, Py_ssize_t samples):
         self.depth, self.row, self.column = depth, row, column
-        self.by_columns, self.across = by_columns, across
+        self.by_columns, self.across, self.samples = by_columns, across, samples
 
     cdef int worth_threads(self, const Layout* layout) noexcept:
         cdef const Py_ssize_t* y = layout.y.shape
@@ -567,11 +539,12 @@ cdef class Correlation(Kernel):
                            * rows * columns)
 
     cdef size_t plan(self, const Layout* layout, int threads) except? 0:
-        self.call = make_call(layout, &self.depth[0], &self.row[0], &self.column[0],
-                              self.by_columns, self.across, threads)
+        self.call = make_call(layout, &self.row[0], &self.column[0], self.by_columns, self.across,
+                              self.samples, threads)
+        self.team = self.call.threads
         return self.call.size
 
-    cdef int compute(self, const Operands* o) except -1:
+    cdef int compute(self, const Operands* o, size_t bytes) except -1:
         cdef Call call = self.call
         if o.layout.itemsize == sizeof(float):
             compute(<const float*>o.x, <const float*>o.w, <const float*>o.bias, o.bias_group,
@@ -580,3 +553,20 @@ cdef class Correlation(Kernel):
             compute(<const double*>o.x, <const double*>o.w, <const double*>o.bias, o.bias_group,
                     o.bias_row, <double*>o.y, &call)
         return 0
+
+
+def shared_lanes(Py_ssize_t batch, Py_ssize_t rows, double reach, Py_ssize_t itemsize):
+    """Return how many samples, and bands of rows, share a vector: see `share_lanes`."""
+    cdef Lanes lanes = share_lanes(batch, rows, reach, MAX_LANES, itemsize)
+    return lanes.samples, lanes.bands
+
+
+def axis_extent(Py_ssize_t size, Py_ssize_t out, const Py_ssize_t[::1] numbers):
+    """Return the outputs of the longest phase of an axis, its reach, and the width of a slab."""
+    cdef Axis axis = make_axis(size, out, &numbers[0])
+    return axis.count, axis.reach, slab_width(&axis)
+
+
+def most_steps(Py_ssize_t itemsize):
+    """Return the longest sum, input channels times taps, that the engine does not cut."""
+    return block_steps(itemsize)

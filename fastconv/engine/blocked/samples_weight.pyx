@@ -32,8 +32,6 @@ from fastconv.engine.gemm.slab cimport line_up
 cdef Py_ssize_t NEAR_BYTES = 1 << 14
 # Tasks that keep threads busy: groups times chunks.
 cdef Py_ssize_t TASKS = 8
-# Products of input and output channels: with more, the sums leave the second-level cache.
-cdef Py_ssize_t MOST_CHANNELS = 1024
 
 
 cdef struct Correlation:
@@ -239,17 +237,19 @@ cdef class WeightGradient(Kernel):
     """The weight gradient, where the channels are few and the planes contiguous.
 
     `depth`, `row` and `column` are the axes of the forward pass. With `across` groups lie in the
-    lanes, else samples. The sums of a chunk run lane by lane, then the lanes are added, then the
-    chunks, whose borders the shapes set.
+    lanes, else samples: `samples` of them in each vector. The sums of a chunk run lane by lane,
+    then the lanes are added, then the chunks, whose borders the shapes set.
     """
 
     cdef const Py_ssize_t[::1] depth, row, column
     cdef bint across
+    cdef Py_ssize_t samples
     cdef Correlation correlation
 
-    def __init__(self, int axes, Py_ssize_t groups, depth, row, column, bint across):
-        Kernel.__init__(self, axes, groups)
-        self.depth, self.row, self.column, self.across = depth, row, column, across
+    def __init__(self, depth, row, column, bint across,
+                 Py_ssize_t samples):
+        self.depth, self.row, self.column = depth, row, column
+        self.across, self.samples = across, samples
 
     cdef int worth_threads(self, const Layout* layout) noexcept:
         cdef const Py_ssize_t* dw = layout.w.shape
@@ -259,20 +259,18 @@ cdef class WeightGradient(Kernel):
     cdef size_t plan(self, const Layout* layout, int threads) except? 0:
         cdef Correlation* p = &self.correlation
         cdef Plan* plan = &p.plan
-        if not (take_shapes(plan, layout.x.shape, layout.x.strides, layout.w.shape,
-                            layout.w.strides, layout.y.shape, layout.y.strides, layout.itemsize,
-                            &self.depth[0], &self.row[0], &self.column[0], self.across)
-                and make_plan(plan, layout.itemsize)
-                and plan.inputs * plan.outputs <= MOST_CHANNELS):
-            return 0
+        take_shapes(plan, layout.x.shape, layout.x.strides, layout.w.shape, layout.w.strides,
+                    layout.y.shape, layout.y.strides, layout.itemsize, &self.row[0],
+                    &self.column[0], self.across)
+        make_plan(plan, self.samples, layout.itemsize)
         size_correlation(p, layout.itemsize)
-        p.threads = min(<Py_ssize_t>threads, p.kernels * p.chunks)
+        self.team = p.threads = min(<Py_ssize_t>threads, p.kernels * p.chunks)
         return p.threads_at + p.threads * p.thread_bytes
 
-    cdef int compute(self, const Operands* o) except -1:
+    cdef int compute(self, const Operands* o, size_t bytes) except -1:
         cdef Correlation p = self.correlation
         cdef const Plan* plan = &p.plan
-        cdef char* shared = <char*>take(self.bytes)
+        cdef char* shared = <char*>take(bytes)
         cdef Context context
         cdef Phase[3] phases
         fill_positions(plan.slab_rows, plan.column.size, plan.left, plan.width * plan.lanes.lanes,

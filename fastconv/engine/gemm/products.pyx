@@ -27,9 +27,9 @@ from libc.string cimport memset
 
 from fastconv.engine.base.arrays cimport Layout, Operands
 from fastconv.engine.base.axis cimport ceil_div
-from fastconv.engine.base.kernel cimport Kernel
 from fastconv.engine.base.threads cimport EVEN, Phase, make_phase, parallel_phases, threads_for
 from fastconv.engine.base.workspace cimport give, take
+from fastconv.engine.base.kernel cimport Kernel
 from fastconv.engine.gemm.slab cimport (
     Run, add_run, add_vectors, block_steps, fetch, line_up, pack_columns, pack_taps,
     store_pixels)
@@ -55,7 +55,6 @@ cdef struct Plan:
     Py_ssize_t block, near_steps                        # steps that are summed at once; of a part
     Py_ssize_t samples, tiles                           # of a block of samples
     Py_ssize_t blocks                                   # of a pass
-    int threads
     # The workspace: what all threads share, then one part for each.
     size_t places_at, residual_at_at, packed_at_at, packed_at, threads_at
     size_t weights_at, near_at, products_at, sums_at, runs_at, thread_bytes
@@ -265,36 +264,37 @@ cdef class InputGradient(Kernel):
     cdef tuple stride, before, dilation
     cdef Plan kept
 
-    def __init__(self, int axes, Py_ssize_t groups, tuple stride, tuple before, tuple dilation):
-        Kernel.__init__(self, axes, groups)
+    def __init__(self, tuple stride, tuple before, tuple dilation):
         self.stride, self.before, self.dilation = stride, before, dilation
 
     cdef int worth_threads(self, const Layout* layout) noexcept:
-        cdef const Py_ssize_t* residual = layout.x.shape
-        cdef const Py_ssize_t* w = layout.w.shape
-        return threads_for(<double>residual[0] * residual[3] * residual[4] * residual[5]
-                           * w[0] * w[1] * w[2] * w[3] * w[4] * w[5])
+        cdef double products = layout.x.shape[0]
+        cdef int axis
+        for axis in range(6):
+            products *= layout.w.shape[axis]
+        return threads_for(products * layout.x.shape[3] * layout.x.shape[4] * layout.x.shape[5])
 
     cdef size_t plan(self, const Layout* layout, int threads) except? 0:
         cdef Plan* p = &self.kept
         p[0] = make_plan(layout.x.shape, layout.w.shape, layout.y.shape, layout.y.strides,
                          layout.itemsize)
-        p.threads = min(<Py_ssize_t>threads, p.vectors)
-        return p.threads_at + p.threads * p.thread_bytes
+        self.team = min(<Py_ssize_t>threads, p.vectors)
+        self.largest[0], self.largest[1] = p.height, WIDTH * p.lanes
+        return p.threads_at + self.team * p.thread_bytes
 
-    cdef int compute(self, const Operands* o) except -1:
-        cdef Plan p = self.kept
+    cdef int compute(self, const Operands* o, size_t bytes) except -1:
+        cdef const Plan* p = &self.kept
         cdef const Layout* layout = &o.layout
         cdef Py_ssize_t i, g, sample
-        cdef char* shared = <char*>take(self.bytes)
+        cdef char* shared = <char*>take(bytes)
         cdef Context context
         cdef Phase[2] phases
-        list_places(&p, layout.x.shape + 3, layout.w.shape + 3, layout.y.shape + 3, self.stride,
+        list_places(p, layout.x.shape + 3, layout.w.shape + 3, layout.y.shape + 3, self.stride,
                     self.before, self.dilation, <Py_ssize_t*>(shared + p.places_at))
         for i in range(p.steps):
             (<Py_ssize_t*>(shared + p.residual_at_at))[i] = i * p.pixels
             (<Py_ssize_t*>(shared + p.packed_at_at))[i] = i * p.height
-        context.plan, context.itemsize, context.shared = &p, layout.itemsize, shared
+        context.plan, context.itemsize, context.shared = p, layout.itemsize, shared
         context.residual, context.w, context.y = o.x, o.w, o.y
         phases[0] = make_phase(pack_task, &context, p.blocks * p.tiles, EVEN)
         phases[1] = make_phase(compute_task, &context, p.vectors, 0)
@@ -302,6 +302,6 @@ cdef class InputGradient(Kernel):
             for sample from 0 <= sample < p.batch by p.blocks * p.samples:
                 for g in range(p.groups):
                     context.group, context.sample = g, sample
-                    parallel_phases(p.threads, phases, 2)
+                    parallel_phases(self.team, phases, 2)
         give(shared)
         return 0

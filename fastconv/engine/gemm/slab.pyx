@@ -349,6 +349,16 @@ cdef void fill_shifts(const Windows* windows, const Slab* slab, Py_ssize_t chann
         shifts[step] = shifts[step - windows.taps] + hop
 
 
+cdef bint steps_are_neighbours(const Py_ssize_t* shape, const Py_ssize_t* strides) noexcept nogil:
+    """Tell whether the axes (C, T, R, S) of weights are neighbours in memory."""
+    cdef Py_ssize_t i, hop = 1
+    for i in range(5, 1, -1):
+        if shape[i] > 1 and strides[i] != hop:
+            return False
+        hop *= shape[i]
+    return True
+
+
 cdef void fill_offsets(const Windows* windows, const Py_ssize_t* strides, Py_ssize_t channels,
                        Py_ssize_t* at) noexcept nogil:
     """Write where each step of some channels lies in weights (G, K, C, T, R, S)."""

@@ -32,9 +32,10 @@ from libc.string cimport memset
 
 from fastconv.engine.base.arrays cimport Layout, Operands
 from fastconv.engine.base.axis cimport ceil_div
-from fastconv.engine.base.kernel cimport Kernel
-from fastconv.engine.base.threads cimport EVEN, Phase, make_phase, parallel_phases, threads_for
+from fastconv.engine.base.threads cimport EVEN, Phase, make_phase, parallel_phases
 from fastconv.engine.base.workspace cimport give, take
+from fastconv.engine.gemm.correlation cimport threads_of
+from fastconv.engine.base.kernel cimport Kernel
 from fastconv.engine.gemm.slab cimport (
     Cursor, Run, Slab, Windows, add_run, copy_row, fill_shifts, fill_slab, first_line,
     next_line, slab_planes, transpose, transpose_rows)
@@ -364,40 +365,6 @@ cdef inline Py_ssize_t chunk_tasks(const Correlation* p) noexcept nogil:
     return p.chunks * p.groups * p.row_parts * p.panel_parts
 
 
-cdef size_t call_bytes(const Correlation* p, int* threads) noexcept nogil:
-    """Return the bytes of workspace of a call, and lower the threads to the tasks."""
-    threads[0] = min(<Py_ssize_t>threads[0], chunk_tasks(p))
-    return p.threads_at + threads[0] * p.thread_bytes
-
-
-cdef int compute(const floating* x, const floating* dy, floating* dw, const Correlation* p,
-                 int threads) except -1:
-    """Compute a planned correlation."""
-    cdef char* shared = <char*>take(call_bytes(p, &threads))
-    cdef Py_ssize_t i, v, sums = 0
-    cdef Context context
-    cdef Phase[2] phases
-    fill_shifts(&p.windows, &p.slab, p.channels, <Py_ssize_t*>(shared + p.shifts_at))
-    if p.gathered:
-        fill_shifts(&p.kernel, &p.lane_slab, lane_channels(p),
-                    <Py_ssize_t*>(shared + p.lane_shifts_at))
-    for v in range(MAX_VECTORS):
-        for i in range(p.pixels):
-            (<Py_ssize_t*>(shared + p.b_at_at))[v * p.pixels + i] = i * (v + 1) * p.lanes
-    context.correlation, context.itemsize, context.shared = p, sizeof(floating), shared
-    context.rows, context.columns, context.dw = x, dy, dw
-    if p.turned:
-        context.rows, context.columns = dy, x
-    phases[0] = make_phase(chunk_task, &context, chunk_tasks(p), 0)
-    if p.chunks > 1 or p.dots:
-        sums = p.groups * p.panels * ceil_div(p.steps, BLOCK)
-    phases[1] = make_phase(sum_task, &context, sums, EVEN)
-    with nogil:
-        parallel_phases(threads, phases, 2)
-    give(shared)
-    return 0
-
-
 cdef class WeightGradient(Kernel):
     """The correlation of the input `x` with the residual `dy`, which may not be empty.
 
@@ -408,26 +375,42 @@ cdef class WeightGradient(Kernel):
     cdef tuple stride, before, dilation
     cdef Correlation correlation
 
-    def __init__(self, int axes, Py_ssize_t groups, tuple stride, tuple before, tuple dilation):
-        Kernel.__init__(self, axes, groups)
+    def __init__(self, tuple stride, tuple before, tuple dilation):
         self.stride, self.before, self.dilation = stride, before, dilation
 
     cdef int worth_threads(self, const Layout* layout) noexcept:
-        cdef const Py_ssize_t* dy = layout.y.shape
-        cdef const Py_ssize_t* dw = layout.w.shape
-        return threads_for(<double>dy[0] * dy[3] * dy[4] * dy[5] * dw[0] * dw[1] * dw[2] * dw[3]
-                           * dw[4] * dw[5])
+        return threads_of(layout)
 
     cdef size_t plan(self, const Layout* layout, int threads) except? 0:
-        self.correlation = make_correlation(
+        cdef Correlation* p = &self.correlation
+        p[0] = make_correlation(
             layout.x.shape, layout.x.strides, layout.y.shape, layout.y.strides, layout.w.shape,
             layout.w.strides, layout.itemsize, self.stride, self.before, self.dilation, threads)
-        return call_bytes(&self.correlation, &threads)
+        self.team = min(<Py_ssize_t>threads, chunk_tasks(p))
+        return p.threads_at + self.team * p.thread_bytes
 
-    cdef int compute(self, const Operands* o) except -1:
-        cdef Correlation p = self.correlation
-        if o.layout.itemsize == sizeof(float):
-            compute(<const float*>o.x, <const float*>o.y, <float*>o.w, &p, self.threads)
-        else:
-            compute(<const double*>o.x, <const double*>o.y, <double*>o.w, &p, self.threads)
+    cdef int compute(self, const Operands* o, size_t bytes) except -1:
+        cdef const Correlation* p = &self.correlation
+        cdef char* shared = <char*>take(bytes)
+        cdef Py_ssize_t i, v, sums = 0
+        cdef Context context
+        cdef Phase[2] phases
+        fill_shifts(&p.windows, &p.slab, p.channels, <Py_ssize_t*>(shared + p.shifts_at))
+        if p.gathered:
+            fill_shifts(&p.kernel, &p.lane_slab, lane_channels(p),
+                        <Py_ssize_t*>(shared + p.lane_shifts_at))
+        for v in range(MAX_VECTORS):
+            for i in range(p.pixels):
+                (<Py_ssize_t*>(shared + p.b_at_at))[v * p.pixels + i] = i * (v + 1) * p.lanes
+        context.correlation, context.itemsize, context.shared = p, o.layout.itemsize, shared
+        context.rows, context.columns, context.dw = o.x, o.y, o.w
+        if p.turned:
+            context.rows, context.columns = o.y, o.x
+        phases[0] = make_phase(chunk_task, &context, chunk_tasks(p), 0)
+        if p.chunks > 1 or p.dots:
+            sums = p.groups * p.panels * ceil_div(p.steps, BLOCK)
+        phases[1] = make_phase(sum_task, &context, sums, EVEN)
+        with nogil:
+            parallel_phases(self.team, phases, 2)
+        give(shared)
         return 0

@@ -6,7 +6,8 @@ weight.pyx says what the roles, units, chunks and parts are. What decides the or
 sums (units and chunks) follows the shapes; parts follow the threads, too.
 """
 
-from fastconv.engine.gemm.slab cimport Run, line_up, make_slab, make_windows, slab_planes
+from fastconv.engine.gemm.slab cimport (
+    Run, line_up, make_slab, make_windows, slab_planes, steps_are_neighbours)
 from fastconv.engine.gemm.tile cimport DOT_COLUMNS, lanes, output_vectors
 
 # Bytes of one step's pixels in a unit: the rows of A in a tile stay in the first-level cache, and
@@ -23,16 +24,6 @@ cdef Py_ssize_t PARTIAL_BYTES = 1 << 24
 cdef Py_ssize_t PART_ROWS = 64
 # Sums along the vectors: at most so many steps, or the sums leave the second-level cache.
 cdef Py_ssize_t DOT_STEPS = 1024
-
-
-cdef bint side_by_side(const Py_ssize_t* shape, const Py_ssize_t* strides) noexcept nogil:
-    """Tell whether the axes (C, T, R, S) of a gradient are neighbours in memory."""
-    cdef Py_ssize_t i, hop = 1
-    for i in range(5, 1, -1):
-        if shape[i] > 1 and strides[i] != hop:
-            return False
-        hop *= shape[i]
-    return True
 
 
 cdef void split_parts(Correlation* p, int threads) noexcept nogil:
@@ -165,7 +156,7 @@ cdef Correlation make_correlation(const Py_ssize_t* x, const Py_ssize_t* x_strid
     last = ceil_div(p.panels, p.panel_parts)
     p.kept = (p.channels * p.row_parts < p.windows.channels
               and last * p.packed * MAX_VECTORS * p.lanes * itemsize <= PACKED_BYTES)
-    p.neighbours = side_by_side(dw, p.c_strides)
+    p.neighbours = steps_are_neighbours(dw, p.c_strides)
     p.in_place = p.turned and not p.dots and p.chunks == 1 and p.neighbours
     size_workspace(&p, itemsize)
     return p

@@ -34,9 +34,9 @@ from cython cimport floating
 
 from libc.string cimport memset
 
-from fastconv.engine.base.arrays cimport Axes, Layout, Operands, rot180
+from fastconv.engine.base.arrays cimport Axes, Layout, Operands, rotate
 from fastconv.engine.base.axis cimport ceil_div
-from fastconv.engine.base.kernel cimport Kernel
+from fastconv.engine.base.kernel cimport Kernel, record
 from fastconv.engine.base.threads cimport (
     EVEN, Phase, make_phase, parallel_for, parallel_phases, threads_for)
 from fastconv.engine.base.workspace cimport give, take
@@ -146,7 +146,7 @@ cdef void size_weights(Product* p, const Axes* w, Py_ssize_t itemsize,
     """Choose the blocks of weights (G, K, C, 1, R, S), whatever the maps."""
     cdef Axes seen = w[0]
     cdef Py_ssize_t i, vectors, most
-    p.w_first = rot180(&seen) if rotates else 0
+    p.w_first = rotate(&seen) if rotates else 0
     p.groups, p.rows, p.channels = w.shape[0], w.shape[1], w.shape[2]
     p.form = find_form(w.shape)
     p.points = tile_points(p.form)
@@ -493,9 +493,7 @@ cdef class Correlation(Kernel):
     cdef bint rotates
     cdef Product product
 
-    def __init__(self, int axes, Py_ssize_t groups, tuple before, tuple dilation,
-                 bint rotates=False):
-        Kernel.__init__(self, axes, groups)
+    def __init__(self, tuple before, tuple dilation, bint rotates=False):
         self.window, self.rotates = make_window(before, dilation), rotates
 
     cdef int worth_threads(self, const Layout* layout) noexcept:
@@ -505,13 +503,18 @@ cdef class Correlation(Kernel):
     cdef size_t plan(self, const Layout* layout, int threads) except? 0:
         cdef Product* p = &self.product
         p[0] = make_product(layout, &self.window, self.rotates, threads)
+        self.team = p.threads
+        self.largest[1] = ceil_div(ceil_div(p.rows, p.lanes), p.panels) * p.lanes
+        self.largest[0] = min(max_pixels(layout.itemsize, self.largest[1] // p.lanes), p.chunk)
         return p.threads_at + p.threads * p.thread_bytes
 
-    cdef int compute(self, const Operands* o) except -1:
-        cdef Product p = self.product
-        cdef char* shared = <char*>take(self.bytes)
+    cdef int compute(self, const Operands* o, size_t bytes) except -1:
+        record("winograd lines" if 1 in (o.layout.w.shape[4], o.layout.w.shape[5])
+               else "winograd squares", self.largest[0], self.largest[1])
+        cdef const Product* p = &self.product
+        cdef char* shared = <char*>take(bytes)
         cdef Context context
-        context.product, context.itemsize, context.shared = &p, o.layout.itemsize, shared
+        context.product, context.itemsize, context.shared = p, o.layout.itemsize, shared
         context.x, context.w, context.y = o.x, o.w + p.w_first, o.y
         context.u = o.prepared if p.ready else shared + p.u_at
         with nogil:

@@ -1,6 +1,4 @@
 from fastconv.engine.base.kernel import Kernel
 
 class Correlation(Kernel):
-    def __init__(
-        self, axes: int, groups: int, before: tuple[int, ...], rotates: bool = False
-    ) -> None: ...
+    def __init__(self, before: tuple[int, ...], rotates: bool = False) -> None: ...

@@ -22,10 +22,10 @@ from cython cimport floating
 
 from libc.string cimport memset
 
-from fastconv.engine.base.arrays cimport Axes, Layout, Operands, rot180
+from fastconv.engine.base.arrays cimport Axes, Layout, Operands, rotate
 from fastconv.engine.base.axis cimport ceil_div, first_tap, past_tap
 from fastconv.engine.base.isa cimport isa_row
-from fastconv.engine.base.kernel cimport Kernel
+from fastconv.engine.base.kernel cimport Kernel, record
 from fastconv.engine.base.threads cimport EVEN, Phase, make_phase, parallel_phases, threads_for
 from fastconv.engine.base.workspace cimport give, take
 from fastconv.engine.blocked.sample_tiles cimport MAX_LANES, Loops, run_tile, tile_pixels, tile_rows
@@ -58,7 +58,6 @@ cdef struct Product:
     size_t v_at, m_at, out_at, tiles_at, thread_bytes
     int threads
     Py_ssize_t units
-    size_t size
 
 
 # What the tasks share.
@@ -86,7 +85,7 @@ cdef Tiling make_tiling(const Layout* layout, bint rotates, Py_ssize_t row_befor
     cdef const Axes* x = &layout.x
     cdef const Axes* y = &layout.y
     cdef Axes w = layout.w
-    t.w_first = rot180(&w) if rotates else 0
+    t.w_first = rotate(&w) if rotates else 0
     plan.across = False
     plan.groups, plan.outputs, plan.inputs = w.shape[0], w.shape[1], w.shape[2]
     for i in range(6):
@@ -329,7 +328,6 @@ cdef Product make_product(const Layout* layout, bint rotates, Py_ssize_t row_bef
     size_product(&p, itemsize)
     p.units = plan.groups * plan.lanes.blocks * plan.line_blocks
     p.threads = min(<Py_ssize_t>threads, p.units)
-    p.size = p.threads_at + p.threads * p.thread_bytes
     return p
 
 
@@ -344,8 +342,7 @@ cdef class Correlation(Kernel):
     cdef bint rotates
     cdef Product product
 
-    def __init__(self, int axes, Py_ssize_t groups, tuple before, bint rotates=False):
-        Kernel.__init__(self, axes, groups)
+    def __init__(self, tuple before, bint rotates=False):
         self.row_before, self.column_before, self.rotates = before[1], before[2], rotates
 
     cdef int worth_threads(self, const Layout* layout) noexcept:
@@ -353,18 +350,23 @@ cdef class Correlation(Kernel):
                            * layout.w.shape[2] * layout.y.shape[4] * layout.y.shape[5])
 
     cdef size_t plan(self, const Layout* layout, int threads) except? 0:
-        self.product = make_product(layout, self.rotates, self.row_before, self.column_before,
-                                    threads)
-        return self.product.size
-
-    cdef int compute(self, const Operands* o) except -1:
-        cdef Product p = self.product
+        cdef Product* p = &self.product
         cdef const Plan* plan = &p.tiling.plan
-        cdef char* shared = <char*>take(p.size)
+        p[0] = make_product(layout, self.rotates, self.row_before, self.column_before, threads)
+        self.team = p.threads
+        self.largest[0] = plan.height
+        self.largest[1] = min(plan.pixels, plan.lines * p.tiling.tiles) * plan.lanes.lanes
+        return p.threads_at + p.threads * p.thread_bytes
+
+    cdef int compute(self, const Operands* o, size_t bytes) except -1:
+        record("winograd rows", self.largest[0], self.largest[1])
+        cdef const Product* p = &self.product
+        cdef const Plan* plan = &p.tiling.plan
+        cdef char* shared = <char*>take(bytes)
         cdef Context context
         cdef Phase[3] phases
         list_positions(&p.tiling, <Py_ssize_t*>(shared + p.at_at))
-        context.product, context.itemsize, context.shared = &p, o.layout.itemsize, shared
+        context.product, context.itemsize, context.shared = p, o.layout.itemsize, shared
         context.x, context.w, context.y = o.x, o.w + p.tiling.w_first, o.y
         context.has_bias = o.bias is not NULL
         if context.has_bias and context.itemsize == sizeof(float):

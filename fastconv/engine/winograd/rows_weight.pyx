@@ -19,7 +19,7 @@ from libc.string cimport memset
 
 from fastconv.engine.base.arrays cimport Layout, Operands
 from fastconv.engine.base.axis cimport ceil_div
-from fastconv.engine.base.kernel cimport Kernel
+from fastconv.engine.base.kernel cimport Kernel, record
 from fastconv.engine.base.split_k cimport (
     SplitK, add_slices, first_unit, partial_at, partial_numbers, slice_tasks, split_k)
 from fastconv.engine.base.threads cimport EVEN, Phase, make_phase, parallel_phases, threads_for
@@ -214,8 +214,7 @@ cdef class WeightGradient(Kernel):
     cdef Py_ssize_t row_before, column_before
     cdef Correlation correlation
 
-    def __init__(self, int axes, Py_ssize_t groups, tuple before):
-        Kernel.__init__(self, axes, groups)
+    def __init__(self, tuple before):
         self.row_before, self.column_before = before[1], before[2]
 
     cdef int worth_threads(self, const Layout* layout) noexcept:
@@ -227,21 +226,25 @@ cdef class WeightGradient(Kernel):
         p.tiling = make_tiling(layout, False, self.row_before, self.column_before,
                                layout.w.shape[1], BLOCK_BYTES, 1)
         size_correlation(p, layout.itemsize)
-        p.threads = min(<Py_ssize_t>threads, slice_tasks(&p.split))
+        self.team = p.threads = min(<Py_ssize_t>threads, slice_tasks(&p.split))
+        self.largest[0] = ceil_div(layout.w.shape[1], p.panels)
+        self.largest[1] = min(sum_steps(self.largest[0], layout.itemsize),
+                              layout.w.shape[2] * TAPS) * p.tiling.plan.lanes.lanes
         return p.threads_at + p.threads * p.thread_bytes
 
-    cdef int compute(self, const Operands* o) except -1:
-        cdef Correlation p = self.correlation
+    cdef int compute(self, const Operands* o, size_t bytes) except -1:
+        record("winograd rows", self.largest[0], self.largest[1])
+        cdef const Correlation* p = &self.correlation
         cdef const Plan* plan = &p.tiling.plan
-        cdef char* shared = <char*>take(self.bytes)
+        cdef char* shared = <char*>take(bytes)
         cdef Context context
         cdef Phase[3] phases
         list_positions(&p.tiling, <Py_ssize_t*>(shared + p.x_at))
         fill_positions(plan.lines, plan.column.out, 0,
                        p.tiling.tiles * STEP * plan.lanes.lanes, plan.lanes.lanes,
                        <Py_ssize_t*>(shared + p.dy_at))
-        list_steps(&p, <Py_ssize_t*>(shared + p.steps_at))
-        context.correlation, context.itemsize, context.shared = &p, o.layout.itemsize, shared
+        list_steps(p, <Py_ssize_t*>(shared + p.steps_at))
+        context.correlation, context.itemsize, context.shared = p, o.layout.itemsize, shared
         context.x, context.dy, context.dw = o.x, o.y, o.w
         phases[0] = make_phase(clear_task, &context, p.threads, EVEN)
         phases[1] = make_phase(slice_task, &context, slice_tasks(&p.split), EVEN)

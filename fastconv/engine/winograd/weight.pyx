@@ -32,7 +32,7 @@ from cython cimport floating
 
 from fastconv.engine.base.arrays cimport Axes, Layout, Operands
 from fastconv.engine.base.axis cimport ceil_div
-from fastconv.engine.base.kernel cimport Kernel
+from fastconv.engine.base.kernel cimport Kernel, record
 from fastconv.engine.base.split_k cimport SplitK, first_unit, split_k
 from fastconv.engine.base.threads cimport EVEN, Phase, make_phase, parallel_phases, threads_for
 from fastconv.engine.base.workspace cimport give, take
@@ -434,8 +434,7 @@ cdef class WeightGradient(Kernel):
     cdef Window window
     cdef Correlation correlation
 
-    def __init__(self, int axes, Py_ssize_t groups, tuple before, tuple dilation):
-        Kernel.__init__(self, axes, groups)
+    def __init__(self, tuple before, tuple dilation):
         self.window = make_window(before, dilation)
 
     cdef int worth_threads(self, const Layout* layout) noexcept:
@@ -446,17 +445,23 @@ cdef class WeightGradient(Kernel):
     cdef size_t plan(self, const Layout* layout, int threads) except? 0:
         cdef Correlation* p = &self.correlation
         p[0] = make_correlation(layout, &self.window, threads)
+        self.team = threads
+        self.largest[0] = min(p.residual.panel * p.lanes, p.residual.channels)
+        self.largest[0] = min(self.largest[0], max_pixels(layout.itemsize, p.input.panel))
+        self.largest[1] = p.input.panel * p.lanes
         return p.threads_at + threads * p.thread_bytes
 
-    cdef int compute(self, const Operands* o) except -1:
-        cdef Correlation p = self.correlation
+    cdef int compute(self, const Operands* o, size_t bytes) except -1:
+        record("winograd lines" if 1 in (o.layout.w.shape[4], o.layout.w.shape[5])
+               else "winograd squares", self.largest[0], self.largest[1])
+        cdef const Correlation* p = &self.correlation
         cdef Py_ssize_t i, v
-        cdef char* shared = <char*>take(self.bytes)
+        cdef char* shared = <char*>take(bytes)
         cdef Context context
         for v in range(OUTPUTS):
             for i in range(p.steps):
                 (<Py_ssize_t*>(shared + p.steps_at))[v * p.steps + i] = i * (v + 1) * p.lanes
-        context.correlation, context.itemsize, context.shared = &p, o.layout.itemsize, shared
+        context.correlation, context.itemsize, context.shared = p, o.layout.itemsize, shared
         context.x, context.dy, context.dw = o.x, o.y, o.w
         with nogil:
             run_passes(&context)

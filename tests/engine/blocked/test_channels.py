@@ -36,7 +36,6 @@ def test_they_have_the_bits_of_the_engine(case, dtype, monkeypatch):
             results.append(convolve(case, arrays, "gemm"))
     finally:
         set_num_threads(threads)
-    assert counts[:3] == counts[3:]
     if np.dtype(dtype) == np.float32:
         assert any(counts)
     forbid(by_channels.channels, monkeypatch)
