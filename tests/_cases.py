@@ -36,6 +36,24 @@ def inner_call(operation, geometry, dtype, algorithm, variant=None):
     return getattr(found, METHODS[operation])
 
 
+def forced(operation, case, arrays, algorithm, variant):
+    """Return what a variant computes for the arrays of a problem."""
+    call = inner_call(operation, case.geometry, arrays.x.dtype, algorithm, variant)
+    shapes = {
+        "conv2d": case.geometry.output_shape,
+        "conv2d_input": case.input_shape,
+        "conv2d_weight": case.weight_shape,
+    }
+    result = np.full(shapes[operation], np.nan, arrays.x.dtype)
+    if operation == "conv2d":
+        call(arrays.x, arrays.weight, arrays.bias, result)
+    elif operation == "conv2d_input":
+        call(arrays.residual, arrays.weight, result)
+    else:
+        call(arrays.x, arrays.residual, result)
+    return result
+
+
 def variant_of(operation, geometry, dtype, algorithm):
     """Return the row of the plan's table that computes contiguous arrays."""
     case = contiguous_case(operation, geometry, np.dtype(dtype).name)

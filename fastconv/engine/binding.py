@@ -13,10 +13,11 @@ from fastconv import _kernels
 from fastconv._check import C_TYPES, Array
 from fastconv._geometry import ConvGeometry, Ints, three_axes
 from fastconv.engine.base.axes import forward_axes, gradient_axes
-from fastconv.engine.base.kernel import ArrayKernel, Kernel, Zeros
+from fastconv.engine.base.kernel import Kernel, Zeros
 from fastconv.engine.base.operation import Axes, Case, input_parts, moves, view_shapes
 from fastconv.engine.blocked import channels, channels_weight, fits, samples, samples_weight
-from fastconv.engine.depthwise import correlation as depthwise_loops
+from fastconv.engine.depthwise import correlation as depthwise
+from fastconv.engine.depthwise import weight as depthwise_weight
 from fastconv.engine.fft import transforms
 from fastconv.engine.gemm import products, weight
 from fastconv.engine.gemm.correlation import Correlation
@@ -71,31 +72,14 @@ def channel_lanes(case: Case) -> Kernel:
     return channels.Correlation(*axes_of(case), together)
 
 
-class _Old(ArrayKernel):
-    def __init__(self, case: Case):
-        super().__init__()
-        a, g, n = 2 + len(case.geometry.kernel), case.geometry.groups, axes_of(case)
-        self._k = {
-            "conv2d": depthwise_loops.Correlation,
-            "conv2d_input": depthwise_loops.InputGradient,
-            "conv2d_weight": depthwise_loops.WeightGradient,
-        }[case.operation](a, g, n)
-
-    def workspace(self):
-        return 1
-
-    def forward(self, x, w, b, y, prepared=None):
-        self._k(x, w, b, y)
-
-    def input_gradient(self, *a):
-        self._k(*a)
-
-    def weight_gradient(self, *a):
-        self._k(*a)
+def depthwise_rows(case: Case) -> Kernel:
+    """Return the kernel of rows of one channel, forward and input gradient."""
+    return depthwise.Correlation(axes_of(case))
 
 
-def depthwise(case: Case) -> Kernel:
-    return _Old(case)
+def depthwise_sums(case: Case) -> Kernel:
+    """Return the kernel of the weight gradient of one channel in each group."""
+    return depthwise_weight.WeightGradient(axes_of(case))
 
 
 def _turned(geometry: ConvGeometry) -> tuple[Ints, Ints]:

@@ -375,7 +375,8 @@ ALGORITHMS = (
                 why="",
                 copies=_copy_gradient,
             ),
-            Variant("depthwise rows", binding.depthwise, why=""),
+            Variant("depthwise rows", binding.depthwise_rows, operations=(_FORWARD, _INPUT)),
+            Variant("depthwise sums", binding.depthwise_sums, operations=(_WEIGHT,)),
         ),
     ),
     Algorithm(

@@ -27,7 +27,7 @@ from libc.string cimport memset
 from fastconv.engine.base.arrays cimport Layout, Operands
 from fastconv.engine.base.axis cimport Phase, ceil_div, first_tap, make_axis, past_tap, phase_count
 from fastconv.engine.base.isa cimport isa_row
-from fastconv.engine.base.kernel cimport Kernel
+from fastconv.engine.base.kernel cimport Kernel, record
 from fastconv.engine.base.threads cimport (
     EVEN, Phase as Loop, make_phase, parallel_phases, threads_for)
 from fastconv.engine.base.workspace cimport give, take
@@ -524,6 +524,7 @@ cdef class Correlation(Kernel):
         cdef char* shared = <char*>take(bytes)
         cdef Context context
         cdef Loop[3] loops
+        record("channels in the lanes", self.largest[0], self.largest[1])
         fill_positions(&p, <Py_ssize_t*>(shared + p.at_at))
         list_lines(&p, <Line*>(shared + p.lines_at))
         list_tiles(&p, o.layout.itemsize, <Tile*>(shared + p.tiles_at))

@@ -18,7 +18,7 @@ from cython cimport floating
 
 from fastconv.engine.base.arrays cimport Layout, Operands
 from fastconv.engine.base.axis cimport LONGEST_SUM, ceil_div, first_tap, past_tap
-from fastconv.engine.base.kernel cimport Kernel
+from fastconv.engine.base.kernel cimport Kernel, record
 from fastconv.engine.base.threads cimport EVEN, Phase, make_phase, parallel_phases, threads_for
 from fastconv.engine.base.workspace cimport give, take
 from fastconv.engine.blocked.channels cimport (
@@ -264,6 +264,7 @@ cdef class WeightGradient(Kernel):
         cdef char* shared = <char*>take(bytes)
         cdef Context context
         cdef Phase[3] phases
+        record("channels in the lanes", self.largest[0], self.largest[1])
         fill_positions(plan, <Py_ssize_t*>(shared + p.x_at))
         for i in range(plan.lines * plan.column.out):
             (<Py_ssize_t*>(shared + p.dy_at))[i] = i * width

@@ -30,7 +30,7 @@ from libc.string cimport memset
 from fastconv.engine.base.arrays cimport Layout, Operands
 from fastconv.engine.base.axis cimport (
     Axis, Phase, ceil_div, first_tap, make_axis, past_tap, phase_count)
-from fastconv.engine.base.kernel cimport Kernel
+from fastconv.engine.base.kernel cimport Kernel, record
 from fastconv.engine.base.threads cimport (
     EVEN, Phase as Loop, make_phase, parallel_phases, threads_for)
 from fastconv.engine.base.workspace cimport give, take
@@ -546,6 +546,8 @@ cdef class Correlation(Kernel):
 
     cdef int compute(self, const Operands* o, size_t bytes) except -1:
         cdef Call call = self.call
+        record("groups in the lanes" if self.across else "samples in the lanes",
+               self.largest[0], self.largest[1])
         if o.layout.itemsize == sizeof(float):
             compute(<const float*>o.x, <const float*>o.w, <const float*>o.bias, o.bias_group,
                     o.bias_row, <float*>o.y, &call)

@@ -19,7 +19,7 @@ from cython cimport floating
 
 from fastconv.engine.base.arrays cimport Layout, Operands
 from fastconv.engine.base.axis cimport LONGEST_SUM, ceil_div
-from fastconv.engine.base.kernel cimport Kernel
+from fastconv.engine.base.kernel cimport Kernel, record
 from fastconv.engine.base.threads cimport EVEN, Phase, make_phase, parallel_phases, threads_for
 from fastconv.engine.base.workspace cimport give, take
 from fastconv.engine.blocked.sample_tiles cimport Lines, add_lanes, run_sums, sum_rows, sum_steps
@@ -273,6 +273,8 @@ cdef class WeightGradient(Kernel):
         cdef char* shared = <char*>take(bytes)
         cdef Context context
         cdef Phase[3] phases
+        record("groups in the lanes" if self.across else "samples in the lanes",
+               self.largest[0], self.largest[1])
         fill_positions(plan.slab_rows, plan.column.size, plan.left, plan.width * plan.lanes.lanes,
                        plan.lanes.lanes, <Py_ssize_t*>(shared + p.x_at))
         fill_positions(plan.lines, plan.column.out, 0, plan.column.out * plan.lanes.lanes,

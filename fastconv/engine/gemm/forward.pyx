@@ -39,6 +39,7 @@ its steps in order: every output has the same bits for each batch, number of thr
 from cython cimport floating
 
 from fastconv.engine.base.arrays cimport Layout, Operands
+from fastconv.engine.base.kernel cimport record
 from fastconv.engine.base.axis cimport ceil_div
 from fastconv.engine.base.threads cimport EVEN, Phase, make_phase, parallel_phases
 from fastconv.engine.base.workspace cimport give, take
@@ -478,6 +479,7 @@ cdef class PixelLanes(Correlation):
         cdef Py_ssize_t* weights_at = <Py_ssize_t*>(shared + p.weights_at_at)
         cdef Context context
         cdef Phase[2] phases
+        record("pixels in the lanes", self.largest[0], self.largest[1])
         fill_shifts(&p.windows, &p.slab, p.channels, shifts)
         fill_offsets(&p.windows, p.a_strides, p.channels, weights_at)
         for step in range(p.channels * p.windows.taps):

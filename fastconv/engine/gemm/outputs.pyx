@@ -24,6 +24,7 @@ which of the two computes it may follow the batch and the threads.
 from cython cimport floating
 
 from fastconv.engine.base.arrays cimport Layout, Operands
+from fastconv.engine.base.kernel cimport record
 from fastconv.engine.base.axis cimport ceil_div
 from fastconv.engine.base.threads cimport EVEN, Phase, make_phase, parallel_phases
 from fastconv.engine.base.workspace cimport give, take
@@ -379,6 +380,7 @@ cdef class OutputLanes(Correlation):
         cdef char* shared = <char*>take(bytes)
         cdef Context context
         cdef Phase[2] phases
+        record("output channels in the lanes", self.largest[0], self.largest[1])
         fill_shifts(&p.windows, &p.slab, p.channels, <Py_ssize_t*>(shared + p.shifts_at))
         fill_offsets(&p.windows, p.w_strides, p.channels, <Py_ssize_t*>(shared + p.weights_at_at))
         copy_bias(o, p.vectors * p.lanes, shared + p.bias_at)

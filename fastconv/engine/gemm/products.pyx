@@ -29,7 +29,7 @@ from fastconv.engine.base.arrays cimport Layout, Operands
 from fastconv.engine.base.axis cimport ceil_div
 from fastconv.engine.base.threads cimport EVEN, Phase, make_phase, parallel_phases, threads_for
 from fastconv.engine.base.workspace cimport give, take
-from fastconv.engine.base.kernel cimport Kernel
+from fastconv.engine.base.kernel cimport Kernel, record
 from fastconv.engine.gemm.slab cimport (
     Run, add_run, add_vectors, block_steps, fetch, line_up, pack_columns, pack_taps,
     store_pixels)
@@ -289,6 +289,7 @@ cdef class InputGradient(Kernel):
         cdef char* shared = <char*>take(bytes)
         cdef Context context
         cdef Phase[2] phases
+        record("products first", self.largest[0], self.largest[1])
         list_places(p, layout.x.shape + 3, layout.w.shape + 3, layout.y.shape + 3, self.stride,
                     self.before, self.dilation, <Py_ssize_t*>(shared + p.places_at))
         for i in range(p.steps):

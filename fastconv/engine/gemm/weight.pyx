@@ -35,7 +35,7 @@ from fastconv.engine.base.axis cimport ceil_div
 from fastconv.engine.base.threads cimport EVEN, Phase, make_phase, parallel_phases
 from fastconv.engine.base.workspace cimport give, take
 from fastconv.engine.gemm.correlation cimport threads_of
-from fastconv.engine.base.kernel cimport Kernel
+from fastconv.engine.base.kernel cimport Kernel, record
 from fastconv.engine.gemm.slab cimport (
     Cursor, Run, Slab, Windows, add_run, copy_row, fill_shifts, fill_slab, first_line,
     next_line, slab_planes, transpose, transpose_rows)
@@ -395,6 +395,7 @@ cdef class WeightGradient(Kernel):
         cdef Py_ssize_t i, v, sums = 0
         cdef Context context
         cdef Phase[2] phases
+        record("weight product", self.largest[0], self.largest[1])
         fill_shifts(&p.windows, &p.slab, p.channels, <Py_ssize_t*>(shared + p.shifts_at))
         if p.gathered:
             fill_shifts(&p.kernel, &p.lane_slab, lane_channels(p),

@@ -1,0 +1,30 @@
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+from fastconv._geometry import Ints
+
+def recorded() -> AbstractContextManager[list[tuple[str, tuple[int, int] | None]]]: ...
+def note(variant: str) -> None: ...
+
+class Kernel: ...
+class ArrayKernel(Kernel): ...
+
+class Choice:
+    row: Any
+    copied: tuple[bool, bool] | None
+    workspace: int
+    threads: int
+    tile: tuple[int, int] | None
+
+class Dispatch:
+    def __init__(
+        self,
+        axes: int,
+        groups: int,
+        choose: Callable[[Ints, Ints, Ints, int], tuple[Any, Kernel | tuple[bool, bool]]],
+    ) -> None: ...
+    def forward(self, x: Any, w: Any, bias: Any, y: Any, prepared: Any = None) -> None: ...
+    def input_gradient(self, residual: Any, w: Any, grad_input: Any) -> None: ...
+    def weight_gradient(self, x: Any, residual: Any, grad_weight: Any) -> None: ...
+    def explain(self, operation: str, x: Any, w: Any, y: Any) -> Choice: ...
