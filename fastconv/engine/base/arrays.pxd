@@ -157,16 +157,6 @@ cdef inline int look_at_swapped(object residual, object w, object grad_input, in
     return 0
 
 
-cdef inline Py_ssize_t rotate(Axes* w) noexcept nogil:
-    """See the taps of kernels rotated by 180 degrees; return how many bytes the first moves."""
-    cdef Py_ssize_t offset = 0
-    cdef int axis
-    for axis in range(3, 6):
-        offset += (w.shape[axis] - 1) * w.strides[axis]
-        w.strides[axis] = -w.strides[axis]
-    return offset
-
-
 cdef inline void clear(const Axes* maps, char* data, Py_ssize_t itemsize) noexcept nogil:
     """Write zeros; the planes of the maps are contiguous."""
     cdef Py_ssize_t n, g, c, bytes = maps.shape[3] * maps.shape[4] * maps.shape[5] * itemsize

@@ -11,7 +11,7 @@ from libc.string cimport memset
 
 from fastconv.engine.base.arrays cimport Layout, Operands
 from fastconv.engine.base.axis cimport Axis, ceil_div
-from fastconv.engine.base.dispatch cimport Kernel, record
+from fastconv.engine.base.kernel cimport Kernel, record
 from fastconv.engine.base.threads cimport parallel_for, threads_for
 from fastconv.engine.base.workspace cimport give, take
 from fastconv.engine.depthwise.kernels cimport SubKernel, correlate, interleave

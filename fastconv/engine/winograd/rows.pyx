@@ -365,7 +365,6 @@ cdef class Correlation(Kernel):
         cdef char* shared = <char*>take(bytes)
         cdef Context context
         cdef Phase[3] phases
-        record("winograd rows", self.largest[0], self.largest[1])
         list_positions(&p.tiling, <Py_ssize_t*>(shared + p.at_at))
         context.product, context.itemsize, context.shared = p, o.layout.itemsize, shared
         context.x, context.w, context.y = o.x, o.w + p.tiling.w_first, o.y
