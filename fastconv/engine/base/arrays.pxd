@@ -116,6 +116,16 @@ cdef inline void split_space(const View* view, int axes, Axes* six) noexcept nog
             six.strides[axis] = six.shape[axis + 1] * six.strides[axis + 1]
 
 
+cdef inline Py_ssize_t rot180(Axes* weights) noexcept nogil:
+    """See the taps rotated by 180 degrees; return by how many bytes the first moves."""
+    cdef Py_ssize_t first = 0
+    cdef int axis
+    for axis in range(3, 6):
+        first += (weights.shape[axis] - 1) * weights.strides[axis]
+        weights.strides[axis] = -weights.strides[axis]
+    return first
+
+
 cdef inline int look_at(object x, object w, object bias, object y, int axes, Py_ssize_t groups,
                         bint writes_weights, Operands* operands) except -1:
     """Fill in the arrays of a convolution: maps (N, G C, *spatial), weights (G K, C, *spatial).

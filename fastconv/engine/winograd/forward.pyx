@@ -34,7 +34,7 @@ from cython cimport floating
 
 from libc.string cimport memset
 
-from fastconv.engine.base.arrays cimport Axes, Layout, Operands, rotate
+from fastconv.engine.base.arrays cimport Axes, Layout, Operands, rot180
 from fastconv.engine.base.axis cimport ceil_div
 from fastconv.engine.base.kernel cimport Kernel, record
 from fastconv.engine.base.threads cimport (
@@ -146,7 +146,7 @@ cdef void size_weights(Product* p, const Axes* w, Py_ssize_t itemsize,
     """Choose the blocks of weights (G, K, C, 1, R, S), whatever the maps."""
     cdef Axes seen = w[0]
     cdef Py_ssize_t i, vectors, most
-    p.w_first = rotate(&seen) if rotates else 0
+    p.w_first = rot180(&seen) if rotates else 0
     p.groups, p.rows, p.channels = w.shape[0], w.shape[1], w.shape[2]
     p.form = find_form(w.shape)
     p.points = tile_points(p.form)

@@ -22,7 +22,7 @@ from cython cimport floating
 
 from libc.string cimport memset
 
-from fastconv.engine.base.arrays cimport Axes, Layout, Operands, rotate
+from fastconv.engine.base.arrays cimport Axes, Layout, Operands, rot180
 from fastconv.engine.base.axis cimport ceil_div, first_tap, past_tap
 from fastconv.engine.base.isa cimport isa_row
 from fastconv.engine.base.kernel cimport Kernel, record
@@ -85,7 +85,7 @@ cdef Tiling make_tiling(const Layout* layout, bint rotates, Py_ssize_t row_befor
     cdef const Axes* x = &layout.x
     cdef const Axes* y = &layout.y
     cdef Axes w = layout.w
-    t.w_first = rotate(&w) if rotates else 0
+    t.w_first = rot180(&w) if rotates else 0
     plan.across = False
     plan.groups, plan.outputs, plan.inputs = w.shape[0], w.shape[1], w.shape[2]
     for i in range(6):
