@@ -11,7 +11,7 @@ sum in an order that the geometry sets, in one task.
 
 from cython cimport floating
 
-from libc.string cimport memcpy, memset
+from libc.string cimport memset
 
 from fastconv.engine.base.arrays cimport Flat, View, look, look_flat, plane_at
 from fastconv.engine.base.threads cimport EVEN, Task, parallel_for, threads_for
@@ -75,11 +75,11 @@ def max_pool_backward(dy, indices, dx):
     return not s.outside
 
 
-# A line of readers: how many windows hold an input position, whether they are those of the position
-# before, and their numbers.
+# A line of readers: how many windows hold an input position, how many positions from here on lie in
+# the same ones, and their numbers.
 cdef enum:
     READERS = 0
-    SAME = 1
+    ALIKE = 1
     WINDOWS = 2
 
 
@@ -105,27 +105,28 @@ cdef Py_ssize_t gather_shares(const Shares* g, const Lines* lines, char* shares)
     """
     cdef const Plan* plan = &g.plan
     cdef Line line = lines.first
-    cdef Py_ssize_t i, t, r, d, h, count = 0
+    cdef Py_ssize_t t, r, d, h, left = lines.count, count = 0, alike
     cdef const long long* depth
     cdef const long long* rows
     cdef bint first
-    for i in range(lines.count):
-        rows = readers_of(g, ROW, line.h)
-        if i == 0 or not rows[SAME]:
-            depth = readers_of(g, DEPTH, line.d)
-            first = True
-            for t in range(depth[READERS]):
-                d = depth[WINDOWS + t]
-                for r in range(rows[READERS]):
-                    h = rows[WINDOWS + r]
-                    plan.loops.share(
-                        shares, row_at(&g.dy, &line, d, h), g.dy.strides[4], g.divisor.factor,
-                        cells_of(plan, &g.divisor, d, h), g.divisor.columns, g.dy.shape[4], first)
-                    first = False
-            if first:
-                memset(shares, 0, g.dy.shape[4] * plan.size)
-            shares += plan.pitch * plan.size
-            count += plan.pitch
+    while left:
+        depth, rows = readers_of(g, DEPTH, line.d), readers_of(g, ROW, line.h)
+        first = True
+        for t in range(depth[READERS]):
+            d = depth[WINDOWS + t]
+            for r in range(rows[READERS]):
+                h = rows[WINDOWS + r]
+                plan.loops.share(
+                    shares, row_at(&g.dy, &line, d, h), g.dy.strides[4], g.divisor.factor,
+                    cells_of(plan, &g.divisor, d, h), g.divisor.columns, g.dy.shape[4], first)
+                first = False
+        if first:
+            memset(shares, 0, g.dy.shape[4] * plan.size)
+        shares += plan.pitch * plan.size
+        count += plan.pitch
+        alike = min(left, rows[ALIKE])
+        left -= alike
+        line.h += alike - 1
         next_line(&line, &g.dx)
     return count
 
@@ -161,19 +162,14 @@ cdef void write_lines(const Shares* g, const Lines* block, const char* lines) no
     """Copy lines of the gradient into it; those that are alike are there once."""
     cdef const Plan* plan = &g.plan
     cdef Line line = block.first
-    cdef Py_ssize_t i, bytes = plan.columns * plan.size, width = g.dx.shape[4] * plan.size
-    cdef char* target = NULL
-    lines -= plan.width * plan.size
-    for i in range(block.count):
-        if i == 0 or not readers_of(g, ROW, line.h)[SAME]:
-            lines += plan.width * plan.size
-        # Planes are contiguous.
-        if i == 0 or (line.h == 0 and line.d == 0):
-            target = row_at(&g.dx, &line, line.d, line.h)
-        memcpy(target, lines, bytes)
-        if bytes < width:
-            memset(target + bytes, 0, width - bytes)
-        target += width
+    cdef Py_ssize_t left = block.count, alike
+    while left:
+        alike = min(left, readers_of(g, ROW, line.h)[ALIKE])
+        plan.loops.repeat_rows(row_at(&g.dx, &line, line.d, line.h), g.dx.shape[4], lines,
+                               plan.width, <Py_ssize_t>1, alike, plan.columns)
+        lines += plan.width * plan.size
+        left -= alike
+        line.h += alike - 1
         next_line(&line, &g.dx)
 
 

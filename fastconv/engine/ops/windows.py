@@ -1,6 +1,7 @@
 """A pooling in numbers, as the compiled loops want it: see `Plan` in windows.pxd."""
 
 from array import array
+from itertools import groupby
 from math import prod
 
 from fastconv._geometry import PoolGeometry, Window, pool_windows, three_axes
@@ -60,8 +61,8 @@ def window_numbers(geometry: PoolGeometry) -> "array[int]":
 def reader_numbers(geometry: PoolGeometry) -> "array[int]":
     """Return which windows hold each input position of depth and row.
 
-    The length of a line of each axis, then the lines: the number of windows, whether they are those
-    of the position before, and they.
+    The length of a line of each axis, then the lines: the number of windows, how many positions
+    from here on lie in the same ones, and they.
     """
     lengths, lines = [], []
     sizes, dilations = three_axes(geometry.in_size, 1), three_axes(geometry.dilation, 1)
@@ -71,8 +72,8 @@ def reader_numbers(geometry: PoolGeometry) -> "array[int]":
             for step in range(window.inside):
                 readers[window.first + step * dilation].append(number)
         lengths.append(2 + max(map(len, readers)))
-        for at, held in enumerate(readers):
-            same = at > 0 and held == readers[at - 1]
-            line = [len(held), int(same), *held]
-            lines += line + [0] * (lengths[-1] - len(line))
+        for held, alike in groupby(readers):
+            line = [*held, *[0] * (lengths[-1] - 2 - len(held))]
+            for left in range(len(list(alike)), 0, -1):
+                lines += [len(held), left, *line]
     return array("q", lengths + lines)
