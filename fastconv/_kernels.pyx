@@ -47,7 +47,7 @@ from libc.string cimport memcpy, memset
 from fastconv.engine.base.arrays cimport Axes, Layout, Operands
 from fastconv.engine.base.axis cimport ceil_div
 from fastconv.engine.base.kernel cimport Kernel, record
-from fastconv.engine.base.threads cimport parallel_for, threads_for
+from fastconv.engine.base.threads cimport parallel_for
 from fastconv.engine.base.workspace cimport give, take
 from fastconv.engine.gemm.matmul cimport Product, plan_product, run_product, write_steps
 from fastconv.engine.gemm.slab cimport line_up
@@ -562,15 +562,6 @@ cdef class Plain(Kernel):
         cdef Conv* conv = &self.blocks.conv
         conv.operation, self.blocks.by_columns = OPERATIONS.index(operation), by_columns
         conv.stride, conv.before, conv.dilation = stride, before, dilation
-
-    cdef int worth_threads(self, const Layout* layout) noexcept:
-        cdef bint turns = self.blocks.conv.operation == INPUT_GRADIENT
-        cdef const Index* w = layout.w.shape
-        cdef const Index* y = &layout.y.shape[0]
-        if turns:
-            y = &layout.x.shape[0]
-        return threads_for(<double>y[0] * y[3] * y[4] * y[5]
-                           * w[0] * w[1] * w[2] * w[3] * w[4] * w[5])
 
     cdef size_t plan(self, const Layout* layout, int threads) except? 0:
         cdef Blocks* blocks = &self.blocks
