@@ -149,11 +149,12 @@ cdef void pack_tile(const floating* residual, const Context* context, Py_ssize_t
     cdef Run* runs = <Run*>(context.shared + p.threads_at + thread * p.thread_bytes + p.runs_at)
     cdef Py_ssize_t sample = context.sample + task // p.tiles * p.samples, tile = task % p.tiles
     cdef Py_ssize_t pixels = block_samples(p, sample) * p.pixels
-    cdef Py_ssize_t count = ceil_div(pixels, p.height), n_runs = 0
-    cdef Py_ssize_t first = tile * pixels // count, end = (tile + 1) * pixels // count
-    cdef Py_ssize_t pixel = first, n, number
+    cdef Py_ssize_t count = ceil_div(pixels, p.height), n_runs = 0, first, end, pixel, n, number
+    # The last pass may have fewer blocks, and the last block fewer tiles.
     if sample >= p.batch or tile >= count:
         return
+    first, end = tile * pixels // count, (tile + 1) * pixels // count
+    pixel = first
     while pixel < end:
         n = pixel // p.pixels
         number = min((n + 1) * p.pixels, end) - pixel

@@ -137,6 +137,27 @@ cdef Py_ssize_t list_pixels(const Windows* windows, const Slab* slab, const Unit
     return n_runs
 
 
+cdef Work find_work(const Context* context, Py_ssize_t chunk, Py_ssize_t group,
+                    int thread) noexcept nogil:
+    cdef const Plan* p = context.plan
+    cdef Work work
+    work.plan, work.group = p, group
+    work.first, work.past = chunk * p.units // p.chunks, (chunk + 1) * p.units // p.chunks
+    work.slab, work.lane_slab = p.slab, p.lane_slab
+    work.shared = context.shared
+    work.own = context.shared + p.threads_at + thread * p.thread_bytes
+    return work
+
+
+cdef Panel find_panel(const Plan* p, Py_ssize_t number) noexcept nogil:
+    cdef Panel panel
+    panel.lane = first_vector(p, number) * p.lanes
+    panel.vectors = first_vector(p, number + 1) - first_vector(p, number)
+    panel.width = panel.vectors * p.lanes
+    panel.lanes = min(panel.width, p.outputs - panel.lane)
+    return panel
+
+
 cdef Py_ssize_t lay_residual(const floating* dy, const Work* work,
                              floating* residual) noexcept nogil:
     """Lay the residual out as the slab is, with zeros in the gaps; return where it ends."""
@@ -175,7 +196,9 @@ cdef void add_up_dots(const floating* x, const Context* context, Py_ssize_t task
     cdef Py_ssize_t number, vectors, i, j, k, row, rows, step
     cdef const floating* a[DOT_ROWS]
     cdef const floating* b[DOT_COLUMNS]
+    cdef const floating* sums
     cdef floating total
+    cdef Panel panel
 
     x += g * p.windows.strides[1]
     memset(dots, 0, p.outputs * p.dot_steps * p.lanes * sizeof(floating))
@@ -200,12 +223,15 @@ cdef void add_up_dots(const floating* x, const Context* context, Py_ssize_t task
                     a[j] = residual + (row + j) * size
                 run_dots(rows, a, b, vectors, dots + (row * p.dot_steps + step) * p.lanes,
                          p.dot_steps)
-    for k in range(p.outputs):
-        for step in range(p.steps):
-            total = 0
-            for i in range(p.lanes):
-                total += dots[(k * p.dot_steps + step) * p.lanes + i]
-            partial[step * p.width + k] = total
+    for i in range(p.panels):
+        panel = find_panel(p, i)
+        for k in range(panel.lanes):
+            for step in range(p.steps):
+                sums = dots + ((panel.lane + k) * p.dot_steps + step) * p.lanes
+                total = 0
+                for j in range(p.lanes):
+                    total += sums[j]
+                partial[panel.lane * p.steps + step * panel.width + k] = total
 
 
 cdef void dot_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
@@ -248,18 +274,6 @@ cdef void write_block(const floating* sums, Py_ssize_t width, const Plan* p, Py_
                 dw[at + j * p.c_strides[1]] = sums[i * width + j]
 
 
-cdef Work find_work(const Context* context, Py_ssize_t chunk, Py_ssize_t group,
-                    int thread) noexcept nogil:
-    cdef const Plan* p = context.plan
-    cdef Work work
-    work.plan, work.group = p, group
-    work.first, work.past = chunk * p.units // p.chunks, (chunk + 1) * p.units // p.chunks
-    work.slab, work.lane_slab = p.slab, p.lane_slab
-    work.shared = context.shared
-    work.own = context.shared + p.threads_at + thread * p.thread_bytes
-    return work
-
-
 cdef void move_to_unit(Work* work, Py_ssize_t number) noexcept nogil:
     """Move to a unit: list its pixels, where they lie in the slabs, and their runs."""
     cdef const Plan* p = work.plan
@@ -274,15 +288,6 @@ cdef void move_to_unit(Work* work, Py_ssize_t number) noexcept nogil:
         work.lane_slab.lines = slab.lines
         list_pixels(&p.kernel, &work.lane_slab, &work.unit, p.b_strides,
                     <Py_ssize_t*>(work.own + p.lane_positions_at), runs)
-
-
-cdef Panel find_panel(const Plan* p, Py_ssize_t number) noexcept nogil:
-    cdef Panel panel
-    panel.lane = first_vector(p, number) * p.lanes
-    panel.vectors = first_vector(p, number + 1) - first_vector(p, number)
-    panel.width = panel.vectors * p.lanes
-    panel.lanes = min(panel.width, p.outputs - panel.lane)
-    return panel
 
 
 cdef void gather_taps(const floating* x, const Work* work, const Panel* panel,
