@@ -41,7 +41,7 @@ from fastconv.engine.base.arrays cimport Layout, Operands
 from fastconv.engine.base.axis cimport ceil_div
 from fastconv.engine.base.threads cimport EVEN, Phase, make_phase, parallel_phases
 from fastconv.engine.base.workspace cimport give, take
-from fastconv.engine.gemm.correlation cimport Correlation, Estimate, copy_bias
+from fastconv.engine.gemm.correlation cimport Context, Correlation, Estimate, copy_bias
 from fastconv.engine.gemm.slab cimport (
     Cursor, Run, Slab, Target, Windows, add_run, block_channels, fill_offsets, fill_shifts,
     fill_slab, first_line, first_unit, imbalance, line_up, make_slab, make_windows, next_line,
@@ -89,17 +89,6 @@ cdef struct Product:
     # The workspace: shared tables, then one part for each thread.
     size_t shifts_at, b_at_at, a_at_at, weights_at_at, bias_at, a_packed_at, threads_at
     size_t slab_at, panels_at, runs_at, panel_list_at, thread_bytes
-
-
-# What the tasks share.
-cdef struct Context:
-    const Product* product
-    Py_ssize_t itemsize
-    const void* x
-    const void* w
-    void* y
-    bint has_bias
-    char* shared
 
 
 cdef void choose_packing(Product* p) noexcept nogil:
@@ -277,7 +266,7 @@ cdef void pack_a(const floating* w, const Context* context, Py_ssize_t task) noe
 
     In this order, the weights of rotated kernels are read from end to end.
     """
-    cdef const Product* p = context.product
+    cdef const Product* p = <const Product*>context.plan
     cdef const Py_ssize_t* at = <const Py_ssize_t*>(context.shared + p.weights_at_at)
     cdef floating* packed = <floating*>(context.shared + p.a_packed_at)
     cdef Py_ssize_t count = pack_a_channels(p), tasks = ceil_div(p.windows.channels, count)
@@ -297,10 +286,10 @@ cdef void pack_a(const floating* w, const Context* context, Py_ssize_t task) noe
 
 cdef void pack_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
     cdef const Context* c = <const Context*>context
-    if c.itemsize == sizeof(float):
-        pack_a(<const float*>c.w, c, task)
+    if c.o.layout.itemsize == sizeof(float):
+        pack_a(<const float*>c.o.w, c, task)
     else:
-        pack_a(<const double*>c.w, c, task)
+        pack_a(<const double*>c.o.w, c, task)
 
 
 cdef void pack_b(const floating* x, const Product* p, const Slab* slab, Py_ssize_t channel,
@@ -322,9 +311,9 @@ cdef void pack_b(const floating* x, const Product* p, const Slab* slab, Py_ssize
 cdef void multiply_block(const floating* x, const Context* context, Py_ssize_t task,
                          int thread) noexcept nogil:
     """Compute a task: some rows of A times one block of pixels."""
-    cdef const Product* p = context.product
-    cdef const floating* w = <const floating*>context.w
-    cdef floating* y = <floating*>context.y
+    cdef const Product* p = <const Product*>context.plan
+    cdef const floating* w = <const floating*>context.o.w
+    cdef floating* y = <floating*>context.o.y
     cdef char* shared = context.shared
     cdef char* own = shared + p.threads_at + thread * p.thread_bytes
     cdef Py_ssize_t part = task % p.parts
@@ -382,7 +371,7 @@ cdef void multiply_block(const floating* x, const Context* context, Py_ssize_t t
                 else:
                     a[j] = w + (row + j) * p.a_strides[1] + c * p.a_strides[2]
             target.c, target.row_bias = y + row * p.c_strides[2], NULL
-            if context.has_bias and c + channels == p.windows.channels:
+            if context.o.bias is not NULL and c + channels == p.windows.channels:
                 target.row_bias = bias + row
             for j in range(count):
                 b = packed_b + j * p.panel_size if p.packs_b else slab_data + panels[j].at
@@ -392,10 +381,10 @@ cdef void multiply_block(const floating* x, const Context* context, Py_ssize_t t
 
 cdef void multiply_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
     cdef const Context* c = <const Context*>context
-    if c.itemsize == sizeof(float):
-        multiply_block(<const float*>c.x, c, task, thread)
+    if c.o.layout.itemsize == sizeof(float):
+        multiply_block(<const float*>c.o.x, c, task, thread)
     else:
-        multiply_block(<const double*>c.x, c, task, thread)
+        multiply_block(<const double*>c.o.x, c, task, thread)
 
 
 cdef double product_cycles(const Product* p, int threads) noexcept nogil:
@@ -488,8 +477,7 @@ cdef class PixelLanes(Correlation):
             (<Py_ssize_t*>(shared + p.b_at_at))[step] = (
                 step * p.width if p.packs_b else shifts[step])
         copy_bias(o, p.rows, shared + p.bias_at)
-        context.product, context.itemsize, context.shared = p, o.layout.itemsize, shared
-        context.x, context.w, context.y, context.has_bias = o.x, o.w, o.y, o.bias is not NULL
+        context.plan, context.o, context.shared = p, o, shared
         phases[0] = make_phase(pack_task, &context, p.groups * ceil_div(
             p.windows.channels, pack_a_channels(p)) if p.packs_a else 0, EVEN)
         phases[1] = make_phase(multiply_task, &context, product_tasks(p), 0)
