@@ -32,6 +32,7 @@ from fastconv.engine.blocked.by_samples import samples, samples_by_columns
 from fastconv.engine.blocked.loops import Lanes
 from fastconv.engine.depthwise import correlation as depthwise_loops
 from fastconv.engine.fft.transforms import fft
+from fastconv.engine.gemm.correlation import Correlation
 from fastconv.engine.gemm.forward import PixelLanes
 from fastconv.engine.gemm.kernel import Bound
 from fastconv.engine.gemm.outputs import OutputLanes
@@ -82,7 +83,7 @@ class Engine(Lanes):
         axes, groups = 2 + len(geometry.kernel), geometry.groups
         steps = moves(geometry)
         if operation == "conv2d":
-            return Bound(axes, groups, partial(_cheaper, lambda lanes: lanes(*steps))).forward
+            return Bound(axes, groups, partial(_correlation, steps)).forward
         if operation == "conv2d_weight":
             return Bound(axes, groups, partial(_weight_gradient, geometry)).weight_gradient
         if adds_products(geometry):
@@ -98,8 +99,7 @@ class Engine(Lanes):
             )
             for part in parts
         )
-        make = partial(_cheaper, lambda lanes: InputGradient(lanes, phases, covers))
-        return Bound(axes, groups, make).swapped_gradient
+        return Bound(axes, groups, partial(_input_gradient, phases, covers)).swapped_gradient
 
 
 def _weight_gradient(
@@ -129,19 +129,25 @@ def _weight_gradient(
 
 
 def _cheaper(
-    make: Callable[[Any], Any],
-    shapes: tuple[Ints, ...],
-    strides: tuple[Ints, ...],
-    itemsize: int,
-    threads: int,
-) -> Any:
-    """Return the kernel with pixels in the lanes, or the one with output channels there."""
-    pixels, outputs = make(PixelLanes), make(OutputLanes)
-    arguments = shapes, strides, itemsize, threads
-    cycles, filled, memory = outputs.estimate(*arguments)
-    if filled >= 0.5 and memory <= 1 and cycles < pixels.estimate(*arguments)[0]:
-        return outputs
-    return pixels
+    pixels: tuple[float, float, float], outputs: tuple[float, float, float]
+) -> type[Correlation]:
+    """Return what computes a correlation: pixels or output channels in the lanes."""
+    cycles, filled, memory = outputs
+    return OutputLanes if filled >= 0.5 and memory <= 1 and cycles < pixels[0] else PixelLanes
+
+
+def _correlation(steps: tuple[Ints, Ints, Ints], *layout: Any) -> Correlation:
+    pixels, outputs = PixelLanes(*steps), OutputLanes(*steps)
+    lanes = _cheaper(pixels.estimate(*layout), outputs.estimate(*layout))
+    return outputs if lanes is OutputLanes else pixels
+
+
+def _input_gradient(phases: tuple[Any, ...], covers: bool, *layout: Any) -> InputGradient:
+    pixels, outputs = (
+        InputGradient([lanes] * len(phases), phases, covers).estimates(*layout)
+        for lanes in (PixelLanes, OutputLanes)
+    )
+    return InputGradient(list(map(_cheaper, pixels, outputs)), phases, covers)
 
 
 def _places(index: tuple[Any, ...], sizes: Ints) -> tuple[Ints, ...]:

@@ -132,6 +132,11 @@ cdef inline const void* rows_of(const Context* context) noexcept nogil:
     return context.o.y if (<const Plan*>context.plan).swapped else context.o.x
 
 
+cdef inline const void* columns_of(const Context* context) noexcept nogil:
+    """Return the maps that are the columns of B."""
+    return context.o.x if (<const Plan*>context.plan).swapped else context.o.y
+
+
 cdef Work find_work(const Context* context, Py_ssize_t chunk, Py_ssize_t group,
                     int thread) noexcept nogil:
     cdef const Plan* p = <const Plan*>context.plan
@@ -180,7 +185,7 @@ cdef void add_up_dots(const floating* x, const Context* context, Py_ssize_t task
     cdef const Plan* p = <const Plan*>context.plan
     cdef Py_ssize_t chunk = task // p.groups, g = task % p.groups
     cdef Work work = find_work(context, chunk, g, thread)
-    cdef const floating* dy = <const floating*>(context.o.x if p.swapped else context.o.y) + g * p.b_strides[1]
+    cdef const floating* dy = <const floating*>columns_of(context) + g * p.b_strides[1]
     cdef const Py_ssize_t* shifts = <const Py_ssize_t*>(context.shared + p.shifts_at)
     cdef floating* partial = (<floating*>(context.shared + p.partial_at)
                               + (chunk * p.groups + g) * p.steps * p.width)
@@ -349,7 +354,7 @@ cdef void add_up_chunk(const floating* x, const Context* context, Py_ssize_t tas
     cdef Py_ssize_t start = row_part * p.windows.channels // p.row_parts
     cdef Py_ssize_t end = (row_part + 1) * p.windows.channels // p.row_parts
     cdef Work work = find_work(context, chunk, g, thread)
-    cdef const floating* columns = <const floating*>(context.o.x if p.swapped else context.o.y) + g * p.b_strides[1]
+    cdef const floating* columns = <const floating*>columns_of(context) + g * p.b_strides[1]
     cdef floating* dw = <floating*>context.o.w
     cdef floating* sums = (<floating*>(context.shared + p.partial_at)
                            + (chunk * p.groups + g) * p.steps * p.width)

@@ -39,7 +39,7 @@ def gradient_of(variant, geometry):
         )
         for part in parts
     )
-    return InputGradient(variant, phases, covered)
+    return InputGradient([variant] * len(phases), phases, covered)
 
 
 def layouts(geometry, itemsize):
