@@ -204,15 +204,22 @@ cdef inline Py_ssize_t first_row(const Product* p, Py_ssize_t panel) noexcept no
     return panel * p.rows // p.row_panels
 
 
-cdef Py_ssize_t list_panels(const Product* p, const Slab* slab, Py_ssize_t columns,
-                            Py_ssize_t pixel, Py_ssize_t end, Panel* panels, Run* packs,
-                            Py_ssize_t* packed_runs, Run* outs) noexcept nogil:
-    """Cut the pixels from `pixel` to `end` into panels; return their number.
+# A task: pixels of a column block, counted in it, for some panels of rows.
+cdef struct Block:
+    Py_ssize_t group, columns, pixel, end
+    Py_ssize_t first, past              # panels of rows
+
+
+cdef Py_ssize_t list_panels(const Product* p, const Slab* slab, const Block* block,
+                            Panel* panels, Run* packs, Py_ssize_t* packed_runs,
+                            Run* outs) noexcept nogil:
+    """Cut the pixels of a block into panels; return their number.
 
     Writes the runs of all packed panels in the slab or the input, and each panel's runs in the
     output.
     """
     cdef Py_ssize_t count = 0, n_packs = 0, n_outs = 0
+    cdef Py_ssize_t columns = block.columns, pixel = block.pixel, end = block.end
     cdef Py_ssize_t vectors = ceil_div(end - pixel, p.lanes)
     cdef Py_ssize_t even = ceil_div(vectors, VECTORS)
     cdef Py_ssize_t line = pixel // columns, column = pixel - line * columns
@@ -308,6 +315,28 @@ cdef void pack_b(const floating* x, const Product* p, const Slab* slab, Py_ssize
                      p.width, packed + c * taps * p.width)
 
 
+cdef Block find_block(const Product* p, Py_ssize_t task, Slab* slab) noexcept nogil:
+    """Return the block of a task, and move the slab to it."""
+    cdef Block block
+    cdef Py_ssize_t part = task % p.parts, number = task // p.parts % p.blocks
+    cdef Py_ssize_t column_block = task // p.parts // p.blocks % p.column_blocks
+    block.group = task // p.parts // p.blocks // p.column_blocks
+    block.first = part * p.row_panels // p.parts
+    block.past = (part + 1) * p.row_panels // p.parts
+    slab.column = column_block * p.columns
+    block.columns = min(p.columns, p.windows.column.out - slab.column)
+    block.pixel = first_unit(number, p.units, p.blocks) * p.unit
+    block.end = min(first_unit(number + 1, p.units, p.blocks) * p.unit,
+                    p.windows.lines * p.columns)
+    if block.columns < p.columns:
+        # The last column block is narrower: the same lines.
+        block.pixel = block.pixel // p.columns * block.columns
+        block.end = block.end // p.columns * block.columns
+    slab.line = block.pixel // block.columns
+    slab.lines = (block.end - 1) // block.columns + 1 - slab.line
+    return block
+
+
 cdef void multiply_block(const floating* x, const Context* context, Py_ssize_t task,
                          int thread) noexcept nogil:
     """Compute a task: some rows of A times one block of pixels."""
@@ -316,10 +345,9 @@ cdef void multiply_block(const floating* x, const Context* context, Py_ssize_t t
     cdef floating* y = <floating*>context.o.y
     cdef char* shared = context.shared
     cdef char* own = shared + p.threads_at + thread * p.thread_bytes
-    cdef Py_ssize_t part = task % p.parts
-    cdef Py_ssize_t block = task // p.parts % p.blocks
-    cdef Py_ssize_t column_block = task // p.parts // p.blocks % p.column_blocks
-    cdef Py_ssize_t g = task // p.parts // p.blocks // p.column_blocks
+    cdef Slab slab = p.slab
+    cdef Block block = find_block(p, task, &slab)
+    cdef Py_ssize_t g = block.group
     cdef const Py_ssize_t* shifts = <const Py_ssize_t*>(shared + p.shifts_at)
     cdef const Py_ssize_t* b_at = <const Py_ssize_t*>(shared + p.b_at_at)
     cdef const Py_ssize_t* a_at = <const Py_ssize_t*>(shared + p.a_at_at)
@@ -330,25 +358,12 @@ cdef void multiply_block(const floating* x, const Context* context, Py_ssize_t t
     cdef Panel* panels = <Panel*>(own + p.panel_list_at)
     cdef Run* packs = <Run*>(own + p.runs_at)
     cdef Run* outs = packs + p.max_runs
-    cdef Py_ssize_t taps = p.windows.taps, first = part * p.row_panels // p.parts
-    cdef Py_ssize_t past = (part + 1) * p.row_panels // p.parts
-    cdef Py_ssize_t columns, pixel, end, count, n_packs, c, channels, steps, i, j, row, rows
+    cdef Py_ssize_t taps = p.windows.taps, count, n_packs, c, channels, i, j, row, rows
     cdef const floating* a[MAX_ROWS]
     cdef const floating* b
-    cdef Slab slab = p.slab
     cdef Target target
 
-    slab.column = column_block * p.columns
-    columns = min(p.columns, p.windows.column.out - slab.column)
-    pixel = first_unit(block, p.units, p.blocks) * p.unit
-    end = min(first_unit(block + 1, p.units, p.blocks) * p.unit, p.windows.lines * p.columns)
-    if columns < p.columns:
-        # The last column block is narrower: the same lines.
-        pixel = pixel // p.columns * columns
-        end = end // p.columns * columns
-    slab.line = pixel // columns
-    slab.lines = (end - 1) // columns + 1 - slab.line
-    count = list_panels(p, &slab, columns, pixel, end, panels, packs, &n_packs, outs)
+    count = list_panels(p, &slab, &block, panels, packs, &n_packs, outs)
     x += g * p.windows.strides[1]
     w += g * p.a_strides[0]
     y += g * p.c_strides[1]
@@ -356,13 +371,12 @@ cdef void multiply_block(const floating* x, const Context* context, Py_ssize_t t
     target.row, target.column_bias = p.c_strides[2], NULL
     for c from 0 <= c < p.windows.channels by p.channels:
         channels = min(p.channels, p.windows.channels - c)
-        steps = channels * taps
         target.accumulate = c > 0
         if not p.packs_b:
             fill_slab(x, &p.windows, &slab, c, channels, slab_data)
         else:
             pack_b(x, p, &slab, c, channels, shifts, packs, n_packs, slab_data, packed_b)
-        for i in range(first, past):
+        for i in range(block.first, block.past):
             row = first_row(p, i)
             rows = first_row(p, i + 1) - row
             for j in range(rows):
@@ -376,7 +390,7 @@ cdef void multiply_block(const floating* x, const Context* context, Py_ssize_t t
             for j in range(count):
                 b = packed_b + j * p.panel_size if p.packs_b else slab_data + panels[j].at
                 target.runs, target.n_runs = outs + panels[j].outs, panels[j].n_outs
-                run_tile(rows, panels[j].vectors, a, a_at, b, b_at, steps, &target)
+                run_tile(rows, panels[j].vectors, a, a_at, b, b_at, channels * taps, &target)
 
 
 cdef void multiply_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
