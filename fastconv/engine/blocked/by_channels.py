@@ -1,11 +1,11 @@
-"""Groups of few channels: what `channels` and `channels_weight` compute for the engine."""
+"""Groups of few channels: what `forward` and `weight` compute with channels in the lanes."""
 
 from fastconv._geometry import ConvGeometry
 from fastconv.engine.base.axes import forward_axes, gradient_axes
 from fastconv.engine.blocked import fits
-from fastconv.engine.blocked.channels import Correlation
-from fastconv.engine.blocked.channels_weight import WeightGradient
+from fastconv.engine.blocked.forward import Correlation
 from fastconv.engine.blocked.loops import Bound, Loops, sizes
+from fastconv.engine.blocked.weight import WeightGradient
 
 # With fewer channels in a group, they leave lanes empty; with more, the engine's tiles are full.
 _LEAST_CHANNELS = 8
@@ -52,11 +52,12 @@ def bind(operation: str, geometry: ConvGeometry, itemsize: int) -> Bound:
     axes, groups = 2 + len(geometry.kernel), geometry.groups
     size = sizes(operation, geometry)
     together, _ = fits.turns(size.outputs, size.groups, itemsize)
+    held = "channels", together
     if operation == "conv2d":
-        return Correlation(axes, groups, *forward_axes(geometry), together).forward
+        return Correlation(axes, groups, *forward_axes(geometry), *held).forward
     if operation == "conv2d_input":
-        return Correlation(axes, groups, *gradient_axes(geometry), together).swapped_gradient
-    return WeightGradient(axes, groups, *forward_axes(geometry), together).weight_gradient
+        return Correlation(axes, groups, *gradient_axes(geometry), *held).swapped_gradient
+    return WeightGradient(axes, groups, *forward_axes(geometry), *held).weight_gradient
 
 
 channels = Loops(serves, bind)

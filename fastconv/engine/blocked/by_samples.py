@@ -1,4 +1,4 @@
-"""Few channels and many samples: what `samples` and `samples_weight` compute for an algorithm."""
+"""Few channels: what `forward` and `weight` compute with samples or groups in the lanes."""
 
 from functools import partial
 
@@ -8,9 +8,9 @@ from fastconv._check import Array
 from fastconv._geometry import ConvGeometry
 from fastconv.engine.base.axes import forward_axes, gradient_axes
 from fastconv.engine.blocked import fits
+from fastconv.engine.blocked.forward import Correlation
 from fastconv.engine.blocked.loops import Bound, Loops, Sizes, sizes
-from fastconv.engine.blocked.samples import Correlation
-from fastconv.engine.blocked.samples_weight import WeightGradient
+from fastconv.engine.blocked.weight import WeightGradient
 
 # With fewer samples the vectors are bands of rows, whose neighbours are laid out twice.
 _LEAST_SAMPLES = 8
@@ -74,15 +74,16 @@ def samples_serve(
 def groups_serve(
     operation: str, geometry: ConvGeometry, itemsize: int, planes: bool, kernels: bool
 ) -> bool:
-    """Tell whether groups lie in the lanes; `planes`: those of the maps are contiguous.
+    """Tell whether groups lie in the lanes.
 
-    The weight gradient copies other planes: they must not change its bits.
+    `planes` and `kernels` tell whether the planes of the maps, and the kernels of the gradient,
+    are contiguous. The weight gradient copies other planes: they must not change its bits.
     """
     size = sizes(operation, geometry)
     return (
         lies_across(size)
         and max(size.column.size, size.column.out) <= _MOST_COLUMNS
-        and (planes or operation == "conv2d_weight")
+        and (kernels if operation == "conv2d_weight" else planes)
         and _fits(operation, size, fits.lanes(itemsize), itemsize)
     )
 
@@ -102,18 +103,18 @@ def bind(by_columns: bool, operation: str, geometry: ConvGeometry, itemsize: int
     """
     size = sizes(operation, geometry)
     across = lies_across(size)
-    together, _ = fits.share_lanes(size.batch, size.row, itemsize)
-    if across:
-        together = fits.lanes(itemsize)
+    held = ("groups", fits.lanes(itemsize))
+    if not across:
+        held = ("samples", fits.share_lanes(size.batch, size.row, itemsize)[0])
     axes, groups = 2 + len(geometry.kernel), geometry.groups
     if operation == "conv2d":
         numbers = forward_axes(geometry)
-        return Correlation(axes, groups, *numbers, by_columns, across, together).forward
+        return Correlation(axes, groups, *numbers, *held, by_columns).forward
     if operation == "conv2d_input":
         numbers = gradient_axes(geometry)
-        return Correlation(axes, groups, *numbers, by_columns, across, together).swapped_gradient
+        return Correlation(axes, groups, *numbers, *held, by_columns).swapped_gradient
     numbers = forward_axes(geometry)
-    correlate = WeightGradient(axes, groups, *numbers, across, together).weight_gradient
+    correlate = WeightGradient(axes, groups, *numbers, *held).weight_gradient
     if not across:
         return correlate
 

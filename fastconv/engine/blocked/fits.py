@@ -8,9 +8,8 @@ kernels take as arguments.
 from array import array
 from dataclasses import dataclass
 
-from fastconv.engine.blocked.channels import most_turns
-from fastconv.engine.blocked.sample_tiles import lanes
-from fastconv.engine.blocked.samples import axis_extent, most_steps, shared_lanes
+from fastconv.engine.blocked.layout import axis_extent, most_steps, shared_lanes
+from fastconv.engine.blocked.tiles import lanes, most_turns
 
 __all__ = [
     "Extent",

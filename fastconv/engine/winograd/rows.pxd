@@ -2,7 +2,7 @@
 
 from cython cimport floating
 
-from fastconv.engine.blocked.samples cimport Plan
+from fastconv.engine.blocked.layout cimport Plan
 
 cdef extern from "winograd/rows_sizes.h" nogil:
     enum:
