@@ -34,7 +34,7 @@ from fastconv.engine.base.threads cimport (
 from fastconv.engine.base.workspace cimport give, take
 from fastconv.engine.blocked.layout cimport (
     Line, Plan, Rows, Tile, channel_place, clear_columns, fill_bias, fill_positions, gather_rows,
-    input_rows, list_lines, list_positions, list_taps, list_tiles, scatter_rows, size_lines,
+    input_rows, list_lines, list_positions, move_lanes, list_taps, list_tiles, scatter_rows, size_lines,
     size_slab, take_layout, widest_tile)
 from fastconv.engine.blocked.tiles cimport (
     CHANNELS, GROUPS, MAX_LANES, SAMPLES, Steps, gather, most_columns, most_rows, run_tile)
@@ -207,28 +207,33 @@ cdef void pack_weights(const floating* w, const Context* context,
     cdef const Plan* p = &c.plan
     cdef const Py_ssize_t* at = <const Py_ssize_t*>(context.shared + c.steps_at)
     cdef floating* packed = <floating*>(context.shared + c.weights_at) + block * c.weights
-    cdef Py_ssize_t v, q, e, n, step, tap, offset, run = 1, together = p.lanes.together
+    cdef Py_ssize_t v, q, e, n, channel, tap, offset, run = 1, channels = 1
+    cdef Py_ssize_t number = min(p.lanes.together, p.lanes.number - block * p.lanes.together)
+    cdef const floating* kernel[MAX_LANES]
     cdef const floating* source[MAX_LANES]
     # Kernels are packed as a whole where they lie so.
     if c.w_strides[5] == 1 and (p.kernel == p.columns or c.w_strides[4] == p.columns):
         run = p.kernel
         if c.w_strides[2] == p.kernel:
-            run *= p.inputs
-    w += block * together * c.w_strides[0]
+            channels = p.inputs
+    w += block * p.lanes.together * c.w_strides[0]
     for v in range(p.out_vectors):
-        for step from 0 <= step < p.inputs * p.kernel by run:
-            tap = step % p.kernel
-            offset = (step // p.kernel * c.w_strides[2] + tap // p.columns * c.w_strides[4]
-                      + tap % p.columns * c.w_strides[5])
-            q = 0
-            for e in range(p.lanes.each):
-                for n in range(together):
-                    source[q] = NULL
-                    if v * p.lanes.each + e < p.outputs and block * together + n < p.lanes.number:
-                        source[q] = (w + n * c.w_strides[0]
-                                     + (v * p.lanes.each + e) * c.w_strides[1] + offset)
-                    q += 1
-            gather(source, run, at + step, packed + v * c.w_vector)
+        q = 0
+        for e in range(v * p.lanes.each, (v + 1) * p.lanes.each):
+            for n in range(p.lanes.together):
+                if e < p.outputs and n < number:
+                    kernel[q] = w + n * c.w_strides[0] + e * c.w_strides[1]
+                else:
+                    kernel[q] = NULL
+                q += 1
+        for channel from 0 <= channel < p.inputs by channels:
+            for tap from 0 <= tap < p.kernel by run:
+                offset = channel * c.w_strides[2]
+                if tap:
+                    offset += tap // p.columns * c.w_strides[4] + tap % p.columns * c.w_strides[5]
+                move_lanes(kernel, p.lanes.lanes, offset, source)
+                gather(source, channels * run, at + channel * p.kernel + tap, packed)
+        packed += c.w_vector
 
 
 cdef void weights_task(void* context, Py_ssize_t task, int thread) noexcept nogil:

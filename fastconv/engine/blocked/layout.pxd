@@ -5,6 +5,7 @@ from cython cimport floating
 
 from fastconv.engine.base.arrays cimport Layout
 from fastconv.engine.base.axis cimport Axis
+from fastconv.engine.blocked.tiles cimport MAX_LANES
 
 
 # lane = (band * each + channel) * together + sample, or group.
@@ -74,6 +75,17 @@ cdef inline Py_ssize_t column_place(const Plan* p, Py_ssize_t column) noexcept n
     if p.parts == 1:
         return column * p.lanes.lanes
     return (column % p.parts * p.part + column // p.parts) * p.lanes.lanes
+
+
+cdef inline void move_lanes(const floating** rows, Py_ssize_t filled, Py_ssize_t offset,
+                            const floating** moved) noexcept nogil:
+    """Write where the rows of the first lanes lie that are so far from some; others are NULL."""
+    cdef Py_ssize_t q
+    for q in range(MAX_LANES):
+        if q < filled and rows[q] is not NULL:
+            moved[q] = rows[q] + offset
+        else:
+            moved[q] = NULL
 
 
 cdef inline Py_ssize_t channel_place(const Plan* p, Py_ssize_t channel) noexcept nogil:

@@ -135,38 +135,39 @@ cdef void gather_rows(const floating* x, const Lanes* lanes, Py_ssize_t block, c
 
     `at` says where each number of neighbouring rows goes. Lanes that have nothing hold zeros.
     """
-    cdef Py_ssize_t i = 0, q, n, row, run, v, filled, inside, band, e, _
+    cdef Py_ssize_t i = 0, q, n, row, run, v, band, e, _
+    cdef bint inside
     cdef const floating* from_map[MAX_LANES]
     cdef const floating* source[MAX_LANES]
     while i < rows.count:
-        # The run of rows that each lane has, or has not.
-        run = rows.count - i
-        inside = q = 0
+        # The run of rows that each band has, or has not.
+        run, inside = rows.count - i, rows.zeros
         for band in range(lanes.bands):
             row = rows.first + band * rows.hop + i
             if row < 0:
                 run = min(run, -row)
             elif row < rows.size:
-                run = min(run, rows.size - row)
+                run, inside = min(run, rows.size - row), True
+        if not inside:
+            i += run
+            continue
+        q = 0
+        for band in range(lanes.bands):
+            row = rows.first + band * rows.hop + i
             for e in range(lanes.each):
                 n = block * lanes.together
                 for _ in range(lanes.together):
-                    from_map[q] = NULL
                     if 0 <= row < rows.size and n < lanes.number:
                         from_map[q] = (x + n * rows.lane + e * rows.channel
                                        + row * rows.width)
-                        inside += 1
+                    else:
+                        from_map[q] = NULL
                     n += 1
                     q += 1
-        if inside or rows.zeros:
-            for v in range(ceil_div(channels, lanes.each)):
-                filled = filled_lanes(lanes, channels, v)
-                for q in range(lanes.lanes):
-                    source[q] = NULL
-                    if q < filled and from_map[q] is not NULL:
-                        source[q] = from_map[q] + v * lanes.each * rows.channel
-                gather(source, run * rows.width, at,
-                       to + v * rows.to_vector + i * rows.to_line)
+        for v in range(ceil_div(channels, lanes.each)):
+            move_lanes(from_map, filled_lanes(lanes, channels, v), v * lanes.each * rows.channel,
+                       source)
+            gather(source, run * rows.width, at, to + v * rows.to_vector + i * rows.to_line)
         i += run
 
 
@@ -180,7 +181,7 @@ cdef void scatter_rows(const floating* out, const Plan* p, Py_ssize_t g, Py_ssiz
                        Py_ssize_t line, const floating* bias, floating* y) noexcept nogil:
     """Write what the lanes hold of a block of lines, which begins with `line` of each band."""
     cdef const Lanes* lanes = &p.lanes
-    cdef Py_ssize_t i = 0, q = 0, n, v, row, run, filled, band, e, _
+    cdef Py_ssize_t i = 0, q = 0, n, v, row, run, band, e, _
     cdef Py_ssize_t rows[MAX_LANES]
     cdef Py_ssize_t size = p.column.out, begin = line * p.row.step
     cdef Py_ssize_t past = min(line + p.lines, lanes.rows) * p.row.step
@@ -193,13 +194,14 @@ cdef void scatter_rows(const floating* out, const Plan* p, Py_ssize_t g, Py_ssiz
             n = block * lanes.together
             for _ in range(lanes.together):
                 rows[q] = min(past, p.row.out - row) - begin
-                to_map[q] = NULL
                 if n < lanes.number:
                     to_map[q] = (y + n * p.y_strides[0] + e * p.y_strides[2]
                                  + (row + begin) * size)
+                else:
+                    to_map[q] = NULL
                 n += 1
                 q += 1
-    while True:
+    while i < past - begin:
         # The run of rows of the lanes that have more.
         run = 0
         for q in range(lanes.lanes):
@@ -210,11 +212,8 @@ cdef void scatter_rows(const floating* out, const Plan* p, Py_ssize_t g, Py_ssiz
         if run == 0:
             return
         for v in range(ceil_div(p.outputs, lanes.each)):
-            filled = filled_lanes(lanes, p.outputs, v)
-            for q in range(lanes.lanes):
-                target[q] = NULL
-                if q < filled and to_map[q] is not NULL:
-                    target[q] = to_map[q] + v * lanes.each * p.y_strides[2] + i * size
+            move_lanes(<const floating**>to_map, filled_lanes(lanes, p.outputs, v),
+                       v * lanes.each * p.y_strides[2] + i * size, <const floating**>target)
             scatter(out + ((v * p.lines * p.row.step + i) * size) * lanes.lanes, run * size,
                     bias + v * lanes.lanes if bias is not NULL else NULL, target)
         i += run

@@ -53,6 +53,7 @@ cdef struct Call:
     Py_ssize_t kernels              # groups, or blocks of them: each has sums of its own
     Py_ssize_t numbers              # of the sums of a vector of output channels, for all steps
     Py_ssize_t steps, width         # of an output channel: (c, r, s); and whole vectors
+    Py_ssize_t most_steps[2]        # of a tile as high as the highest, and of one row less
     Py_ssize_t near_lines, near_columns     # of the residual, in the first-level cache
     Py_ssize_t units, chunks        # of a kernel
     int threads
@@ -81,8 +82,9 @@ cdef void size_lane_sums(Call* c, Py_ssize_t itemsize) noexcept nogil:
         c.width = c.numbers = ceil_div(c.steps, p.lanes.lanes) * p.lanes.lanes
     p.panels = ceil_div(p.outputs, most_rows(LANE_SUMS, 1, itemsize))
     p.height = ceil_div(p.outputs, p.panels)
-    p.tile_rows = p.height
-    p.tile_columns = min(c.steps, most_columns(LANE_SUMS, p.height, itemsize)) * p.lanes.lanes
+    c.most_steps[0] = most_columns(LANE_SUMS, p.height, itemsize)
+    c.most_steps[1] = most_columns(LANE_SUMS, p.height - 1, itemsize)
+    p.tile_rows, p.tile_columns = p.height, min(c.steps, c.most_steps[0]) * p.lanes.lanes
     pixels = max(NEAR_BYTES // (p.height * p.lanes.lanes * itemsize), 1)
     c.near_columns = ceil_div(out, ceil_div(out, pixels))
     c.near_lines = max(pixels // out, 1)
@@ -174,7 +176,7 @@ cdef void lane_products(const floating* dy, const floating* x, const Py_ssize_t*
     for panel in range(p.panels):
         k = panel * p.outputs // p.panels
         rows = (panel + 1) * p.outputs // p.panels - k
-        parts = ceil_div(c.steps, most_columns(LANE_SUMS, rows, sizeof(floating)))
+        parts = ceil_div(c.steps, c.most_steps[p.height - rows])
         for part in range(parts):
             first, past = part * c.steps // parts, (part + 1) * c.steps // parts
             steps.b_at = at + first
