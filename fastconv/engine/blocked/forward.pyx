@@ -33,9 +33,9 @@ from fastconv.engine.base.threads cimport (
     EVEN, Phase as Loop, make_phase, parallel_phases, threads_for)
 from fastconv.engine.base.workspace cimport give, take
 from fastconv.engine.blocked.layout cimport (
-    Line, Plan, Rows, Tile, channel_place, clear_columns, fill_bias, fill_positions, gather_rows,
-    input_rows, list_lines, list_positions, move_lanes, list_taps, list_tiles, scatter_rows, size_lines,
-    size_slab, take_layout, widest_tile)
+    Line, Plan, Rows, Tile, channel_place, clear_columns, fill_bias, fill_positions, find_kernels,
+    gather_rows, input_rows, list_lines, list_positions, list_taps, list_tiles, move_lanes,
+    scatter_rows, size_lines, size_slab, take_layout, widest_tile)
 from fastconv.engine.blocked.tiles cimport (
     CHANNELS, GROUPS, MAX_LANES, SAMPLES, Steps, gather, most_columns, most_rows, run_tile)
 from fastconv.engine.gemm.slab cimport line_up
@@ -68,7 +68,8 @@ cdef struct Context:
     const void* x
     const void* w
     void* y
-    bint has_bias
+    const void* bias                # or NULL
+    Py_ssize_t bias_group, bias_row
     char* shared
 
 
@@ -190,14 +191,22 @@ cdef Call make_call(const Layout* layout, const Py_ssize_t* row, const Py_ssize_
     return c
 
 
-cdef void clear_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
-    """Clear the columns beside the maps in a thread's part."""
+cdef void prepare(const floating* bias, const Context* context, Py_ssize_t task) noexcept nogil:
+    """Clear the columns beside the maps in a thread's part; the first writes the bias."""
+    cdef const Call* c = context.call
+    clear_columns(&c.plan, c.samples,
+                  <floating*>(context.shared + c.threads_at + task * c.thread_bytes))
+    if task == 0 and bias is not NULL:
+        fill_bias(bias, context.bias_group, context.bias_row, &c.plan,
+                  <floating*>(context.shared + c.bias_at))
+
+
+cdef void prepare_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
     cdef const Context* c = <const Context*>context
-    cdef char* own = c.shared + c.call.threads_at + task * c.call.thread_bytes
     if c.itemsize == sizeof(float):
-        clear_columns(&c.call.plan, c.call.samples, <float*>own)
+        prepare(<const float*>c.bias, c, task)
     else:
-        clear_columns(&c.call.plan, c.call.samples, <double*>own)
+        prepare(<const double*>c.bias, c, task)
 
 
 cdef void pack_weights(const floating* w, const Context* context,
@@ -207,31 +216,22 @@ cdef void pack_weights(const floating* w, const Context* context,
     cdef const Plan* p = &c.plan
     cdef const Py_ssize_t* at = <const Py_ssize_t*>(context.shared + c.steps_at)
     cdef floating* packed = <floating*>(context.shared + c.weights_at) + block * c.weights
-    cdef Py_ssize_t v, q, e, n, channel, tap, offset, run = 1, channels = 1
-    cdef Py_ssize_t number = min(p.lanes.together, p.lanes.number - block * p.lanes.together)
-    cdef const floating* kernel[MAX_LANES]
+    cdef Py_ssize_t v, channel, tap, offset, run = 1, channels = 1
+    cdef const floating* kernels[MAX_LANES]
     cdef const floating* source[MAX_LANES]
     # Kernels are packed as a whole where they lie so.
     if c.w_strides[5] == 1 and (p.kernel == p.columns or c.w_strides[4] == p.columns):
         run = p.kernel
         if c.w_strides[2] == p.kernel:
             channels = p.inputs
-    w += block * p.lanes.together * c.w_strides[0]
     for v in range(p.out_vectors):
-        q = 0
-        for e in range(v * p.lanes.each, (v + 1) * p.lanes.each):
-            for n in range(p.lanes.together):
-                if e < p.outputs and n < number:
-                    kernel[q] = w + n * c.w_strides[0] + e * c.w_strides[1]
-                else:
-                    kernel[q] = NULL
-                q += 1
+        find_kernels(w, p, c.w_strides, block, v, kernels)
         for channel from 0 <= channel < p.inputs by channels:
             for tap from 0 <= tap < p.kernel by run:
                 offset = channel * c.w_strides[2]
                 if tap:
                     offset += tap // p.columns * c.w_strides[4] + tap % p.columns * c.w_strides[5]
-                move_lanes(kernel, p.lanes.lanes, offset, source)
+                move_lanes(kernels, p.lanes.lanes, offset, source)
                 gather(source, channels * run, at + channel * p.kernel + tap, packed)
         packed += c.w_vector
 
@@ -385,7 +385,7 @@ cdef void correlate_unit(const floating* x, const Context* context, Py_ssize_t n
     cdef Py_ssize_t n, kernels = unit.g if p.held == SAMPLES else unit.block
     cdef Rows rows = input_rows(p)
     rows.first = unit.first
-    if context.has_bias:
+    if context.bias is not NULL:
         bias = (<const floating*>(shared + c.bias_at)
                 + kernels * p.out_vectors * p.lanes.lanes)
     for n in range(unit.samples):
@@ -433,12 +433,13 @@ cdef class Correlation(Kernel):
     """The correlation of maps with few channels and contiguous planes; none may be empty.
 
     `depth`, `row` and `column` say what is correlated on each axis, as in
-    depthwise/correlation.pyx. `held` says what lies in the lanes, "samples", "groups" or
-    "channels", and `together` how many samples, or groups, share a vector. With `by_columns` the
-    taps are added in the order of depthwise/correlation.pyx, else in that of gemm/forward.pyx.
+    depthwise/correlation.pyx; maps have no depth. `held` says what lies in the lanes, "samples",
+    "groups" or "channels", and `together` how many samples, or groups, share a vector. With
+    `by_columns` the taps are added in the order of depthwise/correlation.pyx, else in that of
+    gemm/forward.pyx.
     """
 
-    cdef const Py_ssize_t[::1] depth, row, column
+    cdef const Py_ssize_t[::1] row, column
     cdef int held
     cdef Py_ssize_t together
     cdef bint by_columns
@@ -447,7 +448,7 @@ cdef class Correlation(Kernel):
     def __init__(self, int axes, Py_ssize_t groups, depth, row, column, str held,
                  Py_ssize_t together, bint by_columns=False):
         Kernel.__init__(self, axes, groups)
-        self.depth, self.row, self.column = depth, row, column
+        self.row, self.column = row, column
         self.held = {"samples": SAMPLES, "groups": GROUPS, "channels": CHANNELS}[held]
         self.together, self.by_columns = together, by_columns
 
@@ -469,15 +470,10 @@ cdef class Correlation(Kernel):
         cdef Context context
         cdef Loop[3] loops
         context.call, context.itemsize, context.shared = &c, o.layout.itemsize, shared
-        context.x, context.w, context.y, context.has_bias = o.x, o.w, o.y, o.bias is not NULL
+        context.x, context.w, context.y, context.bias = o.x, o.w, o.y, o.bias
+        context.bias_group, context.bias_row = o.bias_group, o.bias_row
         list_all(&c, shared)
-        if context.has_bias and context.itemsize == sizeof(float):
-            fill_bias(<const float*>o.bias, o.bias_group, o.bias_row, &c.plan,
-                      <float*>(shared + c.bias_at))
-        elif context.has_bias:
-            fill_bias(<const double*>o.bias, o.bias_group, o.bias_row, &c.plan,
-                      <double*>(shared + c.bias_at))
-        loops[0] = make_phase(clear_task, &context, c.threads, EVEN)
+        loops[0] = make_phase(prepare_task, &context, c.threads, EVEN)
         loops[1] = make_phase(
             weights_task, &context, 0 if c.plan.held == SAMPLES else c.plan.lanes.blocks, EVEN)
         loops[2] = make_phase(

@@ -177,6 +177,21 @@ cdef inline Py_ssize_t filled_lanes(const Lanes* lanes, Py_ssize_t channels,
     return min(lanes.lanes, (channels - vector * lanes.each) * lanes.together * lanes.bands)
 
 
+cdef void find_kernels(const floating* w, const Plan* p, const Py_ssize_t* strides,
+                       Py_ssize_t block, Py_ssize_t vector,
+                       const floating** kernels) noexcept nogil:
+    """Write where the kernels of a vector's groups and output channels begin, or NULL."""
+    cdef Py_ssize_t q = 0, k, n
+    w += block * p.lanes.together * strides[0]
+    for k in range(vector * p.lanes.each, (vector + 1) * p.lanes.each):
+        for n in range(p.lanes.together):
+            if k < p.outputs and block * p.lanes.together + n < p.lanes.number:
+                kernels[q] = w + n * strides[0] + k * strides[1]
+            else:
+                kernels[q] = NULL
+            q += 1
+
+
 cdef void scatter_rows(const floating* out, const Plan* p, Py_ssize_t g, Py_ssize_t block,
                        Py_ssize_t line, const floating* bias, floating* y) noexcept nogil:
     """Write what the lanes hold of a block of lines, which begins with `line` of each band."""
@@ -221,9 +236,9 @@ cdef void scatter_rows(const floating* out, const Plan* p, Py_ssize_t g, Py_ssiz
 
 cdef void clear_columns(const Plan* p, Py_ssize_t slabs, floating* slab) noexcept nogil:
     """Write the zeros on either side of the map, which stay for all units."""
-    cdef Py_ssize_t i, part, first, past, right = p.left + p.column.size
+    cdef Py_ssize_t part, first, past, right = p.left + p.column.size, _
     cdef size_t size = p.lanes.lanes * sizeof(floating)
-    for i in range(slabs * p.in_vectors * p.slab_rows):
+    for _ in range(slabs * p.in_vectors * p.slab_rows):
         for part in range(p.parts):
             # Columns of this phase before the map, and up to its end.
             first, past = ceil_div(p.left - part, p.parts), ceil_div(right - part, p.parts)
@@ -343,11 +358,11 @@ cdef void fill_bias(const floating* bias, Py_ssize_t group, Py_ssize_t row, cons
 
     Biases lie `group` and `row` apart. Lanes that have no channel get that of another.
     """
-    cdef Py_ssize_t i, k, n, g, band, last = p.lanes.number - 1
+    cdef Py_ssize_t i, k, n, g, _, last = p.lanes.number - 1
     for i in range(p.groups if p.held == SAMPLES else p.lanes.blocks):
         # Whole vectors.
         for k in range(ceil_div(p.outputs, p.lanes.each) * p.lanes.each):
-            for band in range(p.lanes.bands):
+            for _ in range(p.lanes.bands):
                 for n in range(p.lanes.together):
                     g = i if p.held == SAMPLES else min(i * p.lanes.together + n, last)
                     to[0] = bias[g * group + min(k, p.outputs - 1) * row]

@@ -15,9 +15,9 @@ channels: the gradient transposed. The vectors of a pixel of the residual then l
     sums[output vector][c][r, s][lane] =
         sum over pixels of x[c][pixel at tap r, s] * dy[pixel][output vector][lane]
 
-A *unit* is a block of lines, of one vector's samples or groups. The units of a group, or of a block
-of groups, are cut into *chunks* whose number and borders depend on the shapes alone, and the chunks'
-sums are added in order: the result has the same bits for each number of threads.
+A *unit* is a block of lines, of one vector's samples or groups. The units of a group, or of a
+block of groups, are cut into *chunks* whose number and borders depend on the shapes alone, and the
+chunks' sums are added in order: the result has the same bits for each number of threads.
 """
 
 from cython cimport floating
@@ -28,8 +28,8 @@ from fastconv.engine.base.kernel cimport Kernel
 from fastconv.engine.base.threads cimport EVEN, Phase, make_phase, parallel_phases, threads_for
 from fastconv.engine.base.workspace cimport give, take
 from fastconv.engine.blocked.layout cimport (
-    Plan, Rows, channel_place, clear_columns, column_place, fill_positions, gather_rows, input_rows,
-    list_positions, size_lines, size_slab, take_layout)
+    Plan, Rows, channel_place, clear_columns, column_place, fill_positions, find_kernels,
+    gather_rows, input_rows, list_positions, move_lanes, size_lines, size_slab, take_layout)
 from fastconv.engine.blocked.tiles cimport (
     CHANNELS, CHANNEL_SUMS, GROUPS, LANE_SUMS, MAX_LANES, SAMPLES, Steps, add_lanes, most_columns,
     most_rows, run_tile, scatter)
@@ -321,21 +321,15 @@ cdef void write_channel(const floating* sums, const Plan* p, floating* dw) noexc
 cdef void write_vector(const floating* sums, const Plan* p, Py_ssize_t block, Py_ssize_t vector,
                        floating* dw) noexcept nogil:
     """Write the gradient of the output channels of a vector; kernels are contiguous."""
-    cdef Py_ssize_t c, e, n, q, k, run = p.kernel
+    cdef Py_ssize_t channel, channels = p.inputs if p.w_strides[2] == p.kernel else 1
+    cdef floating* kernels[MAX_LANES]
     cdef floating* target[MAX_LANES]
-    if p.w_strides[2] == p.kernel:
-        run *= p.inputs
-    for c from 0 <= c < p.inputs by run // p.kernel:
-        q = 0
-        for e in range(p.lanes.each):
-            for n in range(p.lanes.together):
-                k, target[q] = vector * p.lanes.each + e, NULL
-                if k < p.outputs and block * p.lanes.together + n < p.lanes.number:
-                    target[q] = (dw + (block * p.lanes.together + n) * p.w_strides[0]
-                                 + k * p.w_strides[1] + c * p.w_strides[2])
-                q += 1
-        scatter(sums, run, <const floating*>NULL, target)
-        sums += run * p.lanes.lanes
+    find_kernels(<const floating*>dw, p, p.w_strides, block, vector, <const floating**>kernels)
+    for channel from 0 <= channel < p.inputs by channels:
+        move_lanes(<const floating**>kernels, p.lanes.lanes, channel * p.w_strides[2],
+                   <const floating**>target)
+        scatter(sums + channel * p.kernel * p.lanes.lanes, channels * p.kernel,
+                <const floating*>NULL, target)
 
 
 cdef void add_chunks(floating* dw, const Context* context, Py_ssize_t task) noexcept nogil:
@@ -367,12 +361,13 @@ cdef void sum_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
 cdef class WeightGradient(Kernel):
     """The weight gradient, for maps with few channels and contiguous planes.
 
-    `depth`, `row` and `column` are the axes of the forward pass. `held` says what lies in the
-    lanes, "samples", "groups" or "channels", and `together` how many samples, or groups, share a
-    vector. The kernels of the gradient are contiguous, unless samples lie in the lanes.
+    `depth`, `row` and `column` are the axes of the forward pass; maps have no depth. `held` says
+    what lies in the lanes, "samples", "groups" or "channels", and `together` how many samples, or
+    groups, share a vector. The kernels of the gradient are contiguous, unless samples lie in the
+    lanes.
     """
 
-    cdef const Py_ssize_t[::1] depth, row, column
+    cdef const Py_ssize_t[::1] row, column
     cdef int held
     cdef Py_ssize_t together
     cdef Call call
@@ -380,7 +375,7 @@ cdef class WeightGradient(Kernel):
     def __init__(self, int axes, Py_ssize_t groups, depth, row, column, str held,
                  Py_ssize_t together):
         Kernel.__init__(self, axes, groups)
-        self.depth, self.row, self.column = depth, row, column
+        self.row, self.column = row, column
         self.held = {"samples": SAMPLES, "groups": GROUPS, "channels": CHANNELS}[held]
         self.together = together
 
