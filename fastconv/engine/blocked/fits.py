@@ -11,9 +11,8 @@ from math import prod
 
 from fastconv._geometry import ConvGeometry, three_axes
 from fastconv.engine.base.axes import forward_axes, gradient_axes
-from fastconv.engine.blocked.channels import most_turns
-from fastconv.engine.blocked.sample_tiles import lanes
-from fastconv.engine.blocked.samples import axis_extent, most_steps, shared_lanes
+from fastconv.engine.blocked.layout import axis_extent, most_steps, shared_lanes
+from fastconv.engine.blocked.tiles import lanes, most_turns
 
 __all__ = [
     "Extent",

@@ -3,7 +3,7 @@
 from cython cimport floating
 
 from fastconv.engine.base.arrays cimport Layout
-from fastconv.engine.blocked.samples cimport Plan
+from fastconv.engine.blocked.layout cimport Plan
 
 cdef extern from "winograd/rows_sizes.h" nogil:
     enum:

@@ -12,7 +12,7 @@ numbers are transformed:
     M[point][k, row, tile] = sum over c, r of U[point][k, c, r] V[point][c, row + r, tile]
     y = A^T M + bias
 
-The maps are laid out as in blocked/samples.pyx, so that the transforms need no shuffles, and a
+The maps are laid out as in blocked/layout.pyx, so that the transforms need no shuffles, and a
 point's sum is a convolution there with kernels of one column. Samples that are too few share their
 lanes with bands of rows. Every lane takes the same steps: the bits of a sample depend neither on
 the batch nor on the threads.
@@ -28,10 +28,11 @@ from fastconv.engine.base.isa cimport isa_row
 from fastconv.engine.base.kernel cimport Kernel, record
 from fastconv.engine.base.threads cimport EVEN, Phase, make_phase, parallel_phases, threads_for
 from fastconv.engine.base.workspace cimport give, take
-from fastconv.engine.blocked.sample_tiles cimport MAX_LANES, Loops, run_tile, tile_pixels, tile_rows
-from fastconv.engine.blocked.samples cimport (
+from fastconv.engine.blocked.layout cimport (
     Plan, Rows, Tile, cut_lines, fill_bias, fill_positions, gather_rows, scatter_rows,
     share_lanes)
+from fastconv.engine.blocked.tiles cimport (
+    MAX_LANES, SAMPLES, Steps, most_columns, most_rows, run_tile)
 from fastconv.engine.gemm.slab cimport line_up
 
 cdef extern from "winograd/rows.h" nogil:
@@ -86,7 +87,7 @@ cdef Tiling make_tiling(const Layout* layout, bint rotates, Py_ssize_t row_befor
     cdef const Axes* y = &layout.y
     cdef Axes w = layout.w
     t.w_first = rot180(&w) if rotates else 0
-    plan.across = False
+    plan.held = SAMPLES
     plan.groups, plan.outputs, plan.inputs = w.shape[0], w.shape[1], w.shape[2]
     for i in range(6):
         plan.x_strides[i] = x.strides[i] // itemsize
@@ -137,10 +138,10 @@ cdef void transform_lines(const floating* x, const Tiling* t, Py_ssize_t block, 
     cdef floating* target
     cdef Rows rows
     rows.size, rows.width = plan.row.size, plan.column.size
-    rows.sample, rows.channel = plan.x_strides[0], plan.x_strides[2]
+    rows.lane, rows.channel = plan.x_strides[0], plan.x_strides[2]
     rows.first, rows.hop = line - plan.row.before, plan.lanes.rows
     rows.count = past
-    rows.to_line, rows.to_channel = plan.width * lanes, 0
+    rows.to_line, rows.to_vector = plan.width * lanes, 0
     rows.zeros = zeros
     if not zeros:
         first = min(max(-rows.first, 0), past)
@@ -250,17 +251,17 @@ cdef void multiply(const Product* p, const floating* u, const floating* v, Py_ss
     """Add up the products of some output channels, for all points of a block of lines."""
     cdef const Tiling* t = &p.tiling
     cdef Py_ssize_t _, i, lanes = t.plan.lanes.lanes
-    cdef Loops loops
-    loops.count[0], loops.count[1] = t.plan.inputs, 1
-    loops.w_hop[0], loops.w_hop[1], loops.w_hop[2] = TAPS, 0, 1
-    loops.x_hop[0], loops.x_hop[1] = t.plan.slab_rows * t.tiles * lanes, 0
-    loops.x_hop[2] = t.tiles * lanes
-    loops.w_row, loops.x_pixel = t.sums, lanes
-    loops.out_row, loops.out_pixel = p.m_row, POINTS * lanes
+    cdef Steps steps
+    steps.count[0], steps.count[1] = t.plan.inputs, 1
+    steps.a_hop[0], steps.a_hop[1], steps.a_hop[2] = TAPS, 0, 1
+    steps.b_hop[0], steps.b_hop[1] = t.plan.slab_rows * t.tiles * lanes, 0
+    steps.b_hop[2] = t.tiles * lanes
+    steps.a_row, steps.b_column = t.sums, lanes
+    steps.out_row, steps.out_column = p.m_row, POINTS * lanes
     for _ in range(POINTS):
         for i in range(count):
-            loops.count[2] = tiles[i].taps
-            run_tile(rows, tiles[i].pixels, False, u + tiles[i].w_at, v + tiles[i].x_at, &loops,
+            steps.count[2] = tiles[i].taps
+            run_tile(SAMPLES, rows, tiles[i].pixels, u + tiles[i].w_at, v + tiles[i].x_at, &steps,
                      m + tiles[i].out_at)
         u += p.u_point
         v += t.v_point
@@ -319,12 +320,12 @@ cdef Product make_product(const Layout* layout, bint rotates, Py_ssize_t row_bef
     cdef Product p
     cdef Plan* plan = &p.tiling.plan
     cdef Py_ssize_t outputs = layout.w.shape[1], itemsize = layout.itemsize
-    cdef Py_ssize_t panels = ceil_div(outputs, tile_rows(itemsize))
+    cdef Py_ssize_t panels = ceil_div(outputs, most_rows(SAMPLES, 1, itemsize))
     cdef Py_ssize_t height = ceil_div(outputs, panels)
     p.tiling = make_tiling(layout, rotates, row_before, column_before, height, BLOCK_BYTES, threads)
     plan.height = height
     plan.panels = ceil_div(outputs, height)
-    plan.pixels = tile_pixels(height, itemsize)
+    plan.pixels = most_columns(SAMPLES, height, itemsize)
     size_product(&p, itemsize)
     p.units = plan.groups * plan.lanes.blocks * plan.line_blocks
     p.threads = min(<Py_ssize_t>threads, p.units)

@@ -5,7 +5,7 @@
 
 Tiles and their points are those of rows.pyx; a tile of the residual is the outputs of a
 tile of the input. The products of a point are summed over the tiles, in vectors, as in
-blocked/samples_weight.pyx, and the lanes are added at the end of a k-slice (base/split_k.pxd):
+blocked/weight.pyx, and the lanes are added at the end of a k-slice (base/split_k.pxd):
 
     Z[point] = A dy       of every tile of every row of the residual
     sums[point][k][c, r] = sum over rows and tiles of Z[point][k, row, tile]
@@ -24,8 +24,9 @@ from fastconv.engine.base.split_k cimport (
     SplitK, add_slices, first_unit, partial_at, partial_numbers, slice_tasks, split_k)
 from fastconv.engine.base.threads cimport EVEN, Phase, make_phase, parallel_phases, threads_for
 from fastconv.engine.base.workspace cimport give, take
-from fastconv.engine.blocked.sample_tiles cimport Lines, add_lanes, run_sums, sum_rows, sum_steps
-from fastconv.engine.blocked.samples cimport Plan, Rows, fill_positions, gather_rows
+from fastconv.engine.blocked.layout cimport Plan, Rows, fill_positions, gather_rows
+from fastconv.engine.blocked.tiles cimport (
+    LANE_SUMS, Steps, add_lanes, most_columns, most_rows, run_tile)
 from fastconv.engine.gemm.slab cimport line_up
 from fastconv.engine.winograd.rows cimport (
     POINTS, STEP, TAPS, Tiling, list_positions, make_tiling, residual_rows, transform_lines,
@@ -67,7 +68,7 @@ cdef void size_correlation(Correlation* p, Py_ssize_t itemsize) noexcept nogil:
     p.z_row = plan.lines * t.tiles * lanes
     p.z_point = p.z_row * plan.outputs + (lanes if p.z_row // lanes * plan.outputs % 2 == 0 else 0)
     p.numbers = plan.outputs * t.sums
-    p.panels = ceil_div(plan.outputs, sum_rows(itemsize))
+    p.panels = ceil_div(plan.outputs, most_rows(LANE_SUMS, 1, itemsize))
     p.split = split_k(plan.groups, POINTS * p.numbers, plan.lanes.blocks * plan.line_blocks, 1,
                       TASKS)
     p.x_at = 0
@@ -91,11 +92,11 @@ cdef void transform_residual(const floating* dy, const Correlation* p, Py_ssize_
     cdef Py_ssize_t k
     cdef Rows rows
     rows.size, rows.width = plan.row.out, plan.column.out
-    rows.sample, rows.channel = plan.y_strides[0], plan.y_strides[2]
+    rows.lane, rows.channel = plan.y_strides[0], plan.y_strides[2]
     rows.first, rows.hop = line, plan.lanes.rows
     rows.count = lines
     rows.zeros = True
-    rows.to_line, rows.to_channel = p.tiling.tiles * STEP * plan.lanes.lanes, 0
+    rows.to_line, rows.to_vector = p.tiling.tiles * STEP * plan.lanes.lanes, 0
     for k in range(plan.outputs):
         gather_rows(dy + k * rows.channel, &plan.lanes, block, &rows, 1, at, residual)
         residual_rows(&p.tiling, <const floating*>residual, lines, z + k * p.z_row, p.z_point)
@@ -118,20 +119,21 @@ cdef void add_products(const floating* v, const floating* z, const Correlation* 
     cdef const Plan* plan = &t.plan
     cdef Py_ssize_t lanes = plan.lanes.lanes, steps = plan.inputs * TAPS
     cdef Py_ssize_t _, panel, k, rows, part, parts, first, past
-    cdef Lines loops
+    cdef Steps loops
     # The tiles of all lines are one line.
-    loops.lines, loops.pixels = 1, lines * t.tiles
-    loops.dy_line = loops.x_line = 0
-    loops.dy_row, loops.x_pixel, loops.sums_row = p.z_row, lanes, t.sums * lanes
+    loops.count[1], loops.count[2] = 1, lines * t.tiles
+    loops.a_hop[1] = loops.b_hop[1] = 0
+    loops.a_row, loops.b_hop[2], loops.out_row = p.z_row, lanes, t.sums * lanes
     loops.first = begins
     for _ in range(POINTS):
         for panel in range(p.panels):
             k = panel * plan.outputs // p.panels
             rows = (panel + 1) * plan.outputs // p.panels - k
-            parts = ceil_div(steps, sum_steps(rows, sizeof(floating)))
+            parts = ceil_div(steps, most_columns(LANE_SUMS, rows, sizeof(floating)))
             for part in range(parts):
                 first, past = part * steps // parts, (part + 1) * steps // parts
-                run_sums(rows, past - first, z + k * p.z_row, v, at + first, &loops,
+                loops.b_at = at + first
+                run_tile(LANE_SUMS, rows, past - first, z + k * p.z_row, v, &loops,
                          sums + (k * t.sums + first) * lanes)
         v += t.v_point
         z += p.z_point

@@ -8,7 +8,7 @@ class Correlation(Kernel):
         depth: array[int],
         row: array[int],
         column: array[int],
-        turns: int,
+        held: str,
+        together: int,
+        by_columns: bool = False,
     ) -> None: ...
-
-def most_turns(itemsize: int) -> int: ...

@@ -8,5 +8,6 @@ class WeightGradient(Kernel):
         depth: array[int],
         row: array[int],
         column: array[int],
-        turns: int,
+        held: str,
+        together: int,
     ) -> None: ...

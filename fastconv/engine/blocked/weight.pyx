@@ -1,0 +1,415 @@
+# cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+# No bounds checks: the callers in fastconv.functional have compared every shape with the geometry,
+# and the loops below run inside borders computed from those shapes.
+"""The weight gradient with samples, groups or channels in the lanes.
+
+The input and the residual are laid out as for the correlation. With samples or groups in the lanes
+each number of the gradient is a vector of sums, over the pixels of a lane:
+
+    sums[k][c, r, s][lane] = sum over pixels of dy[k][pixel][lane] * x[c][pixel at tap r, s][lane]
+
+Groups' sums are the gradient; those of samples and bands of rows are added, lane by lane. With
+channels in the lanes a vector of sums belongs to an input channel and a tap, and holds output
+channels: the gradient transposed. The vectors of a pixel of the residual then lie side by side:
+
+    sums[output vector][c][r, s][lane] =
+        sum over pixels of x[c][pixel at tap r, s] * dy[pixel][output vector][lane]
+
+A *unit* is a block of lines, of one vector's samples or groups. The units of a group, or of a
+block of groups, are cut into *chunks* whose number and borders depend on the shapes alone, and the
+chunks' sums are added in order: the result has the same bits for each number of threads.
+"""
+
+from cython cimport floating
+
+from fastconv.engine.base.arrays cimport Layout, Operands
+from fastconv.engine.base.axis cimport LONGEST_SUM, ceil_div, first_tap, past_tap
+from fastconv.engine.base.kernel cimport Kernel, record
+from fastconv.engine.base.threads cimport EVEN, Phase, make_phase, parallel_phases, threads_for
+from fastconv.engine.base.workspace cimport give, take
+from fastconv.engine.blocked.layout cimport (
+    Plan, Rows, channel_place, clear_columns, column_place, fill_positions, find_kernels,
+    gather_rows, input_rows, list_positions, move_lanes, size_lines, size_slab, take_layout)
+from fastconv.engine.blocked.tiles cimport (
+    CHANNELS, CHANNEL_SUMS, GROUPS, LANE_SUMS, MAX_LANES, SAMPLES, Steps, add_lanes, most_columns,
+    most_rows, run_tile, scatter)
+from fastconv.engine.gemm.slab cimport line_up
+
+# What a unit lays out with channels in the lanes: a quarter of the second-level cache.
+cdef Py_ssize_t UNIT_BYTES = 1 << 18
+# The rows that stay in the first-level cache while all sums of their products are computed.
+cdef Py_ssize_t NEAR_BYTES = 1 << 14
+# Tasks that keep threads busy: kernels times chunks; with channels in the lanes.
+cdef Py_ssize_t TASKS = 8
+cdef Py_ssize_t CHANNEL_TASKS = 16
+# The sums of the chunks that rounding asks for take at most so much, with channels in the lanes.
+cdef Py_ssize_t PARTIAL_BYTES = 1 << 24
+# Vectors of output channels that are computed at once.
+cdef Py_ssize_t MAX_VECTORS = 2
+
+
+cdef struct Call:
+    Plan plan                       # of the input's slab; the outputs are the residual's channels
+    Py_ssize_t kernels              # groups, or blocks of them: each has sums of its own
+    Py_ssize_t numbers              # of the sums of a vector of output channels, for all steps
+    Py_ssize_t steps, width         # of an output channel: (c, r, s); and whole vectors
+    Py_ssize_t most_steps[2]        # of a tile as high as the highest, and of one row less
+    Py_ssize_t near_lines, near_columns     # of the residual, in the first-level cache
+    Py_ssize_t units, chunks        # of a kernel
+    int threads
+    # The workspace: what all threads share, then one part for each.
+    size_t x_at, dy_at, steps_at, partial_at, threads_at
+    size_t residual_at, sums_at, thread_bytes, size
+
+
+# What the tasks share.
+cdef struct Context:
+    const Call* call
+    Py_ssize_t itemsize
+    const void* x
+    const void* dy
+    void* dw
+    char* shared
+
+
+cdef void size_lane_sums(Call* c, Py_ssize_t itemsize) noexcept nogil:
+    """Choose blocks and chunks, with samples or groups in the lanes."""
+    cdef Plan* p = &c.plan
+    cdef Py_ssize_t out = p.column.out, pixels
+    size_lines(p, itemsize, 1)
+    c.width, c.numbers = c.steps, c.steps * p.lanes.lanes
+    if p.held == SAMPLES:
+        c.width = c.numbers = ceil_div(c.steps, p.lanes.lanes) * p.lanes.lanes
+    p.panels = ceil_div(p.outputs, most_rows(LANE_SUMS, 1, itemsize))
+    p.height = ceil_div(p.outputs, p.panels)
+    c.most_steps[0] = most_columns(LANE_SUMS, p.height, itemsize)
+    c.most_steps[1] = most_columns(LANE_SUMS, p.height - 1, itemsize)
+    p.tile_rows, p.tile_columns = p.height, min(c.steps, c.most_steps[0]) * p.lanes.lanes
+    pixels = max(NEAR_BYTES // (p.height * p.lanes.lanes * itemsize), 1)
+    c.near_columns = ceil_div(out, ceil_div(out, pixels))
+    c.near_lines = max(pixels // out, 1)
+    c.near_lines = ceil_div(p.lines, ceil_div(p.lines, c.near_lines))
+    c.units = (p.lanes.blocks if p.held == SAMPLES else p.groups) * p.line_blocks
+    c.chunks = max(ceil_div(TASKS, c.kernels), ceil_div(c.units * p.lines * out, LONGEST_SUM))
+    c.chunks = min(c.chunks, c.units)
+
+
+cdef void size_channel_sums(Call* c, Py_ssize_t itemsize) noexcept nogil:
+    """Choose units and chunks, with channels in the lanes."""
+    cdef Plan* p = &c.plan
+    cdef Py_ssize_t rows = min(p.lanes.each, p.inputs), vectors = min(p.out_vectors, MAX_VECTORS)
+    p.line_blocks = 1
+    while (size_slab(p, ceil_div(p.row.count, p.line_blocks)) * itemsize > UNIT_BYTES
+           and p.lines > 1):
+        p.line_blocks += 1
+    p.line_blocks = ceil_div(p.row.count, p.lines)
+    c.near_lines = max(
+        NEAR_BYTES // ((p.out_line * vectors + p.row.stride * p.slab_line) * itemsize), 1)
+    c.near_lines = ceil_div(p.lines, ceil_div(p.lines, c.near_lines))
+    p.height = ceil_div(rows, ceil_div(rows, most_rows(CHANNEL_SUMS, vectors, itemsize)))
+    p.tile_rows, p.tile_columns = p.height, vectors * p.lanes.lanes
+    c.numbers = c.steps * p.lanes.lanes
+    c.units = p.groups * p.line_blocks
+    c.chunks = ceil_div(c.units * p.lines * p.column.out, LONGEST_SUM)
+    c.chunks = min(c.chunks,
+                   PARTIAL_BYTES // (c.kernels * p.out_vectors * c.numbers * itemsize))
+    c.chunks = min(max(c.chunks, ceil_div(CHANNEL_TASKS, c.kernels)), c.units)
+
+
+cdef Call make_call(const Layout* layout, const Py_ssize_t* row, const Py_ssize_t* column, int held,
+                    Py_ssize_t together, int threads) noexcept nogil:
+    """Return the plan for arrays of this layout: blocks and chunks follow the shapes alone."""
+    cdef Call c
+    cdef Plan* p = &c.plan
+    cdef Py_ssize_t itemsize = layout.itemsize
+    take_layout(p, layout, row, column, held, together)
+    c.kernels = p.groups if held == SAMPLES else p.lanes.blocks
+    c.steps = p.inputs * p.kernel
+    if held == CHANNELS:
+        size_channel_sums(&c, itemsize)
+    else:
+        size_lane_sums(&c, itemsize)
+    c.threads = min(<Py_ssize_t>threads, c.kernels * c.chunks)
+    c.x_at = 0
+    c.dy_at = c.x_at + line_up(p.slab_rows * p.column.size * sizeof(Py_ssize_t))
+    c.steps_at = c.dy_at + line_up(p.lines * p.column.out * sizeof(Py_ssize_t))
+    c.partial_at = c.steps_at + line_up(c.steps * sizeof(Py_ssize_t))
+    c.threads_at = c.partial_at + line_up(
+        c.chunks * c.kernels * p.out_vectors * c.numbers * itemsize)
+    c.residual_at = line_up(p.slab_size * itemsize)
+    c.sums_at = c.thread_bytes = c.residual_at + line_up(p.out_size * itemsize)
+    if held == SAMPLES:
+        c.thread_bytes += line_up(p.outputs * c.width * p.lanes.lanes * itemsize)
+    c.size = c.threads_at + c.threads * c.thread_bytes
+    return c
+
+
+cdef void list_steps(const Call* c, Py_ssize_t* at) noexcept nogil:
+    """Write where the first pixel at each step lies in the slab."""
+    cdef const Plan* p = &c.plan
+    cdef Py_ssize_t channel, r, s
+    for channel in range(p.inputs):
+        for r in range(p.row.taps):
+            for s in range(p.column.taps):
+                at[0] = (channel_place(p, channel) + r * p.row.dilation * p.slab_line
+                         + column_place(p, p.left - p.column.before + s * p.column.dilation))
+                at += 1
+
+
+cdef Rows residual_rows(const Plan* p) noexcept nogil:
+    """Return the rows of a block of lines of the residual, but for the first and their number."""
+    cdef Rows rows
+    rows.size, rows.width = p.row.out, p.column.out
+    rows.lane, rows.channel = p.y_strides[0], p.y_strides[2]
+    rows.first, rows.count, rows.hop, rows.zeros = 0, 0, p.lanes.rows, True
+    rows.to_line, rows.to_vector = p.out_line, p.out_vector
+    if p.held == CHANNELS:
+        rows.to_line, rows.to_vector = p.out_vectors * p.out_line, p.lanes.lanes
+    return rows
+
+
+cdef void lane_products(const floating* dy, const floating* x, const Py_ssize_t* at,
+                        const Call* c, Steps* steps, floating* sums) noexcept nogil:
+    """Add the products of some pixels of the residual and every step to the sums."""
+    cdef const Plan* p = &c.plan
+    cdef Py_ssize_t panel, k, rows, part, parts, first, past
+    for panel in range(p.panels):
+        k = panel * p.outputs // p.panels
+        rows = (panel + 1) * p.outputs // p.panels - k
+        parts = ceil_div(c.steps, c.most_steps[p.height - rows])
+        for part in range(parts):
+            first, past = part * c.steps // parts, (part + 1) * c.steps // parts
+            steps.b_at = at + first
+            run_tile(LANE_SUMS, rows, past - first, dy + k * steps.a_row, x, steps,
+                     sums + (k * c.width + first) * p.lanes.lanes)
+
+
+cdef void add_lane_lines(const floating* slab, const floating* residual, const Py_ssize_t* at,
+                         const Call* c, Py_ssize_t lines, bint begins,
+                         floating* sums) noexcept nogil:
+    """Add the products of some lines of the residual, as many at a time as stay near.
+
+    `begins` tells that nothing was added to the sums yet.
+    """
+    cdef const Plan* p = &c.plan
+    cdef Py_ssize_t lanes = p.lanes.lanes, line, column
+    cdef Steps steps
+    steps.a_hop[1], steps.a_row = p.out_line, p.out_vector
+    steps.b_hop[1], steps.b_hop[2] = p.row.stride * p.slab_line, p.column.stride * lanes
+    steps.out_row = c.width * lanes
+    for line from 0 <= line < lines by c.near_lines:
+        steps.count[1] = min(c.near_lines, lines - line)
+        for column from 0 <= column < p.column.out by c.near_columns:
+            steps.count[2] = min(c.near_columns, p.column.out - column)
+            steps.first = begins and line == column == 0
+            lane_products(residual + line * steps.a_hop[1] + column * lanes,
+                          slab + line * steps.b_hop[1] + column * steps.b_hop[2], at, c, &steps,
+                          sums)
+
+
+cdef void channel_products(const floating* dy, const floating* x, const Py_ssize_t* at,
+                           const Call* c, Py_ssize_t vectors, const Steps* steps,
+                           floating* sums) noexcept nogil:
+    """Add the products of some pixels and all input channels, at one tap, to their sums."""
+    cdef const Plan* p = &c.plan
+    cdef Py_ssize_t v, channel, past
+    for v in range(p.in_vectors):
+        past = min((v + 1) * p.lanes.each, p.inputs)
+        for channel from v * p.lanes.each <= channel < past by p.height:
+            run_tile(CHANNEL_SUMS + <int>p.lanes.together - 1, min(p.height, past - channel),
+                     vectors, x + at[channel * p.kernel], dy, steps, sums + channel * steps.out_row)
+
+
+cdef void add_channel_lines(const floating* slab, const floating* residual, const Py_ssize_t* at,
+                            const Call* c, Py_ssize_t line, Py_ssize_t lines, bint begins,
+                            floating* sums) noexcept nogil:
+    """Add the products of some lines of the residual likewise; `line` is the first of them."""
+    cdef const Plan* p = &c.plan
+    cdef Py_ssize_t near, past, v, r, s, tap, first, last, place, lanes = p.lanes.lanes
+    cdef Steps steps
+    steps.count[2] = p.column.out
+    steps.a_hop[1], steps.b_hop[2] = p.row.stride * p.slab_line, p.out_vectors * lanes
+    steps.b_hop[1] = p.out_vectors * p.out_line
+    steps.out_row, steps.out_column = p.kernel * lanes, c.numbers
+    for near from 0 <= near < lines by c.near_lines:
+        past = min(near + c.near_lines, lines)
+        steps.first = begins and near == 0
+        for v from 0 <= v < p.out_vectors by MAX_VECTORS:
+            for r in range(p.row.taps):
+                # Lines whose tap lies outside of the map are left out.
+                place = (line + near) * p.row.stride - p.row.before + r * p.row.dilation
+                first = near + first_tap(place, p.row.stride)
+                last = near + past_tap(place, p.row.stride, p.row.size, past - near)
+                first = min(first, past)
+                steps.count[1] = max(last - first, 0)
+                for s in range(p.columns):
+                    tap = r * p.columns + s
+                    channel_products(
+                        residual + first * steps.b_hop[1] + v * lanes,
+                        slab + first * steps.a_hop[1], at + tap, c,
+                        min(p.out_vectors - v, MAX_VECTORS), &steps,
+                        sums + v * c.numbers + tap * lanes)
+
+
+cdef void clear_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
+    """Clear the columns beside the maps in a thread's part."""
+    cdef const Context* c = <const Context*>context
+    cdef char* own = c.shared + c.call.threads_at + task * c.call.thread_bytes
+    if c.itemsize == sizeof(float):
+        clear_columns(&c.call.plan, 1, <float*>own)
+    else:
+        clear_columns(&c.call.plan, 1, <double*>own)
+
+
+cdef void add_up_chunk(const floating* x, const Context* context, Py_ssize_t task,
+                       int thread) noexcept nogil:
+    """Add up one chunk of the units of a kernel; then the lanes, where they hold samples."""
+    cdef const Call* c = context.call
+    cdef const floating* dy = <const floating*>context.dy
+    cdef char* shared = context.shared
+    cdef char* own = shared + c.threads_at + thread * c.thread_bytes
+    cdef const Plan* p = &c.plan
+    cdef const Py_ssize_t* at = <const Py_ssize_t*>(shared + c.steps_at)
+    cdef floating* slab = <floating*>own
+    cdef floating* residual = <floating*>(own + c.residual_at)
+    cdef Py_ssize_t kernel = task // c.chunks, chunk = task % c.chunks, line, block, g, unit
+    cdef Py_ssize_t begin = chunk * c.units // c.chunks, end = (chunk + 1) * c.units // c.chunks
+    cdef floating* partial = (<floating*>(shared + c.partial_at)
+                              + (chunk * c.kernels + kernel) * p.out_vectors * c.numbers)
+    cdef floating* sums = <floating*>(own + c.sums_at) if p.held == SAMPLES else partial
+    cdef Rows rows = input_rows(p), residuals = residual_rows(p)
+    rows.zeros = p.held != CHANNELS
+    for unit in range(begin, end):
+        line = unit % p.line_blocks * p.lines
+        g, block = kernel, unit // p.line_blocks
+        if p.held != SAMPLES:
+            g, block = block, g
+        rows.first = line * p.row.stride - p.row.before
+        residuals.first, residuals.count = line, min(p.lines, p.lanes.rows - line)
+        gather_rows(x + g * p.x_strides[1], &p.lanes, block, &rows, p.inputs,
+                    <const Py_ssize_t*>(shared + c.x_at), slab)
+        gather_rows(dy + g * p.y_strides[1], &p.lanes, block, &residuals, p.outputs,
+                    <const Py_ssize_t*>(shared + c.dy_at), residual)
+        if p.held == CHANNELS:
+            add_channel_lines(<const floating*>slab, <const floating*>residual, at, c, line,
+                              residuals.count, unit == begin, sums)
+        else:
+            add_lane_lines(<const floating*>slab, <const floating*>residual, at, c,
+                           residuals.count, unit == begin, sums)
+    if p.held == SAMPLES:
+        add_lanes(<const floating*>sums, p.outputs * c.numbers, partial)
+
+
+cdef void chunk_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
+    cdef const Context* c = <const Context*>context
+    if c.itemsize == sizeof(float):
+        add_up_chunk(<const float*>c.x, c, task, thread)
+    else:
+        add_up_chunk(<const double*>c.x, c, task, thread)
+
+
+cdef void write_channel(const floating* sums, const Plan* p, floating* dw) noexcept nogil:
+    """Write the gradient of an output channel."""
+    cdef Py_ssize_t c, r, s
+    for c in range(p.inputs):
+        for r in range(p.row.taps):
+            for s in range(p.column.taps):
+                dw[c * p.w_strides[2] + r * p.w_strides[4] + s * p.w_strides[5]] = sums[0]
+                sums += 1
+
+
+cdef void write_vector(const floating* sums, const Plan* p, Py_ssize_t block, Py_ssize_t vector,
+                       floating* dw) noexcept nogil:
+    """Write the gradient of the output channels of a vector; kernels are contiguous."""
+    cdef Py_ssize_t channel, channels = p.inputs if p.w_strides[2] == p.kernel else 1
+    cdef floating* kernels[MAX_LANES]
+    cdef floating* target[MAX_LANES]
+    find_kernels(<const floating*>dw, p, p.w_strides, block, vector, <const floating**>kernels)
+    for channel from 0 <= channel < p.inputs by channels:
+        move_lanes(<const floating**>kernels, p.lanes.lanes, channel * p.w_strides[2],
+                   <const floating**>target)
+        scatter(sums + channel * p.kernel * p.lanes.lanes, channels * p.kernel,
+                <const floating*>NULL, target)
+
+
+cdef void add_chunks(floating* dw, const Context* context, Py_ssize_t task) noexcept nogil:
+    """Add up the chunks, in order, for one vector of output channels; write their gradient."""
+    cdef const Call* c = context.call
+    cdef const Plan* p = &c.plan
+    cdef Py_ssize_t kernel = task // p.out_vectors, vector = task % p.out_vectors, i, _
+    cdef floating* total = <floating*>(context.shared + c.partial_at) + task * c.numbers
+    cdef const floating* source = total
+    for _ in range(1, c.chunks):
+        source += c.kernels * p.out_vectors * c.numbers
+        for i in range(c.numbers):
+            total[i] += source[i]
+    if p.held == SAMPLES:
+        write_channel(<const floating*>total, p,
+                      dw + kernel * p.w_strides[0] + vector * p.w_strides[1])
+    else:
+        write_vector(<const floating*>total, p, kernel, vector, dw)
+
+
+cdef void sum_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
+    cdef const Context* c = <const Context*>context
+    if c.itemsize == sizeof(float):
+        add_chunks(<float*>c.dw, c, task)
+    else:
+        add_chunks(<double*>c.dw, c, task)
+
+
+cdef class WeightGradient(Kernel):
+    """The weight gradient, for maps with few channels and contiguous planes.
+
+    `row` and `column` are the axes of the forward pass; maps have no depth. `held` says
+    what lies in the lanes, "samples", "groups" or "channels", and `together` how many samples, or
+    groups, share a vector. The kernels of the gradient are contiguous, unless samples lie in the
+    lanes.
+    """
+
+    cdef const Py_ssize_t[::1] row, column
+    cdef str name
+    cdef int held
+    cdef Py_ssize_t together
+    cdef Call call
+
+    def __init__(self, row, column, str held, Py_ssize_t together):
+        self.row, self.column = row, column
+        self.name = f"{held} in the lanes"
+        self.held = {"samples": SAMPLES, "groups": GROUPS, "channels": CHANNELS}[held]
+        self.together = together
+
+    cdef int worth_threads(self, const Layout* layout) noexcept:
+        cdef const Py_ssize_t* dw = layout.w.shape
+        return threads_for(<double>layout.y.shape[0] * layout.y.shape[4] * layout.y.shape[5]
+                           * dw[0] * dw[1] * dw[2] * dw[4] * dw[5])
+
+    cdef size_t plan(self, const Layout* layout, int threads) except? 0:
+        self.call = make_call(layout, &self.row[0], &self.column[0], self.held, self.together,
+                              threads)
+        self.team = self.call.threads
+        self.largest[0] = self.call.plan.tile_rows
+        self.largest[1] = self.call.plan.tile_columns
+        return self.call.size
+
+    cdef int compute(self, const Operands* o, size_t bytes) except -1:
+        cdef Call c = self.call
+        cdef const Plan* p = &c.plan
+        cdef char* shared = <char*>take(bytes)
+        cdef Context context
+        cdef Phase[3] phases
+        # Where the vectors of a pixel of the residual lie side by side.
+        cdef Py_ssize_t pixel = p.lanes.lanes * (p.out_vectors if p.held == CHANNELS else 1)
+        record(self.name, self.largest[0], self.largest[1])
+        list_positions(p, <Py_ssize_t*>(shared + c.x_at))
+        fill_positions(1, p.lines * p.column.out, 0, 0, pixel, <Py_ssize_t*>(shared + c.dy_at))
+        list_steps(&c, <Py_ssize_t*>(shared + c.steps_at))
+        context.call, context.itemsize, context.shared = &c, o.layout.itemsize, shared
+        context.x, context.dy, context.dw = o.x, o.y, o.w
+        phases[0] = make_phase(clear_task, &context, c.threads, EVEN)
+        phases[1] = make_phase(chunk_task, &context, c.kernels * c.chunks, EVEN)
+        phases[2] = make_phase(sum_task, &context, c.kernels * p.out_vectors, EVEN)
+        with nogil:
+            parallel_phases(c.threads, phases, 3)
+        give(shared)
+        return 0
