@@ -442,7 +442,7 @@ cdef void ask(Product* p, Index rows, Index steps, Index columns, Index a_row, I
     """Say which product is wanted: of matrices with these strides."""
     p.rows, p.steps, p.columns = rows, steps, columns
     p.a_row, p.a_step, p.b_step, p.b_column = a_row, a_step, b_step, b_column
-    p.c_row, p.c_column, p.bias_step = columns, 1, 1
+    p.c_row, p.c_column = columns, 1
 
 
 cdef inline Index evenly(Index count, Index most) noexcept nogil:

@@ -24,6 +24,7 @@ from fastconv.engine.gemm.correlation import Correlation
 from fastconv.engine.gemm.forward import PixelLanes
 from fastconv.engine.gemm.outputs import OutputLanes
 from fastconv.engine.gemm.phases import InputGradient
+from fastconv.engine.gemm.weight_plan import gathered_positions
 from fastconv.engine.winograd import forward as winograd_tiles
 from fastconv.engine.winograd import rows as winograd_parts
 from fastconv.engine.winograd import rows_weight as winograd_parts_weight
@@ -113,9 +114,9 @@ def products_first(case: Case) -> Kernel:
     return products.InputGradient(*moves(case.geometry))
 
 
-def weight_product(case: Case) -> Kernel:
-    """Return the kernel of the weight gradient on the engine's tiles."""
-    return weight.WeightGradient(*moves(case.geometry))
+def weight_product(case: Case, role: str) -> Kernel:
+    """Return the kernel of the weight gradient on the engine's tiles; the role is in the lanes."""
+    return weight.WeightGradient(role, *moves(case.geometry))
 
 
 def pixel_lanes(case: Case) -> Any:
@@ -134,6 +135,11 @@ def estimate(kernel: Any, case: Case) -> tuple[float, float, float]:
         case.shapes, (case.x, case.w, case.y), case.itemsize, case.threads
     )
     return found
+
+
+def gathered(case: Case) -> int:
+    """Return how many positions of windows the taps in the lanes would gather."""
+    return gathered_positions(case.shapes, case.itemsize, *moves(case.geometry))
 
 
 def _correlation(lanes: type[Correlation], case: Case) -> Kernel:

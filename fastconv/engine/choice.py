@@ -72,7 +72,9 @@ def dispatch(
         x: Ints, w: Ints, y: Ints, threads: int
     ) -> tuple[Variant, Kernel | tuple[bool, bool]]:
         case = Case(operation, geometry, dtype, x, w, y, threads)
-        row = next(variants(case, algorithm, only))
+        row = next(variants(case, algorithm, only), None)
+        if row is None:
+            raise ValueError(f"{only!r} does not serve these arrays")
         copies = row.copies(case)
         return row, copies if any(copies) else row.kernel(case)
 

@@ -44,9 +44,9 @@ class Variant:
 
     `serves` tells whether they can compute a case, and `wins` whether they are then the fastest of
     those from here on; `why` gives the reason. `kernel` makes the kernel, for which the arrays that
-    are read are made contiguous if `copies` says so. `bounds` are those of its results. Those of
-    one `family`, if it is not empty, have the same bits. `prepare` returns what the forward pass
-    takes besides the weights, or None if nothing helps.
+    are read are made contiguous if `copies` says so. `bounds` are those of its results. Outputs and
+    input gradients of one `family` of an algorithm have the same bits; weight gradients differ.
+    `prepare` returns what the forward pass takes besides the weights, or None if nothing helps.
     """
 
     name: str
@@ -77,9 +77,14 @@ class Algorithm:
     variants: tuple[Variant, ...]
 
     @property
+    def bounds(self) -> Bounds:
+        """The bounds that all variants keep: those of the last."""
+        return self.variants[-1].bounds
+
+    @property
     def exact(self) -> bool:
         """Whether integers give exactly the integer result, see `Bounds`."""
-        return all(variant.bounds.exact for variant in self.variants)
+        return self.bounds.exact
 
 
 # ---- what serves, and what wins ------------------------------------------------------------------
@@ -327,6 +332,38 @@ def _outputs_win(case: Case) -> bool:
     return filled >= _LEAST_FILLED and cycles < binding.estimate(binding.pixel_lanes(case), case)[0]
 
 
+# Sums along the vectors: with more of them, they would leave the second-level cache.
+_MOST_DOTS = 1 << 10
+# Vectors of the widest tile: with fewer, gathered windows would not fill it.
+_FULL_VECTORS = 4
+
+
+def _sees_a_view(case: Case) -> bool:
+    """Tell whether there is one tap, inside the input: the pixels that it sees are a view."""
+    geometry = case.geometry
+    inside = all(
+        before == 0 and (out - 1) * stride < size
+        for (before, _), out, stride, size in zip(
+            geometry.padding, geometry.out_size, geometry.stride, geometry.in_size, strict=True
+        )
+    )
+    return prod(geometry.kernel) == 1 and inside
+
+
+def _taps_win(case: Case) -> bool:
+    inputs, outputs = case.channels
+    full = _FULL_VECTORS * fits.lanes(case.itemsize)
+    return inputs * prod(case.geometry.kernel) >= full and binding.gathered(case) <= outputs
+
+
+def _pixels_win(case: Case) -> bool:
+    inputs, outputs = case.channels
+    lane, rows = outputs, inputs * prod(case.geometry.kernel)
+    if _sees_a_view(case) and inputs <= outputs:
+        lane, rows = rows, lane
+    return 2 * lane <= fits.lanes(case.itemsize) and rows <= _MOST_DOTS
+
+
 # ---- the table -----------------------------------------------------------------------------------
 
 # Before any: an input gradient that depends on no output.
@@ -364,7 +401,7 @@ ALGORITHMS = (
                 partial(binding.sample_lanes, by_columns=True),
                 serves=_serves_lanes,
                 wins=_samples_win,
-                why="",
+                why="channels are few and samples many: all lanes count, and strides cost nothing",
                 copies=_copy_gradient,
             ),
             Variant(
@@ -372,11 +409,21 @@ ALGORITHMS = (
                 partial(binding.group_lanes, by_columns=True),
                 serves=_serves_lanes,
                 wins=_groups_win,
-                why="",
+                why="groups are many, of few channels, and planes too small to fill vectors",
                 copies=_copy_gradient,
             ),
-            Variant("depthwise rows", binding.depthwise_rows, operations=(_FORWARD, _INPUT)),
-            Variant("depthwise sums", binding.depthwise_sums, operations=(_WEIGHT,)),
+            Variant(
+                "depthwise rows",
+                binding.depthwise_rows,
+                why="vectors along the rows, several outputs of each in registers",
+                operations=(_FORWARD, _INPUT),
+            ),
+            Variant(
+                "depthwise sums",
+                binding.depthwise_sums,
+                why="the sums of several taps in registers, along the rows",
+                operations=(_WEIGHT,),
+            ),
         ),
     ),
     Algorithm(
@@ -393,7 +440,7 @@ ALGORITHMS = (
                     rows_win(case.geometry, case.operation, case.dtype)
                     and not _tiles_win(case.geometry, case.operation, case.dtype)
                 ),
-                why="",
+                why="channels are too few for squares: the rows of a map are transformed alone",
                 copies=_copy_planes,
                 bounds=errors.WINOGRAD_ROWS,
                 family="rows",
@@ -402,7 +449,7 @@ ALGORITHMS = (
                 "winograd lines",
                 binding.winograd,
                 serves=_is_line,
-                why="",
+                why="the kernel is one row or column",
                 bounds=errors.WINOGRAD_TILES,
                 family="lines",
                 prepare=binding.transformed_by_tiles,
@@ -410,7 +457,7 @@ ALGORITHMS = (
             Variant(
                 "winograd squares",
                 binding.winograd,
-                why="",
+                why="tiles of 4 x 4 outputs",
                 bounds=errors.WINOGRAD_TILES,
                 family="squares",
                 prepare=binding.transformed_by_tiles,
@@ -428,7 +475,7 @@ ALGORITHMS = (
                 binding.channel_lanes,
                 serves=_serves_lanes,
                 wins=_channels_win,
-                why="",
+                why="the channels of a group fill the lanes, and those of two by turns",
                 copies=_copy_gradient,
             ),
             Variant(
@@ -436,7 +483,7 @@ ALGORITHMS = (
                 binding.sample_lanes,
                 serves=_serves_lanes,
                 wins=_samples_win,
-                why="",
+                why="channels are few and samples many: all lanes count, and strides cost nothing",
                 copies=_copy_gradient,
             ),
             Variant(
@@ -444,7 +491,7 @@ ALGORITHMS = (
                 binding.group_lanes,
                 serves=_serves_lanes,
                 wins=_groups_win,
-                why="",
+                why="groups are many, of few channels, and planes too small to fill vectors",
                 copies=_copy_gradient,
             ),
             Variant(
@@ -453,7 +500,7 @@ ALGORITHMS = (
                 operations=(_INPUT,),
                 serves=lambda case: prod(case.geometry.kernel) > 1,
                 wins=_products_win,
-                why="",
+                why="the weights are many for few pixels: they are read once, where they lie",
                 copies=_copy_both,
                 family="products",
             ),
@@ -462,16 +509,44 @@ ALGORITHMS = (
                 binding.output_lanes,
                 serves=_outputs_serve,
                 wins=_outputs_win,
-                why="",
+                why="rows are short or steps few: pixels are neither packed nor lost in gaps",
                 operations=(_FORWARD, _INPUT),
             ),
             Variant(
                 "pixels in the lanes",
                 binding.pixel_lanes,
-                why="",
+                why="long rows fill the lanes, and few weights need packing",
                 operations=(_FORWARD, _INPUT),
             ),
-            Variant("weight product", binding.weight_product, operations=(_WEIGHT,)),
+            Variant(
+                "taps in the lanes",
+                partial(binding.weight_product, role="taps"),
+                serves=lambda case: prod(case.geometry.kernel) > 1,
+                wins=_taps_win,
+                why="for few pixels, gathering their windows is less work than transposing",
+                operations=(_WEIGHT,),
+            ),
+            Variant(
+                "pixels in the lanes",
+                partial(binding.weight_product, role="pixels"),
+                wins=_pixels_win,
+                why="the channels are too few to fill the lanes",
+                operations=(_WEIGHT,),
+            ),
+            Variant(
+                "input channels in the lanes",
+                partial(binding.weight_product, role="input channels"),
+                serves=_sees_a_view,
+                wins=lambda case: case.channels[0] <= case.channels[1],
+                why="the gradient of one tap as it stands in memory",
+                operations=(_WEIGHT,),
+            ),
+            Variant(
+                "output channels in the lanes",
+                partial(binding.weight_product, role="output channels"),
+                why="sums of a step for all output channels stay in registers",
+                operations=(_WEIGHT,),
+            ),
         ),
     ),
     Algorithm(

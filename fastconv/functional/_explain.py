@@ -12,8 +12,7 @@ from fastconv import _check
 from fastconv._check import Array, PaddingLike, PerAxis
 from fastconv._geometry import ConvGeometry
 from fastconv.engine.base.isa import isa
-from fastconv.engine.base.operation import contiguous_case
-from fastconv.engine.choice import only_exact, refusals, variants
+from fastconv.engine.choice import only_exact, refusals
 from fastconv.engine.errors import Magnitude
 from fastconv.engine.plan import ALGORITHMS, OPERATIONS, Algorithm, Variant
 from fastconv.functional._calls import find_call
@@ -172,8 +171,8 @@ def explain(
         row, tile, threads, workspace = choice.row, choice.tile, choice.threads, choice.workspace
     else:
         # Nothing is computed.
-        case = contiguous_case(operation, geometry, kind.name)
-        row, tile, threads, workspace = next(variants(case, plan.algorithm)), None, 1, 0
+        row = next(row for row in reversed(chosen.variants) if operation in row.operations)
+        tile, threads, workspace = None, 1, 0
     bounds = row.bounds
     return Explanation(
         operation,

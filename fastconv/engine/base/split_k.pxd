@@ -1,14 +1,14 @@
 # Split-K: the long sums of a weight gradient, cut into k-slices.
 #
 # A weight gradient has few sums, each over all pixels of all samples. What it runs over, its K, is
-# cut into *units* (lines of a map, say), and the units into slices of neighbours. A task adds up one
-# slice of the sums of one group (or of a block of groups) into numbers of its own:
+# cut into *units* (lines of a map, say), and the units into slices of neighbours. A task adds up
+# one slice of the sums of one group (or of a block of groups) into numbers of its own:
 #
 #     partial[slice][group][number]
 #
 # Then the slices are added in order. Their number and borders follow from the shapes, never from
-# the threads: the result has the same bits for each number of threads. And running sums are shorter,
-# which keeps rounding errors small.
+# the threads: the result has the same bits for each number of threads. And running sums are
+# shorter, which keeps rounding errors small.
 
 from cython cimport floating
 
@@ -55,9 +55,9 @@ cdef inline Py_ssize_t partial_at(const SplitK* split, Py_ssize_t task) noexcept
 cdef inline void add_slices(const SplitK* split, floating* partial,
                             Py_ssize_t count) noexcept nogil:
     """Add the sums of the later slices, in order, to `count` of the first slice at `partial`."""
-    cdef Py_ssize_t slice, i
+    cdef Py_ssize_t _, i
     cdef const floating* addend = partial
-    for slice in range(1, split.slices):
+    for _ in range(1, split.slices):
         addend += split.groups * split.numbers
         for i in range(count):
             partial[i] += addend[i]

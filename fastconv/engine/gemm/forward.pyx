@@ -1,7 +1,7 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 # No bounds checks: the callers in fastconv.functional have compared every shape with the geometry,
 # and the loops below run inside borders computed from those shapes.
-"""The engine (algorithm "gemm"): a convolution as a blocked product of matrices.
+"""The correlation with pixels in the lanes: a blocked product of matrices.
 
 For each group the output is C = A B: A holds the weights (a row for each output channel, a column
 for each step (c, t, r, s)), B what each step sees of the input (a column for each output pixel),
@@ -24,11 +24,10 @@ B is never there as a whole (implicit GEMM). A block of it is one of two things:
       | row of the input |gap| next row |  steps| b b b b b |  | b b b b b |
          ^ pixel   ^ shifted by a tap        v  | b b b b b |  | b b b b b |
 
-Panels waste nothing, slabs need no packing; `choose_packing` weighs the two. Where it is better
-still to have the output channels in the lanes, outputs.pyx computes. All add the same numbers
-in the same order. A is read in place where its steps are neighbours and few pixels, or few weights,
-would not pay for packing; else it is packed once: a panel for each tile row, the numbers of one
-step side by side.
+Panels waste nothing, slabs need no packing; `choose_packing` weighs the two. Both add the same
+numbers in the same order. A is read in place where its steps are neighbours and few pixels, or few
+weights, would not pay for packing; else it is packed once: a panel for each tile row, the numbers
+of one step side by side.
 
 The pixels of all samples lie in one row, cut anywhere, so that small maps fill the tiles too. Runs
 say which columns of a tile go where, whatever rows, samples and strides of the output they meet.
@@ -45,8 +44,8 @@ from fastconv.engine.base.threads cimport EVEN, Phase, make_phase, parallel_phas
 from fastconv.engine.base.workspace cimport give, take
 from fastconv.engine.gemm.correlation cimport Correlation, Estimate, copy_bias
 from fastconv.engine.gemm.slab cimport (
-    Cursor, Run, Slab, Windows, add_run, block_channels, fill_offsets, fill_shifts, fill_slab,
-    first_line, first_unit, imbalance, line_up, make_slab, make_windows, next_line,
+    Cursor, Run, Slab, Target, Windows, add_run, block_channels, fill_offsets, fill_shifts,
+    fill_slab, first_line, first_unit, imbalance, line_up, make_slab, make_windows, next_line,
     pack_columns, pack_rows, slab_planes, split_blocks, steps_are_neighbours, transpose)
 from fastconv.engine.gemm.tile cimport MAX_ROWS, VECTORS, lanes, max_rows, run_tile
 
@@ -181,9 +180,10 @@ cdef void size_workspace(Product* p, Py_ssize_t itemsize) noexcept nogil:
         p.packed_channels = min(
             max(PACKED_SLAB_BYTES // (planes * p.slab.plane * itemsize), 1), p.channels)
         slab_channels = p.packed_channels
-    # A tile, or a copy, reads on behind the slab by less than a row; what it finds is dropped.
+    # A tile, or a copy, reads past the end of the slab by less than a row; what it finds is
+    # dropped.
     slab_numbers = 0 if p.windows.in_place else slab_channels * planes * p.slab.plane + p.width
-    # The last row of a panel may be written on behind itself.
+    # The last row of a panel may be written past its end.
     p.panel_size = kc * p.width + p.lanes
     if p.packs_b:
         p.max_panels = ceil_div(p.pixels, p.width) + 1
@@ -276,7 +276,7 @@ cdef Py_ssize_t pack_a_channels(const Product* p) noexcept nogil:
 cdef void pack_a(const floating* w, const Context* context, Py_ssize_t task) noexcept nogil:
     """Pack some channels of A, for all panels of rows: for each step, its rows side by side.
 
-    In this order, the weights of turned kernels are read from end to end.
+    In this order, the weights of rotated kernels are read from end to end.
     """
     cdef const Product* p = context.product
     cdef const Py_ssize_t* at = <const Py_ssize_t*>(context.shared + p.weights_at_at)
@@ -348,7 +348,7 @@ cdef void multiply_block(const floating* x, const Context* context, Py_ssize_t t
     cdef const floating* a[MAX_ROWS]
     cdef const floating* b
     cdef Slab slab = p.slab
-    cdef bint last
+    cdef Target target
 
     slab.column = column_block * p.columns
     columns = min(p.columns, p.windows.column.out - slab.column)
@@ -365,10 +365,11 @@ cdef void multiply_block(const floating* x, const Context* context, Py_ssize_t t
     w += g * p.a_strides[0]
     y += g * p.c_strides[1]
     packed_a += g * p.row_panels * p.steps * p.height
+    target.row, target.column_bias = p.c_strides[2], NULL
     for c from 0 <= c < p.windows.channels by p.channels:
         channels = min(p.channels, p.windows.channels - c)
         steps = channels * taps
-        last = c + channels == p.windows.channels
+        target.accumulate = c > 0
         if not p.packs_b:
             fill_slab(x, &p.windows, &slab, c, channels, slab_data)
         else:
@@ -381,12 +382,13 @@ cdef void multiply_block(const floating* x, const Context* context, Py_ssize_t t
                     a[j] = packed_a + (i * p.steps + c * taps) * p.height + j
                 else:
                     a[j] = w + (row + j) * p.a_strides[1] + c * p.a_strides[2]
+            target.c, target.row_bias = y + row * p.c_strides[2], NULL
+            if context.has_bias and c + channels == p.windows.channels:
+                target.row_bias = bias + row
             for j in range(count):
                 b = packed_b + j * p.panel_size if p.packs_b else slab_data + panels[j].at
-                run_tile(rows, panels[j].vectors, a, a_at, b, b_at, steps,
-                         y + row * p.c_strides[2], p.c_strides[2], outs + panels[j].outs,
-                         panels[j].n_outs, bias + row if context.has_bias and last else NULL,
-                         c > 0)
+                target.runs, target.n_runs = outs + panels[j].outs, panels[j].n_outs
+                run_tile(rows, panels[j].vectors, a, a_at, b, b_at, steps, &target)
 
 
 cdef void multiply_task(void* context, Py_ssize_t task, int thread) noexcept nogil:

@@ -1,12 +1,12 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 # No bounds checks: the callers in fastconv.functional have compared every shape with the geometry,
 # and the loops below run inside borders computed from those shapes.
-"""The engine's forward product with the roles changed: output channels in the lanes.
+"""The correlation with output channels in the lanes: a blocked product of matrices.
 
     A   the input, never packed: in a slab, or in place, the steps of neighbouring pixels are
         neighbours (slab.pyx), so that one address serves all the rows of a tile
     B   the weights, packed: for each step, the output channels of a panel side by side
-    C   the output, transposed: it leaves block by block through the registers
+    C   the output, transposed: it leaves block by block, transposed back in registers
 
 Nothing is packed for a pixel, and none lies in a gap: this wins where rows are short or steps are
 few, if the output channels fill the lanes; `plan_cycles` estimates. A tile is a piece
@@ -17,8 +17,8 @@ of a line:
     one line   |  s s s s s s s s  |
         v      |  s s s s s s s s  |
 
-Every output adds the same products in the same order as in forward.pyx, cut at the same PC borders:
-which of the two computes it may follow the batch and the threads.
+Every output adds its steps in order, cut at PC borders that the shape of the weights alone sets: it
+has the same bits for each batch, number of threads and layout, and as with pixels in the lanes.
 """
 
 from cython cimport floating
@@ -30,10 +30,10 @@ from fastconv.engine.base.threads cimport EVEN, Phase, make_phase, parallel_phas
 from fastconv.engine.base.workspace cimport give, take
 from fastconv.engine.gemm.correlation cimport Correlation, Estimate, copy_bias
 from fastconv.engine.gemm.slab cimport (
-    Cursor, Run, Slab, Windows, add_run, block_channels, fetch, fill_offsets, fill_shifts,
+    Cursor, Run, Slab, Windows, add_run, block_channels, fill_offsets, fill_shifts,
     fill_slab, first_line, first_unit, imbalance, line_up, make_slab, make_windows, next_line,
     pack_rows, slab_planes, split_blocks, steps_are_neighbours, store_pixels, transpose)
-from fastconv.engine.gemm.tile cimport MAX_PIXEL_VECTORS, lanes, max_pixels, run_pixels
+from fastconv.engine.gemm.tile cimport MAX_PIXEL_VECTORS, Pixels, lanes, max_pixels, run_pixels
 
 # A slab with the sums of its pixels: as much of the second-level cache as leaves room for the
 # weights that pass. They are read once for each block.
@@ -65,11 +65,6 @@ cdef struct Plan:
     # The workspace: what all threads share, then one part for each.
     size_t shifts_at, weights_at_at, bias_at, packed_at, threads_at
     size_t slab_at, sums_at, near_at, runs_at, tiles_at, thread_bytes
-
-
-cdef struct Tile:
-    Py_ssize_t first, count     # its pixels, counted in the block
-    Py_ssize_t at               # where they lie in the slab or the input
 
 
 # What the tasks share.
@@ -189,7 +184,7 @@ cdef void size_workspace(Plan* p, Py_ssize_t itemsize) noexcept nogil:
     p.runs_at = p.near_at + line_up(p.lines * out * p.lanes * p.width * itemsize)
     p.tiles_at = p.runs_at + 2 * line_up(p.lines * sizeof(Run))
     p.thread_bytes = p.tiles_at + line_up(
-        p.lines * ceil_div(out, p.pixels) * sizeof(Tile))
+        p.lines * ceil_div(out, p.pixels) * sizeof(Pixels))
 
 
 cdef inline Py_ssize_t first_vector(const Plan* p, Py_ssize_t panel) noexcept nogil:
@@ -235,7 +230,7 @@ cdef void pack_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
 
 
 cdef Py_ssize_t list_tiles(const Plan* p, const Slab* slab, Run* pieces, Run* outs,
-                           Py_ssize_t* n_outs, Tile* tiles) noexcept nogil:
+                           Py_ssize_t* n_outs, Pixels* tiles) noexcept nogil:
     """Cut a block of lines into tiles; return their number.
 
     Writes the runs of its pixels in the output, too.
@@ -279,18 +274,13 @@ cdef void multiply_lines(const floating* x, const Context* context, Py_ssize_t t
     cdef floating* slab_data = <floating*>(own + p.slab_at)
     cdef Run* pieces = <Run*>(own + p.runs_at)
     cdef Run* outs = pieces + p.lines
-    cdef Tile* tiles = <Tile*>(own + p.tiles_at)
+    cdef Pixels* tiles = <Pixels*>(own + p.tiles_at)
     cdef floating* near_sums = <floating*>(own + p.near_at)
-    cdef Py_ssize_t count, n_outs, c, channels, panel, vectors, output, width, i, near, steps
-    cdef Py_ssize_t first, share, line = 64 // sizeof(floating)
+    cdef Py_ssize_t count, n_outs, c, channels, panel, vectors, output, width, i
     cdef const floating* source
     cdef const floating* weights
-    cdef const floating* start
-    cdef const floating* ahead
     cdef floating* sums
-    cdef floating* target
     cdef Slab slab = p.slab
-    cdef bint last
 
     slab.line = first_unit(block, p.windows.lines, p.blocks)
     slab.lines = first_unit(block + 1, p.windows.lines, p.blocks) - slab.line
@@ -309,25 +299,9 @@ cdef void multiply_lines(const floating* x, const Context* context, Py_ssize_t t
             vectors = first_vector(p, panel + 1) - first_vector(p, panel)
             width = vectors * p.lanes
             weights = packed + packed_at(p, g, c, panel)
-            start = NULL
-            for near from 0 <= near < channels by p.near_channels:
-                steps = min(p.near_channels, channels - near) * p.windows.taps
-                last = near + p.near_channels >= channels
-                target = sums if last else near_sums
-                ahead = weights + steps * width
-                share = ceil_div(steps * width, count * line)
-                for i in range(count):
-                    # The next part of the weights, meanwhile.
-                    for _ in range(share):
-                        fetch(ahead)
-                        ahead += line
-                    first = tiles[i].first * width
-                    run_pixels(tiles[i].count, vectors, p.span, source + tiles[i].at,
-                               shifts + near * p.windows.taps, weights, steps,
-                               start + first if start is not NULL else NULL, target + first,
-                               last and c > 0)
-                weights += steps * width
-                start = near_sums
+            run_pixels(tiles, count, vectors, p.span, source, shifts, weights,
+                       channels * p.windows.taps, p.near_channels * p.windows.taps, near_sums,
+                       sums, c > 0)
             if c + channels == p.windows.channels:
                 for i in range(n_outs):
                     store_pixels(<const floating*>sums + outs[i].first * width, width,

@@ -7,6 +7,14 @@ from fastconv.engine.base.axis cimport ceil_div
 cdef extern from "gemm/run.h" nogil:
     ctypedef struct Run "fastconv_run":
         Py_ssize_t first, count, at, step
+    ctypedef struct Target "fastconv_target":
+        void* c
+        Py_ssize_t row
+        const Run* runs
+        Py_ssize_t n_runs
+        const void* row_bias
+        const void* column_bias
+        bint accumulate
     void fetch "FASTCONV_FETCH"(const void* address) noexcept
 
 cdef struct Axis:

@@ -7,8 +7,5 @@ prepare: Mapping[str, Callable[..., int]]
 
 class Correlation(Kernel):
     def __init__(
-        self,
-        before: tuple[int, ...],
-        dilation: tuple[int, ...],
-        rotates: bool = False,
+        self, before: tuple[int, ...], dilation: tuple[int, ...], rotates: bool = False
     ) -> None: ...

@@ -361,12 +361,12 @@ cdef void fill_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
     cdef Py_ssize_t at = task // blocks, first = task % blocks * width
     cdef Py_ssize_t channels = min(width, p.channels - first)
     cdef char* own = part_of(c, thread)
+    cdef char* v = c.shared + p.v_at + at * p.v_chunk * c.itemsize
+    at += current.chunk
     if c.itemsize == sizeof(float):
-        fill_v(<const float*>c.x, c, current.group, current.chunk + at, first, channels, own,
-               <float*>(c.shared + p.v_at) + at * p.v_chunk)
+        fill_v(<const float*>c.x, c, current.group, at, first, channels, own, <float*>v)
     else:
-        fill_v(<const double*>c.x, c, current.group, current.chunk + at, first, channels, own,
-               <double*>(c.shared + p.v_at) + at * p.v_chunk)
+        fill_v(<const double*>c.x, c, current.group, at, first, channels, own, <double*>v)
 
 
 cdef void panel_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
@@ -376,12 +376,12 @@ cdef void panel_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
     cdef const Product* p = c.product
     cdef Py_ssize_t panel = task // current.chunks, at = task % current.chunks
     cdef char* own = part_of(c, thread)
+    cdef const char* v = c.shared + p.v_at + at * p.v_chunk * c.itemsize
+    at += current.chunk
     if c.itemsize == sizeof(float):
-        compute_panel(<const float*>c.w, c, current.group, panel, current.chunk + at,
-                      <const float*>(c.shared + p.v_at) + at * p.v_chunk, own)
+        compute_panel(<const float*>c.w, c, current.group, panel, at, <const float*>v, own)
     else:
-        compute_panel(<const double*>c.w, c, current.group, panel, current.chunk + at,
-                      <const double*>(c.shared + p.v_at) + at * p.v_chunk, own)
+        compute_panel(<const double*>c.w, c, current.group, panel, at, <const double*>v, own)
 
 
 cdef inline Py_ssize_t compute_tasks(const Product* p) noexcept nogil:
@@ -504,15 +504,17 @@ cdef class Correlation(Kernel):
         cdef Product* p = &self.product
         p[0] = make_product(layout, &self.window, self.rotates, threads)
         self.team = p.threads
+        self.largest[1] = ceil_div(ceil_div(p.rows, p.lanes), p.panels) * p.lanes
+        self.largest[0] = min(max_pixels(layout.itemsize, self.largest[1] // p.lanes), p.chunk)
         return p.threads_at + p.threads * p.thread_bytes
 
     cdef int compute(self, const Operands* o, size_t bytes) except -1:
-        cdef Product p = self.product
-        cdef char* shared = <char*>take(bytes)
-        cdef Context context
         record("winograd lines" if 1 in (o.layout.w.shape[4], o.layout.w.shape[5])
                else "winograd squares", self.largest[0], self.largest[1])
-        context.product, context.itemsize, context.shared = &p, o.layout.itemsize, shared
+        cdef const Product* p = &self.product
+        cdef char* shared = <char*>take(bytes)
+        cdef Context context
+        context.product, context.itemsize, context.shared = p, o.layout.itemsize, shared
         context.x, context.w, context.y = o.x, o.w + p.w_first, o.y
         context.u = o.prepared if p.ready else shared + p.u_at
         with nogil:

@@ -58,7 +58,6 @@ cdef struct Product:
     size_t v_at, m_at, out_at, tiles_at, thread_bytes
     int threads
     Py_ssize_t units
-    size_t size
 
 
 # What the tasks share.
@@ -329,7 +328,6 @@ cdef Product make_product(const Layout* layout, bint rotates, Py_ssize_t row_bef
     size_product(&p, itemsize)
     p.units = plan.groups * plan.lanes.blocks * plan.line_blocks
     p.threads = min(<Py_ssize_t>threads, p.units)
-    p.size = p.threads_at + p.threads * p.thread_bytes
     return p
 
 
@@ -352,20 +350,23 @@ cdef class Correlation(Kernel):
                            * layout.w.shape[2] * layout.y.shape[4] * layout.y.shape[5])
 
     cdef size_t plan(self, const Layout* layout, int threads) except? 0:
-        self.product = make_product(layout, self.rotates, self.row_before, self.column_before,
-                                    threads)
-        self.team = self.product.threads
-        return self.product.size
+        cdef Product* p = &self.product
+        cdef const Plan* plan = &p.tiling.plan
+        p[0] = make_product(layout, self.rotates, self.row_before, self.column_before, threads)
+        self.team = p.threads
+        self.largest[0] = plan.height
+        self.largest[1] = min(plan.pixels, plan.lines * p.tiling.tiles) * plan.lanes.lanes
+        return p.threads_at + p.threads * p.thread_bytes
 
     cdef int compute(self, const Operands* o, size_t bytes) except -1:
-        cdef Product p = self.product
+        record("winograd rows", self.largest[0], self.largest[1])
+        cdef const Product* p = &self.product
         cdef const Plan* plan = &p.tiling.plan
         cdef char* shared = <char*>take(bytes)
         cdef Context context
         cdef Phase[3] phases
-        record("winograd rows", self.largest[0], self.largest[1])
         list_positions(&p.tiling, <Py_ssize_t*>(shared + p.at_at))
-        context.product, context.itemsize, context.shared = &p, o.layout.itemsize, shared
+        context.product, context.itemsize, context.shared = p, o.layout.itemsize, shared
         context.x, context.w, context.y = o.x, o.w + p.tiling.w_first, o.y
         context.has_bias = o.bias is not NULL
         if context.has_bias and context.itemsize == sizeof(float):

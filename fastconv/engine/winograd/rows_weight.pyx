@@ -227,21 +227,24 @@ cdef class WeightGradient(Kernel):
                                layout.w.shape[1], BLOCK_BYTES, 1)
         size_correlation(p, layout.itemsize)
         self.team = p.threads = min(<Py_ssize_t>threads, slice_tasks(&p.split))
+        self.largest[0] = ceil_div(layout.w.shape[1], p.panels)
+        self.largest[1] = min(sum_steps(self.largest[0], layout.itemsize),
+                              layout.w.shape[2] * TAPS) * p.tiling.plan.lanes.lanes
         return p.threads_at + p.threads * p.thread_bytes
 
     cdef int compute(self, const Operands* o, size_t bytes) except -1:
-        cdef Correlation p = self.correlation
+        record("winograd rows", self.largest[0], self.largest[1])
+        cdef const Correlation* p = &self.correlation
         cdef const Plan* plan = &p.tiling.plan
         cdef char* shared = <char*>take(bytes)
         cdef Context context
         cdef Phase[3] phases
-        record("winograd rows", self.largest[0], self.largest[1])
         list_positions(&p.tiling, <Py_ssize_t*>(shared + p.x_at))
         fill_positions(plan.lines, plan.column.out, 0,
                        p.tiling.tiles * STEP * plan.lanes.lanes, plan.lanes.lanes,
                        <Py_ssize_t*>(shared + p.dy_at))
-        list_steps(&p, <Py_ssize_t*>(shared + p.steps_at))
-        context.correlation, context.itemsize, context.shared = &p, o.layout.itemsize, shared
+        list_steps(p, <Py_ssize_t*>(shared + p.steps_at))
+        context.correlation, context.itemsize, context.shared = p, o.layout.itemsize, shared
         context.x, context.dy, context.dw = o.x, o.y, o.w
         phases[0] = make_phase(clear_task, &context, p.threads, EVEN)
         phases[1] = make_phase(slice_task, &context, slice_tasks(&p.split), EVEN)

@@ -446,19 +446,22 @@ cdef class WeightGradient(Kernel):
         cdef Correlation* p = &self.correlation
         p[0] = make_correlation(layout, &self.window, threads)
         self.team = threads
+        self.largest[0] = min(p.residual.panel * p.lanes, p.residual.channels)
+        self.largest[0] = min(self.largest[0], max_pixels(layout.itemsize, p.input.panel))
+        self.largest[1] = p.input.panel * p.lanes
         return p.threads_at + threads * p.thread_bytes
 
     cdef int compute(self, const Operands* o, size_t bytes) except -1:
-        cdef Correlation p = self.correlation
+        record("winograd lines" if 1 in (o.layout.w.shape[4], o.layout.w.shape[5])
+               else "winograd squares", self.largest[0], self.largest[1])
+        cdef const Correlation* p = &self.correlation
         cdef Py_ssize_t i, v
         cdef char* shared = <char*>take(bytes)
         cdef Context context
-        record("winograd lines" if 1 in (o.layout.w.shape[4], o.layout.w.shape[5])
-               else "winograd squares", self.largest[0], self.largest[1])
         for v in range(OUTPUTS):
             for i in range(p.steps):
                 (<Py_ssize_t*>(shared + p.steps_at))[v * p.steps + i] = i * (v + 1) * p.lanes
-        context.correlation, context.itemsize, context.shared = &p, o.layout.itemsize, shared
+        context.correlation, context.itemsize, context.shared = p, o.layout.itemsize, shared
         context.x, context.dy, context.dw = o.x, o.y, o.w
         with nogil:
             run_passes(&context)

@@ -11,7 +11,7 @@ from tests._cases import DTYPES, Conv, Problem, able, forced, inner_call, normal
 
 # What computes where lanes hold pixels or output channels.
 OTHERS = {
-    "gemm": ("pixels in the lanes", "pixels in the lanes", "weight product"),
+    "gemm": ("pixels in the lanes", "pixels in the lanes", "output channels in the lanes"),
     "depthwise": ("depthwise rows", "depthwise rows", "depthwise sums"),
 }
 
@@ -32,10 +32,9 @@ CASES = [
 ]
 
 
-def problem(case, dtype):
-    x, weight = normal(case.input_shape, dtype, 1), normal(case.weight_shape, dtype, 2)
-    bias = normal((case.k,), dtype, 3)
-    residual = normal(F.conv2d(x, weight, None, *case.options).shape, dtype, 4)
+def problem(case, dtype, make=normal):
+    x, weight = make(case.input_shape, dtype, 1), make(case.weight_shape, dtype, 2)
+    bias, residual = make((case.k,), dtype, 3), make(case.geometry.output_shape, dtype, 4)
     return Problem(x, weight, bias, residual, None, None, None, None)
 
 
