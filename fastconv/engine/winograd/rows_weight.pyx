@@ -230,7 +230,7 @@ cdef class WeightGradient(Kernel):
         size_correlation(p, layout.itemsize)
         self.team = p.threads = min(<Py_ssize_t>threads, slice_tasks(&p.split))
         self.largest[0] = ceil_div(layout.w.shape[1], p.panels)
-        self.largest[1] = min(sum_steps(self.largest[0], layout.itemsize),
+        self.largest[1] = min(most_columns(LANE_SUMS, self.largest[0], layout.itemsize),
                               layout.w.shape[2] * TAPS) * p.tiling.plan.lanes.lanes
         return p.threads_at + p.threads * p.thread_bytes
 
