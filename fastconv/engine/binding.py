@@ -5,7 +5,8 @@ input gradient is a correlation, too: of the residual with the turned kernels, p
 stride.
 """
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -21,11 +22,11 @@ from fastconv.engine.blocked import weight as blocked_weight
 from fastconv.engine.depthwise import correlation as depthwise
 from fastconv.engine.depthwise import weight as depthwise_weight
 from fastconv.engine.fft import transforms
+from fastconv.engine.gemm import phases as phases_of_gradient
 from fastconv.engine.gemm import products, weight
 from fastconv.engine.gemm.correlation import Correlation
 from fastconv.engine.gemm.forward import PixelLanes
 from fastconv.engine.gemm.outputs import OutputLanes
-from fastconv.engine.gemm.phases import InputGradient
 from fastconv.engine.gemm.weight_plan import gathered_positions
 from fastconv.engine.winograd import forward as winograd_tiles
 from fastconv.engine.winograd import rows as winograd_parts
@@ -122,22 +123,49 @@ def weight_product(case: Case, role: str) -> Kernel:
     return weight.WeightGradient(role, *moves(case.geometry))
 
 
-def pixel_lanes(case: Case) -> Any:
-    """Return the kernel with pixels in the lanes, and its estimate."""
-    return _correlation(PixelLanes, case)
+# Of a kernel: the cycles of all threads; the share of the lanes that count; of what a block may
+# take, what one line does.
+Estimate: TypeAlias = tuple[float, float, float]
 
 
-def output_lanes(case: Case) -> Any:
-    """Return the kernel with output channels in the lanes, and its estimate."""
-    return _correlation(OutputLanes, case)
+def pixel_lanes(case: Case) -> Kernel:
+    """Return the kernel with pixels in the lanes."""
+    return _correlation(case, lambda *_: PixelLanes, "pixels in the lanes")
 
 
-def estimate(kernel: Any, case: Case) -> tuple[float, float, float]:
-    """Return the cycles of a kernel, the share of its lanes that count, and of a block its line."""
-    found: tuple[float, float, float] = kernel.estimate(
-        case.shapes, (case.x, case.w, case.y), case.itemsize, case.threads
+def output_lanes(case: Case) -> Kernel:
+    """Return the kernel with output channels in the lanes."""
+    return _correlation(case, lambda *_: OutputLanes, "output channels in the lanes")
+
+
+def phase_lanes(case: Case, outputs_win: Callable[[Estimate, Estimate], bool]) -> Kernel:
+    """Return the kernel that has one or the other in the lanes, by phase of the input gradient.
+
+    `outputs_win` is called with the estimates of output channels and of pixels.
+    """
+    return _correlation(
+        case,
+        lambda *weighed: OutputLanes if outputs_win(*weighed) else PixelLanes,
+        "pixels or output channels in the lanes, by phase",
     )
-    return found
+
+
+def estimates(case: Case) -> list[tuple[Estimate, Estimate]]:
+    """Return those with output channels and with pixels in the lanes, for each phase."""
+    arguments = case.shapes, (case.x, case.w, case.y), case.itemsize, case.threads
+    both = OutputLanes, PixelLanes
+    if case.operation == "conv2d":
+        steps = moves(case.geometry)
+        outputs, pixels = (lanes(*steps, "").estimate(*arguments) for lanes in both)
+        return [(outputs, pixels)]
+    phases, covers = _phases(case.geometry)
+    of_outputs, of_pixels = (
+        phases_of_gradient.InputGradient([lanes] * len(phases), phases, covers, "").estimates(
+            *arguments
+        )
+        for lanes in both
+    )
+    return list(zip(of_outputs, of_pixels, strict=True))
 
 
 def gathered(case: Case) -> int:
@@ -145,20 +173,28 @@ def gathered(case: Case) -> int:
     return gathered_positions(case.shapes, case.itemsize, *moves(case.geometry))
 
 
-def _correlation(lanes: type[Correlation], case: Case) -> Kernel:
+def _correlation(case: Case, lanes: Callable[..., type[Correlation]], name: str) -> Kernel:
+    """Return the kernel of this name, of whose phases each is computed by what `lanes` says."""
     if case.operation == "conv2d":
-        return lanes(*moves(case.geometry))
-    parts, covers = input_parts(case.geometry)
+        return lanes()(*moves(case.geometry), name)
+    phases, covers = _phases(case.geometry)
+    variants = [lanes(*weighed) for weighed in estimates(case)]
+    return phases_of_gradient.InputGradient(variants, phases, covers, name)
+
+
+def _phases(geometry: ConvGeometry) -> tuple[tuple[Any, ...], bool]:
+    """Return the phases of an input gradient in numbers, and whether they cover the input."""
+    parts, covers = input_parts(geometry)
     phases = tuple(
         (
-            _places(part.positions, case.geometry.in_size),
-            _places(part.taps, case.geometry.kernel),
+            _places(part.positions, geometry.in_size),
+            _places(part.taps, geometry.kernel),
             part.before,
             part.dilation,
         )
         for part in parts
     )
-    return InputGradient(lanes, phases, covers)
+    return phases, covers
 
 
 def _places(index: tuple[Any, ...], sizes: Ints) -> tuple[Ints, ...]:

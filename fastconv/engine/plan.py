@@ -321,15 +321,23 @@ def _products_win(case: Case) -> bool:
 _LEAST_FILLED = 0.5
 
 
+def _outputs_better(outputs: binding.Estimate, pixels: binding.Estimate) -> bool:
+    """Tell whether output channels had better lie in the lanes, and a line fits in a block."""
+    cycles, filled, memory = outputs
+    return filled >= _LEAST_FILLED and memory <= 1 and cycles < pixels[0]
+
+
 def _outputs_serve(case: Case) -> bool:
     """Tell whether a block of lines, with its sums, stays in the second-level cache."""
-    _, _, memory = binding.estimate(binding.output_lanes(case), case)
-    return memory <= 1
+    return all(memory <= 1 for (_, _, memory), _ in binding.estimates(case))
 
 
 def _outputs_win(case: Case) -> bool:
-    cycles, filled, _ = binding.estimate(binding.output_lanes(case), case)
-    return filled >= _LEAST_FILLED and cycles < binding.estimate(binding.pixel_lanes(case), case)[0]
+    return all(_outputs_better(*weighed) for weighed in binding.estimates(case))
+
+
+def _phases_differ(case: Case) -> bool:
+    return any(_outputs_better(*weighed) for weighed in binding.estimates(case))
 
 
 # Sums along the vectors: with more of them, they would leave the second-level cache.
@@ -511,6 +519,13 @@ ALGORITHMS = (
                 wins=_outputs_win,
                 why="rows are short or steps few: pixels are neither packed nor lost in gaps",
                 operations=(_FORWARD, _INPUT),
+            ),
+            Variant(
+                "pixels or output channels in the lanes, by phase",
+                partial(binding.phase_lanes, outputs_win=_outputs_better),
+                wins=_phases_differ,
+                why="some phases of the input gradient have few taps, and some have more",
+                operations=(_INPUT,),
             ),
             Variant(
                 "pixels in the lanes",

@@ -18,6 +18,7 @@ cdef struct Estimate:
 
 cdef class Correlation(Kernel):
     cdef tuple stride, before, dilation
+    cdef str name                       # in the table of variants
     cdef int weigh(self, const Layout* layout, int threads, Estimate* estimate) except -1
 
 

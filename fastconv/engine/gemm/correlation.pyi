@@ -2,7 +2,7 @@ from fastconv._geometry import Ints
 from fastconv.engine.base.kernel import Kernel
 
 class Correlation(Kernel):
-    def __init__(self, stride: Ints, before: Ints, dilation: Ints) -> None: ...
+    def __init__(self, stride: Ints, before: Ints, dilation: Ints, name: str) -> None: ...
     def estimate(
         self,
         shapes: tuple[Ints, ...],

@@ -51,12 +51,13 @@ cdef void copy_bias(const Operands* o, Py_ssize_t group, char* numbers) noexcept
 cdef class Correlation(Kernel):
     """The correlation of `x` with `w`, of any strides in memory; the output may not be empty.
 
-    Stride, padding before and dilation are of three axes. All subclasses add the same products in
+    Stride, padding before and dilation are of three axes; `name` is what the table calls it. All subclasses add the same products in
     the same order: the table may choose among them by batch, threads and layout.
     """
 
-    def __init__(self, tuple stride, tuple before, tuple dilation):
+    def __init__(self, tuple stride, tuple before, tuple dilation, str name):
         self.stride, self.before, self.dilation = stride, before, dilation
+        self.name = name
 
     cdef int worth_threads(self, const Layout* layout) noexcept:
         return threads_of(layout)

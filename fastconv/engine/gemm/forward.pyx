@@ -484,7 +484,7 @@ cdef class PixelLanes(Correlation):
         cdef Py_ssize_t* weights_at = <Py_ssize_t*>(shared + p.weights_at_at)
         cdef Context context
         cdef Phase[2] phases
-        record("pixels in the lanes", self.largest[0], self.largest[1])
+        record(self.name, self.largest[0], self.largest[1])
         fill_shifts(&p.windows, &p.slab, p.channels, shifts)
         fill_offsets(&p.windows, p.a_strides, p.channels, weights_at)
         for step in range(p.channels * p.windows.taps):

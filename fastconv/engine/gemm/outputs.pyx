@@ -343,7 +343,7 @@ cdef class OutputLanes(Correlation):
         cdef char* shared = <char*>take(bytes)
         cdef Context context
         cdef Phase[2] phases
-        record("output channels in the lanes", self.largest[0], self.largest[1])
+        record(self.name, self.largest[0], self.largest[1])
         fill_shifts(&p.windows, &p.slab, p.channels, <Py_ssize_t*>(shared + p.shifts_at))
         fill_offsets(&p.windows, p.w_strides, p.channels, <Py_ssize_t*>(shared + p.weights_at_at))
         copy_bias(o, p.vectors * p.lanes, shared + p.bias_at)

@@ -1,3 +1,4 @@
+from collections.abc import Iterable
 from typing import Any
 
 from fastconv._geometry import Ints
@@ -6,12 +7,16 @@ from fastconv.engine.gemm.correlation import Correlation
 
 class InputGradient(Kernel):
     def __init__(
-        self, variant: type[Correlation], phases: tuple[Any, ...], covered: bool
+        self,
+        variants: Iterable[type[Correlation]],
+        phases: tuple[Any, ...],
+        covered: bool,
+        name: str,
     ) -> None: ...
-    def estimate(
+    def estimates(
         self,
         shapes: tuple[Ints, ...],
         strides: tuple[Ints, ...],
         itemsize: int,
         threads: int,
-    ) -> tuple[float, float, float]: ...
+    ) -> list[tuple[float, float, float]]: ...

@@ -76,18 +76,18 @@ cdef class Part:
 cdef class InputGradient(Kernel):
     """The input gradient of residuals and weights of any strides in memory.
 
-    `variant` is the class of the kernels that compute the phases. Each phase is a tuple: its
-    positions and taps (see `Part`), padding before, and dilation. Where the phases do not cover the
-    input, the gradient is zero.
+    Each phase is a tuple: its positions and taps (see `Part`), padding before, and dilation; of the
+    `variants`, a class for each, is what computes it. Where the phases do not cover the input, the
+    gradient is zero.
     """
 
     cdef list parts
     cdef bint covered
 
-    def __init__(self, variant, tuple phases, bint covered):
+    def __init__(self, variants, tuple phases, bint covered, str name):
         self.covered = covered
-        self.parts = [Part(positions, taps, variant((1, 1, 1), before, dilation))
-                      for positions, taps, before, dilation in phases]
+        self.parts = [Part(positions, taps, variant((1, 1, 1), before, dilation, name))
+                      for variant, (positions, taps, before, dilation) in zip(variants, phases)]
 
     cdef int worth_threads(self, const Layout* layout) noexcept:
         return threads_of(layout)
@@ -122,16 +122,15 @@ cdef class InputGradient(Kernel):
             part.kernel.compute(&seen, part.bytes)
         return 0
 
-    def estimate(self, tuple shapes, tuple strides, Py_ssize_t itemsize, int threads):
-        """Return what `Correlation.estimate` does, for all phases together."""
+    def estimates(self, tuple shapes, tuple strides, Py_ssize_t itemsize, int threads):
+        """Return what `Correlation.estimate` does, for each phase."""
         cdef Part part
         cdef Layout layout
         cdef Estimate estimate
-        cdef double cycles = 0, filled = 1, memory = 0
+        cdef list found = []
         read_layout(shapes, strides, itemsize, &layout)
         for part in self.parts:
             part.see(&layout)
             part.kernel.weigh(&part.layout, threads, &estimate)
-            cycles += estimate.cycles
-            filled, memory = min(filled, estimate.filled), max(memory, estimate.memory)
-        return cycles, filled, memory
+            found.append((estimate.cycles, estimate.filled, estimate.memory))
+        return found

@@ -20,6 +20,7 @@ CASES = [
     Conv(2, 700, 5, 6, 9, 1, 1, 3),
 ]
 VARIANTS = "pixels in the lanes", "output channels in the lanes"
+BY_PHASE = "pixels or output channels in the lanes, by phase"
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -39,20 +40,19 @@ def test_pixels_and_outputs_in_the_lanes_give_the_same_bits(case, dtype):
 def test_estimates_are_numbers_for_the_table(dtype):
     width = lanes(np.dtype(dtype).itemsize)
 
-    def estimate(make, *numbers):
+    def estimate(*numbers):
         case = contiguous_case("conv2d", Conv(*numbers).geometry, np.dtype(dtype).name)
-        return binding.estimate(make(case), case)
+        return binding.estimates(case)[0]
 
     layer = 16, 14, 14, width // 2, 3, 3, 2, 1
-    pixels = estimate(binding.pixel_lanes, 2, *layer)
-    outputs = estimate(binding.output_lanes, 2, *layer)
+    outputs, pixels = estimate(2, *layer)
     assert pixels[0] > 0 < outputs[0]
     assert pixels[1:] == (1, 0)
     assert outputs[1] == 0.5
     assert 0 < outputs[2] < 1
     # Twice the batch takes about twice as long; a long line of many channels leaves the cache.
-    assert 1.5 < estimate(binding.output_lanes, 4, *layer)[0] / outputs[0] < 2.5
-    assert estimate(binding.output_lanes, 1, 128, 3, 9000, 16, 3, 3, 1, 1)[2] > 1
+    assert 1.5 < estimate(4, *layer)[0][0] / outputs[0] < 2.5
+    assert estimate(1, 128, 3, 9000, 16, 3, 3, 1, 1)[0][2] > 1
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
