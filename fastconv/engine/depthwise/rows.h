@@ -220,8 +220,12 @@ static void NAME(pack_pairs)(SCALAR *even, ptrdiff_t to_row, ptrdiff_t to_phase,
         if (before)
             odd[low - 1] = from[2 * low - 1];
         if (high - low >= LANES) {
-            for (ptrdiff_t j = low; j < high - LANES; j += LANES)
+            for (ptrdiff_t j = low; j < high - LANES; j += LANES) {
+                /* Maps that are in no cache: without it they take a third longer. */
+                __builtin_prefetch(from + from_row + 2 * j);
+                __builtin_prefetch(from + from_row + 2 * j + LANES);
                 NAME(split)(from + 2 * j, even + j, odd + j);
+            }
             NAME(split)(from + 2 * (high - LANES), even + high - LANES, odd + high - LANES);
         } else if (high > low) {
             NAME(copy)(from + 2 * low, 2, high - low, even + low);
