@@ -73,6 +73,17 @@ cdef inline int look_flat(object array, bint writes, Flat* flat) except -1:
     return 0
 
 
+cdef inline bint all_below(const Py_ssize_t* numbers, Py_ssize_t count,
+                           Py_ssize_t bound) noexcept nogil:
+    """Whether all numbers are from 0 to `bound` - 1."""
+    cdef Py_ssize_t i
+    cdef size_t most = 0
+    # Seen as unsigned, a negative number is a huge one.
+    for i in range(count):
+        most = max(most, <size_t>numbers[i])
+    return count == 0 or most < <size_t>bound
+
+
 cdef inline char* plane_at(const View* maps, Py_ssize_t n, Py_ssize_t c) noexcept nogil:
     return <char*>maps.data + n * maps.strides[0] + c * maps.strides[1]
 

@@ -4,7 +4,7 @@
 
 from cython cimport floating
 
-from fastconv.engine.base.arrays cimport Flat, look_flat
+from fastconv.engine.base.arrays cimport Flat, all_below, look_flat
 from fastconv.engine.base.threads cimport EVEN, parallel_for, threads_for
 
 ctypedef fused number:
@@ -47,15 +47,6 @@ cdef void take_image(void* context, Py_ssize_t i, int thread) noexcept nogil:
         take_from(<const double*>batch.images.data, batch, i)
 
 
-cdef bint exist(const Py_ssize_t* chosen, Py_ssize_t count, Py_ssize_t images) noexcept nogil:
-    """Tell whether all numbers are from 0 to `images` - 1."""
-    cdef Py_ssize_t i
-    for i in range(count):
-        if not 0 <= chosen[i] < images:
-            return False
-    return True
-
-
 def take_images(images, chosen, double mean, double scale, x):
     """Write (image - mean) * scale of the chosen images into `x`.
 
@@ -69,7 +60,7 @@ def take_images(images, chosen, double mean, double scale, x):
     look_flat(x, True, &batch.x)
     batch.chosen, batch.size = <const Py_ssize_t*>order.data, batch.x.size // order.size
     batch.mean, batch.scale = mean, scale
-    if not exist(batch.chosen, order.size, batch.images.size // batch.size):
+    if not all_below(batch.chosen, order.size, batch.images.size // batch.size):
         return False
     with nogil:
         # A number costs as much as a few multiply-adds, for it comes from memory.

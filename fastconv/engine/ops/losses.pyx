@@ -9,7 +9,7 @@ from cython cimport floating
 
 from libc.math cimport log
 
-from fastconv.engine.base.arrays cimport Flat, look_flat
+from fastconv.engine.base.arrays cimport Flat, all_below, look_flat
 from fastconv.engine.base.isa cimport isa_row
 from fastconv.engine.base.threads cimport EVEN, parallel_for, threads_for
 from fastconv.engine.base.workspace cimport give, take
@@ -53,16 +53,6 @@ cdef double exponentials(const floating* x, floating shift, floating* y,
     return total
 
 
-cdef bint exist(const Py_ssize_t* target, Py_ssize_t count, Py_ssize_t classes) noexcept nogil:
-    """Tell whether all classes are from 0 to `classes` - 1."""
-    cdef Py_ssize_t i
-    cdef size_t most = 0
-    # Seen as unsigned, a negative number is a huge one.
-    for i in range(count):
-        most = max(most, <size_t>target[i])
-    return most < <size_t>classes
-
-
 # Rows of scores; what follows `classes` is for the losses, or for their gradient.
 cdef struct Rows:
     Flat scores, target
@@ -95,7 +85,7 @@ cdef void add(void* context, Py_ssize_t n, int thread) noexcept nogil:
 cdef bint measure(Rows* rows) noexcept nogil:
     """Fill in the number of classes; tell whether those of the rows exist."""
     rows.classes = rows.scores.size // rows.target.size
-    return exist(<const Py_ssize_t*>rows.target.data, rows.target.size, rows.classes)
+    return all_below(<const Py_ssize_t*>rows.target.data, rows.target.size, rows.classes)
 
 
 def cross_entropy(x, target, losses):

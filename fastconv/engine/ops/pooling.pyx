@@ -26,8 +26,8 @@ from fastconv.engine.base.isa cimport isa_row
 from fastconv.engine.base.threads cimport DENORMALS, EVEN, parallel_for, threads_for
 from fastconv.engine.base.workspace cimport give
 from fastconv.engine.ops.windows cimport (
-    COLUMN, DEPTH, LINE_COST, ROW, Divisor, Join, Line, Lines, Loops, Memory, Plan, Reduce,
-    Rows, Window, allocate, cells_of, count_columns, find_lines, lines_together, make_divisor, make_plan,
+    COLUMN, DEPTH, LINE_COST, ROW, Divisor, Join, Line, Lines, Loops, Memory, Plan, Reduce, Rows,
+    Window, allocate, cells_of, count_columns, find_lines, lines_together, make_divisor, make_plan,
     next_line, pairs_columns, row_at, tasks_of)
 
 cdef extern from "ops/pooling.h" nogil:

@@ -1,5 +1,5 @@
-/* The loops of pooling, written once: pooling.h includes this file for each instruction set and type.
- * Most are plain C that compilers turn into vector code.
+/* The loops of pooling, written once: pooling.h includes this file for each instruction set and
+ * type. Most are plain C that compilers turn into vector code.
  *
  * Expects what regions.h defines. */
 

@@ -1,6 +1,6 @@
-/* What the loops of pooling take. All numbers that a function is given are of the type of its table, and
- * so wide are places, the integers beside them. Distances between elements (`hop`), and between rows,
- * are in bytes. */
+/* What the loops of pooling take. All numbers that a function is given are of the type of its table,
+ * and so wide are places, the integers beside them. Distances between elements (`hop`), and between
+ * rows, are in bytes. */
 #ifndef FASTCONV_POOLING_TYPES_H
 #define FASTCONV_POOLING_TYPES_H
 
