@@ -19,12 +19,16 @@ COMPILE_ARGS = ["-fno-math-errno", "-fno-trapping-math"]
 # The environment may ask for another level, and for debug information, as sanitizers do. Otherwise
 # it is left out, and so are the symbols: with both, the modules are five times as large.
 CFLAGS = os.environ.get("CFLAGS", "").split()
-if not any(flag.startswith("-O") for flag in CFLAGS):
-    COMPILE_ARGS.insert(0, "-O3")
 LINK_ARGS = []
 if "-g" not in CFLAGS:
     COMPILE_ARGS.append("-g0")
     LINK_ARGS += ["-s"] if sys.platform.startswith("linux") else []
+
+# What Cython adds to every module is compiled once, in a module without a source of ours.
+SHARED = "fastconv._cython"
+# Loops of plain C and Cython become vectors by -O3 alone. In these rooms they are vectors already:
+# -O2 makes code as fast of them in two thirds of the time (docs/performance.md).
+BY_O2 = (SHARED, "fastconv.engine.base.", "fastconv.engine.blocked.", "fastconv.engine.winograd.")
 
 PROBE = "int main(void) { return 0; }\n"
 OPENMP_PROBE = "#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n"
@@ -48,6 +52,9 @@ class BuildKernels(build_ext):
         if not openmp:
             print("fastconv: this compiler has no OpenMP; the kernels will use one thread.")
         for extension in self.extensions:
+            if not any(flag.startswith("-O") for flag in CFLAGS):
+                level = "-O2" if extension.name.startswith(BY_O2) else "-O3"
+                extension.extra_compile_args.append(level)
             extension.extra_compile_args += COMPILE_ARGS + openmp
             extension.extra_link_args += LINK_ARGS + openmp
         super().build_extensions()
@@ -70,12 +77,13 @@ class BuildKernels(build_ext):
 
 
 # What takes the longest to compile goes first: the others are compiled beside it.
-SOURCES = sorted(glob("fastconv/**/*.pyx", recursive=True), key=lambda path: "tiles" not in path)
+SOURCES = sorted(glob("fastconv/**/*.pyx", recursive=True), key=lambda path: "tile" not in path)
 HEADERS = sorted(glob("fastconv/**/*.h", recursive=True))
 
 setup(
     ext_modules=cythonize(
-        [
+        [Extension(SHARED, [])]
+        + [
             Extension(
                 path.removesuffix(".pyx").replace(os.sep, "."),
                 [path],
@@ -87,6 +95,7 @@ setup(
         ],
         build_dir="build/cython",
         compiler_directives={"language_level": 3},
+        shared_utility_qualified_name=SHARED,
     ),
     cmdclass={"build_ext": BuildKernels},
 )

@@ -22,8 +22,9 @@ from fastconv.benchmark.harness import interleaved
 from fastconv.benchmark.machine import cpu_model
 from fastconv.benchmark.rivals import make_case
 from fastconv.benchmark.tables import Layer
-from fastconv.engine import plan, thresholds
-from fastconv.engine.algorithms import BY_NAME, rows
+from fastconv.engine import choice, plan, thresholds
+from fastconv.engine.fft import blocks
+from fastconv.engine.winograd import counts
 
 DTYPES = ("float32", "float64")
 # The names of a direction in the benchmark, and of its operation in the plan.
@@ -32,6 +33,8 @@ OPERATIONS = {"forward": "conv2d", "input": "conv2d_input", "weight": "conv2d_we
 # much of many samples that the microseconds they lose of one do not count.
 BATCHES = (1, 8)
 ROWS_BATCHES = (8, 64)
+# Variants of "winograd", in the plan's table.
+SQUARES, LINES, ROWS = "winograd squares", "winograd lines", "winograd rows"
 # The tables of thresholds.py, and what the numbers mean.
 TABLES = {
     "winograd_3": "Products saved for each number transformed, 3x3 kernels.",
@@ -80,34 +83,34 @@ def layers(table):
 
 
 def contender(table):
-    """Return the kernels that a table is about, and their gain."""
+    """Return the algorithm that a table is about, its variant if it is one, and their gain."""
     if table == "fft":
-        return BY_NAME[table], plan.fft_gain
+        return ("fft", None), blocks.gain
     if table == "winograd_rows":
-        return rows, plan.winograd_rows_gain
-    return BY_NAME["winograd"], plan.winograd_gain
+        return ("winograd", ROWS), counts.rows_gain
+    return ("winograd", LINES if table == "winograd_line" else SQUARES), counts.gain
 
 
 def rival(table, geometry, operation, dtype):
-    """Return the name and the kernels of what would compute it instead."""
+    """Return the algorithm, and the variant if it is one, that would compute it instead."""
     if table == "winograd_5" and plan.rows_win(geometry, operation, dtype):
-        return "rows", rows
+        return "winograd", ROWS
     names = [row.name for row in plan.ALGORITHMS]
     behind = plan.ALGORITHMS[names.index(table.partition("_")[0]) + 1 :]
     able = (row for row in behind if row.refuses(geometry) is None)
-    name = next(row.name for row in able if row.wins(geometry, operation, dtype))
-    return name, BY_NAME[name]
+    return next(row.name for row in able if row.wins(geometry, operation, dtype)), None
 
 
-def call_of(case, kernels, geometry, operation):
-    """Return a call of the kernels."""
-    compute = kernels.bind(operation, geometry)
+def call_of(case, loops, geometry, operation):
+    """Return a call of an algorithm and one of its variants, or that which it chooses."""
+    algorithm, variant = loops
+    found = choice.dispatch(operation, geometry, case.first.dtype.name, algorithm, variant)
     result = np.empty(case.result, case.first.dtype)
     if operation == "conv2d":
-        return lambda: compute(case.first, case.second, None, result)
+        return lambda: found.forward(case.first, case.second, None, result)
     if operation == "conv2d_input":
-        return lambda: compute(case.second, case.first, result)
-    return lambda: compute(case.first, case.second, result)
+        return lambda: found.input_gradient(case.second, case.first, result)
+    return lambda: found.weight_gradient(case.first, case.second, result)
 
 
 def measure(table, direction, dtype, seconds):
@@ -119,14 +122,17 @@ def measure(table, direction, dtype, seconds):
     for each, batch in product(layers(table), batches):
         geometry = each.geometry(batch)
         case = make_case(each, direction, batch, np.dtype(dtype))
-        name, other = rival(table, geometry, operation, dtype)
-        calls = [call_of(case, kernels, geometry, operation) for kernels in (own, other)]
+        other = rival(table, geometry, operation, dtype)
+        calls = [call_of(case, loops, geometry, operation) for loops in (own, other)]
         # Nobody else's threads are to go to sleep.
         times = interleaved(calls, seconds, pause=0)
         ratio = min(times[1]) / min(times[0])
         gain = gain_of(geometry, operation)
         found.append((gain, ratio))
-        print(f"  {each!s:24} x {batch} gain {gain:8.2f}  {ratio:5.2f} x {name}", flush=True)
+        print(
+            f"  {each!s:24} x {batch} gain {gain:8.2f}  {ratio:5.2f} x {other[1] or other[0]}",
+            flush=True,
+        )
     return sorted(found)
 
 

@@ -51,7 +51,7 @@ def __getattr__(name: str) -> Any:
     if name in ("Explanation", "explain"):
         return getattr(import_module("fastconv.functional._explain"), name)
     if name == "exact":
-        return import_module("fastconv.engine.plan").exact
+        return import_module("fastconv.engine.choice").exact
     if name == "__version__":
         from importlib.metadata import PackageNotFoundError, version
 

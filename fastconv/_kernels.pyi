@@ -1,18 +1,9 @@
-from fastconv._check import Array
 from fastconv._geometry import Ints
+from fastconv.engine.base.kernel import Kernel
 
 OPERATIONS: tuple[str, ...]
 
-def compute(
-    operation: str,
-    by_columns: bool,
-    groups: int,
-    stride: Ints,
-    before: Ints,
-    dilation: Ints,
-    x: Array,
-    w: Array,
-    b: Array | None,
-    y: Array,
-    dry: bool = False,
-) -> int: ...
+class Plain(Kernel):
+    def __init__(
+        self, operation: str, by_columns: bool, stride: Ints, before: Ints, dilation: Ints
+    ) -> None: ...

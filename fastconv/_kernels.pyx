@@ -44,8 +44,9 @@ channels are split by group, since a group's outputs see that group's inputs alo
 from cython cimport floating
 from libc.string cimport memcpy, memset
 
-from fastconv.engine.base.arrays cimport Axes, Operands, look_at
+from fastconv.engine.base.arrays cimport Axes, Layout, Operands
 from fastconv.engine.base.axis cimport ceil_div
+from fastconv.engine.base.kernel cimport Kernel, record
 from fastconv.engine.base.threads cimport parallel_for, threads_for
 from fastconv.engine.base.workspace cimport give, take
 from fastconv.engine.gemm.matmul cimport Product, plan_product, run_product, write_steps
@@ -441,7 +442,7 @@ cdef void ask(Product* p, Index rows, Index steps, Index columns, Index a_row, I
     """Say which product is wanted: of matrices with these strides."""
     p.rows, p.steps, p.columns = rows, steps, columns
     p.a_row, p.a_step, p.b_step, p.b_column = a_row, a_step, b_step, b_column
-    p.c_row, p.c_column, p.bias_step = columns, 1, 1
+    p.c_row, p.c_column = columns, 1
 
 
 cdef inline Index evenly(Index count, Index most) noexcept nogil:
@@ -541,60 +542,73 @@ cdef void run_task(void* context, Index task, int thread) noexcept nogil:
         run(blocks, task, thread, <double*>result.data)
 
 
-cdef Array array_of(void* data, const Axes* axes, Index itemsize) noexcept nogil:
+cdef Array array_of(const Axes* axes, Index itemsize) noexcept nogil:
     cdef Array array
     cdef int axis
-    array.data = data
     for axis in range(6):
         array.shape[axis], array.strides[axis] = axes.shape[axis], axes.strides[axis] // itemsize
     return array
 
 
-def compute(str operation, bint by_columns, Index groups, tuple stride, tuple before,
-            tuple dilation, x, w, b, y, bint dry=False):
-    """Compute an operation, which writes y, x or w; return the bytes of its workspace.
+cdef class Plain(Kernel):
+    """An operation of one geometry, one of OPERATIONS, as sums or by columns.
 
-    The operation is one of OPERATIONS. The tuples have a number for depth, row and column; b may be
-    None. By columns, w is C-contiguous. A dry call computes nothing.
+    The tuples have a number for depth, row and column. By columns, the weights are C-contiguous.
     """
-    cdef Operands seen
+
     cdef Blocks blocks
-    cdef Array maps
-    cdef Conv* conv = &blocks.conv
-    cdef double work = 1
-    cdef size_t size
-    cdef int threads, axis
-    blocks.by_columns, blocks.memory, blocks.shared_bytes = by_columns, NULL, 0
-    conv.operation = OPERATIONS.index(operation)
-    conv.stride, conv.before, conv.dilation = stride, before, dilation
-    if conv.operation == INPUT_GRADIENT:
-        # What it calls the output is to be written.
-        look_at(y, w, None, x, x.ndim, groups, False, &seen)
-        seen.x, seen.y = seen.y, seen.x
-        seen.layout.x, seen.layout.y = seen.layout.y, seen.layout.x
-    else:
-        look_at(x, w, b, y, x.ndim, groups, conv.operation == WEIGHT_GRADIENT, &seen)
-    conv.itemsize = seen.layout.itemsize
-    conv.x = array_of(seen.x, &seen.layout.x, conv.itemsize)
-    conv.w = array_of(seen.w, &seen.layout.w, conv.itemsize)
-    conv.y = array_of(seen.y, &seen.layout.y, conv.itemsize)
-    conv.bias, conv.bias_group, conv.bias_kernel = seen.bias, seen.bias_group, seen.bias_row
-    for axis in range(6):
-        work *= <double>conv.y.shape[axis] * (conv.w.shape[axis] if axis > 1 else 1)
-    threads = threads_for(work)
-    if by_columns:
-        plan_blocks(&blocks, threads)
-    elif conv.operation == WEIGHT_GRADIENT:
-        blocks.tasks, blocks.thread_bytes = conv.w.shape[0] * conv.w.shape[1], 0
-    else:
-        maps = conv.y if conv.operation == FORWARD else conv.x
-        blocks.tasks, blocks.thread_bytes = maps.shape[0] * maps.shape[1] * maps.shape[2], 0
-    size = blocks.shared_bytes + threads * blocks.thread_bytes
-    if not dry:
-        if by_columns:
-            blocks.memory = <char*>take(size)
+
+    def __init__(self, str operation, bint by_columns, tuple stride, tuple before, tuple dilation):
+        cdef Conv* conv = &self.blocks.conv
+        conv.operation, self.blocks.by_columns = OPERATIONS.index(operation), by_columns
+        conv.stride, conv.before, conv.dilation = stride, before, dilation
+
+    cdef int worth_threads(self, const Layout* layout) noexcept:
+        cdef bint turns = self.blocks.conv.operation == INPUT_GRADIENT
+        cdef const Index* w = layout.w.shape
+        cdef const Index* y = &layout.y.shape[0]
+        if turns:
+            y = &layout.x.shape[0]
+        return threads_for(<double>y[0] * y[3] * y[4] * y[5]
+                           * w[0] * w[1] * w[2] * w[3] * w[4] * w[5])
+
+    cdef size_t plan(self, const Layout* layout, int threads) except? 0:
+        cdef Blocks* blocks = &self.blocks
+        cdef Conv* conv = &blocks.conv
+        cdef Array maps
+        conv.itemsize = layout.itemsize
+        conv.x, conv.w = array_of(&layout.x, conv.itemsize), array_of(&layout.w, conv.itemsize)
+        conv.y = array_of(&layout.y, conv.itemsize)
+        if conv.operation == INPUT_GRADIENT:
+            # What comes is a correlation of the residual.
+            conv.x, conv.y = conv.y, conv.x
+            conv.w.shape[1], conv.w.shape[2] = conv.w.shape[2], conv.w.shape[1]
+            conv.w.strides[1], conv.w.strides[2] = conv.w.strides[2], conv.w.strides[1]
+        blocks.shared_bytes, blocks.thread_bytes = 0, 0
+        maps = conv.x if conv.operation == INPUT_GRADIENT else conv.y
+        if blocks.by_columns:
+            plan_blocks(blocks, threads)
+        elif conv.operation == WEIGHT_GRADIENT:
+            blocks.tasks = conv.w.shape[0] * conv.w.shape[1]
+        else:
+            blocks.tasks = maps.shape[0] * maps.shape[1] * maps.shape[2]
+        self.team = max(min(<Index>threads, blocks.tasks), 1)
+        return blocks.shared_bytes + self.team * blocks.thread_bytes
+
+    cdef int compute(self, const Operands* o, size_t bytes) except -1:
+        cdef Blocks blocks = self.blocks
+        cdef Conv* conv = &blocks.conv
+        record("columns" if blocks.by_columns else "plain loops", 0, 0)
+        conv.x.data, conv.w.data, conv.y.data = o.x, o.w, o.y
+        if conv.operation == INPUT_GRADIENT:
+            conv.x.data, conv.y.data = o.y, o.x
+        conv.bias, conv.bias_group, conv.bias_kernel = o.bias, o.bias_group, o.bias_row
+        blocks.pixels.x.data = conv.y.data
+        blocks.memory = NULL
+        if blocks.by_columns:
+            blocks.memory = <char*>take(bytes)
             write_steps(&blocks.product, blocks.memory)
         with nogil:
-            parallel_for(threads, blocks.tasks, run_task, &blocks, 0)
+            parallel_for(self.team, blocks.tasks, run_task, &blocks, 0)
         give(blocks.memory)
-    return size
+        return 0

@@ -16,7 +16,9 @@ import fastconv
 from fastconv import _check, reference
 from fastconv import functional as F
 from fastconv._geometry import conv_geometry
-from fastconv.engine import algorithms, plan
+from fastconv.engine import choice, plan
+from fastconv.engine.base.operation import contiguous_case
+from fastconv.functional._calls import METHODS
 
 DTYPES = (np.float32, np.float64)
 
@@ -25,10 +27,42 @@ DTYPES = (np.float32, np.float64)
 PATIENCE = 1700
 
 
-def operations(algorithm, geometry):
-    """Return what computes the three operations of one geometry, of any number of axes."""
-    kernels = algorithms.BY_NAME[algorithm]
-    return [kernels.bind(operation, geometry) for operation in plan.OPERATIONS]
+def inner_call(operation, geometry, dtype, algorithm, variant=None):
+    """Return what computes an operation of one geometry, of any number of axes.
+
+    By a variant of the plan's table, which must serve the arrays, or by the one that it chooses.
+    """
+    found = choice.dispatch(operation, geometry, np.dtype(dtype).name, algorithm, variant)
+    return getattr(found, METHODS[operation])
+
+
+def forced(operation, case, arrays, algorithm, variant):
+    """Return what a variant computes for the arrays of a problem."""
+    call = inner_call(operation, case.geometry, arrays.x.dtype, algorithm, variant)
+    shapes = {
+        "conv2d": case.geometry.output_shape,
+        "conv2d_input": case.input_shape,
+        "conv2d_weight": case.weight_shape,
+    }
+    result = np.full(shapes[operation], np.nan, arrays.x.dtype)
+    if operation == "conv2d":
+        call(arrays.x, arrays.weight, arrays.bias, result)
+    elif operation == "conv2d_input":
+        call(arrays.residual, arrays.weight, result)
+    else:
+        call(arrays.x, arrays.residual, result)
+    return result
+
+
+def variant_of(operation, geometry, dtype, algorithm):
+    """Return the row of the plan's table that computes contiguous arrays."""
+    case = contiguous_case(operation, geometry, np.dtype(dtype).name)
+    return next(choice.variants(case, algorithm))
+
+
+def takes_rows(geometry, operation, dtype):
+    """Tell whether Winograd's tiles are parts of rows."""
+    return variant_of(operation, geometry, dtype, "winograd").name == "winograd rows"
 
 
 class Conv(NamedTuple):
@@ -164,15 +198,15 @@ PICKED = (
     Conv(1, 2, 4, 3, 2, 3, 3, 2, 7, 1, 2),
     Conv(1, 2, 9, 9, 2, 1, 1, 2, 0, 1, 2),
     Conv(1, 2, 5, 6, 2, 2, 2, 3, ((4, 0), (0, 5)), 2, 2),
-    # Small planes: more than a block of them, in rows of up to two vectors and one more; one row of
-    # the slab that holds padding alone; a single long row, and its phases.
+    # Small planes: many of them, in rows of up to two vectors and one more; one row of the input tile
+    # that holds padding alone; columns of one number; one phase of the columns that is padding alone.
     Conv(3, 40, 7, 7, 40, 3, 3, 1, 1, 1, 40),
     Conv(2, 33, 14, 14, 66, 3, 3, 2, 1, 1, 33),
     Conv(2, 3, 6, 16, 3, 3, 3, 1, 1, 1, 3),
     Conv(1, 3, 5, 32, 6, 5, 5, 2, 2, 1, 3),
     Conv(2, 3, 14, 1, 6, 3, 3, 2, (2, 3), 1, 3),
     Conv(2, 3, 7, 9, 3, 1, 3, (1, 2), ((0, 0), (0, 3)), 1, 3),
-    # Several units of rows, of columns, and chunks.
+    # Several blocks of rows, of columns, and chunks.
     Conv(1, 2, 70, 130, 2, 3, 3, 1, 1, 1, 2),
     Conv(1, 2, 41, 150, 2, 5, 5, 2, 2, 1, 2),
     Conv(1, 1, 3, 2500, 2, 2, 3, 1, 1, 1, 1),

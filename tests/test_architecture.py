@@ -39,8 +39,9 @@ LEVELS = {
     "engine.blocked": 4,
     "engine.winograd": 5,
     "engine.errors": 6,
+    "engine.binding": 6,
     "engine.plan": 7,
-    "engine.algorithms": 8,
+    "engine.choice": 8,
     "": 9,  # fastconv itself, the public face
     "functional": 9,
     "layers": 10,

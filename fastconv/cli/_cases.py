@@ -131,10 +131,10 @@ def expected(name: str, call: Call, dtype: np.dtype[Any]) -> tuple[Any, Any]:
 def norm_bound(name: str, call: Call, dtype: np.dtype[Any], algorithm: Algorithm) -> Array:
     """Return what the error of an algorithm with norms may be, one number for each plane."""
     assert call.shapes is not None
-    assert algorithm.norms is not None
+    assert algorithm.bounds.norms is not None
     geometry = call_geometry(call)
     # What moves as the input does comes first, but in the gradient with respect to it.
-    norms = algorithm.norms[::-1] if name == "conv2d_input" else algorithm.norms
+    norms = algorithm.bounds.norms[::-1] if name == "conv2d_input" else algorithm.bounds.norms
     arrays = [array for array in call.arguments if isinstance(array, np.ndarray)][:2]
     planes = [
         np.linalg.norm(array.reshape(*array.shape[:2], -1), norm, axis=2)[..., None, None]
@@ -145,7 +145,7 @@ def norm_bound(name: str, call: Call, dtype: np.dtype[Any], algorithm: Algorithm
         size = call.shapes[name == "conv2d_weight"]
         arguments.insert(name == "conv2d_weight", (*size[:2], 1, 1))
     scale: Array = getattr(reference, name)(*arguments, groups=geometry.groups)
-    return algorithm.error(geometry, name) * float(np.finfo(dtype).eps) * scale
+    return algorithm.bounds.error(geometry, name) * float(np.finfo(dtype).eps) * scale
 
 
 def call_geometry(call: Call) -> ConvGeometry:

@@ -146,7 +146,7 @@ def _compare(
         bound = np.zeros(part.shape)
         if not exact_case:
             bound += (call.terms + 2) * np.finfo(dtype).eps * size
-        if algorithm is not None and algorithm.norms:
+        if algorithm is not None and algorithm.bounds.norms:
             bound += norm_bound(subject.name, call, dtype, algorithm)
         # Written so that a NaN counts as a difference.
         if not (error <= bound).all():

@@ -1,10 +1,17 @@
 """The fast kernels, in rooms over one base.
 
-What a call of `fastconv.functional` does: the plan chooses an algorithm for the shapes
-(`plan.ALGORITHMS`, read from the top); `algorithms` binds what computes it to the geometry, once; a
-call takes the arrays as they are, and the kernel shares its tasks among the threads.
+What a call of `fastconv.functional` does: the table of the plan, read from the top, names an
+algorithm for the shapes, once, and one of its variants for the way in which the arrays lie in
+memory, once for each. Its kernel takes the arrays as they are, and shares its tasks among the
+threads.
 
-    functional -> plan -> algorithms -> a room's kernel -> base
+    functional -> choice -> plan (the table) -> binding -> a room's kernel
+         |                                                      |
+         +--- base.kernel.Dispatch: the kernel that was chosen -+--> base.threads
+
+plan        the table: every algorithm and variant, what it serves, when it wins, and why
+thresholds  numbers that were measured; errors: bounds of the results
+binding     how the kernel of each variant is made; choice: choosing, and fastconv.exact()
 
 base
     What all rooms stand on: instruction sets, threads, memory, views of arrays, axes and phases,

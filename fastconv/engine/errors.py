@@ -4,8 +4,12 @@ Errors are in multiples of eps and of a measure that the table of the plan names
 multiples of the largest numbers of the arrays.
 """
 
-from math import log2, prod, sqrt
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import inf, log2, prod, sqrt
 from typing import TypeAlias
+
+import numpy as np
 
 from fastconv._geometry import ConvGeometry, Ints
 from fastconv.engine.fft.blocks import conv_blocks
@@ -154,3 +158,39 @@ def fft_magnitude(geometry: ConvGeometry, operation: str, dtype: str) -> Magnitu
         if dtype == "float32":
             return cells, taps, max(min(count, 1) * cells * taps, terms(geometry, operation))
     return cells, taps, count * cells * sqrt(cells * taps)
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How far the results of a variant may be off.
+
+    `exact` says whether integers give exactly the integer result while no partial sum needs
+    rounding. The error of an element of the result is at most `error`, for a geometry and
+    operation, times eps and what `measure` says: the sum of the products' absolute values, or, with
+    `norms`, the products of these norms (1, 2 or infinity) of what moves as the input does and of
+    what moves as the weights do, summed over channels. An intermediate result is at most the
+    largest |x|, the largest |w|, or the product of both, x and w being these two arrays, times what
+    `magnitude` returns for a geometry, operation and dtype; a bias not counted.
+    """
+
+    exact: bool
+    error: Callable[[ConvGeometry, str], float]
+    measure: str
+    norms: tuple[float, float] | None
+    magnitude: Callable[[ConvGeometry, str, str], Magnitude]
+
+    def magnitude_limits(self, geometry: ConvGeometry, operation: str, dtype: str) -> Magnitude:
+        """Return up to which |x|, |w| and product of both no intermediate result overflows."""
+        numbers = np.finfo(dtype)
+        # Rounding may make an intermediate result larger.
+        largest = float(numbers.max) / (1 + self.error(geometry, operation) * float(numbers.eps))
+        x, w, sums = self.magnitude(geometry, operation, dtype)
+        # There are no sums in an empty batch.
+        return largest / x, largest / w, largest / max(sums, 1.0)
+
+
+SUMS = Bounds(True, one_rounding_for_each_term, "sum |x||w|", None, partial_sums)
+_TILES = "sum max |x| sum |w| of tiles and channels"
+WINOGRAD_TILES = Bounds(False, winograd_error, _TILES, (inf, 1), winograd_magnitude)
+WINOGRAD_ROWS = Bounds(False, winograd_error, _TILES, (inf, 1), winograd_rows_magnitude)
+FOURIER = Bounds(False, fft_error, "sum |x|_2 |w|_2 of channels and blocks", (2, 2), fft_magnitude)

@@ -1,30 +1,28 @@
-"""Which algorithm computes a convolution: one ordered table, read from the top.
+"""Which loops compute a convolution: one ordered table, read from the top.
 
-The choice depends on the geometry of one sample, the operation and the dtype, never on the batch
-or the number of threads, so that the same call gives the same bits everywhere.
+The first algorithm that serves a geometry and wins is taken, and of its variants the first that
+serves the case and wins. Nothing else decides which loops run.
+
+The choice of the algorithm depends on the geometry of one sample, the operation and the dtype,
+never on the batch or the number of threads. An algorithm's variants of one family add the same
+numbers in the same order: which of them runs may follow the batch, the threads and how the arrays
+lie in memory, too. So the same call gives the same bits everywhere.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable
 from dataclasses import dataclass
-from math import inf, prod
+from functools import partial
+from math import prod
+from typing import Any
 
-import numpy as np
-
-from fastconv._geometry import ConvGeometry, Ints, Padding, conv_geometry
-from fastconv.engine.errors import (
-    WINOGRAD_GROWTH,
-    Magnitude,
-    fft_error,
-    fft_magnitude,
-    one_rounding_for_each_term,
-    partial_sums,
-    winograd_error,
-    winograd_magnitude,
-    winograd_rows_magnitude,
-)
-from fastconv.engine.fft.blocks import conv_blocks
+from fastconv._check import Array
+from fastconv._geometry import ConvGeometry
+from fastconv.engine import binding, errors
+from fastconv.engine.base.kernel import Kernel
+from fastconv.engine.base.operation import Case, input_parts
+from fastconv.engine.blocked import fits
+from fastconv.engine.errors import WINOGRAD_GROWTH, Bounds
+from fastconv.engine.fft import blocks as fft
 from fastconv.engine.thresholds import (
     FFT,
     WINOGRAD_3,
@@ -33,63 +31,63 @@ from fastconv.engine.thresholds import (
     WINOGRAD_LINE,
     WINOGRAD_ROWS,
 )
-from fastconv.engine.winograd.counts import (
-    ROW_POINTS,
-    output_size,
-    row_tiles,
-    tile_outputs,
-    tiles,
-    winograd_kernel,
-)
+from fastconv.engine.winograd import counts as winograd
+from fastconv.engine.winograd.counts import output_size, winograd_kernel
 
 OPERATIONS = ("conv2d", "conv2d_input", "conv2d_weight")
+_FORWARD, _INPUT, _WEIGHT = OPERATIONS
 
 
-# The choice may not follow the batch: what is done once for all samples is shared by so many.
-_SAMPLES = 4
-# Where Winograd's tiles are parts of rows: the kernel.
-_ROWS_KERNEL = (5, 5)
-# With more channels in a group, or longer rows, they would leave the caches.
-_ROWS_CHANNELS = 32
-_LONGEST_ROW = 256
-# On shorter rows, half of what they would compute is padding.
-_SHORTEST_ROW = 9
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """The loops that compute some operations for an algorithm: a row of the table.
+
+    `serves` tells whether they can compute a case, and `wins` whether they are then the fastest of
+    those from here on; `why` gives the reason. `kernel` makes the kernel, for which the arrays that
+    are read are made contiguous if `copies` says so. `bounds` are those of its results. Outputs and
+    input gradients of one `family` of an algorithm have the same bits; weight gradients differ.
+    `prepare` returns what the forward pass takes besides the weights, or None if nothing helps.
+    """
+
+    name: str
+    kernel: Callable[[Case], Kernel]
+    serves: Callable[[Case], bool] = lambda case: True
+    wins: Callable[[Case], bool] = lambda case: True
+    why: str = ""
+    operations: tuple[str, ...] = OPERATIONS
+    copies: Callable[[Case], tuple[bool, bool]] = lambda case: (False, False)
+    bounds: Bounds = errors.SUMS
+    family: str = "sums"
+    prepare: Callable[[ConvGeometry, Array], Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Algorithm:
-    """A row of the table.
+    """What can be asked for by name.
 
     `refuses` returns the reason why the algorithm cannot serve a geometry, or None; `wins` tells
     for a geometry it serves, an operation and a dtype whether "auto" takes it, and `why` gives the
-    reason for that. `exact` says whether integers give exactly the integer result while no partial
-    sum needs rounding. The error of an element of the result is at most
-    `error`, for a geometry and operation, times eps and what `measure` says: the sum of the
-    products' absolute values, or, with `norms`, the products of these norms (1, 2 or infinity) of
-    what moves as the input does and of what moves as the weights do, summed over channels.
-    An intermediate result is at most the largest |x|, the largest |w|, or the product of both, x
-    and w being these two arrays, times what `magnitude` returns for a geometry, operation and
-    dtype; a bias not counted.
+    reason for that. The last of its variants that have an operation serves whatever it serves.
     """
 
     name: str
     refuses: Callable[[ConvGeometry], str | None]
     wins: Callable[[ConvGeometry, str, str], bool]
     why: str
-    exact: bool = True
-    error: Callable[[ConvGeometry, str], float] = one_rounding_for_each_term
-    measure: str = "sum |x||w|"
-    norms: tuple[float, float] | None = None
-    magnitude: Callable[[ConvGeometry, str, str], Magnitude] = partial_sums
+    variants: tuple[Variant, ...]
 
-    def magnitude_limits(self, geometry: ConvGeometry, operation: str, dtype: str) -> Magnitude:
-        """Return up to which |x|, |w| and product of both no intermediate result overflows."""
-        numbers = np.finfo(dtype)
-        # Rounding may make an intermediate result larger.
-        largest = float(numbers.max) / (1 + self.error(geometry, operation) * float(numbers.eps))
-        x, w, sums = self.magnitude(geometry, operation, dtype)
-        # There are no sums in an empty batch.
-        return largest / x, largest / w, largest / max(sums, 1.0)
+    @property
+    def bounds(self) -> Bounds:
+        """The bounds that all variants keep: those of the last."""
+        return self.variants[-1].bounds
+
+    @property
+    def exact(self) -> bool:
+        """Whether integers give exactly the integer result, see `Bounds`."""
+        return self.bounds.exact
+
+
+# ---- what serves, and what wins ------------------------------------------------------------------
 
 
 def _serves_all(geometry: ConvGeometry) -> None:
@@ -118,7 +116,7 @@ def _needs_stride_one(geometry: ConvGeometry) -> str | None:
     return f"it needs stride 1, here it is {geometry.stride}"
 
 
-def _needswinograd_kernel(geometry: ConvGeometry) -> str | None:
+def _needs_winograd_kernel(geometry: ConvGeometry) -> str | None:
     """Refuse all but certain kernels that move by 1."""
     if winograd_kernel(geometry) not in WINOGRAD_GROWTH:
         return (
@@ -128,64 +126,34 @@ def _needswinograd_kernel(geometry: ConvGeometry) -> str | None:
     return _needs_stride_one(geometry)
 
 
-def products(geometry: ConvGeometry) -> int:
-    """Return the multiply-adds of the formula for one sample."""
-    return geometry.out_channels * prod(geometry.out_size) * prod(geometry.weight_shape[1:])
-
-
-def winograd_gain(geometry: ConvGeometry, operation: str) -> float:
-    """Return how many products Winograd's tiles save for each number that they transform.
-
-    A tile of 4x4 outputs takes 36 products a channel instead of 144 for kernels of 3x3, and 64
-    instead of 400 for 5x5; one of 4 outputs 6, 8 or 10 instead of 12, 20 or 28 for a row or column
-    of 3, 5 or 7 taps (or fewer, where it hangs over the edge); and one transform for each channel
-    of the input and of the output. Kernels are transformed once for a batch.
-    """
-    count = tiles(geometry, operation)
-    inputs = geometry.in_channels // geometry.groups
-    outputs = geometry.out_channels // geometry.groups
-    tile = prod(tile_outputs(taps) + taps - 1 for taps in geometry.kernel)
-    # A map without cells has one tile, too.
-    points = max(count, 1) * tile
-    saved = prod(geometry.kernel) * prod(geometry.out_size) - points
-    transformed = points * (inputs + outputs) + tile * inputs * outputs / _SAMPLES
-    return saved * inputs * outputs / transformed
-
-
-def winograd_rows_gain(geometry: ConvGeometry, operation: str) -> float:
-    """Return how many products tiles of rows save for each number that they transform.
-
-    9 cells of a row make 5 outputs, and take 9 products instead of 25 for each row of a kernel and
-    each channel.
-    """
-    rows, columns = output_size(geometry, operation)
-    points = ROW_POINTS * row_tiles(geometry, operation)
-    inputs = geometry.in_channels // geometry.groups
-    outputs = geometry.out_channels // geometry.groups
-    height, width = geometry.kernel
-    saved = height * (width * rows * columns - points)
-    return saved * inputs * outputs / (points * (inputs + outputs))
-
-
-def fft_gain(geometry: ConvGeometry, operation: str) -> float:
-    """Return the products of the formula for each number that the transforms touch."""
-    return products(geometry) / conv_blocks(geometry, operation).cost
+def _fft_wins(geometry: ConvGeometry, operation: str, dtype: str) -> bool:
+    # Two numbers are touched for each kernel and output: this bounds the gain, whatever the blocks.
+    least = 2 * FFT[operation, dtype]
+    return prod(geometry.kernel) > least and 2 * fft.gain(geometry, operation) > least
 
 
 # By the smaller side of the kernel.
 _WINOGRAD_THRESHOLDS = {1: WINOGRAD_LINE, 3: WINOGRAD_3, 5: WINOGRAD_5}
 
 
-def _squares_win(geometry: ConvGeometry, operation: str, dtype: str) -> bool:
+def _tiles_win(geometry: ConvGeometry, operation: str, dtype: str) -> bool:
     side = min(winograd_kernel(geometry))
     # Where groups have few channels, the engine has lanes for them, and is faster.
     grouped = side == 3 and geometry.groups > 1
     thresholds = WINOGRAD_GROUPS if grouped else _WINOGRAD_THRESHOLDS[side]
-    return winograd_gain(geometry, operation) > thresholds[operation, dtype]
+    return winograd.gain(geometry, operation) > thresholds[operation, dtype]
 
 
-def rows_win(geometry: ConvGeometry, operation: str, dtype: str) -> bool:
-    """Tell whether tiles that are parts of rows can serve, and win against the engine."""
+# Where Winograd's tiles are parts of rows: the kernel.
+_ROWS_KERNEL = (5, 5)
+# With more channels in a group, or longer rows, they would leave the caches.
+_ROWS_CHANNELS = 32
+_LONGEST_ROW = 256
+# On shorter rows, half of what they would compute is padding.
+_SHORTEST_ROW = 9
+
+
+def _serves_rows(geometry: ConvGeometry, operation: str) -> bool:
     if geometry.kernel != _ROWS_KERNEL or prod(geometry.stride + geometry.dilation) > 1:
         return False
     channels = max(geometry.in_channels, geometry.out_channels) // geometry.groups
@@ -194,33 +162,218 @@ def rows_win(geometry: ConvGeometry, operation: str, dtype: str) -> bool:
         channels <= _ROWS_CHANNELS
         and longest <= _LONGEST_ROW
         and output_size(geometry, operation)[1] >= _SHORTEST_ROW
-        and winograd_rows_gain(geometry, operation) > WINOGRAD_ROWS[operation, dtype]
     )
 
 
-def winograd_takes_rows(geometry: ConvGeometry, operation: str, dtype: str) -> bool:
-    """Tell whether the tiles of "winograd" are parts of rows, rather than squares or lines.
-
-    They are for channels that are too few for squares.
-    """
-    return rows_win(geometry, operation, dtype) and not _squares_win(geometry, operation, dtype)
-
-
-def _winograd_magnitude(geometry: ConvGeometry, operation: str, dtype: str) -> Magnitude:
-    if winograd_takes_rows(geometry, operation, dtype):
-        return winograd_rows_magnitude(geometry, operation, dtype)
-    return winograd_magnitude(geometry, operation, dtype)
+def rows_win(geometry: ConvGeometry, operation: str, dtype: str) -> bool:
+    """Tell whether Winograd's tiles that are parts of rows win against the engine."""
+    return (
+        _serves_rows(geometry, operation)
+        and winograd.rows_gain(geometry, operation) > WINOGRAD_ROWS[operation, dtype]
+    )
 
 
 def _winograd_wins(geometry: ConvGeometry, operation: str, dtype: str) -> bool:
-    return _squares_win(geometry, operation, dtype) or rows_win(geometry, operation, dtype)
+    return _tiles_win(geometry, operation, dtype) or rows_win(geometry, operation, dtype)
 
 
-def _fft_wins(geometry: ConvGeometry, operation: str, dtype: str) -> bool:
-    # Two numbers are touched for each kernel and output: this bounds the gain, whatever the blocks.
-    least = 2 * FFT[operation, dtype]
-    return prod(geometry.kernel) > least and 2 * fft_gain(geometry, operation) > least
+def _is_line(case: Case) -> bool:
+    return min(winograd_kernel(case.geometry)) == 1
 
+
+def _copy_planes(case: Case) -> tuple[bool, bool]:
+    """Copy maps whose planes are not contiguous: the loops take whole rows at a time."""
+    return not case.has_planes("x"), case.operation == _WEIGHT and not case.has_planes("y")
+
+
+def _copy_weights(case: Case) -> tuple[bool, bool]:
+    return False, case.operation != _WEIGHT and not case.in_order("w")
+
+
+def _copy_both(case: Case) -> tuple[bool, bool]:
+    return not case.in_order("x"), not case.in_order("w")
+
+
+# ---- few channels: samples, groups or channels in the lanes ----------------------------------
+
+# With fewer samples the vectors are bands of rows, whose neighbours are laid out twice.
+_LEAST_SAMPLES = 8
+# With so many groups, of at most so many channels each, groups lie in the lanes.
+_LEAST_GROUPS = 16
+_MOST_ACROSS = 3
+# With more channels in a group, to lay them out takes as long as other layouts lose; with fewer,
+# they leave lanes empty.
+_MOST_CHANNELS = 32
+_LEAST_CHANNELS = 8
+# With fewer output channels, a tile has too few products for what it reads.
+_LEAST_OUTPUTS = 4
+# Wider planes than these, of what is read and written, fill vectors by themselves.
+_MOST_COLUMNS = 16
+# Lanes that count, of all: with fewer, the other loops are faster.
+_LEAST_USED = 0.7
+# A line that reads or writes more is left to the others, which cut it. With channels in the lanes
+# it would leave a quarter of the second-level cache.
+_LINE_BYTES = 1 << 20
+_CHANNEL_LINE_BYTES = 1 << 18
+# Products of input and output channels: with more, the sums of a weight gradient leave the
+# second-level cache.
+_MOST_SUMS = 1024
+
+
+def _lies_across(size: fits.Sizes) -> bool:
+    """Tell whether there are groups for the lanes, instead of samples."""
+    return size.groups >= _LEAST_GROUPS and max(size.inputs, size.outputs) <= _MOST_ACROSS
+
+
+def _serves_lanes(case: Case) -> bool:
+    """Tell whether maps can be laid out lane by lane: every output has taps, all in one sum.
+
+    The engine cuts longer sums; those of a weight gradient are cut anyway.
+    """
+    size = fits.sizes(case.operation, case.geometry)
+    if case.operation == _WEIGHT:
+        return size.whole and case.has_planes("w")
+    return (
+        size.whole
+        and case.has_planes("x")
+        and case.has_planes("y")
+        and size.inputs * size.taps <= fits.most_steps(case.itemsize)
+    )
+
+
+def _fill_lanes(case: Case, number: int, together: int) -> bool:
+    """Tell whether so many samples or groups fill the lanes, `together` in a vector."""
+    size = fits.sizes(case.operation, case.geometry)
+    line = fits.sample_line_bytes(size.inputs, size.outputs, size.row, size.column, case.itemsize)
+    return (
+        size.taps > 1
+        and fits.used_lanes(number, size.row.count, together, case.itemsize) >= _LEAST_USED
+        and line <= _LINE_BYTES
+        and (case.operation != _WEIGHT or size.inputs * size.outputs <= _MOST_SUMS)
+    )
+
+
+def _samples_win(case: Case) -> bool:
+    size = fits.sizes(case.operation, case.geometry)
+    together, _ = fits.share_lanes(size.batch, size.row, case.itemsize)
+    return (
+        not _lies_across(size)
+        and size.batch >= _LEAST_SAMPLES
+        and max(size.inputs, size.outputs) <= _MOST_CHANNELS
+        and size.outputs >= _LEAST_OUTPUTS
+        and _fill_lanes(case, size.batch, together)
+    )
+
+
+def _groups_win(case: Case) -> bool:
+    size = fits.sizes(case.operation, case.geometry)
+    return (
+        _lies_across(size)
+        and max(size.column.size, size.column.out) <= _MOST_COLUMNS
+        and _fill_lanes(case, size.groups, fits.lanes(case.itemsize))
+    )
+
+
+def _channels_win(case: Case) -> bool:
+    size = fits.sizes(case.operation, case.geometry)
+    together, share = fits.turns(size.outputs, size.groups, case.itemsize)
+    line = fits.channel_line_bytes(
+        size.inputs, size.outputs, together, size.row, size.column, case.itemsize
+    )
+    return (
+        size.groups > 1
+        and size.taps > 1
+        and min(size.inputs, size.outputs) >= _LEAST_CHANNELS
+        and max(size.inputs, size.outputs) <= _MOST_CHANNELS
+        and share >= _LEAST_USED
+        and line <= _CHANNEL_LINE_BYTES
+    )
+
+
+def _copy_gradient(case: Case) -> tuple[bool, bool]:
+    """Copy maps whose planes are not contiguous: other loops would give other bits."""
+    if case.operation != _WEIGHT:
+        return False, False
+    return not case.has_planes("x"), not case.has_planes("y")
+
+
+# ---- the engine's products -----------------------------------------------------------------------
+
+# Where the input gradient reads so many weights of a group for so few pixels of a sample, turning
+# the weights takes too long, and it adds products. The bits are others: batch and threads may not
+# take part.
+_LARGE_WEIGHTS = 1 << 19
+_FEW_PIXELS = 1 << 8
+_FEW_CELLS = 1 << 10
+
+
+def _products_win(case: Case) -> bool:
+    geometry = case.geometry
+    weights = geometry.in_channels * geometry.out_channels * prod(geometry.kernel)
+    return (
+        weights >= _LARGE_WEIGHTS * geometry.groups**2
+        and prod(geometry.out_size) <= _FEW_PIXELS
+        and prod(geometry.in_size) <= _FEW_CELLS
+    )
+
+
+# Of the vectors of output channels, with fewer in the lanes they would be wasted.
+_LEAST_FILLED = 0.5
+
+
+def _outputs_serve(case: Case) -> bool:
+    """Tell whether a block of lines, with its sums, stays in the second-level cache."""
+    _, _, memory = binding.estimate(binding.output_lanes(case), case)
+    return memory <= 1
+
+
+def _outputs_win(case: Case) -> bool:
+    cycles, filled, _ = binding.estimate(binding.output_lanes(case), case)
+    return filled >= _LEAST_FILLED and cycles < binding.estimate(binding.pixel_lanes(case), case)[0]
+
+
+# Sums along the vectors: with more of them, they would leave the second-level cache.
+_MOST_DOTS = 1 << 10
+# Vectors of the widest tile: with fewer, gathered windows would not fill it.
+_FULL_VECTORS = 4
+
+
+def _sees_a_view(case: Case) -> bool:
+    """Tell whether there is one tap, inside the input: the pixels that it sees are a view."""
+    geometry = case.geometry
+    inside = all(
+        before == 0 and (out - 1) * stride < size
+        for (before, _), out, stride, size in zip(
+            geometry.padding, geometry.out_size, geometry.stride, geometry.in_size, strict=True
+        )
+    )
+    return prod(geometry.kernel) == 1 and inside
+
+
+def _taps_win(case: Case) -> bool:
+    inputs, outputs = case.channels
+    full = _FULL_VECTORS * fits.lanes(case.itemsize)
+    return inputs * prod(case.geometry.kernel) >= full and binding.gathered(case) <= outputs
+
+
+def _pixels_win(case: Case) -> bool:
+    inputs, outputs = case.channels
+    lane, rows = outputs, inputs * prod(case.geometry.kernel)
+    if _sees_a_view(case) and inputs <= outputs:
+        lane, rows = rows, lane
+    return 2 * lane <= fits.lanes(case.itemsize) and rows <= _MOST_DOTS
+
+
+# ---- the table -----------------------------------------------------------------------------------
+
+# Before any: an input gradient that depends on no output.
+ZEROS = Variant(
+    "zeros",
+    binding.zeros,
+    serves=lambda case: case.operation == _INPUT and not input_parts(case.geometry)[0],
+    why="no output depends on the input",
+    operations=(_INPUT,),
+)
 
 ALGORITHMS = (
     Algorithm(
@@ -228,139 +381,186 @@ ALGORITHMS = (
         _needs_stride_one,
         _fft_wins,
         why="a large kernel costs no more than a small one",
-        exact=False,
-        error=fft_error,
-        measure="sum |x|_2 |w|_2 of channels and blocks",
-        norms=(2, 2),
-        magnitude=fft_magnitude,
+        variants=(
+            Variant(
+                "Fourier transforms",
+                binding.fourier,
+                bounds=errors.FOURIER,
+                prepare=binding.transformed_by_fourier,
+            ),
+        ),
     ),
     Algorithm(
         "depthwise",
         _needs_one_channel,
         _always,
         why="kernels of one channel have too few products for a tile of several outputs",
+        variants=(
+            Variant(
+                "samples in the lanes",
+                partial(binding.sample_lanes, by_columns=True),
+                serves=_serves_lanes,
+                wins=_samples_win,
+                why="channels are few and samples many: all lanes count, and strides cost nothing",
+                copies=_copy_gradient,
+            ),
+            Variant(
+                "groups in the lanes",
+                partial(binding.group_lanes, by_columns=True),
+                serves=_serves_lanes,
+                wins=_groups_win,
+                why="groups are many, of few channels, and planes too small to fill vectors",
+                copies=_copy_gradient,
+            ),
+            Variant(
+                "depthwise rows",
+                binding.depthwise_rows,
+                why="vectors along the rows, several outputs of each in registers",
+                operations=(_FORWARD, _INPUT),
+            ),
+            Variant(
+                "depthwise sums",
+                binding.depthwise_sums,
+                why="the sums of several taps in registers, along the rows",
+                operations=(_WEIGHT,),
+            ),
+        ),
     ),
     Algorithm(
         "winograd",
-        _needswinograd_kernel,
+        _needs_winograd_kernel,
         _winograd_wins,
         why="half of the products or less, and channels enough to pay for its transforms",
-        exact=False,
-        error=winograd_error,
-        measure="sum max |x| sum |w| of tiles and channels",
-        norms=(inf, 1),
-        magnitude=_winograd_magnitude,
+        variants=(
+            Variant(
+                "winograd rows",
+                binding.winograd_rows,
+                serves=lambda case: _serves_rows(case.geometry, case.operation),
+                wins=lambda case: (
+                    rows_win(case.geometry, case.operation, case.dtype)
+                    and not _tiles_win(case.geometry, case.operation, case.dtype)
+                ),
+                why="channels are too few for squares: the rows of a map are transformed alone",
+                copies=_copy_planes,
+                bounds=errors.WINOGRAD_ROWS,
+                family="rows",
+            ),
+            Variant(
+                "winograd lines",
+                binding.winograd,
+                serves=_is_line,
+                why="the kernel is one row or column",
+                bounds=errors.WINOGRAD_TILES,
+                family="lines",
+                prepare=binding.transformed_by_tiles,
+            ),
+            Variant(
+                "winograd squares",
+                binding.winograd,
+                why="tiles of 4 x 4 outputs",
+                bounds=errors.WINOGRAD_TILES,
+                family="squares",
+                prepare=binding.transformed_by_tiles,
+            ),
+        ),
     ),
     Algorithm(
         "gemm",
         _serves_all,
         _always,
         why="the fastest of those that serve all and are exact on integers",
+        variants=(
+            Variant(
+                "channels in the lanes",
+                binding.channel_lanes,
+                serves=_serves_lanes,
+                wins=_channels_win,
+                why="the channels of a group fill the lanes, and those of two by turns",
+                copies=_copy_gradient,
+            ),
+            Variant(
+                "samples in the lanes",
+                binding.sample_lanes,
+                serves=_serves_lanes,
+                wins=_samples_win,
+                why="channels are few and samples many: all lanes count, and strides cost nothing",
+                copies=_copy_gradient,
+            ),
+            Variant(
+                "groups in the lanes",
+                binding.group_lanes,
+                serves=_serves_lanes,
+                wins=_groups_win,
+                why="groups are many, of few channels, and planes too small to fill vectors",
+                copies=_copy_gradient,
+            ),
+            Variant(
+                "products first",
+                binding.products_first,
+                operations=(_INPUT,),
+                serves=lambda case: prod(case.geometry.kernel) > 1,
+                wins=_products_win,
+                why="the weights are many for few pixels: they are read once, where they lie",
+                copies=_copy_both,
+                family="products",
+            ),
+            Variant(
+                "output channels in the lanes",
+                binding.output_lanes,
+                serves=_outputs_serve,
+                wins=_outputs_win,
+                why="rows are short or steps few: pixels are neither packed nor lost in gaps",
+                operations=(_FORWARD, _INPUT),
+            ),
+            Variant(
+                "pixels in the lanes",
+                binding.pixel_lanes,
+                why="long rows fill the lanes, and few weights need packing",
+                operations=(_FORWARD, _INPUT),
+            ),
+            Variant(
+                "taps in the lanes",
+                partial(binding.weight_product, role="taps"),
+                serves=lambda case: prod(case.geometry.kernel) > 1,
+                wins=_taps_win,
+                why="for few pixels, gathering their windows is less work than transposing",
+                operations=(_WEIGHT,),
+            ),
+            Variant(
+                "pixels in the lanes",
+                partial(binding.weight_product, role="pixels"),
+                wins=_pixels_win,
+                why="the channels are too few to fill the lanes",
+                operations=(_WEIGHT,),
+            ),
+            Variant(
+                "input channels in the lanes",
+                partial(binding.weight_product, role="input channels"),
+                serves=_sees_a_view,
+                wins=lambda case: case.channels[0] <= case.channels[1],
+                why="the gradient of one tap as it stands in memory",
+                operations=(_WEIGHT,),
+            ),
+            Variant(
+                "output channels in the lanes",
+                partial(binding.weight_product, role="output channels"),
+                why="sums of a step for all output channels stay in registers",
+                operations=(_WEIGHT,),
+            ),
+        ),
     ),
     Algorithm(
         "direct",
         _serves_all,
         _never,
         why="plain loops, to be read rather than to be fast",
+        variants=(Variant("plain loops", binding.plain),),
     ),
     Algorithm(
         "im2col",
         _serves_all,
         _never,
         why="columns of windows and products of matrices, to be read rather than to be fast",
+        variants=(Variant("columns", binding.columns, copies=_copy_weights),),
     ),
 )
-
-_EXACT: ContextVar[int] = ContextVar("fastconv.exact", default=0)
-
-
-@contextmanager
-def exact() -> Iterator[None]:
-    """Leave only the algorithms that are exact on integers.
-
-    Inside, a convolution of integers gives the integer result while all partial sums stay below
-    2**24 (float32) or 2**53 (float64); and nothing overflows while the sum of the products'
-    absolute values does not. It holds for the thread or task that enters it.
-
-    Returns
-    -------
-    context manager
-        For a `with` statement. A convolution inside that asks for another algorithm raises
-        ValueError.
-
-    Examples
-    --------
-    >>> import fastconv
-    >>> shapes = (8, 64, 56, 56), (64, 64, 3, 3)
-    >>> fastconv.explain("conv2d", *shapes).algorithm
-    'winograd'
-    >>> with fastconv.exact():
-    ...     fastconv.explain("conv2d", *shapes).algorithm
-    'gemm'
-    """
-    token = _EXACT.set(1)
-    try:
-        yield
-    finally:
-        _EXACT.reset(token)
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """A checked call: its geometry and the algorithm that computes it."""
-
-    geometry: ConvGeometry
-    algorithm: str
-
-
-def only_exact() -> int:
-    """Return 1 inside `exact`, else 0: a plain integer, to be looked up by."""
-    return _EXACT.get()
-
-
-def plan_conv(
-    operation: str,
-    dtype: str,
-    exactly: bool,
-    input_shape: Ints,
-    weight_shape: Ints,
-    stride: Ints,
-    padding: Padding,
-    dilation: Ints,
-    groups: int,
-    algorithm: str,
-) -> Plan:
-    """Return the plan of an operation on numbers of `dtype`, a name or code of NumPy.
-
-    Raises
-    ------
-    ValueError
-        If the sizes do not fit together, or the algorithm does not exist or cannot serve them.
-    """
-    geometry = conv_geometry(input_shape, weight_shape, stride, padding, dilation, groups)
-    refused = refusals(geometry, exactly)
-    able = [row for row in ALGORITHMS if refused[row.name] is None]
-    if algorithm == "auto":
-        name = np.dtype(dtype).name
-        chosen = (row.name for row in able if row.wins(geometry, operation, name))
-        return Plan(geometry, next(chosen))
-    if algorithm not in refused:
-        reason = "does not exist"
-    elif refused[algorithm] is not None:
-        reason = f"cannot compute this: {refused[algorithm]}"
-    else:
-        return Plan(geometry, algorithm)
-    names = ", ".join(repr(row.name) for row in able)
-    raise ValueError(f"algorithm {algorithm!r} {reason}; those that can: 'auto', {names}")
-
-
-def refusals(geometry: ConvGeometry, exactly: bool) -> dict[str, str | None]:
-    """Return for each algorithm the reason why it cannot serve a geometry, or None.
-
-    `exactly` leaves only algorithms that are exact on integers.
-    """
-    rounds = "it rounds integers, too, and fastconv.exact() leaves only exact algorithms"
-    return {
-        row.name: row.refuses(geometry) or (rounds if exactly and not row.exact else None)
-        for row in ALGORITHMS
-    }

@@ -2,32 +2,47 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
 
 from fastconv import _check
 from fastconv._check import Array, PaddingLike, PerAxis
-from fastconv._geometry import Ints
-from fastconv.engine.algorithms import BY_NAME, Winograd
+from fastconv._geometry import ConvGeometry, Ints, gradient_pieces
 from fastconv.engine.base.cache import Cache
-from fastconv.engine.base.operation import Algorithm
-from fastconv.engine.plan import Plan, only_exact, plan_conv
-from fastconv.functional._pieces import weight_gradient_in_pieces
+from fastconv.engine.base.kernel import Choice
+from fastconv.engine.choice import Plan, dispatch, only_exact, plan_conv
+from fastconv.engine.errors import PIECE_TERMS
+from fastconv.functional._pieces import in_pieces, weight_gradient_in_pieces
+
+# What computes each operation, of what `dispatch` returns.
+METHODS = {
+    "conv2d": "forward",
+    "conv2d_input": "input_gradient",
+    "conv2d_weight": "weight_gradient",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
     """What is the same for all calls of these shapes and arguments."""
 
+    operation: str
     plan: Plan
-    kernels: Algorithm
     # Computes the operation, called with its arrays, the one that it writes last.
     compute: Callable[..., None]
     # Without the batch where the input has none.
     output_shape: Ints
     bias_shape: Ints
+
+    def choice(self, input: Array, weight: Array, output: Array) -> Choice:
+        """Return what computes such arrays, or the first piece of them; they are not read."""
+        operation, geometry = self.operation, self.plan.geometry
+        if operation == "conv2d_weight" and in_pieces(geometry):
+            piece = next(iter(gradient_pieces(geometry, PIECE_TERMS)))
+            geometry, input, output = piece.geometry, input[piece.input], output[piece.output]
+        found = dispatch(operation, geometry, input.dtype.name, self.plan.algorithm)
+        return found.explain(operation, input, weight, output)
 
     def check_residual(self, grad_output: Array) -> None:
         """Refuse a residual that does not have the output's shape."""
@@ -71,14 +86,17 @@ def plan_call(
         algorithm,
     )
     shape = plan.geometry.output_shape
-    kernels = BY_NAME[plan.algorithm]
-    if isinstance(kernels, Winograd):
-        kernels = kernels.serving(operation, plan.geometry, np.dtype(dtype).name)
+
+    def bind(geometry: ConvGeometry) -> Callable[..., None]:
+        found = dispatch(operation, geometry, np.dtype(dtype).name, plan.algorithm)
+        method: Callable[..., None] = getattr(found, METHODS[operation])
+        return method
+
     if operation == "conv2d_weight":
-        compute = weight_gradient_in_pieces(plan.geometry, partial(kernels.bind, operation))
+        compute = weight_gradient_in_pieces(plan.geometry, bind)
     else:
-        compute = kernels.bind(operation, plan.geometry)
-    return Call(plan, kernels, compute, shape if batched else shape[1:], weight_shape[:1])
+        compute = bind(plan.geometry)
+    return Call(operation, plan, compute, shape if batched else shape[1:], weight_shape[:1])
 
 
 # The arguments as users write them lead to the call, so that they are normalised once.

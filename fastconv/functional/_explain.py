@@ -12,9 +12,9 @@ from fastconv import _check
 from fastconv._check import Array, PaddingLike, PerAxis
 from fastconv._geometry import ConvGeometry
 from fastconv.engine.base.isa import isa
+from fastconv.engine.choice import only_exact, refusals
 from fastconv.engine.errors import Magnitude
-from fastconv.engine.gemm.tile import tile_shape
-from fastconv.engine.plan import ALGORITHMS, OPERATIONS, Algorithm, only_exact, refusals
+from fastconv.engine.plan import ALGORITHMS, OPERATIONS, Algorithm, Variant
 from fastconv.functional._calls import find_call
 
 
@@ -28,17 +28,23 @@ class Explanation:
         "conv2d", "conv2d_input" or "conv2d_weight".
     algorithm : str
         The one that computes it.
+    variant : str
+        Which of its loops, for contiguous arrays.
     isa : str
         The instruction set of the kernels.
     tile : tuple of int, or None
-        Rows and columns of the register tile, for "gemm".
+        Rows and columns of the largest register tile, in numbers, if the loops have one.
+    threads : int
+        At most so many share the work.
     workspace_bytes : int
-        Memory of one call beside its result, with the present number of threads.
+        Memory of one call beside its result, with so many threads.
     flops : int
         Floating-point operations of the formula: two for each product.
     error_bound : float
         The error of each element of the result is at most this times the sum of its products'
-        absolute values; of "winograd" and "fft" times something larger, which str() says.
+        absolute values; of "winograd" and "fft" times something larger, see `error_measure`.
+    error_measure : str
+        What that is: norms of what moves as the input does (x) and as the weights do (w).
     magnitude_limits : tuple of three float
         Nothing overflows, without a bias, while the largest absolute values in x and in w, and the
         product of these two, are at most so large: x is the input, or `grad_output` in
@@ -64,27 +70,31 @@ class Explanation:
 
     operation: str
     algorithm: str
+    variant: str
     isa: str
     tile: tuple[int, int] | None
+    threads: int
     workspace_bytes: int
     flops: int
     error_bound: float
+    error_measure: str
     magnitude_limits: Magnitude
     reason: str
     refused: dict[str, str]
 
     def __str__(self) -> str:
         tile = "-" if self.tile is None else f"{self.tile[0]} x {self.tile[1]}"
-        measure = next(row.measure for row in ALGORITHMS if row.name == self.algorithm)
         x, w, both = self.magnitude_limits
         lines = [
             ("operation", self.operation),
             ("algorithm", f"{self.algorithm}: {self.reason}"),
+            ("variant", self.variant),
             ("isa", self.isa),
             ("tile", tile),
+            ("threads", f"at most {self.threads}"),
             ("workspace", f"{self.workspace_bytes:,} bytes"),
             ("flops", f"{self.flops:,}"),
-            ("error", f"at most {self.error_bound:.1e} * {measure}"),
+            ("error", f"at most {self.error_bound:.1e} * {self.error_measure}"),
             (
                 "overflow",
                 f"none up to about |x| = {x:.1e}, |w| = {w:.1e}, max |x| max |w| = {both:.1e}",
@@ -155,22 +165,36 @@ def explain(
     call = find_call(operation, kind, maps, weights, *arguments)
     plan, geometry = call.plan, call.plan.geometry
     chosen = next(row for row in ALGORITHMS if row.name == plan.algorithm)
-    layouts = (_layout(shape, kind) for shape in (maps, weights, geometry.output_shape))
-    empty = not geometry.batch
+    result = geometry.output_shape
+    if prod(geometry.output_shape) * prod(geometry.input_shape):
+        choice = call.choice(*(_layout(shape, kind) for shape in (maps, weights, result)))
+        row, tile, threads, workspace = choice.row, choice.tile, choice.threads, choice.workspace
+    else:
+        # Nothing is computed.
+        row = next(row for row in reversed(chosen.variants) if operation in row.operations)
+        tile, threads, workspace = None, 1, 0
+    bounds = row.bounds
     return Explanation(
         operation,
         plan.algorithm,
+        row.name,
         isa(),
-        tile_shape(kind.itemsize, operation == "conv2d_weight")
-        if plan.algorithm == "gemm"
-        else None,
-        0 if empty else call.kernels.workspace(operation, geometry, *layouts),
+        tile,
+        threads,
+        workspace,
         2 * prod(geometry.output_shape) * prod(geometry.weight_shape[1:]),
-        chosen.error(geometry, operation) * float(np.finfo(kind).eps),
-        chosen.magnitude_limits(geometry, operation, kind.name),
-        chosen.why if algorithm == "auto" else "asked for",
+        bounds.error(geometry, operation) * float(np.finfo(kind).eps),
+        bounds.measure,
+        bounds.magnitude_limits(geometry, operation, kind.name),
+        _reason(chosen, row, algorithm == "auto"),
         _refused(geometry, chosen, algorithm == "auto"),
     )
+
+
+def _reason(chosen: Algorithm, variant: Variant, auto: bool) -> str:
+    """Say why this algorithm, and why this variant of it."""
+    why = chosen.why if auto else "asked for"
+    return f"{why}; {variant.name}: {variant.why}" if variant.why else why
 
 
 def _refused(geometry: ConvGeometry, chosen: Algorithm, auto: bool) -> dict[str, str]:

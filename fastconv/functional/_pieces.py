@@ -45,6 +45,11 @@ def add_pieces(pieces: Iterable[Callable[[Array], None]], result: Array) -> None
         result[...] = total
 
 
+def in_pieces(geometry: ConvGeometry) -> bool:
+    """Tell whether a weight gradient is computed in pieces."""
+    return geometry.batch * prod(geometry.out_size) > PIECE_TERMS
+
+
 def weight_gradient_in_pieces(
     geometry: ConvGeometry, bind: Callable[[ConvGeometry], Callable[..., None]]
 ) -> Callable[[Array, Array, Array], None]:
@@ -53,7 +58,7 @@ def weight_gradient_in_pieces(
     `bind` returns what computes it for the geometry of a piece, called with input, residual and
     gradient.
     """
-    if geometry.batch * prod(geometry.out_size) <= PIECE_TERMS:
+    if not in_pieces(geometry):
         return bind(geometry)
 
     @cache

@@ -6,7 +6,7 @@ from operator import attrgetter
 from typing import Any
 
 from fastconv._check import Array
-from fastconv.engine.plan import Plan
+from fastconv.engine.choice import Plan
 
 _FIELDS = ("in_channels", "in_size", "stride", "padding", "dilation", "groups")
 _values = attrgetter(*_FIELDS)

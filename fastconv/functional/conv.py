@@ -10,8 +10,8 @@ from typing import Any, TypeAlias
 from fastconv import _check
 from fastconv._check import Array, PaddingLike, PerAxis
 from fastconv._geometry import Ints
+from fastconv.engine.choice import only_exact, prepare
 from fastconv.engine.ops.sums import sum_maps
-from fastconv.engine.plan import only_exact
 from fastconv.functional._calls import Call, calls, find_call
 from fastconv.functional._prepared import PreparedWeight
 
@@ -206,8 +206,7 @@ def _prepare(weight: Array, exactly: int, size: Ints, *arguments: Any) -> Prepar
     call: Call = calls("conv2d", weight.dtype.char, exactly, size, weight.shape, *arguments)
     copy = weight.copy()
     copy.flags.writeable = False
-    kernels = call.kernels
-    data = kernels.prepare(call.plan.geometry, copy)
+    data = prepare(call.plan.geometry, copy.dtype.name, call.plan.algorithm, copy)
     # The caller may change a list among the arguments later.
     again = (copy, exactly, size, *deepcopy(arguments))
     return PreparedWeight(copy, call.plan, data, (_prepare, again))

@@ -14,17 +14,11 @@ from numpy.typing import NDArray
 
 from fastconv import _check
 from fastconv._check import INT64, Array, PaddingLike, PerAxis
-from fastconv._geometry import (
-    Ints,
-    Padding,
-    PoolGeometry,
-    pool_geometry,
-    pool_windows,
-    three_axes,
-)
+from fastconv._geometry import Ints, Padding, PoolGeometry, pool_geometry
 from fastconv.engine.base.cache import Cache
 from fastconv.engine.base.memory import empty
-from fastconv.engine.ops import halving, max_pooling, mean_pooling
+from fastconv.engine.ops import pooling, pooling_gradient
+from fastconv.engine.ops.windows import reader_numbers, window_numbers
 
 Indices = NDArray[np.int64]
 
@@ -35,61 +29,26 @@ POOL_PADDING_WORDS = ("valid", "same", "same_lower")
 
 
 class _Plan:
-    """A geometry with the tables that the kernels want, for depth, row and column."""
+    """A geometry with the numbers that the kernels want."""
 
     def __init__(self, geometry: PoolGeometry) -> None:
         self.geometry = geometry
         self.out_size = geometry.out_size
-        befores = tuple(before for before, _ in geometry.padding)
-        self.steps = (
-            three_axes(geometry.kernel, 1),
-            three_axes(geometry.stride, 1),
-            three_axes(befores, 0),
-            three_axes(geometry.dilation, 1),
-        )
         # Whether so many numbers meet in a running sum, down a column and along a row, of a window
         # or of the windows that hold a position, that their rounding errors matter.
         meeting = [-(-k // s) for k, s in zip(geometry.kernel, geometry.stride, strict=True)]
         self.long_windows = sum(geometry.kernel) > _LONGEST_SUM
         self.many_readers = sum(meeting) > _LONGEST_SUM
-        # Whether each window is two by two, whole, and beside the others.
-        self.halves = geometry.kernel == (2, 2) == geometry.stride and all(
-            pad == (0, 0) and dilation == 1 and 2 * out <= size
-            for pad, dilation, out, size in zip(
-                geometry.padding, geometry.dilation, self.out_size, geometry.in_size, strict=True
-            )
-        )
 
     @cached_property
-    def windows(self) -> tuple[Indices, ...]:
-        """Each window's first position inside the input, how many there are, and its cells."""
-        tables = [
-            np.array([(w.first, w.inside, w.counted) for w in windows], INT64)
-            for windows in pool_windows(self.geometry)
-        ]
-        one = np.array([(0, 1, 1)], INT64)
-        return (one,) * (3 - len(tables)) + tuple(tables)
+    def windows(self) -> Any:
+        """The numbers of all kernels."""
+        return window_numbers(self.geometry)
 
     @cached_property
-    def readers(self) -> tuple[Indices, ...]:
-        """Which windows hold each input position of depth and row.
-
-        A line holds their number, whether they are those of the position before, and they.
-        """
-        found = []
-        sizes = three_axes(self.geometry.in_size, 1)
-        for axis in range(2):
-            dilation = self.steps[3][axis]
-            readers: list[list[int]] = [[] for _ in range(sizes[axis])]
-            for window, (first, inside, _) in enumerate(self.windows[axis].tolist()):
-                for position in range(first, first + inside * dilation, dilation):
-                    readers[position].append(window)
-            lines = np.zeros((len(readers), 2 + max(map(len, readers))), INT64)
-            for at, windows in enumerate(readers):
-                same = at > 0 and windows == readers[at - 1]
-                lines[at, : 2 + len(windows)] = len(windows), same, *windows
-            found.append(lines)
-        return tuple(found)
+    def readers(self) -> Any:
+        """What the gradient of a mean wants, too."""
+        return reader_numbers(self.geometry)
 
 
 def _planes(maps: NDArray[Any]) -> NDArray[Any]:
@@ -224,12 +183,11 @@ def max_pool2d(
     result = _check.output(out, shape, input.dtype, input)
     indices = empty(shape, INT64) if return_indices else None
     if result.size:
-        max_pooling.max_pool(
+        pooling.max_pool(
             _planes(input),
             _planes(result),
             None if indices is None else _planes(indices),
             plan.windows,
-            plan.steps,
         )
     output = _check.deliver(result, out)
     return output if indices is None else (output, indices)
@@ -293,7 +251,7 @@ def max_pool2d_backward(
     n = size[0] if len(size) == 4 else 1
     flat = (n, size[-3], -1)
     if result.size or grad_output.size:
-        inside = max_pooling.max_pool_backward(
+        inside = pooling_gradient.max_pool_backward(
             np.ascontiguousarray(grad_output).reshape(flat),
             np.ascontiguousarray(indices).reshape(flat),
             result.reshape(n, size[-3], cells),
@@ -355,13 +313,9 @@ def avg_pool2d(
     plan = _planned(input.shape[-2:], kernel_size, stride, padding, dilation, int(bool(ceil_mode)))
     cells = _divisor(divisor_override)
     result = _check.output(out, input.shape[:-2] + plan.out_size, input.dtype, input)
-    if result.size and plan.halves and not cells and input.flags.c_contiguous:
-        halving.halve(_check.batch(input), _check.batch(result))
-    elif result.size:
-        options = (plan.windows, plan.steps, cells, bool(count_include_pad))
-        _run_mean(
-            mean_pooling.mean_pool, plan.long_windows, _planes(input), _planes(result), options
-        )
+    if result.size:
+        options = (plan.windows, cells, bool(count_include_pad))
+        _run_mean(pooling.mean_pool, plan.long_windows, _planes(input), _planes(result), options)
     return _check.deliver(result, out)
 
 
@@ -423,12 +377,10 @@ def avg_pool2d_backward(
         "(N, C, OH, OW)" if len(size) == 4 else "(C, OH, OW)",
     )
     result = _check.output(out, size, grad_output.dtype, grad_output)
-    if result.size and plan.halves and not cells and grad_output.flags.c_contiguous:
-        halving.halve_backward(_check.batch(grad_output), _check.batch(result))
-    elif result.size:
-        options = (plan.windows, plan.readers, plan.steps, cells, bool(count_include_pad))
+    if result.size:
+        options = (plan.windows, plan.readers, cells, bool(count_include_pad))
         _run_mean(
-            mean_pooling.mean_pool_backward,
+            pooling_gradient.mean_pool_backward,
             plan.many_readers,
             _planes(grad_output),
             _planes(result),

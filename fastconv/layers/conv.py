@@ -9,7 +9,7 @@ from fastconv import _check
 from fastconv import functional as F
 from fastconv._check import Array, PaddingLike, PerAxis, Random
 from fastconv._geometry import Ints, Padding, resolve_padding
-from fastconv.engine.plan import only_exact
+from fastconv.engine.choice import only_exact
 from fastconv.functional import PreparedWeight
 from fastconv.functional.padding import PADDING_MODES as PAD_MODES
 from fastconv.layers.base import Layer, Parameter, add_gradients

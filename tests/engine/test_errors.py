@@ -8,11 +8,10 @@ import pytest
 import fastconv
 from fastconv import functional as F
 from fastconv.engine.errors import WINOGRAD_MAGNITUDE, WINOGRAD_ROWS_MAGNITUDE, terms
-from fastconv.engine.plan import ALGORITHMS, OPERATIONS, winograd_takes_rows
-from tests._cases import DTYPES, Conv
+from fastconv.engine.plan import OPERATIONS
+from tests._cases import DTYPES, Conv, takes_rows, variant_of
 from tests.engine.winograd._matrices import ROW_POINTS, free_inputs, matrices, step
 
-TABLE = {row.name: row for row in ALGORITHMS}
 CASES = [
     # Maps that are cut off by 1 to 3 outputs, where the other inputs of a tile are free, and not.
     ("winograd", Conv(2, 5, 11, 12, 6, 3, 3, 1, 1)),
@@ -85,7 +84,7 @@ def matched(case, operation, dtype):
         before, moved = case.geometry.padding[axis][0], step(taps)
         x_size, w_size = x_shape[2 + axis], w_shape[2 + axis]
         a, g, bt = matrices(taps)
-        if winograd_takes_rows(case.geometry, operation, np.dtype(dtype).name):
+        if takes_rows(case.geometry, operation, dtype):
             a, g, bt = matrices(*((1,) if axis == 0 else (5, ROW_POINTS)))
             moved = 5 if axis else 1
         elif taps == 3:
@@ -145,12 +144,13 @@ def at_the_limits(limits):
 @every_dtype
 def test_nothing_overflows_at_the_limits(algorithm, case, operation, dtype):
     limits = limits_of(case, operation, algorithm, dtype)
-    row, geometry = TABLE[algorithm], case.geometry
+    geometry = case.geometry
+    bounds = variant_of(operation, geometry, dtype, algorithm).bounds
     products = terms(geometry, operation)
     if algorithm == "fft":
-        cells, _, sums = row.magnitude(geometry, operation, np.dtype(dtype).name)
+        cells, _, sums = bounds.magnitude(geometry, operation, np.dtype(dtype).name)
         products = sums / cells
-    error = row.error(geometry, operation) * np.finfo(dtype).eps * products
+    error = bounds.error(geometry, operation) * np.finfo(dtype).eps * products
     for sizes in at_the_limits(limits):
         x_power, w_power = (frexp(size)[1] for size in sizes)
         for x, w in filled(case, operation, algorithm, dtype, sizes):
@@ -180,7 +180,7 @@ def test_the_limits_are_not_far_from_an_overflow(algorithm, case, operation, dty
     limits = limits_of(case, operation, algorithm, dtype)
     largest = float(np.finfo(dtype).max)
     # Of the exact algorithms no array overflows by itself, and the sums do with the result.
-    exact = TABLE[algorithm].exact
+    exact = variant_of(operation, case.geometry, dtype, algorithm).bounds.exact
     for place in (2,) if exact else range(3):
         overflows = False
         for times in (2, 8, 32):

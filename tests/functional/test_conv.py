@@ -389,7 +389,7 @@ def test_nan_reaches_the_weight_gradient_of_its_own_channels_only(algorithm):
 
 @pytest.mark.parametrize(("stride", "size"), [(1, 7), (2, 4)])
 def test_nan_reaches_the_depthwise_weight_gradient_of_its_own_map_only(stride, size):
-    # Small planes lie one behind the other, and the last vectors of one read on behind it.
+    # The vectors of short rows read on past their end.
     x, residual = integers((2, 20, 7, 7)), integers((2, 20, size, size))
     clean = F.conv2d_weight(x, (20, 1, 3, 3), residual, stride, 1, 1, 20)
     others = np.arange(20) != 9

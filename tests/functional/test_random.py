@@ -20,10 +20,10 @@ from tests._cases import (
     Conv,
     able,
     assert_exact,
+    inner_call,
     integers,
     isa_or_skip,
     layouts,
-    operations,
     run_tests_code,
 )
 
@@ -163,7 +163,9 @@ def compute_inside(case, arrays, algorithm):
     x, weight, bias, residual = arrays
     results = [np.full(a.shape, np.nan, x.dtype) for a in (residual, x, weight)]
     if results[0].size and x.size:
-        forward, input_gradient, weight_gradient = operations(algorithm, geometry)
+        forward, input_gradient, weight_gradient = (
+            inner_call(operation, geometry, x.dtype, algorithm) for operation in plan.OPERATIONS
+        )
         forward(x, weight, bias, results[0])
         input_gradient(residual, weight, results[1])
         weight_gradient(x, residual, results[2])

@@ -6,6 +6,6 @@ threads     how many, and how they share the tasks of a kernel: parallel_for, pa
 workspace   blocks of memory that calls take and give back; memory: the same for results
 cache       results of a function by its arguments, as long as they are recent
 arrays.pxd  arrays as pointers and strides; axis.pxd, axes: an axis and its phases in numbers
-kernel      the class of compiled kernels: one keeps its plan, and takes the arrays as they are
-operation   an algorithm: the three convolutions of a geometry
+kernel      the class of compiled kernels, and the dispatch: it takes the arrays as they are
+operation   an operation of a geometry as kernels see it, and a case: on arrays of one layout
 """

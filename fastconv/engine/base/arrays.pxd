@@ -2,6 +2,7 @@
 
 from cpython.buffer cimport (
     PyBUF_ND, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer)
+from libc.string cimport memset
 
 cdef struct View:
     void* data
@@ -115,6 +116,16 @@ cdef inline void split_space(const View* view, int axes, Axes* six) noexcept nog
             six.strides[axis] = six.shape[axis + 1] * six.strides[axis + 1]
 
 
+cdef inline Py_ssize_t rot180(Axes* weights) noexcept nogil:
+    """See the taps rotated by 180 degrees; return by how many bytes the first moves."""
+    cdef Py_ssize_t first = 0
+    cdef int axis
+    for axis in range(3, 6):
+        first += (weights.shape[axis] - 1) * weights.strides[axis]
+        weights.strides[axis] = -weights.strides[axis]
+    return first
+
+
 cdef inline int look_at(object x, object w, object bias, object y, int axes, Py_ssize_t groups,
                         bint writes_weights, Operands* operands) except -1:
     """Fill in the arrays of a convolution: maps (N, G C, *spatial), weights (G K, C, *spatial).
@@ -156,13 +167,11 @@ cdef inline int look_at_swapped(object residual, object w, object grad_input, in
     return 0
 
 
-cdef inline int look_at_turned(object residual, object w, object grad_input, int axes,
-                               Py_ssize_t groups, Operands* operands) except -1:
-    """Fill in the arrays of an input gradient: a residual, and kernels turned by 180 degrees."""
-    cdef Axes* turned = &operands.layout.w
-    cdef int axis
-    look_at_swapped(residual, w, grad_input, axes, groups, operands)
-    for axis in range(3, 6):
-        operands.w += (turned.shape[axis] - 1) * turned.strides[axis]
-        turned.strides[axis] = -turned.strides[axis]
-    return 0
+cdef inline void clear(const Axes* maps, char* data, Py_ssize_t itemsize) noexcept nogil:
+    """Write zeros; the planes of the maps are contiguous."""
+    cdef Py_ssize_t n, g, c, bytes = maps.shape[3] * maps.shape[4] * maps.shape[5] * itemsize
+    for n in range(maps.shape[0]):
+        for g in range(maps.shape[1]):
+            for c in range(maps.shape[2]):
+                memset(data + n * maps.strides[0] + g * maps.strides[1] + c * maps.strides[2], 0,
+                       bytes)

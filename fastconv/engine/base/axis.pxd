@@ -1,6 +1,13 @@
 # cython: cdivision=True
-# An axis of a correlation said in numbers, with its phases; depthwise/correlation.pyx says what
-# they mean.
+# An axis of a correlation said in numbers: the stride at which the input is read, the step between
+# the outputs of one phase, the taps' dilation, the number of phases, and for each phase
+#
+#     first, before, tap_first, tap_step, taps
+#
+# The phase's outputs stand at first + m*step; output m sums the taps tap_first + q*tap_step,
+# q < taps, times the inputs at m*stride + q*dilation - before. A forward pass has one phase of step
+# 1. An input gradient has stride 1, and a phase for each residue of the forward pass's stride that
+# some tap reaches; outputs that no phase reaches are 0 (`input_gradient_phases` in _geometry.py).
 
 cdef enum:
     # Products of a weight gradient in one running sum, about: rounding errors grow with it.
@@ -16,7 +23,7 @@ cdef struct Axis:
     Py_ssize_t out          # of the output
     Py_ssize_t count        # outputs of the longest phase
     Py_ssize_t stride, step, dilation
-    Py_ssize_t before       # the most of all phases: where the slab begins
+    Py_ssize_t before       # the most of all phases: where an input tile begins
     Py_ssize_t reach        # how far the last tap of all phases lies from there
     Py_ssize_t taps         # the most of all phases
     Py_ssize_t phases

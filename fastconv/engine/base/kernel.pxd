@@ -1,13 +1,43 @@
-# One operation of one geometry on compiled loops.
+# A variant of a convolution, and what runs the one that the table of variants chooses.
 
 from fastconv.engine.base.arrays cimport Layout, Operands
 
 cdef class Kernel:
-    cdef int axes, threads              # axes of the arrays; threads that the kept plan is for
-    cdef Py_ssize_t groups
-    cdef Layout layout                  # that the kept plan is for
-    cdef size_t bytes                   # of workspace
+    # What `plan` fills in: threads that can share the work; rows and columns of the largest tile.
+    cdef int team
+    cdef Py_ssize_t[2] largest
+    cdef bint takes_arrays              # it is written in Python
     cdef int worth_threads(self, const Layout* layout) noexcept
     cdef size_t plan(self, const Layout* layout, int threads) except? 0
-    cdef int compute(self, const Operands* o) except -1
-    cdef size_t run(self, const Operands* o, bint dry) except? 0
+    cdef int compute(self, const Operands* o, size_t bytes) except -1
+
+
+cdef class Zeros(Kernel):
+    pass
+
+
+cdef class ArrayKernel(Kernel):
+    pass
+
+
+cdef class Choice:
+    cdef readonly object row
+    cdef readonly tuple copied
+    cdef readonly size_t workspace
+    cdef Kernel kernel
+
+
+cdef class Dispatch:
+    cdef int axes                       # of the arrays
+    cdef Py_ssize_t groups
+    cdef object choose
+    # The last choice, and what it was made for; and a few more, by these.
+    cdef Layout layout
+    cdef int threads
+    cdef Choice choice
+    cdef dict choices
+    cdef Choice find(self, const Layout* layout)
+    cdef Choice settle(self, const Layout* layout, int threads)
+
+
+cdef int record(str variant, Py_ssize_t rows, Py_ssize_t columns) except -1

@@ -1,11 +1,10 @@
-"""An algorithm: what computes the three convolutions of a geometry.
+"""An operation of a geometry as kernels see it.
 
 Kernels have three spatial axes and an axis of groups; fewer axes are axes of size 1 in front. The
 input gradient is a correlation, too: of the residual with the turned kernels, phase by phase where
 the stride is more than 1.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
@@ -103,33 +102,88 @@ def views(
     )
 
 
-def in_order(
-    operation: str, input: Array, weight: Array, output: Array
-) -> tuple[Array | None, ...]:
-    """Return the arrays as what computes an operation is called with them, without a bias."""
-    if operation == "conv2d":
-        return input, weight, None, output
-    return (output, weight, input) if operation == "conv2d_input" else (input, output, weight)
+@dataclass(frozen=True, slots=True)
+class Case:
+    """An operation of one geometry, on arrays that lie in memory in one way.
+
+    Attributes
+    ----------
+    operation : str
+        "conv2d", "conv2d_input" or "conv2d_weight".
+    geometry : ConvGeometry
+    dtype : str
+        "float32" or "float64".
+    x, w, y : tuple of int
+        Strides, in bytes, of what is read as the input, of the weights (or their gradient), and of
+        what has the output's shape, on the axes of `Shapes`. Of an input gradient x is the
+        residual, y the gradient, and the weights are seen (G, C, K, T, R, S).
+    threads : int
+        The most that take part.
+    """
+
+    operation: str
+    geometry: ConvGeometry
+    dtype: str
+    x: Ints
+    w: Ints
+    y: Ints
+    threads: int
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of a number."""
+        return 4 if self.dtype == "float32" else 8
+
+    @property
+    def shapes(self) -> tuple[Ints, Ints, Ints]:
+        """Shapes of x, w and y."""
+        seen = view_shapes(self.geometry)
+        w = seen.weight
+        if self.operation == "conv2d_input":
+            return seen.output, (w[0], w[2], w[1], *w[3:]), seen.input
+        return seen.input, w, seen.output
+
+    @property
+    def channels(self) -> Ints:
+        """Channels of a group that are read, and that are written or correlated with them."""
+        geometry = self.geometry
+        inputs = geometry.in_channels // geometry.groups
+        outputs = geometry.out_channels // geometry.groups
+        return (outputs, inputs) if self.operation == "conv2d_input" else (inputs, outputs)
+
+    def has_planes(self, name: str) -> bool:
+        """Tell whether each plane of the maps x or y is contiguous."""
+        *_, rows, columns = self.shapes["xwy".index(name)]
+        strides: Ints = getattr(self, name)
+        return (columns == 1 or strides[5] == self.itemsize) and (
+            rows == 1 or strides[4] == columns * self.itemsize
+        )
+
+    def in_order(self, name: str) -> bool:
+        """Tell whether the array x, w or y is contiguous."""
+        plain = contiguous_case(self.operation, self.geometry, self.dtype)
+        shape = self.shapes["xwy".index(name)]
+        return all(
+            size == 1 or stride == expected
+            for size, stride, expected in zip(
+                shape, getattr(self, name), getattr(plain, name), strict=True
+            )
+        )
 
 
-class Algorithm:
-    """What computes the three convolutions."""
+def _strides(shape: Ints, itemsize: int) -> Ints:
+    """Return the strides of a contiguous array."""
+    strides = [itemsize]
+    for length in reversed(shape[1:]):
+        strides.insert(0, strides[0] * length)
+    return tuple(strides)
 
-    def bind(self, operation: str, geometry: ConvGeometry) -> Callable[..., Any]:
-        """Return what computes an operation of one geometry, called with its arrays.
 
-        With `dry` it returns the bytes of workspace and does nothing else.
-        """
-        raise NotImplementedError
-
-    def prepare(self, geometry: ConvGeometry, weight: Array) -> Any:
-        """Return what the forward pass takes besides the weights, or None if nothing helps."""
-        return None
-
-    def workspace(
-        self, operation: str, geometry: ConvGeometry, input: Array, weight: Array, output: Array
-    ) -> int:
-        """Return the bytes of workspace that an operation takes, for arrays of this layout."""
-        arrays = in_order(operation, input, weight, output)
-        size: int = self.bind(operation, geometry)(*arrays, dry=True)
-        return size
+def contiguous_case(operation: str, geometry: ConvGeometry, dtype: str, threads: int = 1) -> Case:
+    """Return the case of arrays that are contiguous."""
+    shapes = view_shapes(geometry)
+    itemsize = 4 if dtype == "float32" else 8
+    x, w, y = (_strides(shape, itemsize) for shape in (shapes.input, shapes.weight, shapes.output))
+    if operation == "conv2d_input":
+        x, w, y = y, (w[0], w[2], w[1], *w[3:]), x
+    return Case(operation, geometry, dtype, x, w, y, threads)

@@ -40,7 +40,6 @@ weight      the weight gradient
 layout      what the lanes hold; gather and scatter; slabs, and tables of lines, tiles and taps
 tiles       the register tile and the transpositions, for the instruction set in use
 fits        how full the lanes would be: the numbers by which the table of variants chooses
-by_samples, by_channels     the verdicts; loops: what asks for them
 
 CHWn is the layout of A. Krizhevsky's cuda-convnet, 2012; C. Li et al., "Optimizing memory
 efficiency for deep convolutional neural networks on GPUs", 2016, weighs it against NCHW. NCHWc with

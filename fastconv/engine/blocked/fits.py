@@ -7,12 +7,16 @@ kernels take as arguments.
 
 from array import array
 from dataclasses import dataclass
+from math import prod
 
+from fastconv._geometry import ConvGeometry, three_axes
+from fastconv.engine.base.axes import forward_axes, gradient_axes
 from fastconv.engine.blocked.layout import axis_extent, most_steps, shared_lanes
 from fastconv.engine.blocked.tiles import lanes, most_turns
 
 __all__ = [
     "Extent",
+    "Sizes",
     "channel_line_bytes",
     "extent",
     "lanes",
@@ -20,6 +24,7 @@ __all__ = [
     "most_turns",
     "sample_line_bytes",
     "share_lanes",
+    "sizes",
     "turns",
     "used_lanes",
 ]
@@ -120,3 +125,53 @@ def channel_line_bytes(
     reads = -(-inputs // each) * (row.reach + 1) * width
     writes = -(-outputs // each) * row.step * column.out
     return (reads + writes) * lanes(itemsize) * itemsize
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """What an operation reads and writes, as a correlation.
+
+    `inputs` and `outputs` are channels of a group. `flat` tells that maps have no depth.
+    """
+
+    batch: int
+    groups: int
+    inputs: int
+    outputs: int
+    taps: int
+    row: Extent
+    column: Extent
+    flat: bool
+
+    @property
+    def whole(self) -> bool:
+        """Whether every output has taps, and maps have no depth."""
+        return (
+            self.flat
+            and self.row.phases == self.row.step
+            and self.column.phases == self.column.step
+        )
+
+
+def sizes(operation: str, geometry: ConvGeometry) -> Sizes:
+    """Return the sizes of an operation, seen as a correlation."""
+    inputs, outputs = (
+        channels // geometry.groups for channels in (geometry.in_channels, geometry.out_channels)
+    )
+    read, written = three_axes(geometry.in_size, 1), three_axes(geometry.out_size, 1)
+    axes = forward_axes(geometry)
+    if operation == "conv2d_input":
+        inputs, outputs, read, written = outputs, inputs, written, read
+        axes = gradient_axes(geometry)
+    depth, row, column = map(extent, read, written, axes)
+    flat = read[0] == written[0] == 1 == three_axes(geometry.kernel, 1)[0]
+    return Sizes(
+        geometry.batch,
+        geometry.groups,
+        inputs,
+        outputs,
+        prod(geometry.kernel),
+        row,
+        column,
+        flat and depth.phases > 0 and depth.before == 0,
+    )

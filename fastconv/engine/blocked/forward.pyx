@@ -28,14 +28,14 @@ from libc.string cimport memcpy
 
 from fastconv.engine.base.arrays cimport Layout, Operands
 from fastconv.engine.base.axis cimport Phase, ceil_div, first_tap, make_axis, past_tap, phase_count
-from fastconv.engine.base.kernel cimport Kernel
+from fastconv.engine.base.kernel cimport Kernel, record
 from fastconv.engine.base.threads cimport (
     EVEN, Phase as Loop, make_phase, parallel_phases, threads_for)
 from fastconv.engine.base.workspace cimport give, take
 from fastconv.engine.blocked.layout cimport (
     Line, Plan, Rows, Tile, channel_place, clear_columns, fill_bias, fill_positions, find_kernels,
     gather_rows, input_rows, list_lines, list_positions, list_taps, list_tiles, move_lanes,
-    scatter_rows, size_lines, size_slab, take_layout, widest_tile)
+    scatter_rows, size_lines, size_slab, take_layout, tile_of, widest_tile)
 from fastconv.engine.blocked.tiles cimport (
     CHANNELS, GROUPS, MAX_LANES, SAMPLES, Steps, gather, most_columns, most_rows, run_tile)
 from fastconv.engine.gemm.slab cimport line_up
@@ -107,7 +107,7 @@ cdef void choose_tile(Plan* p, Py_ssize_t itemsize) noexcept nogil:
     cdef double cycles, least = 1e300
     if p.held == CHANNELS:
         p.pixels = most_rows(CHANNELS, vectors, itemsize)
-        p.tile_rows, p.tile_columns = widest_tile(p), vectors * p.lanes.lanes
+        p.largest[0], p.largest[1] = widest_tile(p), vectors * p.lanes.lanes
         return
     p.panels = ceil_div(p.outputs, most_rows(p.held, 1, itemsize))
     p.height = ceil_div(p.outputs, p.panels)
@@ -115,7 +115,7 @@ cdef void choose_tile(Plan* p, Py_ssize_t itemsize) noexcept nogil:
         cycles = row_cycles(p, pixels)
         if cycles < least:
             least, p.pixels = cycles, pixels
-    p.tile_rows, p.tile_columns = p.height, widest_tile(p) * p.lanes.lanes
+    p.largest[0], p.largest[1] = p.height, widest_tile(p) * p.lanes.lanes
 
 
 cdef void size_units(Call* c, Py_ssize_t itemsize, int threads) noexcept nogil:
@@ -441,15 +441,14 @@ cdef class Correlation(Kernel):
 
     cdef const Py_ssize_t[::1] row, column
     cdef int held
+    cdef str variant
     cdef Py_ssize_t together
     cdef bint by_columns
     cdef Call call
 
-    def __init__(self, int axes, Py_ssize_t groups, depth, row, column, str held,
-                 Py_ssize_t together, bint by_columns=False):
-        Kernel.__init__(self, axes, groups)
+    def __init__(self, depth, row, column, str held, Py_ssize_t together, bint by_columns=False):
         self.row, self.column = row, column
-        self.held = {"samples": SAMPLES, "groups": GROUPS, "channels": CHANNELS}[held]
+        self.held, self.variant = tile_of[held], held + " in the lanes"
         self.together, self.by_columns = together, by_columns
 
     cdef int worth_threads(self, const Layout* layout) noexcept:
@@ -462,13 +461,16 @@ cdef class Correlation(Kernel):
     cdef size_t plan(self, const Layout* layout, int threads) except? 0:
         self.call = make_call(layout, &self.row[0], &self.column[0], self.held, self.together,
                               self.by_columns, threads)
+        self.team = self.call.threads
+        self.largest = self.call.plan.largest
         return self.call.size
 
-    cdef int compute(self, const Operands* o) except -1:
+    cdef int compute(self, const Operands* o, size_t bytes) except -1:
         cdef Call c = self.call
-        cdef char* shared = <char*>take(c.size)
+        cdef char* shared = <char*>take(bytes)
         cdef Context context
         cdef Loop[3] loops
+        record(self.variant, self.largest[0], self.largest[1])
         context.call, context.itemsize, context.shared = &c, o.layout.itemsize, shared
         context.x, context.w, context.y, context.bias = o.x, o.w, o.y, o.bias
         context.bias_group, context.bias_row = o.bias_group, o.bias_row

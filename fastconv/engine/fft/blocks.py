@@ -103,3 +103,9 @@ def conv_blocks(geometry: ConvGeometry, operation: str) -> Blocks:
         kernels,
         geometry.in_channels + geometry.out_channels,
     )
+
+
+def gain(geometry: ConvGeometry, operation: str) -> float:
+    """Return the products of the formula for each number that the transforms touch."""
+    products = geometry.out_channels * prod(geometry.out_size) * prod(geometry.weight_shape[1:])
+    return products / conv_blocks(geometry, operation).cost

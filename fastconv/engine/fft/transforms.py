@@ -7,7 +7,7 @@ samples. The transforms are `numpy.fft`'s, one sample at a time, so that the bat
 NaN or an infinity in a sample makes all its results of the blocks that see it NaN, silently.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import product
 from math import prod
 from typing import Any
@@ -16,8 +16,12 @@ import numpy as np
 
 from fastconv._check import Array
 from fastconv._geometry import ConvGeometry, Ints
-from fastconv.engine.base.operation import Algorithm, input_parts, moves, view_shapes, views
-from fastconv.engine.fft.blocks import Blocks, fft_blocks
+from fastconv.engine.base.kernel import ArrayKernel, note
+from fastconv.engine.base.operation import input_parts, moves, view_shapes, views
+from fastconv.engine.fft.blocks import Blocks, conv_blocks, fft_blocks
+
+# What the kernel is called in the table of variants.
+NAME = "Fourier transforms"
 
 # The spatial axes of all arrays here.
 _AXES = (-3, -2, -1)
@@ -86,21 +90,16 @@ def correlate(
     weight: Array,
     bias: Array | None,
     output: Array,
-    stride: Ints,
     before: Ints,
     dilation: Ints,
-    dry: bool = False,
     prepared: Array | None = None,
-) -> int:
+) -> None:
     """Write into `output` (N, G, K, *out) the correlation of (N, G, C, *size); stride 1.
 
-    `prepared` are the weights transformed. Returns the bytes of workspace; a dry call does nothing
-    else.
+    `prepared` are the weights transformed.
     """
     out = output.shape[3:]
     blocks = _blocks(weight.shape, out, dilation)
-    if dry:
-        return _bytes(weight.shape, blocks, input.itemsize)
     kernels = _transform_weight(weight, dilation, blocks) if prepared is None else prepared
     for maps, results in zip(input, output, strict=True):
         for place in _places(out, blocks.sizes):
@@ -113,7 +112,6 @@ def correlate(
             results[(..., *place)] = block[(..., *valid)]
     if bias is not None:
         output += bias[..., None, None, None]
-    return 0
 
 
 @np.errstate(invalid="ignore", over="ignore")
@@ -121,19 +119,12 @@ def correlate_weight(
     input: Array,
     grad_output: Array,
     grad_weight: Array,
-    stride: Ints,
     before: Ints,
     dilation: Ints,
-    dry: bool = False,
-) -> int:
-    """Write into (G, K, C, *taps) the correlation of (N, G, C, *size) with the residual.
-
-    Returns the bytes of workspace; a dry call does nothing else.
-    """
+) -> None:
+    """Write into (G, K, C, *taps) the correlation of (N, G, C, *size) with the residual."""
     out = grad_output.shape[3:]
     blocks = _blocks(grad_weight.shape, out, dilation)
-    if dry:
-        return _bytes(grad_weight.shape, blocks, input.itemsize)
     # In double precision: the rounding errors of many blocks would add up.
     total: Array | complex = 0j
     for maps, residual in zip(input, grad_output, strict=True):
@@ -146,59 +137,54 @@ def correlate_weight(
         slice(0, d * (k - 1) + 1, d) for k, d in zip(grad_weight.shape[3:], dilation, strict=True)
     )
     grad_weight[...] = sums[(..., *taps)]
-    return 0
 
 
-class Fft(Algorithm):
-    """The three convolutions by the functions above."""
+class Fft(ArrayKernel):
+    """The three convolutions of a geometry by the functions above."""
 
-    def bind(self, operation: str, geometry: ConvGeometry) -> Callable[..., int]:
-        """Return what computes an operation of one geometry, called with its arrays."""
-        axes = moves(geometry)
+    def __init__(self, operation: str, geometry: ConvGeometry, itemsize: int):
+        super().__init__()
+        self._operation, self._geometry, self._itemsize = operation, geometry, itemsize
+        self._moves = moves(geometry)
 
-        def forward(
-            input: Array,
-            weight: Array,
-            bias: Array | None,
-            output: Array,
-            prepared: Any = None,
-            dry: bool = False,
-        ) -> int:
-            maps, kernels, results = views(geometry, input, weight, output)
-            shift = None if bias is None else bias.reshape(geometry.groups, -1)
-            return correlate(maps, kernels, shift, results, *axes, dry, prepared)
+    def workspace(self) -> int:
+        """Return the bytes of all transforms that are there at once."""
+        kernels = view_shapes(self._geometry).weight
+        if self._operation == "conv2d_input":
+            kernels = (kernels[0], kernels[2], kernels[1], *kernels[3:])
+        blocks = conv_blocks(self._geometry, self._operation)
+        return _bytes(kernels, blocks, self._itemsize)
 
-        def input_gradient(
-            grad_output: Array, weight: Array, grad_input: Array, dry: bool = False
-        ) -> int:
-            maps, kernels, results = views(geometry, grad_input, weight, grad_output)
-            # Without a stride the input is one phase, or without cells none.
-            size = 0
-            for part in input_parts(geometry)[0]:
-                taps = kernels.swapaxes(1, 2)[part.taps]
-                places = part.before, part.dilation
-                size = correlate(results, taps, None, maps, (1, 1, 1), *places, dry)
-            return size
+    def forward(
+        self, input: Array, weight: Array, bias: Array | None, output: Array, prepared: Any = None
+    ) -> None:
+        """Write the correlation, as a Dispatch does; `prepared` are the weights transformed."""
+        note(NAME)
+        maps, kernels, results = views(self._geometry, input, weight, output)
+        shift = None if bias is None else bias.reshape(self._geometry.groups, -1)
+        _, before, dilation = self._moves
+        correlate(maps, kernels, shift, results, before, dilation, prepared)
 
-        def weight_gradient(
-            input: Array, grad_output: Array, grad_weight: Array, dry: bool = False
-        ) -> int:
-            maps, kernels, results = views(geometry, input, grad_weight, grad_output)
-            return correlate_weight(maps, results, kernels, *axes, dry)
+    def input_gradient(self, grad_output: Array, weight: Array, grad_input: Array) -> None:
+        """Write the input gradient."""
+        note(NAME)
+        maps, kernels, results = views(self._geometry, grad_input, weight, grad_output)
+        # Without a stride the input is one phase.
+        (part,), _ = input_parts(self._geometry)
+        taps = kernels.swapaxes(1, 2)[part.taps]
+        correlate(results, taps, None, maps, part.before, part.dilation)
 
-        functions: dict[str, Callable[..., int]] = {
-            "conv2d": forward,
-            "conv2d_input": input_gradient,
-            "conv2d_weight": weight_gradient,
-        }
-        return functions[operation]
-
-    def prepare(self, geometry: ConvGeometry, weight: Array) -> Any:
-        """Return the transforms of the weights."""
-        shapes = view_shapes(geometry)
-        _, _, dilation = moves(geometry)
-        blocks = _blocks(shapes.weight, shapes.output[3:], dilation)
-        return _transform_weight(weight.reshape(shapes.weight), dilation, blocks)
+    def weight_gradient(self, input: Array, grad_output: Array, grad_weight: Array) -> None:
+        """Write the weight gradient."""
+        note(NAME)
+        maps, kernels, results = views(self._geometry, input, grad_weight, grad_output)
+        _, before, dilation = self._moves
+        correlate_weight(maps, results, kernels, before, dilation)
 
 
-fft = Fft()
+def prepare(geometry: ConvGeometry, weight: Array) -> Any:
+    """Return the transforms of the weights."""
+    shapes = view_shapes(geometry)
+    _, _, dilation = moves(geometry)
+    blocks = _blocks(shapes.weight, shapes.output[3:], dilation)
+    return _transform_weight(weight.reshape(shapes.weight), dilation, blocks)

@@ -17,4 +17,17 @@
 static const fastconv_copies_f *const fastconv_copy_table_f[] = FASTCONV_TABLE(copies_f);
 static const fastconv_copies_d *const fastconv_copy_table_d[] = FASTCONV_TABLE(copies_d);
 
+/* A loop of the table: the type of the source chooses. */
+#define FASTCONV_COPIES(name, isa, source, ...)                                                    \
+    FASTCONV_BY_TYPE(source, fastconv_copy_table)[isa]->name(source, __VA_ARGS__)
+#define fastconv_copy_row(isa, ...) FASTCONV_COPIES(copy_row, isa, __VA_ARGS__)
+#define fastconv_copy_planes(isa, ...) FASTCONV_COPIES(copy_planes, isa, __VA_ARGS__)
+#define fastconv_pack_columns(isa, ...) FASTCONV_COPIES(pack_columns, isa, __VA_ARGS__)
+#define fastconv_pack_rows(isa, ...) FASTCONV_COPIES(pack_rows, isa, __VA_ARGS__)
+#define fastconv_transpose(isa, ...) FASTCONV_COPIES(transpose, isa, __VA_ARGS__)
+#define fastconv_transpose_rows(isa, ...) FASTCONV_COPIES(transpose_rows, isa, __VA_ARGS__)
+#define fastconv_store_pixels(isa, ...) FASTCONV_COPIES(store_pixels, isa, __VA_ARGS__)
+#define fastconv_pack_taps(isa, ...) FASTCONV_COPIES(pack_taps, isa, __VA_ARGS__)
+#define fastconv_add_vectors(isa, ...) FASTCONV_COPIES(add_vectors, isa, __VA_ARGS__)
+
 #endif

@@ -61,7 +61,7 @@ typedef __typeof__((VECTOR){0} < (VECTOR){0}) BITS
     __attribute__((aligned(SCALAR_BYTES), may_alias));
 
 /* The same for rows that are no longer than a vector, of numbers that have a vector's room on either
- * side: whole vectors, of which what stands behind a row is written anew with the next. */
+ * side: whole vectors; what is written past the end of a row is written anew with the next. */
 static inline __attribute__((always_inline)) void
 ISA(TYPED(copy_short))(const SCALAR *source, ptrdiff_t hop, const fastconv_piece *piece,
                        const fastconv_plane *plane, SCALAR *target)
@@ -118,10 +118,10 @@ static void ISA(TYPED(copy_planes))(const SCALAR *source, const fastconv_piece *
 
 /* Panels of columns: for each step, the runs of source + at[l], each to its place.
  *
- * Steps are `width` apart and written in order, so that a run may write on behind itself: what
- * stands there comes later, and a panel has room for one more vector at its end. Reading on behind
- * a run is allowed where `overrun` says so. All panels of a step are written before the next step:
- * a row of the source is then read from end to end, which the hardware foresees. */
+ * Steps are `width` apart and written in order, so that a run may be written past its end: what
+ * belongs there comes later, and a panel has room for one more vector at its end. Reading past the
+ * end of a run is allowed where `overrun` says so. All panels of a step are written before the next
+ * step: a row of the source is then read from end to end, which the hardware foresees. */
 static void ISA(TYPED(pack_columns))(const SCALAR *source, const ptrdiff_t *at, ptrdiff_t steps,
                                      const fastconv_run *runs, ptrdiff_t n_runs, int overrun,
                                      ptrdiff_t width, SCALAR *panels)
@@ -240,8 +240,8 @@ static void ISA(TYPED(transpose))(const SCALAR *source, ptrdiff_t source_row, pt
 
 /* target[j * target_row + i] = source[at[i] + j] for i < rows, j < columns.
  *
- * Whole blocks are read and written: behind the last row it stands again, and there are whole
- * vectors behind the last column. */
+ * Whole blocks are read and written: past the last row it is read again, and there is room
+ * for whole vectors past the last column. */
 static void ISA(TYPED(transpose_rows))(const SCALAR *source, const ptrdiff_t *at, ptrdiff_t rows,
                                        ptrdiff_t columns, SCALAR *target, ptrdiff_t target_row)
 {
@@ -279,9 +279,8 @@ static void ISA(TYPED(store_pixels))(const SCALAR *source, ptrdiff_t source_row,
             VECTOR block[LANES];
 #pragma GCC unroll 16
             for (ptrdiff_t q = 0; q < LANES; q++) {
-                block[q] = *(const VECTOR *)(from + (q < number ? q : 0) * source_row);
-                if (bias)
-                    block[q] += *(const VECTOR *)(bias + j);
+                const VECTOR sum = *(const VECTOR *)(from + (q < number ? q : 0) * source_row);
+                block[q] = ISA(TYPED(finish))(sum, bias ? bias + j : NULL);
             }
             ISA(TYPED(turn))(block);
             if (number == LANES && step == 1) {
@@ -303,7 +302,7 @@ static void ISA(TYPED(store_pixels))(const SCALAR *source, ptrdiff_t source_row,
 /* Weights of up to LANES channels: for each step a vector of channels for each tap, in panels of two
  * taps (the last may have one). The taps of all channels of a step are neighbours.
  *
- * A whole vector is read from each channel's row, and what stands behind the taps is dropped. */
+ * A whole vector is read from each channel's row, and what is past its taps is dropped. */
 static void ISA(TYPED(pack_taps))(const SCALAR *source, ptrdiff_t row, ptrdiff_t steps,
                                   ptrdiff_t channels, ptrdiff_t taps, SCALAR *panels)
 {

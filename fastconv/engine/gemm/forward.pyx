@@ -1,7 +1,7 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 # No bounds checks: the callers in fastconv.functional have compared every shape with the geometry,
 # and the loops below run inside borders computed from those shapes.
-"""The engine (algorithm "gemm"): a convolution as a blocked product of matrices.
+"""The correlation with pixels in the lanes: a blocked product of matrices.
 
 For each group the output is C = A B: A holds the weights (a row for each output channel, a column
 for each step (c, t, r, s)), B what each step sees of the input (a column for each output pixel),
@@ -24,11 +24,10 @@ B is never there as a whole (implicit GEMM). A block of it is one of two things:
       | row of the input |gap| next row |  steps| b b b b b |  | b b b b b |
          ^ pixel   ^ shifted by a tap        v  | b b b b b |  | b b b b b |
 
-Panels waste nothing, slabs need no packing; `choose_packing` weighs the two. Where it is better
-still to have the output channels in the lanes, outputs.pyx computes. All add the same numbers
-in the same order. A is read in place where its steps are neighbours and few pixels, or few weights,
-would not pay for packing; else it is packed once: a panel for each tile row, the numbers of one
-step side by side.
+Panels waste nothing, slabs need no packing; `choose_packing` weighs the two. Both add the same
+numbers in the same order. A is read in place where its steps are neighbours and few pixels, or few
+weights, would not pay for packing; else it is packed once: a panel for each tile row, the numbers
+of one step side by side.
 
 The pixels of all samples lie in one row, cut anywhere, so that small maps fill the tiles too. Runs
 say which columns of a tile go where, whatever rows, samples and strides of the output they meet.
@@ -38,16 +37,16 @@ its steps in order: every output has the same bits for each batch, number of thr
 
 from cython cimport floating
 
-from fastconv.engine.base.arrays cimport Axes, Layout, Operands
+from fastconv.engine.base.arrays cimport Layout, Operands
+from fastconv.engine.base.kernel cimport record
 from fastconv.engine.base.axis cimport ceil_div
-from fastconv.engine.base.kernel cimport Kernel
-from fastconv.engine.base.threads cimport EVEN, Phase, make_phase, parallel_phases, threads_for
+from fastconv.engine.base.threads cimport EVEN, Phase, make_phase, parallel_phases
 from fastconv.engine.base.workspace cimport give, take
-from fastconv.engine.gemm.outputs cimport Swapped, correlate_swapped, plan_swapped, swapped_tasks
+from fastconv.engine.gemm.correlation cimport Correlation, Estimate, copy_bias
 from fastconv.engine.gemm.slab cimport (
-    Cursor, Run, Slab, Windows, add_run, block_channels, fill_offsets, fill_shifts, fill_slab,
-    first_line, first_unit, imbalance, line_up, make_slab, make_windows, next_line,
-    pack_columns, pack_rows, slab_planes, split_blocks, transpose)
+    Cursor, Run, Slab, Target, Windows, add_run, block_channels, fill_offsets, fill_shifts,
+    fill_slab, first_line, first_unit, imbalance, line_up, make_slab, make_windows, next_line,
+    pack_columns, pack_rows, slab_planes, split_blocks, steps_are_neighbours, transpose)
 from fastconv.engine.gemm.tile cimport MAX_ROWS, VECTORS, lanes, max_rows, run_tile
 
 # A block of B: much of the second-level cache of a core, since the weights are read once for each
@@ -181,9 +180,10 @@ cdef void size_workspace(Product* p, Py_ssize_t itemsize) noexcept nogil:
         p.packed_channels = min(
             max(PACKED_SLAB_BYTES // (planes * p.slab.plane * itemsize), 1), p.channels)
         slab_channels = p.packed_channels
-    # A tile, or a copy, reads on behind the slab by less than a row; what it finds is dropped.
+    # A tile, or a copy, reads past the end of the slab by less than a row; what it finds is
+    # dropped.
     slab_numbers = 0 if p.windows.in_place else slab_channels * planes * p.slab.plane + p.width
-    # The last row of a panel may be written on behind itself.
+    # The last row of a panel may be written past its end.
     p.panel_size = kc * p.width + p.lanes
     if p.packs_b:
         p.max_panels = ceil_div(p.pixels, p.width) + 1
@@ -276,7 +276,7 @@ cdef Py_ssize_t pack_a_channels(const Product* p) noexcept nogil:
 cdef void pack_a(const floating* w, const Context* context, Py_ssize_t task) noexcept nogil:
     """Pack some channels of A, for all panels of rows: for each step, its rows side by side.
 
-    In this order, the weights of turned kernels are read from end to end.
+    In this order, the weights of rotated kernels are read from end to end.
     """
     cdef const Product* p = context.product
     cdef const Py_ssize_t* at = <const Py_ssize_t*>(context.shared + p.weights_at_at)
@@ -348,7 +348,7 @@ cdef void multiply_block(const floating* x, const Context* context, Py_ssize_t t
     cdef const floating* a[MAX_ROWS]
     cdef const floating* b
     cdef Slab slab = p.slab
-    cdef bint last
+    cdef Target target
 
     slab.column = column_block * p.columns
     columns = min(p.columns, p.windows.column.out - slab.column)
@@ -365,10 +365,11 @@ cdef void multiply_block(const floating* x, const Context* context, Py_ssize_t t
     w += g * p.a_strides[0]
     y += g * p.c_strides[1]
     packed_a += g * p.row_panels * p.steps * p.height
+    target.row, target.column_bias = p.c_strides[2], NULL
     for c from 0 <= c < p.windows.channels by p.channels:
         channels = min(p.channels, p.windows.channels - c)
         steps = channels * taps
-        last = c + channels == p.windows.channels
+        target.accumulate = c > 0
         if not p.packs_b:
             fill_slab(x, &p.windows, &slab, c, channels, slab_data)
         else:
@@ -381,12 +382,13 @@ cdef void multiply_block(const floating* x, const Context* context, Py_ssize_t t
                     a[j] = packed_a + (i * p.steps + c * taps) * p.height + j
                 else:
                     a[j] = w + (row + j) * p.a_strides[1] + c * p.a_strides[2]
+            target.c, target.row_bias = y + row * p.c_strides[2], NULL
+            if context.has_bias and c + channels == p.windows.channels:
+                target.row_bias = bias + row
             for j in range(count):
                 b = packed_b + j * p.panel_size if p.packs_b else slab_data + panels[j].at
-                run_tile(rows, panels[j].vectors, a, a_at, b, b_at, steps,
-                         y + row * p.c_strides[2], p.c_strides[2], outs + panels[j].outs,
-                         panels[j].n_outs, bias + row if context.has_bias and last else NULL,
-                         c > 0)
+                target.runs, target.n_runs = outs + panels[j].outs, panels[j].n_outs
+                run_tile(rows, panels[j].vectors, a, a_at, b, b_at, steps, &target)
 
 
 cdef void multiply_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
@@ -398,7 +400,7 @@ cdef void multiply_task(void* context, Py_ssize_t task, int thread) noexcept nog
 
 
 cdef double product_cycles(const Product* p, int threads) noexcept nogil:
-    """Estimate the cycles of one step of a line of the output."""
+    """Estimate the cycles of all threads together."""
     cdef double rows = <double>p.rows / p.row_panels, columns = p.columns
     cdef double pixels = <double>p.windows.lines * p.windows.column.out
     cdef double tile = max(max(1.5 * rows, (rows + 5) / 2), 4.0)
@@ -416,45 +418,34 @@ cdef double product_cycles(const Product* p, int threads) noexcept nogil:
     tile *= imbalance(p.groups * p.column_blocks, p.units, p.blocks, p.row_panels, p.parts,
                       threads)
     # What is measured: B comes from the second-level cache.
-    return 1.08 * tile * p.windows.column.out / p.width
+    return (1.08 * tile * p.windows.column.out / p.width
+            * p.groups * p.windows.lines * p.steps)
 
 
-cdef Product make_product(const Py_ssize_t* x, const Py_ssize_t* x_strides, const Py_ssize_t* w,
-                          const Py_ssize_t* w_strides, const Py_ssize_t* y,
-                          const Py_ssize_t* y_strides, Py_ssize_t itemsize, tuple stride,
-                          tuple before, tuple dilation, int threads, Swapped* swapped,
-                          bint* swaps):
-    """Return the plan for arrays of these shapes and strides.
-
-    Where the roles had better be changed, `swaps` is set and `swapped` is the plan.
-    """
-    cdef Product p
-    cdef Py_ssize_t i, neighbour = 1
-    cdef double cycles
-    p.windows = make_windows(x, x_strides, w + 3, y + 3, itemsize, stride, before, dilation)
-    p.groups, p.rows, p.steps = w[0], w[1], w[2] * w[3] * w[4] * w[5]
+cdef int make_product(Product* p, const Layout* layout, tuple stride, tuple before,
+                      tuple dilation, int threads) except -1:
+    """Fill in the plan for arrays of this layout."""
+    cdef Py_ssize_t i, itemsize = layout.itemsize
+    cdef const Py_ssize_t* w = layout.w.shape
+    p.windows = make_windows(layout.x.shape, layout.x.strides, w + 3, layout.y.shape + 3, itemsize,
+                             stride, before, dilation)
+    p.groups, p.rows, p.steps = w[0], w[1], w[2] * p.windows.taps
     p.lanes = lanes(itemsize)
     p.width = VECTORS * p.lanes
     p.height = max_rows(itemsize, VECTORS)
     p.row_panels = ceil_div(p.rows, p.height)
-    p.neighbours = True
     for i in range(6):
-        p.a_strides[i] = w_strides[i] // itemsize
-        p.c_strides[i] = y_strides[i] // itemsize
-    for i in range(5, 1, -1):
-        if w[i] > 1 and p.a_strides[i] != neighbour:
-            p.neighbours = False
-        neighbour *= w[i]
+        p.a_strides[i] = layout.w.strides[i] // itemsize
+        p.c_strides[i] = layout.y.strides[i] // itemsize
+    p.neighbours = steps_are_neighbours(w, p.a_strides)
     p.packs_a = p.groups * p.rows * p.steps * itemsize > (LARGE_BYTES if p.neighbours
                                                           else SMALL_BYTES)
     if p.neighbours and p.windows.lines * p.windows.column.out < MANY_PIXELS:
         p.packs_a = False
-    cycles = plan_swapped(swapped, &p.windows, w, w_strides, y_strides, itemsize, threads)
-    if size_blocks(&p, itemsize, threads) < 0:
+    if size_blocks(p, itemsize, threads) < 0:
         raise MemoryError("the padded input of a few outputs does not fit in memory")
-    swaps[0] = cycles < product_cycles(&p, threads)
-    size_workspace(&p, itemsize)
-    return p
+    size_workspace(p, itemsize)
+    return 0
 
 
 cdef inline Py_ssize_t product_tasks(const Product* p) noexcept nogil:
@@ -462,127 +453,49 @@ cdef inline Py_ssize_t product_tasks(const Product* p) noexcept nogil:
     return p.groups * p.column_blocks * p.blocks * p.parts
 
 
-cdef size_t call_bytes(const Product* p, const Swapped* swapped, bint swaps,
-                       int* threads) noexcept nogil:
-    """Return the bytes of workspace of a call, and lower the threads to the tasks."""
-    if swaps:
-        threads[0] = min(<Py_ssize_t>threads[0], swapped_tasks(swapped))
-        return swapped.threads_at + threads[0] * swapped.thread_bytes
-    threads[0] = min(<Py_ssize_t>threads[0], product_tasks(p))
-    return p.threads_at + threads[0] * p.thread_bytes
+cdef class PixelLanes(Correlation):
+    """The correlation with pixels in the lanes."""
 
-
-cdef int compute(const floating* x, const floating* w, const floating* bias,
-                 Py_ssize_t bias_group, Py_ssize_t bias_row, floating* y, const Product* p,
-                 const Swapped* swapped, bint swaps, int threads) except -1:
-    """Compute a planned product; `bias` may be NULL."""
-    cdef size_t size = call_bytes(p, swapped, swaps, &threads)
-    cdef char* shared = <char*>take(size)
-    cdef Py_ssize_t i, j, step, packs = 0
-    cdef floating* numbers
-    cdef Context context
-    cdef Phase[2] phases
-    if swaps:
-        correlate_swapped(x, w, bias, bias_group, bias_row, y, swapped, threads, shared)
-        give(shared)
-        return 0
-    fill_shifts(&p.windows, &p.slab, p.channels, <Py_ssize_t*>(shared + p.shifts_at))
-    fill_offsets(&p.windows, p.a_strides, p.channels, <Py_ssize_t*>(shared + p.weights_at_at))
-    for step in range(p.channels * p.windows.taps):
-        (<Py_ssize_t*>(shared + p.a_at_at))[step] = (
-            step * p.height if p.packs_a else (<Py_ssize_t*>(shared + p.weights_at_at))[step])
-        (<Py_ssize_t*>(shared + p.b_at_at))[step] = (
-            step * p.width if p.packs_b else (<Py_ssize_t*>(shared + p.shifts_at))[step])
-    if bias is not NULL:
-        numbers = <floating*>(shared + p.bias_at)
-        for i in range(p.groups):
-            for j in range(p.rows):
-                numbers[i * p.rows + j] = bias[i * bias_group + j * bias_row]
-    context.product, context.itemsize, context.shared = p, sizeof(floating), shared
-    context.x, context.w, context.y, context.has_bias = x, w, y, bias is not NULL
-    if p.packs_a:
-        packs = p.groups * ceil_div(p.windows.channels, pack_a_channels(p))
-    phases[0] = make_phase(pack_task, &context, packs, EVEN)
-    phases[1] = make_phase(multiply_task, &context, product_tasks(p), 0)
-    with nogil:
-        parallel_phases(threads, phases, 2)
-    give(shared)
-    return 0
-
-
-cdef int worth_threads(const Py_ssize_t* w, const Py_ssize_t* y) noexcept nogil:
-    """Return the number of threads for weights and an output of these shapes."""
-    return threads_for(<double>w[0] * w[1] * w[2] * w[3] * w[4] * w[5] * y[0] * y[3] * y[4] * y[5])
-
-
-cdef class Correlation(Kernel):
-    """The correlation of `x` with `w`, of any strides in memory; the output may not be empty.
-
-    y[n,g,k,p] = bias[g,k] + sum over c, tap of w[g,k,c,tap] * x[n,g,c, p*stride + tap*dilation
-    - before]. Stride, padding before and dilation are of three axes.
-    """
-
-    cdef tuple stride, before, dilation
     cdef Product product
-    cdef Swapped swapped
-    cdef bint swaps
 
-    def __init__(self, int axes, Py_ssize_t groups, tuple stride, tuple before, tuple dilation):
-        Kernel.__init__(self, axes, groups)
-        self.stride, self.before, self.dilation = stride, before, dilation
-
-    cdef int worth_threads(self, const Layout* layout) noexcept:
-        return worth_threads(layout.w.shape, layout.y.shape)
+    cdef int weigh(self, const Layout* layout, int threads, Estimate* estimate) except -1:
+        cdef Product p
+        threads = min(threads, self.worth_threads(layout))
+        make_product(&p, layout, self.stride, self.before, self.dilation, threads)
+        estimate.cycles = product_cycles(&p, threads)
+        estimate.filled, estimate.memory = 1, 0
+        return 0
 
     cdef size_t plan(self, const Layout* layout, int threads) except? 0:
-        self.product = make_product(
-            layout.x.shape, layout.x.strides, layout.w.shape, layout.w.strides, layout.y.shape,
-            layout.y.strides, layout.itemsize, self.stride, self.before, self.dilation, threads,
-            &self.swapped, &self.swaps)
-        return call_bytes(&self.product, &self.swapped, self.swaps, &threads)
+        cdef Product* p = &self.product
+        make_product(p, layout, self.stride, self.before, self.dilation, threads)
+        self.team = min(<Py_ssize_t>threads, product_tasks(p))
+        self.largest[0], self.largest[1] = ceil_div(p.rows, p.row_panels), p.width
+        return p.threads_at + self.team * p.thread_bytes
 
-    cdef int compute(self, const Operands* o) except -1:
-        cdef Product product = self.product
-        cdef Swapped swapped = self.swapped
-        if o.layout.itemsize == sizeof(float):
-            compute(<const float*>o.x, <const float*>o.w, <const float*>o.bias, o.bias_group,
-                    o.bias_row, <float*>o.y, &product, &swapped, self.swaps, self.threads)
-        else:
-            compute(<const double*>o.x, <const double*>o.w, <const double*>o.bias, o.bias_group,
-                    o.bias_row, <double*>o.y, &product, &swapped, self.swaps, self.threads)
+    cdef int compute(self, const Operands* o, size_t bytes) except -1:
+        cdef const Product* p = &self.product
+        cdef char* shared = <char*>take(bytes)
+        cdef Py_ssize_t step
+        cdef Py_ssize_t* shifts = <Py_ssize_t*>(shared + p.shifts_at)
+        cdef Py_ssize_t* weights_at = <Py_ssize_t*>(shared + p.weights_at_at)
+        cdef Context context
+        cdef Phase[2] phases
+        record("pixels in the lanes", self.largest[0], self.largest[1])
+        fill_shifts(&p.windows, &p.slab, p.channels, shifts)
+        fill_offsets(&p.windows, p.a_strides, p.channels, weights_at)
+        for step in range(p.channels * p.windows.taps):
+            (<Py_ssize_t*>(shared + p.a_at_at))[step] = (
+                step * p.height if p.packs_a else weights_at[step])
+            (<Py_ssize_t*>(shared + p.b_at_at))[step] = (
+                step * p.width if p.packs_b else shifts[step])
+        copy_bias(o, p.rows, shared + p.bias_at)
+        context.product, context.itemsize, context.shared = p, o.layout.itemsize, shared
+        context.x, context.w, context.y, context.has_bias = o.x, o.w, o.y, o.bias is not NULL
+        phases[0] = make_phase(pack_task, &context, p.groups * ceil_div(
+            p.windows.channels, pack_a_channels(p)) if p.packs_a else 0, EVEN)
+        phases[1] = make_phase(multiply_task, &context, product_tasks(p), 0)
+        with nogil:
+            parallel_phases(self.team, phases, 2)
+        give(shared)
         return 0
-
-
-cdef class GradientPhase(Correlation):
-    """The correlation of a residual that makes the gradient of some positions of the input.
-
-    `positions` and `taps` are, for each of three axes, the first, the step to the next, and their
-    number: the taps that reach these positions.
-    """
-
-    cdef Py_ssize_t[3][3] positions, taps
-
-    def __init__(self, int axes, Py_ssize_t groups, tuple positions, tuple taps, tuple before,
-                 tuple dilation):
-        cdef int axis, i
-        Correlation.__init__(self, axes, groups, (1, 1, 1), before, dilation)
-        for axis in range(3):
-            for i in range(3):
-                self.positions[axis][i] = positions[axis][i]
-                self.taps[axis][i] = taps[axis][i]
-
-    cdef size_t run(self, const Operands* o, bint dry) except? 0:
-        cdef Operands part = o[0]
-        cdef int axis
-        for axis in range(3):
-            part.y += select(&part.layout.y, 3 + axis, self.positions[axis])
-            part.w += select(&part.layout.w, 3 + axis, self.taps[axis])
-        return Correlation.run(self, &part, dry)
-
-
-cdef inline Py_ssize_t select(Axes* array, int axis, const Py_ssize_t* places) noexcept nogil:
-    """See some places of an axis only; return how many bytes the first lies from the start."""
-    cdef Py_ssize_t start = places[0] * array.strides[axis]
-    array.strides[axis] *= places[1]
-    array.shape[axis] = places[2]
-    return start

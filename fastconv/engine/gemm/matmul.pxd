@@ -6,7 +6,7 @@ cdef struct Product:
     # What is asked for: C (rows, columns) = A (rows, steps) B (steps, columns); none is 0. Strides
     # are in elements.
     Py_ssize_t rows, columns, steps
-    Py_ssize_t a_row, a_step, b_step, b_column, c_row, c_column, bias_step
+    Py_ssize_t a_row, a_step, b_step, b_column, c_row, c_column
     # The plan.
     Py_ssize_t depth                    # steps of a block
     Py_ssize_t vectors, blocks          # of all columns; blocks of them
@@ -15,7 +15,7 @@ cdef struct Product:
     Py_ssize_t row_panels, height       # panels of rows; rows of the tallest
     Py_ssize_t lanes, width             # numbers in a vector, and in a row of a panel of B
     bint packs_a, packs_b
-    bint turned                         # the transposed product: a number of the bias for each row
+    bint transposed                     # the transposed product: one number of the bias a row
     # The workspace: where the steps lie, for all threads, then one part for each thread.
     size_t a_at, packed_a_at, b_at, packed_b_at, threads_at
     size_t a_panel, b_panels, thread_bytes

@@ -15,12 +15,14 @@ their number sets: it has the same bits whatever the other rows, the columns and
 
 from cython cimport floating
 
+from libc.string cimport memcpy
+
 from fastconv.engine.base.arrays cimport View, look
 from fastconv.engine.base.axis cimport ceil_div
 from fastconv.engine.base.threads cimport EVEN, parallel_for, threads_for
 from fastconv.engine.base.workspace cimport give, take
 from fastconv.engine.gemm.slab cimport (
-    Run, block_steps, first_unit, line_up, pack_rows, split_blocks, transpose)
+    Run, Target, block_steps, first_unit, line_up, pack_rows, split_blocks, transpose)
 from fastconv.engine.gemm.tile cimport MAX_ROWS, lanes, max_rows, output_vectors, run_tile
 
 # A block of B: most of a common second-level cache.
@@ -71,23 +73,23 @@ cdef void make_plan(Product* p, Py_ssize_t itemsize, int threads) noexcept nogil
         ceil_div(p.block, p.width) * p.depth * p.width * itemsize)
 
 
-cdef void turn(Product* p) noexcept nogil:
+cdef void transpose_product(Product* p) noexcept nogil:
     """Make it the product of the transposed matrices."""
     p.rows, p.columns = p.columns, p.rows
     p.a_row, p.b_column = p.b_column, p.a_row
     p.a_step, p.b_step = p.b_step, p.a_step
     p.c_row, p.c_column = p.c_column, p.c_row
-    p.turned = True
+    p.transposed = True
 
 
 cdef void plan_product(Product* p, Py_ssize_t itemsize, int threads) noexcept nogil:
-    p.turned = False
-    # Turned, the smaller matrix is packed, but the tiles leave number by number, and those of one
-    # vector have a load for each product: worse than packing a matrix that lies in a cache.
-    if (p.b_column != 1 and p.bias_step == 1
+    p.transposed = False
+    # Transposed, the smaller matrix is packed, but the tiles leave number by number, and those of
+    # one vector have a load for each product: worse than packing a matrix that lies in a cache.
+    if (p.b_column != 1
             and (p.rows > lanes(itemsize) or p.steps * p.columns * itemsize > BLOCK_BYTES)
             and (p.columns - p.rows) * <double>p.steps > 3.0 * p.rows * p.columns):
-        turn(p)
+        transpose_product(p)
     make_plan(p, itemsize, threads)
 
 
@@ -98,17 +100,6 @@ cdef void write_steps(const Product* p, char* shared) noexcept nogil:
         (<Py_ssize_t*>(shared + p.b_at))[i] = i * p.b_step
         (<Py_ssize_t*>(shared + p.packed_a_at))[i] = i * p.height
         (<Py_ssize_t*>(shared + p.packed_b_at))[i] = i * p.width
-
-
-cdef void add_row(const floating* bias, Py_ssize_t bias_step, Py_ssize_t count, floating* c,
-                  Py_ssize_t step) noexcept nogil:
-    cdef Py_ssize_t i
-    if bias_step == 1 == step:
-        for i in range(count):
-            c[i] += bias[i]
-    else:
-        for i in range(count):
-            c[i * step] += bias[i * bias_step]
 
 
 cdef void multiply_block(const floating* a, const floating* b, const floating* bias, floating* c,
@@ -128,16 +119,18 @@ cdef void multiply_block(const floating* a, const floating* b, const floating* b
     cdef floating* a_panel = <floating*>(own + p.a_panel)
     cdef floating* b_panels = <floating*>(own + p.b_panels)
     cdef floating* panel
-    cdef floating* to
     cdef const floating* a_rows[MAX_ROWS]
-    cdef bint in_place, shifts
+    cdef bint in_place
     cdef Run run
+    cdef Target target
     run.first, run.at, run.step = 0, 0, p.c_column
+    target.row, target.runs, target.n_runs = p.c_row, &run, 1
+    target.row_bias = target.column_bias = NULL
     b += column * p.b_column
     c += column * p.c_column
     for step from 0 <= step < p.steps by p.depth:
         steps = min(p.depth, p.steps - step)
-        shifts = bias is not NULL and step + steps == p.steps
+        target.accumulate = step > 0
         for j in range(panels):
             at = j * vectors // panels * p.lanes
             run.count = min((j + 1) * vectors // panels * p.lanes, count) - at
@@ -156,28 +149,28 @@ cdef void multiply_block(const floating* a, const floating* b, const floating* b
             if p.packs_a:
                 pack_rows(a + row * p.a_row + step * p.a_step, p.a_row, rows, a_at, steps,
                           p.height, a_panel)
-            to = c + row * p.c_row
             for j in range(panels):
                 at = j * vectors // panels * p.lanes
                 run.count = min((j + 1) * vectors // panels * p.lanes, count) - at
-                # The last vector would read on behind the row.
+                target.c = c + row * p.c_row + at * p.c_column
+                if bias is not NULL and step + steps == p.steps:
+                    if p.transposed:
+                        target.row_bias = bias + row
+                    else:
+                        target.column_bias = bias + column + at
+                # The last vector would read on past the row.
                 in_place = not p.packs_b and run.count % p.lanes == 0
+                panel = b_panels + j * p.depth * p.width
                 run_tile(rows, ceil_div(run.count, p.lanes), a_rows,
                          packed_a_at if p.packs_a else a_at,
-                         b + step * p.b_step + at if in_place
-                         else <const floating*>(b_panels + j * p.depth * p.width),
-                         b_at if in_place else packed_b_at, steps, to + at * p.c_column, p.c_row,
-                         &run, 1, bias + row if shifts and p.turned else NULL, step > 0)
-            if shifts and not p.turned:
-                for j in range(rows):
-                    add_row(bias + column * p.bias_step, p.bias_step, count, to + j * p.c_row,
-                            p.c_column)
+                         b + step * p.b_step + at if in_place else <const floating*>panel,
+                         b_at if in_place else packed_b_at, steps, &target)
 
 
 cdef void run_product(const floating* a, const floating* b, floating* c, const Product* p,
                       char* shared, char* own) noexcept nogil:
     cdef Py_ssize_t task
-    if p.turned:
+    if p.transposed:
         a, b = b, a
     for task in range(p.blocks * p.parts):
         multiply_block(a, b, <const floating*>NULL, c, p, task, shared, own)
@@ -203,30 +196,34 @@ def multiply(a, b, bias, c):
     cdef Product p
     cdef View left, right, shift, result
     cdef Context context
-    cdef Py_ssize_t item, tasks
+    cdef Py_ssize_t item, tasks, i, biases = 0
     cdef int threads
     look(a, 2, False, &left)
     look(b, 2, False, &right)
     look(c, 2, True, &result)
     item = result.itemsize
-    shift.data, shift.strides[0] = NULL, item
     if bias is not None:
         look(bias, 1, False, &shift)
+        biases = line_up(result.shape[1] * item)
     p.rows, p.steps, p.columns = left.shape[0], left.shape[1], right.shape[1]
     p.a_row, p.a_step = left.strides[0] // item, left.strides[1] // item
     p.b_step, p.b_column = right.strides[0] // item, right.strides[1] // item
     p.c_row, p.c_column = result.strides[0] // item, result.strides[1] // item
-    p.bias_step = shift.strides[0] // item
     threads = threads_for(<double>p.rows * p.columns * p.steps)
     plan_product(&p, item, threads)
     tasks = p.blocks * p.parts
     threads = min(<Py_ssize_t>threads, tasks)
     context.product, context.itemsize = &p, item
     context.a, context.b = left.data, right.data
-    if p.turned:
+    if p.transposed:
         context.a, context.b = right.data, left.data
-    context.bias, context.c = shift.data, result.data
-    context.shared = <char*>take(p.threads_at + threads * p.thread_bytes)
+    context.bias, context.c = NULL, result.data
+    context.shared = <char*>take(p.threads_at + threads * p.thread_bytes + biases)
+    if biases:
+        # Side by side.
+        context.bias = context.shared + p.threads_at + threads * p.thread_bytes
+        for i in range(p.columns if not p.transposed else p.rows):
+            memcpy(<char*>context.bias + i * item, <char*>shift.data + i * shift.strides[0], item)
     with nogil:
         write_steps(&p, context.shared)
         parallel_for(threads, tasks, multiply_task, &context, EVEN)

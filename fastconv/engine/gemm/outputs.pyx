@@ -1,14 +1,15 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
-# The caller, forward.pyx, has made the borders.
-"""The engine's forward product with the roles changed: output channels in the lanes.
+# No bounds checks: the callers in fastconv.functional have compared every shape with the geometry,
+# and the loops below run inside borders computed from those shapes.
+"""The correlation with output channels in the lanes: a blocked product of matrices.
 
     A   the input, never packed: in a slab, or in place, the steps of neighbouring pixels are
         neighbours (slab.pyx), so that one address serves all the rows of a tile
     B   the weights, packed: for each step, the output channels of a panel side by side
-    C   the output, transposed: it leaves block by block through the registers
+    C   the output, transposed: it leaves block by block, transposed back in registers
 
 Nothing is packed for a pixel, and none lies in a gap: this wins where rows are short or steps are
-few, if the output channels fill the lanes; `plan_swapped` estimates the cycles. A tile is a piece
+few, if the output channels fill the lanes; `plan_cycles` estimates. A tile is a piece
 of a line:
 
                    output channels ->
@@ -16,19 +17,23 @@ of a line:
     one line   |  s s s s s s s s  |
         v      |  s s s s s s s s  |
 
-Every output adds the same products in the same order as in forward.pyx, cut at the same PC borders:
-which of the two computes it may follow the batch and the threads.
+Every output adds its steps in order, cut at PC borders that the shape of the weights alone sets: it
+has the same bits for each batch, number of threads and layout, and as with pixels in the lanes.
 """
 
 from cython cimport floating
 
+from fastconv.engine.base.arrays cimport Layout, Operands
+from fastconv.engine.base.kernel cimport record
 from fastconv.engine.base.axis cimport ceil_div
 from fastconv.engine.base.threads cimport EVEN, Phase, make_phase, parallel_phases
+from fastconv.engine.base.workspace cimport give, take
+from fastconv.engine.gemm.correlation cimport Correlation, Estimate, copy_bias
 from fastconv.engine.gemm.slab cimport (
-    Cursor, Run, Slab, Windows, add_run, block_channels, fetch, fill_offsets, fill_shifts,
-    fill_slab, first_line, first_unit, imbalance, line_up, make_slab, next_line, pack_rows,
-    slab_planes, split_blocks, store_pixels, transpose)
-from fastconv.engine.gemm.tile cimport MAX_PIXEL_VECTORS, lanes, max_pixels, run_pixels
+    Cursor, Run, Slab, Windows, add_run, block_channels, fill_offsets, fill_shifts,
+    fill_slab, first_line, first_unit, imbalance, line_up, make_slab, make_windows, next_line,
+    pack_rows, slab_planes, split_blocks, steps_are_neighbours, store_pixels, transpose)
+from fastconv.engine.gemm.tile cimport MAX_PIXEL_VECTORS, Pixels, lanes, max_pixels, run_pixels
 
 # A slab with the sums of its pixels: as much of the second-level cache as leaves room for the
 # weights that pass. They are read once for each block.
@@ -39,14 +44,32 @@ cdef Py_ssize_t NEAR_BYTES = 1 << 14
 cdef Py_ssize_t FAR_BYTES = 1 << 11
 
 
-cdef struct Tile:
-    Py_ssize_t first, count     # its pixels, counted in the block
-    Py_ssize_t at               # where they lie in the slab or the input
+cdef struct Plan:
+    Windows windows
+    Py_ssize_t groups, outputs, steps
+    Py_ssize_t w_strides[6]             # of the weights (G, K, C, T, R, S), in elements
+    Py_ssize_t y_strides[6]             # of the output (N, G, K, D, H, W)
+    bint neighbours                     # the steps of an output channel are neighbours
+    Py_ssize_t lanes, vectors, panels   # of all output channels of a group
+    Py_ssize_t width                    # vectors of the widest panel
+    Py_ssize_t pixels                   # of a tile
+    Py_ssize_t span                     # steps that a tile takes at once
+    Py_ssize_t channels                 # of a block
+    Py_ssize_t near_channels            # whose weights, for a panel, stay in the first-level cache
+    Py_ssize_t lines, blocks            # of a block; blocks
+    double slab_bytes                   # of the slab of one line
+    Py_ssize_t line_bytes               # of all that a line of a block takes
+    double line_cycles                  # of the tiles of one step of a line
+    Py_ssize_t parts                    # tasks that share a block's panels
+    Slab slab
+    # The workspace: what all threads share, then one part for each.
+    size_t shifts_at, weights_at_at, bias_at, packed_at, threads_at
+    size_t slab_at, sums_at, near_at, runs_at, tiles_at, thread_bytes
 
 
 # What the tasks share.
 cdef struct Context:
-    const Swapped* plan
+    const Plan* plan
     Py_ssize_t itemsize
     const void* x
     const void* w
@@ -63,33 +86,12 @@ cdef double tile_cycles(Py_ssize_t pixels, Py_ssize_t vectors, Py_ssize_t span,
     return max(max(pixels * vectors / 2.0, loads), 4.0) + start
 
 
-cdef double plan_swapped(Swapped* p, const Windows* windows, const Py_ssize_t* w,
-                         const Py_ssize_t* w_strides, const Py_ssize_t* y_strides,
-                         Py_ssize_t itemsize, int threads) noexcept nogil:
-    """Make the plan for weights of this shape; return the cycles of one step of a line.
-
-    Returns a huge number, and no plan, where the output channels leave more than half of a vector
-    empty, or the slab of one line would be too large.
-    """
-    cdef Py_ssize_t i, neighbour = 1, v, pieces, out, line_bytes, span
-    cdef double cycles, slab_bytes, best = 1e300
-    p.lanes = lanes(itemsize)
-    if 2 * w[1] < p.lanes:
-        return 1e300
-    p.windows = windows[0]
-    p.groups, p.outputs, p.steps = w[0], w[1], w[2] * windows.taps
-    p.neighbours = True
-    for i in range(6):
-        p.w_strides[i] = w_strides[i] // itemsize
-        p.y_strides[i] = y_strides[i] // itemsize
-    for i in range(5, 1, -1):
-        if w[i] > 1 and p.w_strides[i] != neighbour:
-            p.neighbours = False
-        neighbour *= w[i]
-    out = windows.column.out
-    p.vectors = ceil_div(p.outputs, p.lanes)
-    p.channels = block_channels(windows, itemsize)
-    # The width of the panels: the fewest cycles for a line.
+cdef void choose_panels(Plan* p, Py_ssize_t itemsize) noexcept nogil:
+    """Choose the width of the panels: the fewest cycles for a line."""
+    cdef const Windows* windows = &p.windows
+    cdef Py_ssize_t out = windows.column.out, v, pieces, span
+    cdef double cycles
+    p.line_cycles = 1e300
     for v in range(1, min(MAX_PIXEL_VECTORS, p.vectors) + 1):
         pieces = ceil_div(out, max_pixels(itemsize, v))
         span = 1
@@ -99,43 +101,68 @@ cdef double plan_swapped(Swapped* p, const Windows* windows, const Py_ssize_t* w
         # The pixels of each channel come from another cache line.
         cycles = pieces * ceil_div(p.vectors, v) * (2.0 / windows.taps + tile_cycles(
             ceil_div(out, pieces), v, span, p.channels * windows.taps))
-        if cycles < best:
-            best, p.width, p.span = cycles, v, span
+        if cycles < p.line_cycles:
+            p.line_cycles, p.width, p.span = cycles, v, span
     p.panels = ceil_div(p.vectors, p.width)
     p.width = ceil_div(p.vectors, p.panels)
     p.pixels = max_pixels(itemsize, p.width)
+
+
+cdef int make_plan(Plan* p, const Layout* layout, tuple stride, tuple before, tuple dilation,
+                   int threads) except -1:
+    """Fill in the plan for arrays of this layout."""
+    cdef Py_ssize_t i, itemsize = layout.itemsize
+    cdef const Py_ssize_t* w = layout.w.shape
+    cdef Windows* windows = &p.windows
+    windows[0] = make_windows(layout.x.shape, layout.x.strides, w + 3, layout.y.shape + 3, itemsize,
+                              stride, before, dilation)
+    p.groups, p.outputs, p.steps = w[0], w[1], w[2] * windows.taps
+    for i in range(6):
+        p.w_strides[i] = layout.w.strides[i] // itemsize
+        p.y_strides[i] = layout.y.strides[i] // itemsize
+    p.neighbours = steps_are_neighbours(w, p.w_strides)
+    p.lanes = lanes(itemsize)
+    p.vectors = ceil_div(p.outputs, p.lanes)
+    p.channels = block_channels(windows, itemsize)
+    choose_panels(p, itemsize)
     # A window may span more cells than an integer can count.
-    slab_bytes = <double>slab_planes(windows) * itemsize * p.channels * (
-        1.0 + windows.row.reach) * (out + <double>windows.column.reach)
-    if slab_bytes > BLOCK_BYTES / 2:
-        return 1e300
-    line_bytes = itemsize * out * p.lanes * (p.width if p.channels == windows.channels
-                                             else p.vectors)
+    p.slab_bytes = <double>slab_planes(windows) * itemsize * p.channels * (
+        1.0 + windows.row.reach) * (windows.column.out + <double>windows.column.reach)
+    if p.slab_bytes > 1e15:
+        raise MemoryError("the padded input of a few outputs does not fit in memory")
+    p.line_bytes = itemsize * windows.column.out * p.lanes * (
+        p.width if p.channels == windows.channels else p.vectors)
     if not windows.in_place:
-        line_bytes += <Py_ssize_t>slab_bytes
-    if line_bytes > BLOCK_BYTES:
-        return 1e300
+        p.line_bytes += <Py_ssize_t>p.slab_bytes
     p.near_channels = max(NEAR_BYTES // (p.width * p.lanes * itemsize * windows.taps), 1)
     p.near_channels = ceil_div(p.channels, ceil_div(p.channels, p.near_channels))
     p.blocks = split_blocks(p.groups, windows.lines,
-                            ceil_div(windows.lines, max(BLOCK_BYTES // line_bytes, 1)), p.panels,
+                            ceil_div(windows.lines, max(BLOCK_BYTES // p.line_bytes, 1)), p.panels,
                             threads, &p.parts)
     p.lines = ceil_div(windows.lines, p.blocks)
     size_workspace(p, itemsize)
-    if windows.in_place:
+    return 0
+
+
+cdef double plan_cycles(const Plan* p, Py_ssize_t itemsize, int threads) noexcept nogil:
+    """Estimate the cycles of all threads together."""
+    cdef double cycles = p.line_cycles
+    cdef Py_ssize_t out = p.windows.column.out, lines = p.windows.lines
+    if p.windows.in_place:
         # The first reading, in no order that the hardware foresees.
-        best += 0.2 * out
-        if windows.strides[2] * itemsize >= FAR_BYTES:
-            best += 10.0 * p.panels * ceil_div(out, p.pixels)
-    best *= imbalance(p.groups, windows.lines, p.blocks, p.panels, p.parts, threads)
+        cycles += 0.2 * out
+        if p.windows.strides[2] * itemsize >= FAR_BYTES:
+            cycles += 10.0 * p.panels * ceil_div(out, p.pixels)
+    cycles *= imbalance(p.groups, lines, p.blocks, p.panels, p.parts, threads)
     # Storing; packing the weights, whole vectors where output channels are neighbours; and fetching
     # them for each block.
-    return (best + 0.3 * out * p.vectors * p.lanes / p.steps
-            + (0.3 if p.w_strides[1] == 1 else 1.5) * p.outputs / windows.lines
-            + 0.4 * p.outputs / p.lines)
+    return p.groups * lines * p.steps * (
+        cycles + 0.3 * out * p.vectors * p.lanes / p.steps
+        + (0.3 if p.w_strides[1] == 1 else 1.5) * p.outputs / lines
+        + 0.4 * p.outputs / p.lines)
 
 
-cdef void size_workspace(Swapped* p, Py_ssize_t itemsize) noexcept nogil:
+cdef void size_workspace(Plan* p, Py_ssize_t itemsize) noexcept nogil:
     """Lay out the workspace: fill in its offsets."""
     cdef Py_ssize_t kc = p.channels * p.windows.taps, slab = 0, out = p.windows.column.out
     cdef Py_ssize_t all_lanes = p.vectors * p.lanes
@@ -157,15 +184,15 @@ cdef void size_workspace(Swapped* p, Py_ssize_t itemsize) noexcept nogil:
     p.runs_at = p.near_at + line_up(p.lines * out * p.lanes * p.width * itemsize)
     p.tiles_at = p.runs_at + 2 * line_up(p.lines * sizeof(Run))
     p.thread_bytes = p.tiles_at + line_up(
-        p.lines * ceil_div(out, p.pixels) * sizeof(Tile))
+        p.lines * ceil_div(out, p.pixels) * sizeof(Pixels))
 
 
-cdef inline Py_ssize_t first_vector(const Swapped* p, Py_ssize_t panel) noexcept nogil:
+cdef inline Py_ssize_t first_vector(const Plan* p, Py_ssize_t panel) noexcept nogil:
     """Return the first vector of a panel of output channels: panels are as even as can be."""
     return panel * p.vectors // p.panels
 
 
-cdef inline Py_ssize_t packed_at(const Swapped* p, Py_ssize_t g, Py_ssize_t channel,
+cdef inline Py_ssize_t packed_at(const Plan* p, Py_ssize_t g, Py_ssize_t channel,
                                  Py_ssize_t panel) noexcept nogil:
     """Return where the packed weights of a block of channels and a panel begin."""
     cdef Py_ssize_t channels = min(p.channels, p.windows.channels - channel)
@@ -176,7 +203,7 @@ cdef inline Py_ssize_t packed_at(const Swapped* p, Py_ssize_t g, Py_ssize_t chan
 cdef void pack_weights(const floating* w, const Context* context,
                        Py_ssize_t task) noexcept nogil:
     """Pack the weights of one panel and block of channels."""
-    cdef const Swapped* p = context.plan
+    cdef const Plan* p = context.plan
     cdef const Py_ssize_t* at = <const Py_ssize_t*>(context.shared + p.weights_at_at)
     cdef floating* packed = <floating*>(context.shared + p.packed_at)
     cdef Py_ssize_t blocks = ceil_div(p.windows.channels, p.channels)
@@ -202,8 +229,8 @@ cdef void pack_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
         pack_weights(<const double*>c.w, c, task)
 
 
-cdef Py_ssize_t list_tiles(const Swapped* p, const Slab* slab, Run* pieces, Run* outs,
-                           Py_ssize_t* n_outs, Tile* tiles) noexcept nogil:
+cdef Py_ssize_t list_tiles(const Plan* p, const Slab* slab, Run* pieces, Run* outs,
+                           Py_ssize_t* n_outs, Pixels* tiles) noexcept nogil:
     """Cut a block of lines into tiles; return their number.
 
     Writes the runs of its pixels in the output, too.
@@ -234,7 +261,7 @@ cdef Py_ssize_t list_tiles(const Swapped* p, const Slab* slab, Run* pieces, Run*
 cdef void multiply_lines(const floating* x, const Context* context, Py_ssize_t task,
                          int thread) noexcept nogil:
     """Compute a task: some panels of output channels for one block of lines."""
-    cdef const Swapped* p = context.plan
+    cdef const Plan* p = context.plan
     cdef floating* y = <floating*>context.y
     cdef char* shared = context.shared
     cdef char* own = shared + p.threads_at + thread * p.thread_bytes
@@ -247,18 +274,13 @@ cdef void multiply_lines(const floating* x, const Context* context, Py_ssize_t t
     cdef floating* slab_data = <floating*>(own + p.slab_at)
     cdef Run* pieces = <Run*>(own + p.runs_at)
     cdef Run* outs = pieces + p.lines
-    cdef Tile* tiles = <Tile*>(own + p.tiles_at)
+    cdef Pixels* tiles = <Pixels*>(own + p.tiles_at)
     cdef floating* near_sums = <floating*>(own + p.near_at)
-    cdef Py_ssize_t count, n_outs, c, channels, panel, vectors, output, width, i, near, steps
-    cdef Py_ssize_t first, share, line = 64 // sizeof(floating)
+    cdef Py_ssize_t count, n_outs, c, channels, panel, vectors, output, width, i
     cdef const floating* source
     cdef const floating* weights
-    cdef const floating* start
-    cdef const floating* ahead
     cdef floating* sums
-    cdef floating* target
     cdef Slab slab = p.slab
-    cdef bint last
 
     slab.line = first_unit(block, p.windows.lines, p.blocks)
     slab.lines = first_unit(block + 1, p.windows.lines, p.blocks) - slab.line
@@ -277,25 +299,9 @@ cdef void multiply_lines(const floating* x, const Context* context, Py_ssize_t t
             vectors = first_vector(p, panel + 1) - first_vector(p, panel)
             width = vectors * p.lanes
             weights = packed + packed_at(p, g, c, panel)
-            start = NULL
-            for near from 0 <= near < channels by p.near_channels:
-                steps = min(p.near_channels, channels - near) * p.windows.taps
-                last = near + p.near_channels >= channels
-                target = sums if last else near_sums
-                ahead = weights + steps * width
-                share = ceil_div(steps * width, count * line)
-                for i in range(count):
-                    # The next part of the weights, meanwhile.
-                    for _ in range(share):
-                        fetch(ahead)
-                        ahead += line
-                    first = tiles[i].first * width
-                    run_pixels(tiles[i].count, vectors, p.span, source + tiles[i].at,
-                               shifts + near * p.windows.taps, weights, steps,
-                               start + first if start is not NULL else NULL, target + first,
-                               last and c > 0)
-                weights += steps * width
-                start = near_sums
+            run_pixels(tiles, count, vectors, p.span, source, shifts, weights,
+                       channels * p.windows.taps, p.near_channels * p.windows.taps, near_sums,
+                       sums, c > 0)
             if c + channels == p.windows.channels:
                 for i in range(n_outs):
                     store_pixels(<const floating*>sums + outs[i].first * width, width,
@@ -316,29 +322,48 @@ cdef void multiply_task(void* context, Py_ssize_t task, int thread) noexcept nog
         multiply_lines(<const double*>c.x, c, task, thread)
 
 
-cdef Py_ssize_t swapped_tasks(const Swapped* p) noexcept nogil:
+cdef inline Py_ssize_t plan_tasks(const Plan* p) noexcept nogil:
     """Return the number of tasks."""
     return p.groups * p.blocks * p.parts
 
 
-cdef void correlate_swapped(const floating* x, const floating* w, const floating* bias,
-                            Py_ssize_t bias_group, Py_ssize_t bias_row, floating* y,
-                            const Swapped* p, int threads, char* shared) noexcept:
-    """Compute the plan's product; `bias` may be NULL."""
-    cdef Py_ssize_t i, j
-    cdef floating* numbers = <floating*>(shared + p.bias_at)
-    cdef Context context
-    cdef Phase[2] phases
-    fill_shifts(&p.windows, &p.slab, p.channels, <Py_ssize_t*>(shared + p.shifts_at))
-    fill_offsets(&p.windows, p.w_strides, p.channels, <Py_ssize_t*>(shared + p.weights_at_at))
-    if bias is not NULL:
-        for i in range(p.groups):
-            for j in range(p.outputs):
-                numbers[i * p.vectors * p.lanes + j] = bias[i * bias_group + j * bias_row]
-    context.plan, context.itemsize, context.shared = p, sizeof(floating), shared
-    context.x, context.w, context.y, context.has_bias = x, w, y, bias is not NULL
-    phases[0] = make_phase(pack_task, &context, p.groups * p.panels * ceil_div(
-        p.windows.channels, p.channels), EVEN)
-    phases[1] = make_phase(multiply_task, &context, swapped_tasks(p), 0)
-    with nogil:
-        parallel_phases(threads, phases, 2)
+cdef class OutputLanes(Correlation):
+    """The correlation with output channels in the lanes."""
+
+    cdef Plan kept
+
+    cdef int weigh(self, const Layout* layout, int threads, Estimate* estimate) except -1:
+        cdef Plan p
+        threads = min(threads, self.worth_threads(layout))
+        make_plan(&p, layout, self.stride, self.before, self.dilation, threads)
+        estimate.cycles = plan_cycles(&p, layout.itemsize, threads)
+        estimate.filled = p.outputs / <double>(p.vectors * p.lanes)
+        # The slab leaves as much again for the weights that pass.
+        estimate.memory = max(2 * p.slab_bytes, <double>p.line_bytes) / BLOCK_BYTES
+        return 0
+
+    cdef size_t plan(self, const Layout* layout, int threads) except? 0:
+        cdef Plan* p = &self.kept
+        make_plan(p, layout, self.stride, self.before, self.dilation, threads)
+        self.team = min(<Py_ssize_t>threads, plan_tasks(p))
+        self.largest[0], self.largest[1] = min(p.pixels, p.windows.column.out), p.width * p.lanes
+        return p.threads_at + self.team * p.thread_bytes
+
+    cdef int compute(self, const Operands* o, size_t bytes) except -1:
+        cdef const Plan* p = &self.kept
+        cdef char* shared = <char*>take(bytes)
+        cdef Context context
+        cdef Phase[2] phases
+        record("output channels in the lanes", self.largest[0], self.largest[1])
+        fill_shifts(&p.windows, &p.slab, p.channels, <Py_ssize_t*>(shared + p.shifts_at))
+        fill_offsets(&p.windows, p.w_strides, p.channels, <Py_ssize_t*>(shared + p.weights_at_at))
+        copy_bias(o, p.vectors * p.lanes, shared + p.bias_at)
+        context.plan, context.itemsize, context.shared = p, o.layout.itemsize, shared
+        context.x, context.w, context.y, context.has_bias = o.x, o.w, o.y, o.bias is not NULL
+        phases[0] = make_phase(pack_task, &context, p.groups * p.panels * ceil_div(
+            p.windows.channels, p.channels), EVEN)
+        phases[1] = make_phase(multiply_task, &context, plan_tasks(p), 0)
+        with nogil:
+            parallel_phases(self.team, phases, 2)
+        give(shared)
+        return 0

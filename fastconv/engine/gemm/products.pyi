@@ -1,11 +1,5 @@
+from fastconv._geometry import Ints
 from fastconv.engine.base.kernel import Kernel
 
 class InputGradient(Kernel):
-    def __init__(
-        self,
-        axes: int,
-        groups: int,
-        stride: tuple[int, ...],
-        before: tuple[int, ...],
-        dilation: tuple[int, ...],
-    ) -> None: ...
+    def __init__(self, stride: Ints, before: Ints, dilation: Ints) -> None: ...

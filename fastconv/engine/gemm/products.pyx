@@ -2,15 +2,15 @@
 # The callers in fastconv.functional have compared every shape with the geometry.
 """The engine's input gradient for small maps with large weights: products first, sums later.
 
-As a correlation with turned kernels, phase by phase, it would read all weights once for each phase,
-in an order for which they must be packed as a whole: with few pixels that takes as long as the
-products. Here the weights are read once, as they lie in memory, and used at once:
+As a correlation with rotated kernels, phase by phase, it would read all weights once for each
+phase, in an order for which they must be packed as a whole: with few pixels that takes as long as
+the products. Here the weights are read once, as they lie in memory, and used at once:
 
     products[pixel, tap, channel] = sum over k of residual[k, pixel] * w[k, channel, tap]
     gradient[position(pixel, tap), channel] += products[pixel, tap, channel]
 
-A vector of input channels with all their taps is a task. Its weights are turned in registers, and
-packed in panels of two taps:
+A vector of input channels with all their taps is a task. Its weights are transposed in registers,
+and packed in panels of two taps:
 
                   channels ->       channels ->
     pixels    |  s s s s (tap 0)   s s s s (tap 1)        s += residual[k, pixel] * w[k, tap, lane]
@@ -27,13 +27,12 @@ from libc.string cimport memset
 
 from fastconv.engine.base.arrays cimport Layout, Operands
 from fastconv.engine.base.axis cimport ceil_div
-from fastconv.engine.base.kernel cimport Kernel
 from fastconv.engine.base.threads cimport EVEN, Phase, make_phase, parallel_phases, threads_for
 from fastconv.engine.base.workspace cimport give, take
+from fastconv.engine.base.kernel cimport Kernel, record
 from fastconv.engine.gemm.slab cimport (
-    Run, add_run, add_vectors, block_steps, fetch, line_up, pack_columns, pack_taps,
-    store_pixels)
-from fastconv.engine.gemm.tile cimport lanes, max_pixels, run_pixels
+    Run, add_run, add_vectors, block_steps, line_up, pack_columns, pack_taps, store_pixels)
+from fastconv.engine.gemm.tile cimport Pixels, lanes, max_pixels, run_pixels
 
 # Vectors of a panel: taps of the same channels.
 cdef enum:
@@ -55,10 +54,9 @@ cdef struct Plan:
     Py_ssize_t block, near_steps                        # steps that are summed at once; of a part
     Py_ssize_t samples, tiles                           # of a block of samples
     Py_ssize_t blocks                                   # of a pass
-    int threads
     # The workspace: what all threads share, then one part for each.
     size_t places_at, residual_at_at, packed_at_at, packed_at, threads_at
-    size_t weights_at, near_at, products_at, sums_at, runs_at, thread_bytes
+    size_t weights_at, near_at, products_at, sums_at, runs_at, tiles_at, thread_bytes
 
 
 # What the tasks of a pass share.
@@ -103,7 +101,8 @@ cdef Plan make_plan(const Py_ssize_t* residual, const Py_ssize_t* w, const Py_ss
     p.products_at = p.near_at + line_up(p.samples * p.pixels * WIDTH * p.lanes * itemsize)
     p.sums_at = p.products_at + line_up(p.samples * p.pixels * p.taps * p.lanes * itemsize)
     p.runs_at = p.sums_at + line_up(p.cells * p.lanes * itemsize)
-    p.thread_bytes = p.runs_at + line_up(p.height * sizeof(Run))
+    p.tiles_at = p.runs_at + line_up(p.height * sizeof(Run))
+    p.thread_bytes = p.tiles_at + line_up(p.tiles * sizeof(Pixels))
     return p
 
 
@@ -150,11 +149,12 @@ cdef void pack_tile(const floating* residual, const Context* context, Py_ssize_t
     cdef Run* runs = <Run*>(context.shared + p.threads_at + thread * p.thread_bytes + p.runs_at)
     cdef Py_ssize_t sample = context.sample + task // p.tiles * p.samples, tile = task % p.tiles
     cdef Py_ssize_t pixels = block_samples(p, sample) * p.pixels
-    cdef Py_ssize_t count = ceil_div(pixels, p.height), n_runs = 0
-    cdef Py_ssize_t first = tile * pixels // count, end = (tile + 1) * pixels // count
-    cdef Py_ssize_t pixel = first, n, number
+    cdef Py_ssize_t count = ceil_div(pixels, p.height), n_runs = 0, first, end, pixel, n, number
+    # The last pass may have fewer blocks, and the last block fewer tiles.
     if sample >= p.batch or tile >= count:
         return
+    first, end = tile * pixels // count, (tile + 1) * pixels // count
+    pixel = first
     while pixel < end:
         n = pixel // p.pixels
         number = min((n + 1) * p.pixels, end) - pixel
@@ -174,33 +174,6 @@ cdef void pack_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
         pack_tile(<const double*>c.residual, c, task, thread)
 
 
-cdef void multiply_panel(const floating* packed, const Plan* p, const Py_ssize_t* at,
-                         Py_ssize_t steps, Py_ssize_t vectors, Py_ssize_t pixels,
-                         const floating* weights, floating* near_sums, floating* products,
-                         bint accumulate) noexcept nogil:
-    """Multiply all pixels of a block with the weights of a panel, part by part."""
-    cdef Py_ssize_t count = ceil_div(pixels, p.height), width = vectors * p.lanes
-    cdef Py_ssize_t near, number, i, first, share, line = 64 // sizeof(floating)
-    cdef const floating* ahead
-    cdef bint last
-    for near from 0 <= near < steps by p.near_steps:
-        number = min(p.near_steps, steps - near)
-        last = near + number == steps
-        ahead = weights + number * width
-        share = ceil_div(number * width, count * line)
-        for i in range(count):
-            # The next part of the weights, meanwhile.
-            for _ in range(share):
-                fetch(ahead)
-                ahead += line
-            first = i * pixels // count
-            run_pixels((i + 1) * pixels // count - first, vectors, 1,
-                       packed + i * p.height * p.steps, at + near, weights, number,
-                       near_sums + first * width if near else NULL,
-                       (products if last else near_sums) + first * width, last and accumulate)
-        weights += number * width
-
-
 cdef void compute_channels(const floating* w, const Context* context, Py_ssize_t vector,
                            int thread) noexcept nogil:
     """Compute the gradient of a vector of channels for one pass."""
@@ -216,14 +189,21 @@ cdef void compute_channels(const floating* w, const Context* context, Py_ssize_t
     cdef floating* near_sums = <floating*>(own + p.near_at)
     cdef floating* products = <floating*>(own + p.products_at)
     cdef floating* sums = <floating*>(own + p.sums_at)
+    cdef Pixels* tiles = <Pixels*>(own + p.tiles_at)
     cdef Py_ssize_t channel = vector * p.lanes, channels = min(p.lanes, p.channels - channel)
     cdef Py_ssize_t row = p.channels * p.taps, step, steps, sample, samples, block, tap, width, n
+    cdef Py_ssize_t count
     for block in range(p.blocks):
         sample = context.sample + block * p.samples
         if sample >= p.batch:
             return
         samples = block_samples(p, sample)
         packed = <const floating*>(shared + p.packed_at) + block * p.tiles * p.height * p.steps
+        count = ceil_div(samples * p.pixels, p.height)
+        for n in range(count):
+            tiles[n].first = n * samples * p.pixels // count
+            tiles[n].count = (n + 1) * samples * p.pixels // count - tiles[n].first
+            tiles[n].at = n * p.height * p.steps
         for step from 0 <= step < p.steps by p.block:
             steps = min(p.block, p.steps - step)
             if block == 0 or steps < p.steps:
@@ -231,9 +211,9 @@ cdef void compute_channels(const floating* w, const Context* context, Py_ssize_t
                           p.taps, weights)
             for tap from 0 <= tap < p.taps by WIDTH:
                 width = min(<Py_ssize_t>WIDTH, p.taps - tap)
-                multiply_panel(packed + step * p.height, p, at, steps, width, samples * p.pixels,
-                               <const floating*>weights + tap * steps * p.lanes, near_sums,
-                               products + tap * samples * p.pixels * p.lanes, step > 0)
+                run_pixels(tiles, count, width, 1, packed + step * p.height, at,
+                           <const floating*>weights + tap * steps * p.lanes, steps, p.near_steps,
+                           near_sums, products + tap * samples * p.pixels * p.lanes, step > 0)
         for n in range(samples):
             memset(sums, 0, p.cells * p.lanes * sizeof(floating))
             for tap from 0 <= tap < p.taps by WIDTH:
@@ -265,36 +245,38 @@ cdef class InputGradient(Kernel):
     cdef tuple stride, before, dilation
     cdef Plan kept
 
-    def __init__(self, int axes, Py_ssize_t groups, tuple stride, tuple before, tuple dilation):
-        Kernel.__init__(self, axes, groups)
+    def __init__(self, tuple stride, tuple before, tuple dilation):
         self.stride, self.before, self.dilation = stride, before, dilation
 
     cdef int worth_threads(self, const Layout* layout) noexcept:
-        cdef const Py_ssize_t* residual = layout.x.shape
-        cdef const Py_ssize_t* w = layout.w.shape
-        return threads_for(<double>residual[0] * residual[3] * residual[4] * residual[5]
-                           * w[0] * w[1] * w[2] * w[3] * w[4] * w[5])
+        cdef double products = layout.x.shape[0]
+        cdef int axis
+        for axis in range(6):
+            products *= layout.w.shape[axis]
+        return threads_for(products * layout.x.shape[3] * layout.x.shape[4] * layout.x.shape[5])
 
     cdef size_t plan(self, const Layout* layout, int threads) except? 0:
         cdef Plan* p = &self.kept
         p[0] = make_plan(layout.x.shape, layout.w.shape, layout.y.shape, layout.y.strides,
                          layout.itemsize)
-        p.threads = min(<Py_ssize_t>threads, p.vectors)
-        return p.threads_at + p.threads * p.thread_bytes
+        self.team = min(<Py_ssize_t>threads, p.vectors)
+        self.largest[0], self.largest[1] = p.height, WIDTH * p.lanes
+        return p.threads_at + self.team * p.thread_bytes
 
-    cdef int compute(self, const Operands* o) except -1:
-        cdef Plan p = self.kept
+    cdef int compute(self, const Operands* o, size_t bytes) except -1:
+        cdef const Plan* p = &self.kept
         cdef const Layout* layout = &o.layout
         cdef Py_ssize_t i, g, sample
-        cdef char* shared = <char*>take(self.bytes)
+        cdef char* shared = <char*>take(bytes)
         cdef Context context
         cdef Phase[2] phases
-        list_places(&p, layout.x.shape + 3, layout.w.shape + 3, layout.y.shape + 3, self.stride,
+        record("products first", self.largest[0], self.largest[1])
+        list_places(p, layout.x.shape + 3, layout.w.shape + 3, layout.y.shape + 3, self.stride,
                     self.before, self.dilation, <Py_ssize_t*>(shared + p.places_at))
         for i in range(p.steps):
             (<Py_ssize_t*>(shared + p.residual_at_at))[i] = i * p.pixels
             (<Py_ssize_t*>(shared + p.packed_at_at))[i] = i * p.height
-        context.plan, context.itemsize, context.shared = &p, layout.itemsize, shared
+        context.plan, context.itemsize, context.shared = p, layout.itemsize, shared
         context.residual, context.w, context.y = o.x, o.w, o.y
         phases[0] = make_phase(pack_task, &context, p.blocks * p.tiles, EVEN)
         phases[1] = make_phase(compute_task, &context, p.vectors, 0)
@@ -302,6 +284,6 @@ cdef class InputGradient(Kernel):
             for sample from 0 <= sample < p.batch by p.blocks * p.samples:
                 for g in range(p.groups):
                     context.group, context.sample = g, sample
-                    parallel_phases(p.threads, phases, 2)
+                    parallel_phases(self.team, phases, 2)
         give(shared)
         return 0

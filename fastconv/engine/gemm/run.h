@@ -9,6 +9,17 @@ typedef struct {
     ptrdiff_t first, count, at, step;
 } fastconv_run;
 
+/* Where a finished tile goes: of row i, the columns of each run to c + i * row + run.at. On the way
+ * the bias is added: one number for each row, or one for each column, or neither. */
+typedef struct {
+    void *c;
+    ptrdiff_t row;
+    const fastconv_run *runs;
+    ptrdiff_t n_runs;
+    const void *row_bias, *column_bias;
+    int accumulate; /* add to what is there */
+} fastconv_target;
+
 /* Rows of the maps that go into planes of a slab (slab.pyx), of one sample and depth. Row i is the
  * one at `at` + i * stride in an axis of `size` rows; outside, it is zeros. In elements. */
 typedef struct {

@@ -7,6 +7,14 @@ from fastconv.engine.base.axis cimport ceil_div
 cdef extern from "gemm/run.h" nogil:
     ctypedef struct Run "fastconv_run":
         Py_ssize_t first, count, at, step
+    ctypedef struct Target "fastconv_target":
+        void* c
+        Py_ssize_t row
+        const Run* runs
+        Py_ssize_t n_runs
+        const void* row_bias
+        const void* column_bias
+        bint accumulate
     void fetch "FASTCONV_FETCH"(const void* address) noexcept
 
 cdef struct Axis:
@@ -84,6 +92,7 @@ cdef void store_pixels(const floating* source, Py_ssize_t source_row, Py_ssize_t
                        Py_ssize_t target_row, Py_ssize_t step) noexcept nogil
 cdef Py_ssize_t block_steps(Py_ssize_t itemsize) noexcept nogil
 cdef Py_ssize_t block_channels(const Windows* windows, Py_ssize_t itemsize) noexcept nogil
+cdef bint steps_are_neighbours(const Py_ssize_t* shape, const Py_ssize_t* strides) noexcept nogil
 cdef void fill_offsets(const Windows* windows, const Py_ssize_t* strides, Py_ssize_t channels,
                        Py_ssize_t* at) noexcept nogil
 cdef Py_ssize_t split_blocks(Py_ssize_t copies, Py_ssize_t units, Py_ssize_t blocks,

@@ -28,58 +28,18 @@ cdef extern from "gemm/copy.h" nogil:
         Py_ssize_t channel, target_channel, span, begin
     ctypedef struct Plane "fastconv_plane":
         Py_ssize_t at, first, low, high
-    ctypedef struct copies_f "fastconv_copies_f":
-        void (*copy_row)(const float* source, Py_ssize_t step, Py_ssize_t count,
-                         float* target) noexcept nogil
-        void (*copy_planes)(const float* source, const Piece* piece, const Plane* planes,
-                            Py_ssize_t n_planes, Py_ssize_t channels,
-                            float* target) noexcept nogil
-        void (*pack_columns)(const float* source, const Py_ssize_t* at, Py_ssize_t steps,
-                             const Run* runs, Py_ssize_t n_runs, bint overrun,
-                             Py_ssize_t width, float* panels) noexcept nogil
-        void (*pack_rows)(const float* source, Py_ssize_t row, Py_ssize_t rows,
-                          const Py_ssize_t* at, Py_ssize_t steps, Py_ssize_t height,
-                          float* panel) noexcept nogil
-        void (*transpose)(const float* source, Py_ssize_t source_row, Py_ssize_t rows,
-                          Py_ssize_t columns, float* target,
-                          Py_ssize_t target_row) noexcept nogil
-        void (*transpose_rows)(const float* source, const Py_ssize_t* at, Py_ssize_t rows,
-                               Py_ssize_t columns, float* target,
-                               Py_ssize_t target_row) noexcept nogil
-        void (*store_pixels)(const float* source, Py_ssize_t source_row, Py_ssize_t pixels,
-                             Py_ssize_t channels, const float* bias, float* target,
-                             Py_ssize_t target_row, Py_ssize_t step) noexcept nogil
-        void (*pack_taps)(const float* source, Py_ssize_t row, Py_ssize_t steps,
-                          Py_ssize_t channels, Py_ssize_t taps, float* panels) noexcept nogil
-        void (*add_vectors)(const float* source, const Py_ssize_t* at, Py_ssize_t count,
-                            float* target) noexcept nogil
-    ctypedef struct copies_d "fastconv_copies_d":
-        void (*copy_row)(const double* source, Py_ssize_t step, Py_ssize_t count,
-                         double* target) noexcept nogil
-        void (*copy_planes)(const double* source, const Piece* piece, const Plane* planes,
-                            Py_ssize_t n_planes, Py_ssize_t channels,
-                            double* target) noexcept nogil
-        void (*pack_columns)(const double* source, const Py_ssize_t* at, Py_ssize_t steps,
-                             const Run* runs, Py_ssize_t n_runs, bint overrun,
-                             Py_ssize_t width, double* panels) noexcept nogil
-        void (*pack_rows)(const double* source, Py_ssize_t row, Py_ssize_t rows,
-                          const Py_ssize_t* at, Py_ssize_t steps, Py_ssize_t height,
-                          double* panel) noexcept nogil
-        void (*transpose)(const double* source, Py_ssize_t source_row, Py_ssize_t rows,
-                          Py_ssize_t columns, double* target,
-                          Py_ssize_t target_row) noexcept nogil
-        void (*transpose_rows)(const double* source, const Py_ssize_t* at, Py_ssize_t rows,
-                               Py_ssize_t columns, double* target,
-                               Py_ssize_t target_row) noexcept nogil
-        void (*store_pixels)(const double* source, Py_ssize_t source_row, Py_ssize_t pixels,
-                             Py_ssize_t channels, const double* bias, double* target,
-                             Py_ssize_t target_row, Py_ssize_t step) noexcept nogil
-        void (*pack_taps)(const double* source, Py_ssize_t row, Py_ssize_t steps,
-                          Py_ssize_t channels, Py_ssize_t taps, double* panels) noexcept nogil
-        void (*add_vectors)(const double* source, const Py_ssize_t* at, Py_ssize_t count,
-                            double* target) noexcept nogil
-    const copies_f** table_f "fastconv_copy_table_f"
-    const copies_d** table_d "fastconv_copy_table_d"
+    # Macros that choose by the type of the source; copy_types.h says what the arguments are.
+    void copy_row_loop "fastconv_copy_row"(int isa, ...) noexcept
+    void copy_planes "fastconv_copy_planes"(int isa, ...) noexcept
+    void pack_columns_loop "fastconv_pack_columns"(int isa, ...) noexcept
+    void pack_rows_loop "fastconv_pack_rows"(int isa, ...) noexcept
+    void transpose_loop "fastconv_transpose"(int isa, ...) noexcept
+    void transpose_rows_loop "fastconv_transpose_rows"(int isa, ...) noexcept
+    void store_pixels_loop "fastconv_store_pixels"(int isa, ...) noexcept
+    void pack_taps_loop "fastconv_pack_taps"(int isa, ...) noexcept
+    void add_vectors_loop "fastconv_add_vectors"(int isa, ...) noexcept
+
+cdef int ISA = isa_row()
 
 # Planes of a piece that are copied at once.
 cdef enum:
@@ -89,37 +49,25 @@ cdef enum:
 # longest sums for which B still streams past.
 cdef Py_ssize_t ROW_BYTES = 2304
 
-cdef const copies_f* copies_float = table_f[isa_row()]
-cdef const copies_d* copies_double = table_d[isa_row()]
-
 
 cdef void pack_columns(const floating* source, const Py_ssize_t* at, Py_ssize_t steps,
                        const Run* runs, Py_ssize_t n_runs, bint overrun, Py_ssize_t width,
                        floating* panels) noexcept nogil:
     """Write for each step, `width` apart, the runs of source + at[step] to their places."""
-    if floating is float:
-        copies_float.pack_columns(source, at, steps, runs, n_runs, overrun, width, panels)
-    else:
-        copies_double.pack_columns(source, at, steps, runs, n_runs, overrun, width, panels)
+    pack_columns_loop(ISA, source, at, steps, runs, n_runs, overrun, width, panels)
 
 
 cdef void pack_rows(const floating* source, Py_ssize_t row, Py_ssize_t rows,
                     const Py_ssize_t* at, Py_ssize_t steps, Py_ssize_t height,
                     floating* panel) noexcept nogil:
     """Write for each step, `height` apart, the numbers source[at[step] + i * row]; i < rows."""
-    if floating is float:
-        copies_float.pack_rows(source, row, rows, at, steps, height, panel)
-    else:
-        copies_double.pack_rows(source, row, rows, at, steps, height, panel)
+    pack_rows_loop(ISA, source, row, rows, at, steps, height, panel)
 
 
 cdef void transpose(const floating* source, Py_ssize_t source_row, Py_ssize_t rows,
                     Py_ssize_t columns, floating* target, Py_ssize_t target_row) noexcept nogil:
     """Write target[j * target_row + i] = source[i * source_row + j]; i < rows, j < columns."""
-    if floating is float:
-        copies_float.transpose(source, source_row, rows, columns, target, target_row)
-    else:
-        copies_double.transpose(source, source_row, rows, columns, target, target_row)
+    transpose_loop(ISA, source, source_row, rows, columns, target, target_row)
 
 
 cdef void transpose_rows(const floating* source, const Py_ssize_t* at, Py_ssize_t rows,
@@ -129,10 +77,7 @@ cdef void transpose_rows(const floating* source, const Py_ssize_t* at, Py_ssize_
 
     Rows are read, and columns and rows are written, in whole vectors.
     """
-    if floating is float:
-        copies_float.transpose_rows(source, at, rows, columns, target, target_row)
-    else:
-        copies_double.transpose_rows(source, at, rows, columns, target, target_row)
+    transpose_rows_loop(ISA, source, at, rows, columns, target, target_row)
 
 
 cdef void store_pixels(const floating* source, Py_ssize_t source_row, Py_ssize_t pixels,
@@ -142,49 +87,25 @@ cdef void store_pixels(const floating* source, Py_ssize_t source_row, Py_ssize_t
 
     For i < pixels, j < channels; `bias` may be NULL. Source and bias hold whole vectors.
     """
-    if floating is float:
-        copies_float.store_pixels(source, source_row, pixels, channels, bias, target, target_row,
-                                  step)
-    else:
-        copies_double.store_pixels(source, source_row, pixels, channels, bias, target, target_row,
-                                   step)
+    store_pixels_loop(ISA, source, source_row, pixels, channels, bias, target, target_row, step)
 
 
 cdef void pack_taps(const floating* source, Py_ssize_t row, Py_ssize_t steps,
                     Py_ssize_t channels, Py_ssize_t taps, floating* panels) noexcept nogil:
     """Write for each step, `row` apart, a vector of the channels for each tap, in pairs of taps."""
-    if floating is float:
-        copies_float.pack_taps(source, row, steps, channels, taps, panels)
-    else:
-        copies_double.pack_taps(source, row, steps, channels, taps, panels)
+    pack_taps_loop(ISA, source, row, steps, channels, taps, panels)
 
 
 cdef void add_vectors(const floating* source, const Py_ssize_t* at, Py_ssize_t count,
                       floating* target) noexcept nogil:
     """Add each vector of the source to target + at[i]; a place less than 0 is none."""
-    if floating is float:
-        copies_float.add_vectors(source, at, count, target)
-    else:
-        copies_double.add_vectors(source, at, count, target)
+    add_vectors_loop(ISA, source, at, count, target)
 
 
 cdef void copy_row(const floating* source, Py_ssize_t step, Py_ssize_t count,
                    floating* target) noexcept nogil:
     """Write target[j] = source[j * step] for j < count."""
-    if floating is float:
-        copies_float.copy_row(source, step, count, target)
-    else:
-        copies_double.copy_row(source, step, count, target)
-
-
-cdef inline void copy_planes(const floating* source, const Piece* piece, const Plane* planes,
-                             Py_ssize_t n_planes, Py_ssize_t channels,
-                             floating* target) noexcept nogil:
-    """Copy the planes of some channels of a piece into a slab."""
-    if floating is float:
-        copies_float.copy_planes(source, piece, planes, n_planes, channels, target)
-    else:
-        copies_double.copy_planes(source, piece, planes, n_planes, channels, target)
+    copy_row_loop(ISA, source, step, count, target)
 
 
 cdef Axis make_axis(Py_ssize_t size, Py_ssize_t out, Py_ssize_t taps, Py_ssize_t stride,
@@ -349,6 +270,16 @@ cdef void fill_shifts(const Windows* windows, const Slab* slab, Py_ssize_t chann
         shifts[step] = shifts[step - windows.taps] + hop
 
 
+cdef bint steps_are_neighbours(const Py_ssize_t* shape, const Py_ssize_t* strides) noexcept nogil:
+    """Tell whether the axes (C, T, R, S) of weights are neighbours in memory."""
+    cdef Py_ssize_t i, hop = 1
+    for i in range(5, 1, -1):
+        if shape[i] > 1 and strides[i] != hop:
+            return False
+        hop *= shape[i]
+    return True
+
+
 cdef void fill_offsets(const Windows* windows, const Py_ssize_t* strides, Py_ssize_t channels,
                        Py_ssize_t* at) noexcept nogil:
     """Write where each step of some channels lies in weights (G, K, C, T, R, S)."""
@@ -453,7 +384,7 @@ cdef void fill_slab(const floating* x, const Windows* windows, const Slab* slab,
                 # Of a depth outside, no row is inside.
                 piece.size = windows.row.size if 0 <= ind < windows.depth.size else 0
                 part_columns(windows, &piece)
-                copy_planes(x + n * windows.strides[0] + ind * windows.strides[3]
+                copy_planes(ISA, x + n * windows.strides[0] + ind * windows.strides[3]
                             + piece.at * windows.strides[4], &piece, planes, count, channels,
                             piece_to + t * phases * slab.plane)
             piece_to += piece.rows * slab.width

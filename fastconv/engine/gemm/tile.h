@@ -20,6 +20,14 @@
 #define FASTCONV_LAYOUTS 2
 #define FASTCONV_BLOCKED_VECTORS 2
 
+/* The sizes of one row of the table. */
+typedef struct {
+    int lanes;                              /* numbers in a vector */
+    int max_rows[FASTCONV_VECTORS];         /* rows of the tallest tile of 1, 2, ... vectors */
+    int dot_rows;                           /* most rows of sums along the vectors */
+    int max_pixels[FASTCONV_PIXEL_VECTORS]; /* most pixels of a tile of 1, 2, ... vectors */
+} fastconv_sizes;
+
 #define FASTCONV_EACH "gemm/tile_types.h"
 #include "base/scalars.h"
 #undef FASTCONV_EACH
@@ -29,5 +37,24 @@
 
 static const fastconv_tiles_f *const fastconv_tile_table_f[] = FASTCONV_TABLE(tiles_f);
 static const fastconv_tiles_d *const fastconv_tile_table_d[] = FASTCONV_TABLE(tiles_d);
+
+static inline const fastconv_sizes *fastconv_sizes_of(int isa, ptrdiff_t itemsize)
+{
+    return itemsize == sizeof(float) ? &fastconv_tile_table_f[isa]->sizes
+                                     : &fastconv_tile_table_d[isa]->sizes;
+}
+
+/* The type of the second operand chooses; tile_types.h says what the others are. */
+#define fastconv_run_tile(isa, rows, vectors, a, a_at, b, ...)                                     \
+    FASTCONV_BY_TYPE(b, fastconv_tile_table)                                                       \
+    [isa]->tiles[(vectors)-1][(rows)-1](a, a_at, b, __VA_ARGS__)
+#define fastconv_run_dots(isa, rows, a, b, vectors, sums, row)                                     \
+    FASTCONV_BY_TYPE(sums, fastconv_tile_table)[isa]->dots[(rows)-1](a, b, vectors, sums, row)
+#define fastconv_run_pixels(isa, pixels_, vectors, span, x, ...)                                   \
+    FASTCONV_BY_TYPE(x, fastconv_tile_table)                                                       \
+    [isa]->pixels[(span) / 2][(vectors)-1][(pixels_)-1](x, __VA_ARGS__)
+#define fastconv_run_blocked(isa, pixels_, vectors, neighbours, x, ...)                            \
+    FASTCONV_BY_TYPE(x, fastconv_tile_table)                                                       \
+    [isa]->blocked[neighbours][(vectors)-1][(pixels_)-1](x, __VA_ARGS__)
 
 #endif

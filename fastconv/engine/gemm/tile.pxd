@@ -2,7 +2,7 @@
 
 from cython cimport floating
 
-from fastconv.engine.gemm.slab cimport Run
+from fastconv.engine.gemm.slab cimport Run, Target
 
 cdef extern from "gemm/tile.h" nogil:
     enum:
@@ -18,20 +18,25 @@ cdef extern from "gemm/tile.h" nogil:
 cdef enum:
     VECTORS = 3
 
+# A tile of pixels among those that share packed weights.
+cdef struct Pixels:
+    Py_ssize_t first, count             # its pixels, among all of them
+    Py_ssize_t at                       # where they lie
+
 cdef Py_ssize_t lanes(Py_ssize_t itemsize) noexcept nogil
 cdef Py_ssize_t max_rows(Py_ssize_t itemsize, Py_ssize_t vectors) noexcept nogil
 cdef void run_tile(Py_ssize_t rows, Py_ssize_t vectors, const floating** a,
                    const Py_ssize_t* a_at, const floating* b, const Py_ssize_t* b_at,
-                   Py_ssize_t steps, floating* c, Py_ssize_t c_row, const Run* runs,
-                   Py_ssize_t n_runs, const floating* bias, bint accumulate) noexcept nogil
+                   Py_ssize_t steps, const Target* target) noexcept nogil
 cdef Py_ssize_t output_vectors(Py_ssize_t itemsize) noexcept nogil
 cdef Py_ssize_t dot_rows(Py_ssize_t itemsize) noexcept nogil
 cdef void run_dots(Py_ssize_t rows, const floating** a, const floating** b, Py_ssize_t vectors,
                    floating* sums, Py_ssize_t row) noexcept nogil
 cdef Py_ssize_t max_pixels(Py_ssize_t itemsize, Py_ssize_t vectors) noexcept nogil
-cdef void run_pixels(Py_ssize_t pixels, Py_ssize_t vectors, Py_ssize_t span, const floating* x,
-                     const Py_ssize_t* x_at, const floating* w, Py_ssize_t steps,
-                     const floating* start, floating* sums, bint accumulate) noexcept nogil
+cdef void run_pixels(const Pixels* tiles, Py_ssize_t count, Py_ssize_t vectors, Py_ssize_t span,
+                     const floating* x, const Py_ssize_t* x_at, const floating* w,
+                     Py_ssize_t steps, Py_ssize_t near_steps, floating* near_sums,
+                     floating* sums, bint accumulate) noexcept nogil
 cdef void run_blocked(Py_ssize_t pixels, Py_ssize_t vectors, bint neighbours, const floating* x,
                       const Py_ssize_t* x_at, const floating* w, Py_ssize_t steps,
                       floating* sums, bint accumulate, Py_ssize_t x_ahead,

@@ -12,81 +12,35 @@ same to it. tile_loops.h says how a tile leaves the registers.
 
 from libc.stdlib cimport free, malloc
 
+from fastconv.engine.base.axis cimport ceil_div
 from fastconv.engine.base.isa cimport isa_row
 from fastconv.engine.base.threads cimport EVEN, parallel_for
+from fastconv.engine.gemm.slab cimport fetch
 
 cdef extern from "gemm/tile.h" nogil:
-    ctypedef struct target_f "fastconv_target_f":
-        float* c
-        Py_ssize_t row
-        const Run* runs
-        Py_ssize_t n_runs
-        const float* bias
-        bint accumulate
-    ctypedef struct target_d "fastconv_target_d":
-        double* c
-        Py_ssize_t row
-        const Run* runs
-        Py_ssize_t n_runs
-        const double* bias
-        bint accumulate
-    ctypedef void (*tile_f)(const float** a, const Py_ssize_t* a_at, const float* b,
-                            const Py_ssize_t* b_at, Py_ssize_t steps,
-                            const target_f* target) noexcept nogil
-    ctypedef void (*tile_d)(const double** a, const Py_ssize_t* a_at, const double* b,
-                            const Py_ssize_t* b_at, Py_ssize_t steps,
-                            const target_d* target) noexcept nogil
-    ctypedef void (*dot_f)(const float** a, const float** b, Py_ssize_t vectors, float* sums,
-                           Py_ssize_t row) noexcept nogil
-    ctypedef void (*pixels_f)(const float* x, const Py_ssize_t* x_at, const float* w,
-                              Py_ssize_t steps, const float* start, float* sums,
-                              bint accumulate) noexcept nogil
-    ctypedef void (*blocked_f)(const float* x, const Py_ssize_t* x_at, const float* w,
-                               Py_ssize_t steps, float* sums, bint accumulate,
-                               Py_ssize_t x_ahead, Py_ssize_t w_ahead) noexcept nogil
-    ctypedef struct tiles_f "fastconv_tiles_f":
+    ctypedef struct Sizes "fastconv_sizes":
         int lanes
         int[4] max_rows
-        tile_f[4][12] tiles
         int dot_rows
-        dot_f[6] dots
         int[3] max_pixels
-        pixels_f[3][3][14] pixels
-        blocked_f[2][2][14] blocked
-    ctypedef void (*dot_d)(const double** a, const double** b, Py_ssize_t vectors, double* sums,
-                           Py_ssize_t row) noexcept nogil
-    ctypedef void (*pixels_d)(const double* x, const Py_ssize_t* x_at, const double* w,
-                              Py_ssize_t steps, const double* start, double* sums,
-                              bint accumulate) noexcept nogil
-    ctypedef void (*blocked_d)(const double* x, const Py_ssize_t* x_at, const double* w,
-                               Py_ssize_t steps, double* sums, bint accumulate,
-                               Py_ssize_t x_ahead, Py_ssize_t w_ahead) noexcept nogil
-    ctypedef struct tiles_d "fastconv_tiles_d":
-        int lanes
-        int[4] max_rows
-        tile_d[4][12] tiles
-        int dot_rows
-        dot_d[6] dots
-        int[3] max_pixels
-        pixels_d[3][3][14] pixels
-        blocked_d[2][2][14] blocked
-    const tiles_f** table_f "fastconv_tile_table_f"
-    const tiles_d** table_d "fastconv_tile_table_d"
+    const Sizes* sizes_of "fastconv_sizes_of"(int isa, Py_ssize_t itemsize) noexcept
+    # Macros that choose by the type of an operand; tile_types.h says what the arguments are.
+    void tile_loop "fastconv_run_tile"(int isa, ...) noexcept
+    void dot_loop "fastconv_run_dots"(int isa, ...) noexcept
+    void pixel_loop "fastconv_run_pixels"(int isa, ...) noexcept
+    void blocked_loop "fastconv_run_blocked"(int isa, ...) noexcept
 
-cdef const tiles_f* tiles_float = table_f[isa_row()]
-cdef const tiles_d* tiles_double = table_d[isa_row()]
+cdef int ISA = isa_row()
 
 
 cdef Py_ssize_t lanes(Py_ssize_t itemsize) noexcept nogil:
     """Return how many numbers of this size a vector holds."""
-    return tiles_float.lanes if itemsize == 4 else tiles_double.lanes
+    return sizes_of(ISA, itemsize).lanes
 
 
 cdef Py_ssize_t max_rows(Py_ssize_t itemsize, Py_ssize_t vectors) noexcept nogil:
     """Return the rows of the tallest tile that is so many vectors wide."""
-    if itemsize == 4:
-        return tiles_float.max_rows[vectors - 1]
-    return tiles_double.max_rows[vectors - 1]
+    return sizes_of(ISA, itemsize).max_rows[vectors - 1]
 
 
 cdef Py_ssize_t output_vectors(Py_ssize_t itemsize) noexcept nogil:
@@ -99,24 +53,14 @@ cdef Py_ssize_t output_vectors(Py_ssize_t itemsize) noexcept nogil:
 
 cdef void run_tile(Py_ssize_t rows, Py_ssize_t vectors, const floating** a,
                    const Py_ssize_t* a_at, const floating* b, const Py_ssize_t* b_at,
-                   Py_ssize_t steps, floating* c, Py_ssize_t c_row, const Run* runs,
-                   Py_ssize_t n_runs, const floating* bias, bint accumulate) noexcept nogil:
-    """Compute one tile; row i of it goes to c + i * c_row, its columns where the runs say."""
-    cdef target_f to_f
-    cdef target_d to_d
-    if floating is float:
-        to_f.c, to_f.row, to_f.runs, to_f.n_runs = c, c_row, runs, n_runs
-        to_f.bias, to_f.accumulate = bias, accumulate
-        tiles_float.tiles[vectors - 1][rows - 1](a, a_at, b, b_at, steps, &to_f)
-    else:
-        to_d.c, to_d.row, to_d.runs, to_d.n_runs = c, c_row, runs, n_runs
-        to_d.bias, to_d.accumulate = bias, accumulate
-        tiles_double.tiles[vectors - 1][rows - 1](a, a_at, b, b_at, steps, &to_d)
+                   Py_ssize_t steps, const Target* target) noexcept nogil:
+    """Compute one tile, which goes where the target says."""
+    tile_loop(ISA, rows, vectors, a, a_at, b, b_at, steps, target)
 
 
 cdef Py_ssize_t dot_rows(Py_ssize_t itemsize) noexcept nogil:
     """Return the most rows of sums along the vectors."""
-    return tiles_float.dot_rows if itemsize == 4 else tiles_double.dot_rows
+    return sizes_of(ISA, itemsize).dot_rows
 
 
 cdef void run_dots(Py_ssize_t rows, const floating** a, const floating** b, Py_ssize_t vectors,
@@ -125,33 +69,46 @@ cdef void run_dots(Py_ssize_t rows, const floating** a, const floating** b, Py_s
 
     The vector of row i and column j begins at (i * row + j) * lanes.
     """
-    if floating is float:
-        tiles_float.dots[rows - 1](a, b, vectors, sums, row)
-    else:
-        tiles_double.dots[rows - 1](a, b, vectors, sums, row)
+    dot_loop(ISA, rows, a, b, vectors, sums, row)
 
 
 cdef Py_ssize_t max_pixels(Py_ssize_t itemsize, Py_ssize_t vectors) noexcept nogil:
     """Return the most pixels of a tile whose rows are pixels, so many vectors wide."""
-    if itemsize == 4:
-        return tiles_float.max_pixels[vectors - 1]
-    return tiles_double.max_pixels[vectors - 1]
+    return sizes_of(ISA, itemsize).max_pixels[vectors - 1]
 
 
-cdef void run_pixels(Py_ssize_t pixels, Py_ssize_t vectors, Py_ssize_t span, const floating* x,
-                     const Py_ssize_t* x_at, const floating* w, Py_ssize_t steps,
-                     const floating* start, floating* sums, bint accumulate) noexcept nogil:
-    """Compute one tile with pixels in the rows and output channels in the lanes.
+cdef void run_pixels(const Pixels* tiles, Py_ssize_t count, Py_ssize_t vectors, Py_ssize_t span,
+                     const floating* x, const Py_ssize_t* x_at, const floating* w,
+                     Py_ssize_t steps, Py_ssize_t near_steps, floating* near_sums,
+                     floating* sums, bint accumulate) noexcept nogil:
+    """Compute tiles with pixels in the rows and output channels in the lanes.
 
-    `span` steps in a row (1, or for one vector 3 or 5) read neighbours of `x`. The sums go on from
-    `start`, or from zero where it is NULL.
+    All of them read the weights, `near_steps` at a time: these stay in the first-level cache, and
+    the sums wait in `near_sums` for the next. `span` steps in a row (1, or for one vector 3 or 5)
+    read neighbours of `x`. A row of sums is as wide as one of the weights.
     """
-    if floating is float:
-        tiles_float.pixels[span // 2][vectors - 1][pixels - 1](x, x_at, w, steps, start, sums,
-                                                               accumulate)
-    else:
-        tiles_double.pixels[span // 2][vectors - 1][pixels - 1](x, x_at, w, steps, start, sums,
-                                                                accumulate)
+    cdef Py_ssize_t width = vectors * lanes(sizeof(floating)), line = 64 // sizeof(floating)
+    cdef Py_ssize_t near, number, share, i, _
+    cdef const floating* start = NULL
+    cdef const floating* ahead
+    cdef floating* target
+    cdef bint last
+    for near from 0 <= near < steps by near_steps:
+        number = min(near_steps, steps - near)
+        last = near + number == steps
+        target = sums if last else near_sums
+        ahead = w + number * width
+        share = ceil_div(number * width, count * line)
+        for i in range(count):
+            # The next part of the weights, meanwhile.
+            for _ in range(share):
+                fetch(ahead)
+                ahead += line
+            pixel_loop(ISA, tiles[i].count, vectors, span, x + tiles[i].at, x_at + near, w, number,
+                       start + tiles[i].first * width if start is not NULL else start,
+                       target + tiles[i].first * width, last and accumulate)
+        w += number * width
+        start = near_sums
 
 
 cdef void run_blocked(Py_ssize_t pixels, Py_ssize_t vectors, bint neighbours, const floating* x,
@@ -162,12 +119,13 @@ cdef void run_blocked(Py_ssize_t pixels, Py_ssize_t vectors, bint neighbours, co
 
     What lies `x_ahead` and `w_ahead` is fetched meanwhile; of neighbours, a cache line a step.
     """
-    if floating is float:
-        tiles_float.blocked[neighbours][vectors - 1][pixels - 1](
-            x, x_at, w, steps, sums, accumulate, x_ahead, w_ahead)
-    else:
-        tiles_double.blocked[neighbours][vectors - 1][pixels - 1](
-            x, x_at, w, steps, sums, accumulate, x_ahead, w_ahead)
+    blocked_loop(ISA, pixels, vectors, neighbours, x, x_at, w, steps, sums, accumulate, x_ahead,
+                 w_ahead)
+
+
+def vector_lanes(Py_ssize_t itemsize):
+    """Return how many numbers of this size a vector holds."""
+    return lanes(itemsize)
 
 
 def tile_shape(Py_ssize_t itemsize, bint weight_gradient):
@@ -190,13 +148,15 @@ cdef void repeat_tile(const floating* data, const Peak* peak, Py_ssize_t task) n
     cdef Py_ssize_t width = VECTORS * lanes(sizeof(floating)), i, _
     cdef const floating* a[MAX_ROWS]
     cdef Run run
+    cdef Target target
     for i in range(rows):
         a[i] = data + i * steps
     run.first, run.count, run.at, run.step = 0, width, 0, 1
+    target.c, target.row = <floating*>peak.sums + task * rows * width, width
+    target.runs, target.n_runs, target.accumulate = &run, 1, False
+    target.row_bias = target.column_bias = NULL
     for _ in range(peak.repeats):
-        run_tile(rows, VECTORS, a, peak.at, data + rows * steps, peak.at + steps, steps,
-                 <floating*>peak.sums + task * rows * width, width, &run, 1,
-                 <const floating*>NULL, False)
+        run_tile(rows, VECTORS, a, peak.at, data + rows * steps, peak.at + steps, steps, &target)
 
 
 cdef void peak_task(void* context, Py_ssize_t task, int thread) noexcept nogil:

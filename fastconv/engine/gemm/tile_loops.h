@@ -7,9 +7,8 @@
  * of A, broadcast, with the same vectors of B; the sums stay in registers and are added in the
  * order of the steps. A packed operand is a list of offsets like any other: it costs the same.
  *
- * Then the tile leaves through the one epilogue: what the target holds (where it accumulates),
- * plus the sum, plus the bias of the row. The columns of a tile are those of its runs; other
- * columns are dropped.
+ * Then the tile leaves: what the target holds (where it accumulates), plus the sum, plus the bias.
+ * The columns of a tile are those of its runs; other columns are dropped.
  *
  * Expects what regions.h defines. */
 
@@ -21,29 +20,37 @@
 #define B_AHEAD 1536
 #define A_AHEAD 512
 
+/* A run of one row leaves. */
+static inline __attribute__((always_inline)) void
+ISA(TYPED(store_run))(const SCALAR *from, ptrdiff_t count, ptrdiff_t step, int accumulate,
+                      const SCALAR *row_bias, const SCALAR *column_bias, SCALAR *c)
+{
+    for (ptrdiff_t j = 0; j < count; j++) {
+        const SCALAR sum = accumulate ? c[j * step] + from[j] : from[j];
+        c[j * step] = ISA(TYPED(finish_one))(ISA(TYPED(finish_one))(sum, row_bias),
+                                             column_bias ? column_bias + j : NULL);
+    }
+}
+
 /* Let the columns of the runs leave, for a tile whose sums lie in memory, `width` to a row. */
 static void ISA(TYPED(store))(int rows, const SCALAR *sums, ptrdiff_t width,
-                              const TYPED(fastconv_target) * target)
+                              const fastconv_target *target)
 {
+    const SCALAR *biases = target->row_bias, *columns = target->column_bias;
+
     for (int i = 0; i < rows; i++, sums += width) {
-        const SCALAR bias = target->bias ? target->bias[i] : 0;
+        const SCALAR number = biases ? biases[i] : 0, *bias = biases ? &number : NULL;
         for (ptrdiff_t r = 0; r < target->n_runs; r++) {
             const fastconv_run run = target->runs[r];
-            const SCALAR *from = sums + run.first;
-            SCALAR *c = target->c + i * target->row + run.at;
+            const SCALAR *from = sums + run.first, *along = columns ? columns + run.first : NULL;
+            SCALAR *c = (SCALAR *)target->c + i * target->row + run.at;
             if (run.step != 1)
-                for (ptrdiff_t j = 0; j < run.count; j++) {
-                    SCALAR sum = target->accumulate ? c[j * run.step] + from[j] : from[j];
-                    c[j * run.step] = target->bias ? sum + bias : sum;
-                }
+                ISA(TYPED(store_run))
+                (from, run.count, run.step, target->accumulate, bias, along, c);
             else if (target->accumulate)
-                for (ptrdiff_t j = 0; j < run.count; j++) {
-                    SCALAR sum = c[j] + from[j];
-                    c[j] = target->bias ? sum + bias : sum;
-                }
-            else if (target->bias)
-                for (ptrdiff_t j = 0; j < run.count; j++)
-                    c[j] = from[j] + bias;
+                ISA(TYPED(store_run))(from, run.count, 1, 1, bias, along, c);
+            else if (bias || along)
+                ISA(TYPED(store_run))(from, run.count, 1, 0, bias, along, c);
             else
                 ISA(TYPED(copy))(from, 1, run.count, c);
         }
@@ -53,15 +60,16 @@ static void ISA(TYPED(store))(int rows, const SCALAR *sums, ptrdiff_t width,
 static inline __attribute__((always_inline)) void
 ISA(TYPED(tile))(const int rows, const int vectors, const SCALAR *const *a, const ptrdiff_t *a_at,
                  const SCALAR *b, const ptrdiff_t *b_at, ptrdiff_t steps,
-                 const TYPED(fastconv_target) * target)
+                 const fastconv_target *target)
 {
     const fastconv_run *run = target->runs, *last = run + target->n_runs - 1;
+    SCALAR *to = target->c;
     VECTOR t[FASTCONV_ROWS][FASTCONV_VECTORS];
 
     for (int i = 0; i < rows; i++) {
         for (int j = 0; j < vectors; j++)
-            __builtin_prefetch(target->c + i * target->row + run->at + j * LANES, 1);
-        __builtin_prefetch(target->c + i * target->row + last->at, 1);
+            __builtin_prefetch(to + i * target->row + run->at + j * LANES, 1);
+        __builtin_prefetch(to + i * target->row + last->at, 1);
     }
 #pragma GCC unroll 16
     for (int i = 0; i < rows; i++)
@@ -87,18 +95,22 @@ ISA(TYPED(tile))(const int rows, const int vectors, const SCALAR *const *a, cons
         }
     }
     if (target->n_runs == 1 && run->count == vectors * LANES && run->step == 1) {
+        const SCALAR *biases = target->row_bias, *along = target->column_bias;
 #pragma GCC unroll 16
         for (int i = 0; i < rows; i++) {
-            VECTOR *c = (VECTOR *)(target->c + i * target->row + run->at);
+            VECTOR *c = (VECTOR *)(to + i * target->row + run->at);
 #pragma GCC unroll 4
             for (int j = 0; j < vectors; j++) {
                 VECTOR sum = t[i][j];
                 if (target->accumulate)
                     sum = c[j] + sum;
-                if (target->bias)
-                    sum += target->bias[i];
-                c[j] = sum;
+                c[j] = ISA(TYPED(finish_row))(sum, biases ? biases + i : NULL);
             }
+        }
+        for (int i = 0; i < rows && along; i++) {
+            VECTOR *c = (VECTOR *)(to + i * target->row + run->at);
+            for (int j = 0; j < vectors; j++)
+                c[j] = ISA(TYPED(finish))(c[j], along + j * LANES);
         }
         return;
     }
@@ -113,24 +125,44 @@ ISA(TYPED(tile))(const int rows, const int vectors, const SCALAR *const *a, cons
 
 /* Every size of tile is a function of its own. A tile may use about all the registers: its sums,
  * the vectors of a step, and a broadcast. */
-#define TILE(ROWS, VECTORS)                                                                        \
+#define TILE(ROWS, VECTORS, _)                                                                     \
     static __attribute__((noinline)) void ISA(TYPED(tile_##ROWS##x##VECTORS))(                     \
         const SCALAR *const *a, const ptrdiff_t *a_at, const SCALAR *b, const ptrdiff_t *b_at,     \
-        ptrdiff_t steps, const TYPED(fastconv_target) * target)                                    \
+        ptrdiff_t steps, const fastconv_target *target)                                            \
     {                                                                                              \
         ISA(TYPED(tile))(ROWS, VECTORS, a, a_at, b, b_at, steps, target);                          \
     }
+/* For each number of rows or pixels, up to the tallest tile. */
+#define EACH_OF_2(X, V, S) X(1, V, S) X(2, V, S)
+#define EACH_OF_4(X, V, S) EACH_OF_2(X, V, S) X(3, V, S) X(4, V, S)
+#define EACH_OF_6(X, V, S) EACH_OF_4(X, V, S) X(5, V, S) X(6, V, S)
+#define EACH_OF_8(X, V, S) EACH_OF_6(X, V, S) X(7, V, S) X(8, V, S)
+#define EACH_OF_10(X, V, S) EACH_OF_8(X, V, S) X(9, V, S) X(10, V, S)
+#define EACH_OF_12(X, V, S) EACH_OF_10(X, V, S) X(11, V, S) X(12, V, S)
+#define EACH_OF_14(X, V, S) EACH_OF_12(X, V, S) X(13, V, S) X(14, V, S)
 #if REGISTERS == 32
-TILE(1, 1) TILE(2, 1) TILE(3, 1) TILE(4, 1) TILE(5, 1) TILE(6, 1) TILE(7, 1) TILE(8, 1)
-TILE(9, 1) TILE(10, 1) TILE(11, 1) TILE(12, 1) TILE(1, 2) TILE(2, 2) TILE(3, 2) TILE(4, 2)
-TILE(5, 2) TILE(6, 2) TILE(7, 2) TILE(8, 2) TILE(9, 2) TILE(10, 2) TILE(11, 2) TILE(12, 2)
-TILE(1, 3) TILE(2, 3) TILE(3, 3) TILE(4, 3) TILE(5, 3) TILE(6, 3) TILE(7, 3) TILE(8, 3)
-TILE(1, 4) TILE(2, 4) TILE(3, 4) TILE(4, 4) TILE(5, 4) TILE(6, 4)
+#define EACH_ROWS_1 EACH_OF_12
+#define EACH_ROWS_2 EACH_OF_12
+#define EACH_ROWS_3 EACH_OF_8
+#define EACH_ROWS_4 EACH_OF_6
+#define EACH_DOTS EACH_OF_6
+#define EACH_PIXELS_1 EACH_OF_14
+#define EACH_PIXELS_2 EACH_OF_14
+#define EACH_PIXELS_3 EACH_OF_8
 #else
-TILE(1, 1) TILE(2, 1) TILE(3, 1) TILE(4, 1) TILE(5, 1) TILE(6, 1) TILE(7, 1) TILE(8, 1)
-TILE(1, 2) TILE(2, 2) TILE(3, 2) TILE(4, 2) TILE(5, 2) TILE(6, 2) TILE(1, 3) TILE(2, 3)
-TILE(3, 3) TILE(4, 3) TILE(1, 4) TILE(2, 4)
+#define EACH_ROWS_1 EACH_OF_8
+#define EACH_ROWS_2 EACH_OF_6
+#define EACH_ROWS_3 EACH_OF_4
+#define EACH_ROWS_4 EACH_OF_2
+#define EACH_DOTS EACH_OF_2
+#define EACH_PIXELS_1 EACH_OF_10
+#define EACH_PIXELS_2 EACH_OF_6
+#define EACH_PIXELS_3 EACH_OF_4
 #endif
+EACH_ROWS_1(TILE, 1, )
+EACH_ROWS_2(TILE, 2, )
+EACH_ROWS_3(TILE, 3, )
+EACH_ROWS_4(TILE, 4, )
 
 /* The tile with the roles changed: output channels in the lanes, pixels in the rows.
  *
@@ -219,21 +251,6 @@ ISA(TYPED(pixels))(const int pixels, const int vectors, const int span, const in
         (COUNT, VECTORS, 1, DENSE ? 1 : LANES, 1, x, x_at, w, steps, NULL, sums, accumulate,       \
          x_ahead, w_ahead);                                                                        \
     }
-/* For each number of pixels, up to the tallest tile. */
-#define EACH_OF_4(X, V, S) X(1, V, S) X(2, V, S) X(3, V, S) X(4, V, S)
-#define EACH_OF_6(X, V, S) EACH_OF_4(X, V, S) X(5, V, S) X(6, V, S)
-#define EACH_OF_8(X, V, S) EACH_OF_6(X, V, S) X(7, V, S) X(8, V, S)
-#define EACH_OF_10(X, V, S) EACH_OF_8(X, V, S) X(9, V, S) X(10, V, S)
-#define EACH_OF_14(X, V, S) EACH_OF_10(X, V, S) X(11, V, S) X(12, V, S) X(13, V, S) X(14, V, S)
-#if REGISTERS == 32
-#define EACH_PIXELS_1 EACH_OF_14
-#define EACH_PIXELS_2 EACH_OF_14
-#define EACH_PIXELS_3 EACH_OF_8
-#else
-#define EACH_PIXELS_1 EACH_OF_10
-#define EACH_PIXELS_2 EACH_OF_6
-#define EACH_PIXELS_3 EACH_OF_4
-#endif
 EACH_PIXELS_1(PIXELS, 1, 1)
 EACH_PIXELS_1(PIXELS, 1, 3)
 EACH_PIXELS_1(PIXELS, 1, 5)
@@ -277,85 +294,62 @@ ISA(TYPED(dot))(const int rows, const SCALAR *const *a, const SCALAR *const *b, 
             *(VECTOR *)(sums + (i * row + j) * LANES) = t[i][j];
 }
 
-#define DOT(ROWS)                                                                                  \
+#define DOT(ROWS, _1, _2)                                                                          \
     static __attribute__((noinline)) void ISA(TYPED(dot_##ROWS))(                                  \
         const SCALAR *const *a, const SCALAR *const *b, ptrdiff_t vectors, SCALAR *sums,           \
         ptrdiff_t row)                                                                             \
     {                                                                                              \
         ISA(TYPED(dot))(ROWS, a, b, vectors, sums, row);                                           \
     }
-DOT(1) DOT(2)
-#if REGISTERS == 32
-DOT(3) DOT(4) DOT(5) DOT(6)
-#endif
+EACH_DOTS(DOT, , )
 
-#define SIZE(ROWS, VECTORS) ISA(TYPED(tile_##ROWS##x##VECTORS))
+#define SIZE(ROWS, VECTORS, _) ISA(TYPED(tile_##ROWS##x##VECTORS)),
+#define DOT_SIZE(ROWS, _1, _2) ISA(TYPED(dot_##ROWS)),
 #define PIXEL_SIZE(COUNT, VECTORS, SPAN) ISA(TYPED(pixels_##COUNT##x##VECTORS##s##SPAN)),
 #define BLOCKED_SIZE(COUNT, VECTORS, DENSE) ISA(TYPED(blocked_##COUNT##x##VECTORS##d##DENSE)),
 static const TYPED(fastconv_tiles) ISA(TYPED(tiles)) = {
-    .lanes = LANES,
 #if REGISTERS == 32
-    .dot_rows = 6,
-    .dots = {ISA(TYPED(dot_1)), ISA(TYPED(dot_2)), ISA(TYPED(dot_3)), ISA(TYPED(dot_4)),
-             ISA(TYPED(dot_5)), ISA(TYPED(dot_6))},
-    .max_rows = {12, 12, 8, 6},
-    .tiles =
-        {
-            {SIZE(1, 1), SIZE(2, 1), SIZE(3, 1), SIZE(4, 1), SIZE(5, 1), SIZE(6, 1), SIZE(7, 1),
-             SIZE(8, 1), SIZE(9, 1), SIZE(10, 1), SIZE(11, 1), SIZE(12, 1)},
-            {SIZE(1, 2), SIZE(2, 2), SIZE(3, 2), SIZE(4, 2), SIZE(5, 2), SIZE(6, 2), SIZE(7, 2),
-             SIZE(8, 2), SIZE(9, 2), SIZE(10, 2), SIZE(11, 2), SIZE(12, 2)},
-            {SIZE(1, 3), SIZE(2, 3), SIZE(3, 3), SIZE(4, 3), SIZE(5, 3), SIZE(6, 3), SIZE(7, 3),
-             SIZE(8, 3)},
-            {SIZE(1, 4), SIZE(2, 4), SIZE(3, 4), SIZE(4, 4), SIZE(5, 4), SIZE(6, 4)},
-        },
+    .sizes = {LANES, {12, 12, 8, 6}, 6, {14, 14, 8}},
 #else
-    .dot_rows = 2,
-    .dots = {ISA(TYPED(dot_1)), ISA(TYPED(dot_2))},
-    .max_rows = {8, 6, 4, 2},
-    .tiles =
-        {
-            {SIZE(1, 1), SIZE(2, 1), SIZE(3, 1), SIZE(4, 1), SIZE(5, 1), SIZE(6, 1), SIZE(7, 1),
-             SIZE(8, 1)},
-            {SIZE(1, 2), SIZE(2, 2), SIZE(3, 2), SIZE(4, 2), SIZE(5, 2), SIZE(6, 2)},
-            {SIZE(1, 3), SIZE(2, 3), SIZE(3, 3), SIZE(4, 3)},
-            {SIZE(1, 4), SIZE(2, 4)},
-        },
+    .sizes = {LANES, {8, 6, 4, 2}, 2, {10, 6, 4}},
 #endif
-#if REGISTERS == 32
-    .max_pixels = {14, 14, 8},
-#else
-    .max_pixels = {10, 6, 4},
-#endif
-    .pixels =
-        {
-            {{EACH_PIXELS_1(PIXEL_SIZE, 1, 1)}, {EACH_PIXELS_2(PIXEL_SIZE, 2, 1)},
-             {EACH_PIXELS_3(PIXEL_SIZE, 3, 1)}},
-            {{EACH_PIXELS_1(PIXEL_SIZE, 1, 3)}},
-            {{EACH_PIXELS_1(PIXEL_SIZE, 1, 5)}},
-        },
-    .blocked =
-        {
-            {{EACH_PIXELS_1(BLOCKED_SIZE, 1, 0)}, {EACH_PIXELS_2(BLOCKED_SIZE, 2, 0)}},
-            {{EACH_PIXELS_1(BLOCKED_SIZE, 1, 1)}, {EACH_PIXELS_2(BLOCKED_SIZE, 2, 1)}},
-        },
+    .tiles = {{EACH_ROWS_1(SIZE, 1, )},
+              {EACH_ROWS_2(SIZE, 2, )},
+              {EACH_ROWS_3(SIZE, 3, )},
+              {EACH_ROWS_4(SIZE, 4, )}},
+    .dots = {EACH_DOTS(DOT_SIZE, , )},
+    .pixels = {{{EACH_PIXELS_1(PIXEL_SIZE, 1, 1)},
+                {EACH_PIXELS_2(PIXEL_SIZE, 2, 1)},
+                {EACH_PIXELS_3(PIXEL_SIZE, 3, 1)}},
+               {{EACH_PIXELS_1(PIXEL_SIZE, 1, 3)}},
+               {{EACH_PIXELS_1(PIXEL_SIZE, 1, 5)}}},
+    .blocked = {{{EACH_PIXELS_1(BLOCKED_SIZE, 1, 0)}, {EACH_PIXELS_2(BLOCKED_SIZE, 2, 0)}},
+                {{EACH_PIXELS_1(BLOCKED_SIZE, 1, 1)}, {EACH_PIXELS_2(BLOCKED_SIZE, 2, 1)}}},
 };
 
 #undef A_AHEAD
 #undef B_AHEAD
 #undef TILE
 #undef SIZE
+#undef DOT
+#undef DOT_SIZE
 #undef PIXELS
 #undef PIXEL_SIZE
 #undef BLOCKED
 #undef BLOCKED_SIZE
+#undef EACH_OF_2
 #undef EACH_OF_4
 #undef EACH_OF_6
 #undef EACH_OF_8
 #undef EACH_OF_10
+#undef EACH_OF_12
 #undef EACH_OF_14
+#undef EACH_ROWS_1
+#undef EACH_ROWS_2
+#undef EACH_ROWS_3
+#undef EACH_ROWS_4
+#undef EACH_DOTS
 #undef EACH_PIXELS_1
 #undef EACH_PIXELS_2
 #undef EACH_PIXELS_3
-#undef DOT
 #include "base/vector_end.h"

@@ -16,14 +16,16 @@ cache. The units are cut into *chunks* whose number and borders depend on the sh
 adds up one chunk for one panel of output channels, and the chunks' sums are added in order: the
 result has the same bits for each number of threads.
 
-Where the output channels of a group are too few to fill a vector, the vectors lie along the pixels
-instead: both the input and the residual are in slabs of the same width, with zeros in the
-residual's gaps, and every sum of C is a vector whose lanes are added at the end of the chunk.
+The role decides what lies in the lanes; the table chooses it from the shapes:
 
-For kernels of one tap, and for few pixels, the roles may change: with the input in the lanes and
-the residual in the rows, C is the gradient as it stands in memory. The lanes are then all steps
-(c, t, r, s): what the taps of some channels see is gathered from a slab, a row for each of its
-positions.
+    output channels   as above
+    input channels    kernels of one tap: the input is B, the residual A, and C is the gradient as
+                      it stands in memory
+    taps              few pixels: the same, but the lanes are all steps (c, t, r, s). What the taps
+                      of some channels see is gathered from a slab, a row for each position
+    pixels            too few channels to fill a vector: both maps are in slabs of the same width,
+                      with zeros in the gaps of the residual; every sum of C is a vector, whose
+                      lanes are added at the end of the chunk
 """
 
 from cython cimport floating
@@ -32,21 +34,25 @@ from libc.string cimport memset
 
 from fastconv.engine.base.arrays cimport Layout, Operands
 from fastconv.engine.base.axis cimport ceil_div
-from fastconv.engine.base.kernel cimport Kernel
-from fastconv.engine.base.threads cimport EVEN, Phase, make_phase, parallel_phases, threads_for
+from fastconv.engine.base.threads cimport EVEN, Phase, make_phase, parallel_phases
 from fastconv.engine.base.workspace cimport give, take
+from fastconv.engine.gemm.correlation cimport threads_of
+from fastconv.engine.base.kernel cimport Kernel, record
 from fastconv.engine.gemm.slab cimport (
-    Cursor, Run, Slab, Windows, add_run, copy_row, fill_shifts, fill_slab, first_line,
+    Cursor, Run, Slab, Target, Windows, add_run, copy_row, fill_shifts, fill_slab, first_line,
     next_line, slab_planes, transpose, transpose_rows)
 from fastconv.engine.gemm.tile cimport (
     DOT_COLUMNS, DOT_ROWS, MAX_ROWS, MAX_VECTORS, dot_rows, max_rows, run_dots, run_tile)
 from fastconv.engine.gemm.weight_plan cimport (
-    BLOCK, Correlation, dot_pixels, first_vector, lane_channels, make_correlation)
+    BLOCK, INPUTS, OUTPUTS, PIXELS, TAPS, Plan, Role, dot_pixels, first_vector, lane_channels,
+    make_plan)
+
+ROLES = {"output channels": OUTPUTS, "input channels": INPUTS, "taps": TAPS, "pixels": PIXELS}
 
 
 # What the tasks share; the maps in their roles: in the rows of A, and in the columns of B.
 cdef struct Context:
-    const Correlation* correlation
+    const Plan* plan
     Py_ssize_t itemsize
     const void* rows
     const void* columns
@@ -59,10 +65,26 @@ cdef struct Unit:
     Py_ssize_t pixel, end               # in the column block
 
 
-cdef void pack_residual(const floating* dy, const Correlation* p, const Run* runs,
-                        Py_ssize_t n_runs, Py_ssize_t outputs, Py_ssize_t width, floating* rows,
-                        floating* panel) noexcept nogil:
-    """Put the output channels of each pixel side by side.
+cdef struct Panel:
+    Py_ssize_t lane, lanes              # its first lane, and how many of them count
+    Py_ssize_t vectors, width
+
+
+# A task of a thread.
+cdef struct Work:
+    const Plan* plan
+    Py_ssize_t group, first, past       # its units
+    Slab slab, lane_slab
+    Unit unit
+    Py_ssize_t pixels, n_runs           # of the unit
+    char* shared
+    char* own
+
+
+cdef void pack_pixels(const floating* dy, const Plan* p, const Run* runs,
+                      Py_ssize_t n_runs, Py_ssize_t outputs, Py_ssize_t width, floating* rows,
+                      floating* panel) noexcept nogil:
+    """Put the channels of each pixel side by side.
 
     Past the last channel nothing is written: what a tile adds up there is never read.
     """
@@ -83,7 +105,7 @@ cdef void pack_residual(const floating* dy, const Correlation* p, const Run* run
             transpose(<const floating*>rows, BLOCK, outputs, count, to + j * width, width)
 
 
-cdef Unit find_unit(const Correlation* p, Py_ssize_t number, Slab* slab) noexcept nogil:
+cdef Unit find_unit(const Plan* p, Py_ssize_t number, Slab* slab) noexcept nogil:
     """Return the unit of this number, and move the slab to it."""
     cdef Unit unit
     slab.column = number // p.blocks * p.columns
@@ -115,70 +137,69 @@ cdef Py_ssize_t list_pixels(const Windows* windows, const Slab* slab, const Unit
     return n_runs
 
 
-cdef void gather_panel(const floating* x, const Correlation* p, const Slab* slab,
-                       Py_ssize_t lane, Py_ssize_t count, Py_ssize_t positions,
-                       const Py_ssize_t* shifts, floating* slab_data,
-                       floating* panel, Py_ssize_t width) noexcept nogil:
-    """Put the numbers that some lanes (c, t, r, s) see from each position side by side."""
-    cdef Py_ssize_t c = lane // p.kernel.taps
-    fill_slab(x, &p.kernel, slab, c, ceil_div(lane + count, p.kernel.taps) - c, slab_data)
-    transpose_rows(<const floating*>slab_data, shifts + (lane - c * p.kernel.taps), count,
-                   positions, panel, width)
+cdef Py_ssize_t lay_residual(const floating* dy, const Work* work,
+                             floating* residual) noexcept nogil:
+    """Lay the residual out as the slab is, with zeros in the gaps; return where it ends."""
+    cdef const Plan* p = work.plan
+    cdef Py_ssize_t size = dot_pixels(p), columns = work.unit.columns, k, at = 0, count
+    cdef Py_ssize_t pixel = work.unit.pixel, column = pixel - work.slab.line * columns
+    cdef Cursor cursor = first_line(&p.windows, &work.slab, p.b_strides, work.slab.line)
+    memset(residual, 0, p.outputs * size * sizeof(floating))
+    while pixel < work.unit.end:
+        count = min(columns - column, work.unit.end - pixel)
+        at = cursor.at + column
+        for k in range(p.outputs):
+            copy_row(dy + k * p.b_strides[2] + cursor.out + column * p.b_strides[5],
+                     p.b_strides[5], count, residual + k * size + at)
+        at += count
+        pixel += count
+        column = 0
+        next_line(&p.windows, &work.slab, p.b_strides, &cursor)
+    return at
 
 
-cdef void dot_chunk(const floating* x, const floating* dy, const Correlation* p, Py_ssize_t g,
-                    Py_ssize_t chunk, const Py_ssize_t* shifts, char* own,
-                    floating* partial) noexcept nogil:
-    """Add up one chunk of the units with the vectors along the pixels."""
-    cdef floating* slab_data = <floating*>(own + p.slab_at)
-    cdef floating* residual = <floating*>(own + p.panel_at)
-    cdef floating* dots = <floating*>(own + p.dots_at)
-    cdef Py_ssize_t size = dot_pixels(p), height = dot_rows(sizeof(floating))
-    cdef Py_ssize_t panels = ceil_div(p.outputs, height)
-    cdef Py_ssize_t number, columns, column, pixel, end, count, at, i, j, k, row, rows, step
+cdef void add_up_dots(const floating* x, const Context* context, Py_ssize_t task,
+                      int thread) noexcept nogil:
+    """Add up one chunk of the units with the vectors along the pixels; `x` are the rows of A."""
+    cdef const Plan* p = context.plan
+    cdef Py_ssize_t chunk = task // p.groups, g = task % p.groups
+    cdef Work work = find_work(context, chunk, g, thread)
+    cdef const floating* dy = <const floating*>context.columns + g * p.b_strides[1]
+    cdef const Py_ssize_t* shifts = <const Py_ssize_t*>(context.shared + p.shifts_at)
+    cdef floating* partial = (<floating*>(context.shared + p.partial_at)
+                              + (chunk * p.groups + g) * p.steps * p.width)
+    cdef floating* slab = <floating*>(work.own + p.slab_at)
+    cdef floating* residual = <floating*>(work.own + p.panel_at)
+    cdef floating* dots = <floating*>(work.own + p.dots_at)
+    cdef Py_ssize_t size = dot_pixels(p), panels = ceil_div(p.outputs, dot_rows(sizeof(floating)))
+    cdef Py_ssize_t number, vectors, i, j, k, row, rows, step
     cdef const floating* a[DOT_ROWS]
     cdef const floating* b[DOT_COLUMNS]
-    cdef Slab slab = p.slab
-    cdef Unit unit
-    cdef Cursor cursor
     cdef floating total
 
+    x += g * p.windows.strides[1]
     memset(dots, 0, p.outputs * p.dot_steps * p.lanes * sizeof(floating))
-    # The last vector reads on behind the rows of its plane, where the residual is zero: what
-    # stands there may be old, but must be a number.
-    memset(slab_data, 0, p.windows.channels * slab_planes(&p.windows) * p.slab.plane
+    # The last vector reads on past the rows of its plane, where the residual is zero: what stands
+    # there may be old, but must be a number.
+    memset(slab, 0, p.windows.channels * slab_planes(&p.windows) * p.slab.plane
            * sizeof(floating))
-    for number in range(chunk * p.units // p.chunks, (chunk + 1) * p.units // p.chunks):
-        unit = find_unit(p, number, &slab)
-        columns, pixel, end = unit.columns, unit.pixel, unit.end
-        if pixel == end:
+    for number in range(work.first, work.past):
+        work.unit = find_unit(p, number, &work.slab)
+        if work.unit.pixel == work.unit.end:
             continue
-        fill_slab(x, &p.windows, &slab, 0, p.windows.channels, slab_data)
-        memset(residual, 0, p.outputs * size * sizeof(floating))
-        cursor = first_line(&p.windows, &slab, p.b_strides, slab.line)
-        column = pixel - slab.line * columns
-        at = 0
-        while pixel < end:
-            count = min(columns - column, end - pixel)
-            at = cursor.at + column
-            for k in range(p.outputs):
-                copy_row(dy + k * p.b_strides[2] + cursor.out + column * p.b_strides[5],
-                         p.b_strides[5], count, residual + k * size + at)
-            at += count
-            pixel += count
-            column = 0
-            next_line(&p.windows, &slab, p.b_strides, &cursor)
+        fill_slab(x, &p.windows, &work.slab, 0, p.windows.channels, slab)
+        vectors = ceil_div(lay_residual(dy, &work, residual), p.lanes)
         for step from 0 <= step < p.steps by DOT_COLUMNS:
             for j in range(DOT_COLUMNS):
                 # Past the last step the last one is computed again, and dropped.
-                b[j] = slab_data + shifts[min(step + j, p.steps - 1)]
+                b[j] = slab + shifts[min(step + j, p.steps - 1)]
             for i in range(panels):
                 row = i * p.outputs // panels
                 rows = (i + 1) * p.outputs // panels - row
                 for j in range(rows):
                     a[j] = residual + (row + j) * size
-                run_dots(rows, a, b, ceil_div(at, p.lanes),
-                         dots + (row * p.dot_steps + step) * p.lanes, p.dot_steps)
+                run_dots(rows, a, b, vectors, dots + (row * p.dot_steps + step) * p.lanes,
+                         p.dot_steps)
     for k in range(p.outputs):
         for step in range(p.steps):
             total = 0
@@ -187,7 +208,15 @@ cdef void dot_chunk(const floating* x, const floating* dy, const Correlation* p,
             partial[step * p.width + k] = total
 
 
-cdef inline Py_ssize_t tap_at(const Correlation* p, Py_ssize_t step) noexcept nogil:
+cdef void dot_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
+    cdef const Context* c = <const Context*>context
+    if c.itemsize == sizeof(float):
+        add_up_dots(<const float*>c.rows, c, task, thread)
+    else:
+        add_up_dots(<const double*>c.rows, c, task, thread)
+
+
+cdef inline Py_ssize_t tap_at(const Plan* p, Py_ssize_t step) noexcept nogil:
     """Return where the step (c, t, r, s) lies in the gradient of an output channel."""
     cdef Py_ssize_t tap = step % p.kernel.taps
     return (step // p.kernel.taps * p.c_strides[2]
@@ -196,18 +225,18 @@ cdef inline Py_ssize_t tap_at(const Correlation* p, Py_ssize_t step) noexcept no
             + tap % p.kernel.column.taps * p.c_strides[5])
 
 
-cdef void write_block(const floating* sums, Py_ssize_t width, const Correlation* p, Py_ssize_t g,
+cdef void write_block(const floating* sums, Py_ssize_t width, const Plan* p, Py_ssize_t g,
                       Py_ssize_t row, Py_ssize_t rows, Py_ssize_t column, Py_ssize_t columns,
                       floating* dw) noexcept nogil:
     """Write some rows and columns of C into the gradient."""
     cdef Py_ssize_t i, j, at
-    dw += g * p.c_strides[0] + (row if p.turned else column) * p.c_strides[1]
-    if p.neighbours and p.turned:
+    dw += g * p.c_strides[0] + (row if p.swapped else column) * p.c_strides[1]
+    if p.neighbours and p.swapped:
         for i in range(rows):
             copy_row(sums + i * width, 1, columns, dw + i * p.c_strides[1] + column)
     elif p.neighbours:
         transpose(sums, width, rows, columns, dw + row, p.c_strides[1])
-    elif p.turned:
+    elif p.swapped:
         for j in range(columns):
             at = tap_at(p, column + j)
             for i in range(rows):
@@ -219,104 +248,151 @@ cdef void write_block(const floating* sums, Py_ssize_t width, const Correlation*
                 dw[at + j * p.c_strides[1]] = sums[i * width + j]
 
 
+cdef Work find_work(const Context* context, Py_ssize_t chunk, Py_ssize_t group,
+                    int thread) noexcept nogil:
+    cdef const Plan* p = context.plan
+    cdef Work work
+    work.plan, work.group = p, group
+    work.first, work.past = chunk * p.units // p.chunks, (chunk + 1) * p.units // p.chunks
+    work.slab, work.lane_slab = p.slab, p.lane_slab
+    work.shared = context.shared
+    work.own = context.shared + p.threads_at + thread * p.thread_bytes
+    return work
+
+
+cdef void move_to_unit(Work* work, Py_ssize_t number) noexcept nogil:
+    """Move to a unit: list its pixels, where they lie in the slabs, and their runs."""
+    cdef const Plan* p = work.plan
+    cdef Run* runs = <Run*>(work.own + p.runs_at)
+    cdef Slab* slab = &work.slab
+    work.unit = find_unit(p, number, slab)
+    work.pixels = work.unit.end - work.unit.pixel
+    work.n_runs = list_pixels(&p.windows, slab, &work.unit, p.b_strides,
+                              <Py_ssize_t*>(work.own + p.positions_at), runs)
+    if p.role == TAPS and work.pixels:
+        work.lane_slab.line, work.lane_slab.column = slab.line, slab.column
+        work.lane_slab.lines = slab.lines
+        list_pixels(&p.kernel, &work.lane_slab, &work.unit, p.b_strides,
+                    <Py_ssize_t*>(work.own + p.lane_positions_at), runs)
+
+
+cdef Panel find_panel(const Plan* p, Py_ssize_t number) noexcept nogil:
+    cdef Panel panel
+    panel.lane = first_vector(p, number) * p.lanes
+    panel.vectors = first_vector(p, number + 1) - first_vector(p, number)
+    panel.width = panel.vectors * p.lanes
+    panel.lanes = min(panel.width, p.outputs - panel.lane)
+    return panel
+
+
+cdef void gather_taps(const floating* x, const Work* work, const Panel* panel,
+                      floating* packed) noexcept nogil:
+    """Put the numbers that some lanes (c, t, r, s) see from each position side by side."""
+    cdef const Plan* p = work.plan
+    cdef const Py_ssize_t* positions = <const Py_ssize_t*>(work.own + p.lane_positions_at)
+    cdef const Py_ssize_t* shifts = <const Py_ssize_t*>(work.shared + p.lane_shifts_at)
+    cdef floating* slab = <floating*>(work.own + p.lane_slab_at)
+    cdef Py_ssize_t c = panel.lane // p.kernel.taps
+    fill_slab(x, &p.kernel, &work.lane_slab, c,
+              ceil_div(panel.lane + panel.lanes, p.kernel.taps) - c, slab)
+    transpose_rows(<const floating*>slab, shifts + (panel.lane - c * p.kernel.taps), panel.lanes,
+                   positions[work.pixels - 1] + 1, packed, panel.width)
+
+
+cdef void pack_panel(const floating* columns, const Work* work, const Panel* panel,
+                     floating* packed) noexcept nogil:
+    """Put the lanes of a panel side by side, for each pixel of the unit."""
+    cdef const Plan* p = work.plan
+    if p.role != TAPS:
+        pack_pixels(columns + panel.lane * p.b_strides[2], p,
+                    <const Run*>(work.own + p.runs_at), work.n_runs, panel.lanes, panel.width,
+                    <floating*>(work.own + p.rows_at), packed)
+    elif work.pixels:
+        gather_taps(columns, work, panel, packed)
+
+
+cdef void multiply_panel(const floating* source, const Work* work, Py_ssize_t steps,
+                         const Panel* panel, const floating* packed,
+                         Target* target) noexcept nogil:
+    """Add up the products of some rows of A with a panel, for the pixels of the unit."""
+    cdef const Plan* p = work.plan
+    cdef const Py_ssize_t* shifts = <const Py_ssize_t*>(work.shared + p.shifts_at)
+    cdef const Py_ssize_t* positions = <const Py_ssize_t*>(work.own + p.positions_at)
+    cdef const Py_ssize_t* rows_at = <const Py_ssize_t*>(work.own + p.lane_positions_at)
+    cdef Py_ssize_t* b_at = <Py_ssize_t*>(work.own + p.b_at_at)
+    cdef Py_ssize_t tiles = ceil_div(steps, max_rows(sizeof(floating), panel.vectors))
+    cdef Py_ssize_t i, j, row, rows
+    cdef const floating* a[MAX_ROWS]
+    cdef floating* c = <floating*>target.c
+    for i in range(work.pixels):
+        b_at[i] = (rows_at[i] if p.role == TAPS else i) * panel.width
+    for i in range(tiles):
+        row = i * steps // tiles
+        rows = (i + 1) * steps // tiles - row
+        for j in range(rows):
+            a[j] = source + shifts[row + j]
+        target.c = c + row * target.row
+        run_tile(rows, panel.vectors, a, positions, packed, b_at, work.pixels, target)
+    target.c = c
+
+
 cdef void add_up_chunk(const floating* x, const Context* context, Py_ssize_t task,
                        int thread) noexcept nogil:
-    """Add up one chunk of the units for some rows and panels; `x` and `dy` in their roles."""
-    cdef const Correlation* p = context.correlation
-    cdef const floating* dy = <const floating*>context.columns
-    cdef floating* dw = <floating*>context.dw
-    cdef char* shared = context.shared
-    cdef char* own = shared + p.threads_at + thread * p.thread_bytes
+    """Add up one chunk of the units for some rows and panels; `x` are the rows of A."""
+    cdef const Plan* p = context.plan
     cdef Py_ssize_t panel_part = task % p.panel_parts
     cdef Py_ssize_t row_part = task // p.panel_parts % p.row_parts
     cdef Py_ssize_t g = task // p.panel_parts // p.row_parts % p.groups
     cdef Py_ssize_t chunk = task // p.panel_parts // p.row_parts // p.groups
-    cdef const Py_ssize_t* shifts = <const Py_ssize_t*>(shared + p.shifts_at)
-    cdef Py_ssize_t* b_at
-    cdef floating* slab_data = <floating*>(own + p.slab_at)
-    cdef floating* packed = <floating*>(own + p.panel_at)
-    cdef Py_ssize_t* positions = <Py_ssize_t*>(own + p.positions_at)
-    cdef Py_ssize_t* lane_positions = <Py_ssize_t*>(own + p.lane_positions_at)
-    cdef Run* runs = <Run*>(own + p.runs_at)
-    cdef Py_ssize_t number, n_runs, c, channels, steps, panel, panels, count
-    cdef Py_ssize_t vectors, output, outputs, height, i, j, row, rows, c_row
-    cdef Py_ssize_t first = chunk * p.units // p.chunks
     cdef Py_ssize_t first_panel = panel_part * p.panels // p.panel_parts
+    cdef Py_ssize_t past_panel = (panel_part + 1) * p.panels // p.panel_parts
     cdef Py_ssize_t start = row_part * p.windows.channels // p.row_parts
     cdef Py_ssize_t end = (row_part + 1) * p.windows.channels // p.row_parts
-    cdef const floating* a[MAX_ROWS]
+    cdef Work work = find_work(context, chunk, g, thread)
+    cdef const floating* columns = <const floating*>context.columns + g * p.b_strides[1]
+    cdef floating* dw = <floating*>context.dw
+    cdef floating* sums = (<floating*>(context.shared + p.partial_at)
+                           + (chunk * p.groups + g) * p.steps * p.width)
+    cdef floating* slab = <floating*>(work.own + p.slab_at)
+    cdef floating* packed
     cdef const floating* source
-    cdef floating* sums
-    cdef floating* c_at
-    cdef Slab slab = p.slab, lane_slab = p.lane_slab
-    cdef Unit unit
-    cdef Run whole
+    cdef Py_ssize_t unit, c, channels, steps, i
+    cdef Panel panel
+    cdef Run run
+    cdef Target target
 
-    whole.first, whole.at, whole.step = 0, 0, 1
     x += g * p.windows.strides[1]
-    dy += g * p.b_strides[1]
-    sums = <floating*>(shared + p.partial_at) + (chunk * p.groups + g) * p.steps * p.width
-    if p.dots:
-        dot_chunk(x, dy, p, g, chunk, shifts, own, sums)
-        return
-    for number in range(first, (chunk + 1) * p.units // p.chunks):
-        unit = find_unit(p, number, &slab)
-        n_runs = list_pixels(&p.windows, &slab, &unit, p.b_strides, positions, runs)
-        count = unit.end - unit.pixel
-        if p.gathered and count:
-            lane_slab.line, lane_slab.column, lane_slab.lines = slab.line, slab.column, slab.lines
-            list_pixels(&p.kernel, &lane_slab, &unit, p.b_strides, lane_positions, runs)
-        c = start
-        while c < end:
+    run.first, run.at, run.step = 0, 0, 1
+    target.runs, target.n_runs, target.row_bias, target.column_bias = &run, 1, NULL, NULL
+    for unit in range(work.first, work.past):
+        move_to_unit(&work, unit)
+        target.accumulate = unit > work.first
+        for c from start <= c < end by p.channels:
             channels = min(p.channels, end - c)
             steps = channels * p.windows.taps
             source = x + c * p.windows.strides[2]
             if not p.windows.in_place:
-                fill_slab(x, &p.windows, &slab, c, channels, slab_data)
-                source = slab_data
-            for panel in range(first_panel, (panel_part + 1) * p.panels // p.panel_parts):
-                vectors = first_vector(p, panel + 1) - first_vector(p, panel)
-                output = first_vector(p, panel) * p.lanes
-                outputs = min(vectors * p.lanes, p.outputs - output)
+                fill_slab(x, &p.windows, &work.slab, c, channels, slab)
+                source = slab
+            for i in range(first_panel, past_panel):
+                panel = find_panel(p, i)
+                packed = <floating*>(work.own + p.panel_at)
                 if p.kept:
-                    packed = (<floating*>(own + p.panel_at)
-                              + (panel - first_panel) * p.packed * MAX_VECTORS * p.lanes)
-                if p.gathered:
-                    b_at = lane_positions + p.pixels
-                    for i in range(count):
-                        b_at[i] = lane_positions[i] * vectors * p.lanes
-                    if count:
-                        gather_panel(dy, p, &lane_slab, output, outputs,
-                                     lane_positions[count - 1] + 1,
-                                     <const Py_ssize_t*>(shared + p.lane_shifts_at),
-                                     <floating*>(own + p.lane_slab_at), packed,
-                                     vectors * p.lanes)
-                else:
-                    b_at = <Py_ssize_t*>(shared + p.b_at_at) + (vectors - 1) * p.pixels
-                    if c == start or not p.kept:
-                        pack_residual(dy + output * p.b_strides[2], p, runs, n_runs, outputs,
-                                      vectors * p.lanes, <floating*>(own + p.rows_at), packed)
+                    packed += (i - first_panel) * p.packed * MAX_VECTORS * p.lanes
+                if c == start or not p.kept:
+                    pack_panel(columns, &work, &panel, packed)
                 if p.in_place:
-                    whole.count, c_row = outputs, p.c_strides[1]
-                    c_at = dw + g * p.c_strides[0] + c * c_row + output
+                    run.count, target.row = panel.lanes, p.c_strides[1]
+                    target.c = dw + g * p.c_strides[0] + c * target.row + panel.lane
                 else:
                     # The sums of a panel lie together.
-                    whole.count = c_row = vectors * p.lanes
-                    c_at = sums + output * p.steps + c * p.windows.taps * c_row
-                height = max_rows(sizeof(floating), vectors)
-                panels = ceil_div(steps, height)
-                for i in range(panels):
-                    row = i * steps // panels
-                    rows = (i + 1) * steps // panels - row
-                    for j in range(rows):
-                        a[j] = source + shifts[row + j]
-                    run_tile(rows, vectors, a, positions, packed, b_at, count, c_at + row * c_row,
-                             c_row, &whole, 1, <const floating*>NULL, number > first)
-                if p.chunks == 1 and number == p.units - 1 and not p.in_place:
+                    run.count = target.row = panel.width
+                    target.c = sums + panel.lane * p.steps + c * p.windows.taps * panel.width
+                multiply_panel(source, &work, steps, &panel, <const floating*>packed, &target)
+                if p.chunks == 1 and unit == p.units - 1 and not p.in_place:
                     # All there is, and still in the cache.
-                    write_block(<const floating*>c_at, c_row, p, g, c * p.windows.taps, steps,
-                                output, outputs, dw)
-            c += channels
+                    write_block(<const floating*>target.c, panel.width, p, g,
+                                c * p.windows.taps, steps, panel.lane, panel.lanes, dw)
 
 
 cdef void chunk_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
@@ -330,7 +406,7 @@ cdef void chunk_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
 cdef void add_chunks(floating* dw, const Context* context, Py_ssize_t task,
                      int thread) noexcept nogil:
     """Write the sum of the chunks, in order, into a block of rows of a panel."""
-    cdef const Correlation* p = context.correlation
+    cdef const Plan* p = context.plan
     cdef const floating* partial = <const floating*>(context.shared + p.partial_at)
     cdef floating* sums = <floating*>(
         context.shared + p.threads_at + thread * p.thread_bytes + p.rows_at)
@@ -359,75 +435,65 @@ cdef void sum_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
         add_chunks(<double*>c.dw, c, task, thread)
 
 
-cdef inline Py_ssize_t chunk_tasks(const Correlation* p) noexcept nogil:
+cdef inline Py_ssize_t chunk_tasks(const Plan* p) noexcept nogil:
     """Return the number of tasks that add up chunks."""
     return p.chunks * p.groups * p.row_parts * p.panel_parts
-
-
-cdef size_t call_bytes(const Correlation* p, int* threads) noexcept nogil:
-    """Return the bytes of workspace of a call, and lower the threads to the tasks."""
-    threads[0] = min(<Py_ssize_t>threads[0], chunk_tasks(p))
-    return p.threads_at + threads[0] * p.thread_bytes
-
-
-cdef int compute(const floating* x, const floating* dy, floating* dw, const Correlation* p,
-                 int threads) except -1:
-    """Compute a planned correlation."""
-    cdef char* shared = <char*>take(call_bytes(p, &threads))
-    cdef Py_ssize_t i, v, sums = 0
-    cdef Context context
-    cdef Phase[2] phases
-    fill_shifts(&p.windows, &p.slab, p.channels, <Py_ssize_t*>(shared + p.shifts_at))
-    if p.gathered:
-        fill_shifts(&p.kernel, &p.lane_slab, lane_channels(p),
-                    <Py_ssize_t*>(shared + p.lane_shifts_at))
-    for v in range(MAX_VECTORS):
-        for i in range(p.pixels):
-            (<Py_ssize_t*>(shared + p.b_at_at))[v * p.pixels + i] = i * (v + 1) * p.lanes
-    context.correlation, context.itemsize, context.shared = p, sizeof(floating), shared
-    context.rows, context.columns, context.dw = x, dy, dw
-    if p.turned:
-        context.rows, context.columns = dy, x
-    phases[0] = make_phase(chunk_task, &context, chunk_tasks(p), 0)
-    if p.chunks > 1 or p.dots:
-        sums = p.groups * p.panels * ceil_div(p.steps, BLOCK)
-    phases[1] = make_phase(sum_task, &context, sums, EVEN)
-    with nogil:
-        parallel_phases(threads, phases, 2)
-    give(shared)
-    return 0
 
 
 cdef class WeightGradient(Kernel):
     """The correlation of the input `x` with the residual `dy`, which may not be empty.
 
+    `role` says what lies in the lanes; input channels only where no tap leaves the input.
+
     dw[g,k,c,tap] = sum over n, p of dy[n,g,k,p] * x[n,g,c, p*stride + tap*dilation - before].
     Stride, padding before and dilation are of three axes.
     """
 
+    cdef Role role
+    cdef str name
     cdef tuple stride, before, dilation
-    cdef Correlation correlation
+    cdef Plan kept
 
-    def __init__(self, int axes, Py_ssize_t groups, tuple stride, tuple before, tuple dilation):
-        Kernel.__init__(self, axes, groups)
+    def __init__(self, str role, tuple stride, tuple before, tuple dilation):
+        self.role, self.name = ROLES[role], f"{role} in the lanes"
         self.stride, self.before, self.dilation = stride, before, dilation
 
     cdef int worth_threads(self, const Layout* layout) noexcept:
-        cdef const Py_ssize_t* dy = layout.y.shape
-        cdef const Py_ssize_t* dw = layout.w.shape
-        return threads_for(<double>dy[0] * dy[3] * dy[4] * dy[5] * dw[0] * dw[1] * dw[2] * dw[3]
-                           * dw[4] * dw[5])
+        return threads_of(layout)
 
     cdef size_t plan(self, const Layout* layout, int threads) except? 0:
-        self.correlation = make_correlation(
-            layout.x.shape, layout.x.strides, layout.y.shape, layout.y.strides, layout.w.shape,
-            layout.w.strides, layout.itemsize, self.stride, self.before, self.dilation, threads)
-        return call_bytes(&self.correlation, &threads)
+        cdef Plan* p = &self.kept
+        cdef Py_ssize_t vectors
+        make_plan(p, layout, self.role, self.stride, self.before, self.dilation, threads)
+        self.team = min(<Py_ssize_t>threads, chunk_tasks(p))
+        self.largest[0], self.largest[1] = min(dot_rows(layout.itemsize), p.outputs), DOT_COLUMNS
+        if self.role != PIXELS:
+            vectors = ceil_div(p.vectors, p.panels)
+            self.largest[0] = min(max_rows(layout.itemsize, vectors), p.steps)
+            self.largest[1] = vectors * p.lanes
+        return p.threads_at + self.team * p.thread_bytes
 
-    cdef int compute(self, const Operands* o) except -1:
-        cdef Correlation p = self.correlation
-        if o.layout.itemsize == sizeof(float):
-            compute(<const float*>o.x, <const float*>o.y, <float*>o.w, &p, self.threads)
-        else:
-            compute(<const double*>o.x, <const double*>o.y, <double*>o.w, &p, self.threads)
+    cdef int compute(self, const Operands* o, size_t bytes) except -1:
+        cdef const Plan* p = &self.kept
+        cdef char* shared = <char*>take(bytes)
+        cdef Py_ssize_t sums = 0
+        cdef Context context
+        cdef Phase[2] phases
+        record(self.name, self.largest[0], self.largest[1])
+        fill_shifts(&p.windows, &p.slab, p.channels, <Py_ssize_t*>(shared + p.shifts_at))
+        if p.role == TAPS:
+            fill_shifts(&p.kernel, &p.lane_slab, lane_channels(p),
+                        <Py_ssize_t*>(shared + p.lane_shifts_at))
+        context.plan, context.itemsize, context.shared = p, o.layout.itemsize, shared
+        context.rows, context.columns, context.dw = o.x, o.y, o.w
+        if p.swapped:
+            context.rows, context.columns = o.y, o.x
+        if p.chunks > 1 or p.role == PIXELS:
+            sums = p.groups * p.panels * ceil_div(p.steps, BLOCK)
+        phases[0] = make_phase(dot_task if p.role == PIXELS else chunk_task, &context,
+                               chunk_tasks(p), 0)
+        phases[1] = make_phase(sum_task, &context, sums, EVEN)
+        with nogil:
+            parallel_phases(self.team, phases, 2)
+        give(shared)
         return 0

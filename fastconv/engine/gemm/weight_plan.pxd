@@ -1,5 +1,6 @@
 # The plan of the engine's weight gradient: roles, units, chunks and parts, and the workspace.
 
+from fastconv.engine.base.arrays cimport Layout
 from fastconv.engine.base.axis cimport ceil_div
 from fastconv.engine.gemm.slab cimport Slab, Windows
 from fastconv.engine.gemm.tile cimport MAX_VECTORS
@@ -8,9 +9,16 @@ from fastconv.engine.gemm.tile cimport MAX_VECTORS
 cdef enum:
     BLOCK = 64
 
-cdef struct Correlation:
-    bint turned                         # the residual in the rows, the input in the lanes
-    bint gathered                       # and the lanes are all taps, which a slab holds
+# What lies in the lanes.
+cdef enum Role:
+    OUTPUTS                             # output channels
+    INPUTS                              # input channels: kernels of one tap
+    TAPS                                # all taps of input channels
+    PIXELS
+
+cdef struct Plan:
+    Role role
+    bint swapped                        # the residual in the rows, the input in the columns
     Windows kernel                      # of the kernel in the input
     Windows windows                     # of a row of A: these, or the residual's pixels
     Py_ssize_t groups, steps, outputs   # of C: its rows and columns
@@ -18,41 +26,38 @@ cdef struct Correlation:
     Py_ssize_t c_strides[6]             # of the gradient (G, K, C, T, R, S)
     Py_ssize_t lanes, vectors, panels   # of all columns of a group
     Py_ssize_t columns, column_blocks
-    Py_ssize_t pixels, blocks, units    # of a unit; units of a column block; all units
+    Py_ssize_t pixels, lines            # of a unit, at most
+    Py_ssize_t blocks, units            # units of a column block; all units
     Py_ssize_t chunks                   # a task: a chunk, for a part of the rows and the panels
     Py_ssize_t row_parts, panel_parts
     Py_ssize_t channels                 # of a slab
     Slab slab, lane_slab                # of the rows, and of what is gathered
     Py_ssize_t packed                   # rows of a packed panel
     bint kept                           # all panels of a part are packed once for all channels
-    bint dots                           # vectors lie along the pixels
-    Py_ssize_t dot_steps                # of a row of their sums
+    Py_ssize_t dot_steps                # of a row of the sums along the vectors
     bint in_place                       # the gradient itself takes the sums
     bint neighbours                     # (c, t, r, s) of the gradient lie side by side
     Py_ssize_t width                    # of a row of the partial sums
     # The workspace: what all threads share, then one part for each.
-    size_t shifts_at, lane_shifts_at, b_at_at, partial_at, threads_at
-    size_t slab_at, lane_slab_at, panel_at, rows_at, positions_at, lane_positions_at, runs_at
-    size_t dots_at, thread_bytes
+    size_t shifts_at, lane_shifts_at, partial_at, threads_at
+    size_t slab_at, lane_slab_at, panel_at, rows_at, positions_at, lane_positions_at, b_at_at
+    size_t runs_at, dots_at, thread_bytes
 
 
-cdef inline Py_ssize_t dot_pixels(const Correlation* p) noexcept nogil:
+cdef inline Py_ssize_t dot_pixels(const Plan* p) noexcept nogil:
     """Return the numbers of an output channel of the residual in a slab."""
     return ceil_div(p.slab.plane, p.lanes) * p.lanes
 
 
-cdef inline Py_ssize_t lane_channels(const Correlation* p) noexcept nogil:
+cdef inline Py_ssize_t lane_channels(const Plan* p) noexcept nogil:
     """Return the most channels that a panel of gathered lanes meets."""
     return min((MAX_VECTORS * p.lanes - 2) // p.kernel.taps + 2, p.kernel.channels)
 
 
-cdef inline Py_ssize_t first_vector(const Correlation* p, Py_ssize_t panel) noexcept nogil:
-    """Return the first vector of a panel of output channels: panels are as even as can be."""
+cdef inline Py_ssize_t first_vector(const Plan* p, Py_ssize_t panel) noexcept nogil:
+    """Return the first vector of a panel: panels are as even as can be."""
     return panel * p.vectors // p.panels
 
 
-cdef Correlation make_correlation(const Py_ssize_t* x, const Py_ssize_t* x_strides,
-                                  const Py_ssize_t* dy, const Py_ssize_t* dy_strides,
-                                  const Py_ssize_t* dw, const Py_ssize_t* dw_strides,
-                                  Py_ssize_t itemsize, tuple stride, tuple before,
-                                  tuple dilation, int threads)
+cdef int make_plan(Plan* p, const Layout* layout, Role role, tuple stride, tuple before,
+                   tuple dilation, int threads) except -1

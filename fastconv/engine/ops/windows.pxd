@@ -1,9 +1,40 @@
 # cython: cdivision=True
-# What the two kinds of pooling share: the windows, the lines of a task, and their memory.
+# What pooling and its gradients share: the plan, the lines of a task, their memory, and what a mean
+# divides by.
 
-from libc.stdlib cimport calloc
+from libc.math cimport frexp
 
-from fastconv.engine.base.arrays cimport View, look, plane_at
+from fastconv.engine.base.arrays cimport Flat, View, look_flat, plane_at, planes_in_order
+from fastconv.engine.base.isa cimport isa_row
+from fastconv.engine.base.workspace cimport take
+
+# pooling_loops.h says what the loops do, and pooling.h what they take; distances are in bytes.
+cdef extern from "ops/pooling.h" nogil:
+    ctypedef struct Rows "fastconv_rows":
+        Py_ssize_t step, plane_step, row_step, hop, count, pitch, numbers
+    ctypedef void (*Reduce "fastconv_reduce")(
+        const Rows*, const char* x, Py_ssize_t lines, Py_ssize_t depth, Py_ssize_t rows, void* to,
+        void* places) noexcept nogil
+    ctypedef void (*Join "fastconv_join")(
+        void*, const void* x, Py_ssize_t hop, Py_ssize_t count) noexcept nogil
+    ctypedef struct Loops "fastconv_pooling":
+        Reduce add_rows, larger_rows, larger_rows_at
+        Join take, add, larger
+        void (*take_places)(...) noexcept nogil
+        void (*larger_column)(...) noexcept nogil
+        void (*fill)(...) noexcept nogil
+        void (*fill_places)(...) noexcept nogil
+        void (*name_places)(...) noexcept nogil
+        void (*halve)(...) noexcept nogil
+        void (*scale)(...) noexcept nogil
+        void (*count_cells)(...) noexcept nogil
+        void (*divide)(...) noexcept nogil
+        void (*share)(...) noexcept nogil
+        void (*interleave)(...) noexcept nogil
+        void (*twice)(...) noexcept nogil
+        void (*repeat_rows)(...) noexcept nogil
+    const Loops** table_f "fastconv_pooling_f"
+    const Loops** table_d "fastconv_pooling_d"
 
 cdef enum:
     DEPTH = 0
@@ -17,25 +48,39 @@ cdef enum:
     CACHE_LINE = 64
 
 
-# What the tables of windows hold, on one axis.
+# A window on one axis.
 cdef struct Window:
     long long first             # input position inside the window
     long long inside            # input positions that the window holds
     long long counted           # cells that a mean with `count_include_pad` divides by
 
 
+# What does not change from call to call comes from windows.py.
 cdef struct Plan:
+    const Loops* loops
+    Py_ssize_t size             # bytes of a number
     const Window* windows[3]    # depth, row, column
     Py_ssize_t outs[3]          # how many windows
-    Py_ssize_t taps[3]          # of the kernel
+    Py_ssize_t taps[3]          # the most positions that a window holds
     Py_ssize_t dilation[3]
-    Py_ssize_t row_taps         # of all rows of the kernel
+    Py_ssize_t row_stride       # between the windows of rows if all are whole, and even; else 0
+    double common[2]            # positions, or cells, of each window where all have as many, else 0
     Py_ssize_t stride, before   # of the columns
     Py_ssize_t pitch, width     # of a line: its windows, and its columns
     Py_ssize_t columns          # of the input that a line takes
-    Py_ssize_t lines, block     # of all planes, and of a task
     Py_ssize_t slack            # columns beyond the lines that are read, and dropped
     bint cut                    # whether no window lies inside as a whole
+    Py_ssize_t lines, block     # of all planes, and of a task
+
+
+# What a mean divides by.
+cdef struct Divisor:
+    double cells                # of all windows, or 0 where each counts its own
+    bint pads                   # whether padding counts
+    # The inverse of the cells where all windows have as many and that is a power of two: to
+    # multiply by it is exactly to divide, and faster. Else 0.
+    double factor
+    char* columns               # the cells of each column
 
 
 cdef struct Line:
@@ -55,35 +100,89 @@ cdef struct Memory:
     Py_ssize_t own_bytes
 
 
-cdef inline int make_plan(Plan* plan, tuple tables, tuple steps, const View* lines,
-                          Py_ssize_t in_columns) except -1:
-    """Plan the pooling of lines with so many columns of the input; `lines` are what is written."""
-    cdef View table
-    cdef Py_ssize_t axis, i
-    taps, stride, before, dilation = steps
+cdef inline void cut_lines(Plan* plan, const View* maps) noexcept nogil:
+    """Say how many lines the maps have, and how many of them are a task."""
+    plan.lines = maps.shape[0] * maps.shape[1] * maps.shape[2] * maps.shape[3]
+    plan.block = min(max(BLOCK_BYTES // (plan.width * plan.size), 1), plan.lines)
+
+
+cdef inline int make_plan(Plan* plan, numbers, const View* maps) except -1:
+    """Read the numbers of windows.py; a task has some lines of the maps."""
+    cdef Flat flat
+    cdef const long long* n
+    cdef const Window* windows
+    cdef int axis
+    look_flat(numbers, False, &flat)
+    n = <const long long*>flat.data
+    windows = <const Window*>(n + 19)
     for axis in range(3):
-        look(tables[axis], 2, False, &table)
-        plan.windows[axis], plan.outs[axis] = <const Window*>table.data, table.shape[0]
-        plan.taps[axis] = 0
-        for i in range(plan.outs[axis]):
-            plan.taps[axis] = max(plan.taps[axis], plan.windows[axis][i].inside)
-        plan.dilation[axis] = dilation[axis]
-    plan.row_taps = plan.taps[DEPTH] * plan.taps[ROW]
-    plan.cut = plan.taps[COLUMN] < taps[COLUMN]
-    plan.slack = 0 if plan.cut else (plan.taps[COLUMN] - 1) * plan.dilation[COLUMN]
-    # Padding may be larger than any memory where it cuts all windows, so that all differ. The
-    # stride has no meaning there, nor where there is one window: as long as that, it leaves no
-    # positions between windows to be computed.
-    plan.stride = stride[COLUMN]
-    if plan.cut or plan.outs[COLUMN] == 1:
-        plan.stride = plan.slack + 1
-    plan.before = 0 if plan.cut else before[COLUMN]
-    plan.pitch = plan.outs[COLUMN] + plan.slack // plan.stride
-    plan.width = in_columns if plan.cut else plan.pitch * plan.stride
-    plan.columns = min(in_columns, plan.width - plan.before)
-    plan.lines = lines.shape[0] * lines.shape[1] * lines.shape[2] * lines.shape[3]
-    plan.block = min(max(BLOCK_BYTES // (plan.width * lines.itemsize), 1), plan.lines)
+        plan.outs[axis], plan.taps[axis], plan.dilation[axis] = n[axis], n[3 + axis], n[6 + axis]
+        plan.windows[axis] = windows
+        windows += plan.outs[axis]
+    plan.row_stride, plan.common[0], plan.common[1] = n[9], n[10], n[11]
+    plan.stride, plan.before, plan.pitch, plan.width = n[12], n[13], n[14], n[15]
+    plan.columns, plan.slack, plan.cut = n[16], n[17], n[18]
+    plan.size = maps.itemsize
+    plan.loops = (table_f if plan.size == sizeof(float) else table_d)[isa_row()]
+    cut_lines(plan, maps)
     return 0
+
+
+cdef inline Py_ssize_t lines_together(const Plan* plan, const View* whole,
+                                      const View* pooled) noexcept nogil:
+    """Return up to which line of a plane windows lie as those before: the plane's last, or all
+    where planes that lie behind each other are one tall plane; 0 where rows differ.
+    """
+    if not plan.row_stride:
+        return 0
+    if (pooled.shape[2] == 1 == whole.shape[2]
+            and whole.shape[3] == plan.row_stride * pooled.shape[3]
+            and whole.strides[3] == whole.shape[4] * plan.size
+            and planes_in_order(whole, 5) and planes_in_order(pooled, 5)):
+        return plan.lines
+    return pooled.shape[3]
+
+
+cdef inline bint pairs_columns(const Plan* plan) noexcept nogil:
+    """Whether the windows hold two columns each, one beside the other."""
+    return plan.stride == 2 and plan.slack == 1
+
+
+cdef inline long long cells_in(const Window* window, bint pads) noexcept nogil:
+    return window.counted if pads else window.inside
+
+
+cdef inline Divisor make_divisor(const Plan* plan, double cells, bint pads) noexcept nogil:
+    """Make all but the columns."""
+    cdef Divisor divisor
+    cdef double common = cells if cells else plan.common[pads]
+    cdef int exponent
+    divisor.cells, divisor.pads, divisor.columns = cells, pads, NULL
+    divisor.factor = 1 / common if frexp(common, &exponent) == 0.5 else 0
+    return divisor
+
+
+cdef inline void count_columns(const Plan* plan, Divisor* divisor, char* columns) noexcept nogil:
+    """Write for each window of a line what its mean divides by, for one row."""
+    cdef const Window* window = plan.windows[COLUMN]
+    divisor.columns = columns
+    plan.loops.count_cells(
+        columns,
+        NULL if divisor.cells else &window.counted if divisor.pads else &window.inside,
+        plan.outs[COLUMN])
+
+
+cdef inline double cells_of(const Plan* plan, const Divisor* divisor, Py_ssize_t d,
+                            Py_ssize_t h) noexcept nogil:
+    """Return the share of a line in what its means divide by; the columns have the other."""
+    if divisor.cells:
+        return divisor.cells
+    return (<double>cells_in(plan.windows[DEPTH] + d, divisor.pads)
+            * cells_in(plan.windows[ROW] + h, divisor.pads))
+
+
+cdef inline Py_ssize_t tasks_of(const Plan* plan) noexcept nogil:
+    return (plan.lines + plan.block - 1) // plan.block
 
 
 cdef inline Lines find_lines(const Plan* plan, const View* maps, Py_ssize_t task) noexcept nogil:
@@ -119,16 +218,9 @@ cdef inline char* row_at(const View* maps, const Line* line, Py_ssize_t d,
 
 
 cdef inline int allocate(Memory* memory, Py_ssize_t shared, int threads, Py_ssize_t own) except -1:
-    """Take zeros: `shared` bytes, and `own` for each thread, in cache lines of their own."""
+    """Take workspace: `shared` bytes, and `own` for each thread, in cache lines of their own."""
     shared = (shared + CACHE_LINE - 1) // CACHE_LINE * CACHE_LINE
-    memory.own_bytes = (own + 2 * CACHE_LINE - 1) // CACHE_LINE * CACHE_LINE
-    memory.shared = <char*>calloc(shared + threads * memory.own_bytes, 1)
-    if memory.shared is NULL:
-        raise MemoryError(
-            f"no room for {threads} blocks of {memory.own_bytes} bytes, and {shared} bytes")
+    memory.own_bytes = (own + CACHE_LINE - 1) // CACHE_LINE * CACHE_LINE
+    memory.shared = <char*>take(shared + threads * memory.own_bytes)
     memory.own = memory.shared + shared
     return 0
-
-
-cdef inline Py_ssize_t tasks_of(const Plan* plan) noexcept nogil:
-    return (plan.lines + plan.block - 1) // plan.block

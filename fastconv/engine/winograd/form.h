@@ -1,6 +1,6 @@
-/* The loops of one form of Winograd's tiles: ROW_POINTS x COLUMN_POINTS pixels, of which kernels of
- * ROW_TAPS x COLUMN_TAPS make ROW_STEP x COLUMN_STEP outputs. Included once for each form, whose
- * names end with the taps. */
+/* The loops of one form of Winograd's tiles: input tiles of ROW_POINTS x COLUMN_POINTS pixels, of
+ * which kernels of ROW_TAPS x COLUMN_TAPS make output tiles of ROW_STEP x COLUMN_STEP. Included
+ * once for each form, whose names end with the taps. */
 
 #define FORM(name) ISA(TYPED(FASTCONV_JOIN(name, FASTCONV_JOIN(ROW_TAPS, COLUMN_TAPS))))
 /* What is called so on the axis of the rows, from top to bottom, and on that of the columns. */
@@ -50,30 +50,39 @@ static void FORM(free_lines)(SCALAR *stage, ptrdiff_t step, ptrdiff_t next, ptrd
 TILES(input_tiles, COLUMN_POINTS, input_points)
 TILES(residual_tiles, COLUMN_STEP, residual_points)
 
-/* The tiles' outputs into `height` x `width` pixels of the stage: what lies beyond them is dropped.
- * The inverse of the above, from m[point * point_step + tile * tile_step]. */
+/* The inverse, and the bias: an output tile from m[point * step]. */
+static inline __attribute__((always_inline)) void
+FORM(output_tile)(const VECTOR *m, ptrdiff_t step, const SCALAR *bias,
+                  VECTOR y[ROW_STEP][COLUMN_STEP])
+{
+    VECTOR half[ROW_STEP][COLUMN_POINTS];
+
+#pragma GCC unroll 10
+    for (int s = 0; s < COLUMN_POINTS; s++)
+        DOWN(points_output)(m + s * step, COLUMN_POINTS * step, &half[0][s], COLUMN_POINTS);
+#pragma GCC unroll 4
+    for (int r = 0; r < ROW_STEP; r++) {
+        ACROSS(points_output)(half[r], 1, y[r], 1);
+#pragma GCC unroll 4
+        for (int s = 0; s < COLUMN_STEP; s++)
+            y[r][s] = ISA(TYPED(finish))(y[r][s], bias);
+    }
+}
+
+/* All output tiles, from m[point * point_step + tile * tile_step], into `height` x `width` pixels
+ * of the stage: what lies beyond them is dropped. */
 static void FORM(output_tiles)(const SCALAR *m, ptrdiff_t tile_step, ptrdiff_t point_step,
                                const SCALAR *bias, SCALAR *stage, ptrdiff_t rows,
                                ptrdiff_t columns, ptrdiff_t height, ptrdiff_t width)
 {
+    /* It is not NULL, and a copy is not written to meanwhile. */
     const VECTOR shift = *(const VECTOR *)bias;
-    const ptrdiff_t step = point_step / LANES;
 
     for (ptrdiff_t i = 0; i < rows; i++)
         for (ptrdiff_t j = 0; j < columns; j++, m += tile_step) {
-            VECTOR half[ROW_STEP][COLUMN_POINTS], y[ROW_STEP][COLUMN_STEP];
+            VECTOR y[ROW_STEP][COLUMN_STEP];
             VECTOR *to = (VECTOR *)stage + ROW_STEP * i * width + COLUMN_STEP * j;
-#pragma GCC unroll 10
-            for (int s = 0; s < COLUMN_POINTS; s++)
-                DOWN(points_output)((const VECTOR *)m + s * step, COLUMN_POINTS * step,
-                                    &half[0][s], COLUMN_POINTS);
-#pragma GCC unroll 4
-            for (int r = 0; r < ROW_STEP; r++) {
-                ACROSS(points_output)(half[r], 1, y[r], 1);
-#pragma GCC unroll 4
-                for (int s = 0; s < COLUMN_STEP; s++)
-                    y[r][s] += shift;
-            }
+            FORM(output_tile)((const VECTOR *)m, point_step / LANES, (const SCALAR *)&shift, y);
             if (ROW_STEP * (i + 1) <= height && COLUMN_STEP * (j + 1) <= width) {
 #pragma GCC unroll 4
                 for (int r = 0; r < ROW_STEP; r++)
@@ -115,6 +124,31 @@ static inline __attribute__((always_inline)) void FORM(merge)(const VECTOR *rest
             kernels[q * COUNT + t] = ((const SCALAR *)taps)[t * LANES + q];
 }
 
+/* The taps of `count` input channels and at most LANES output channels, as vectors of the
+ * outputs. */
+static inline __attribute__((always_inline)) void
+FORM(gather_taps)(const SCALAR *w, ptrdiff_t output_step, ptrdiff_t outputs, ptrdiff_t channel_step,
+                  ptrdiff_t count, ptrdiff_t row_step, ptrdiff_t column_step, int together,
+                  VECTOR *taps)
+{
+    const int turned = NEIGHBOURS(-1);
+    const SCALAR *first = turned ? w - (COUNT - 1) : w;
+
+    if (!turned && !NEIGHBOURS(1)) {
+        for (int t = 0; t < COUNT; t++)
+            ISA(TYPED(gather))(w + t / COLUMN_TAPS * row_step + t % COLUMN_TAPS * column_step,
+                               output_step, outputs, 1, 0, taps + t);
+    } else if (FEW && !together && outputs == LANES && output_step == COUNT) {
+        /* The kernels of all outputs are neighbours, where the roles of the channels changed. */
+        for (int t = 0; t <= COUNT; t++)
+            __builtin_prefetch(first + channel_step + t * LANES);
+        FORM(split)(first, taps);
+    } else {
+        ISA(TYPED(gather))(first, output_step, outputs, COUNT * count, together ? 0 : channel_step,
+                           taps);
+    }
+}
+
 /* The kernels of `outputs` output channels, at most a vector, and `channels` input channels,
  * transformed: u[point * point_step + channel * channel_step]. */
 static void FORM(kernels)(const SCALAR *w, ptrdiff_t output_step, ptrdiff_t outputs,
@@ -124,40 +158,28 @@ static void FORM(kernels)(const SCALAR *w, ptrdiff_t output_step, ptrdiff_t outp
 {
     enum { TOGETHER = 144 / COUNT };
     VECTOR taps[TOGETHER * COUNT];
-    /* Kernels whose taps are neighbours, upright or turned, are gathered in blocks. */
-    const int upright = NEIGHBOURS(1), turned = NEIGHBOURS(-1);
-    const ptrdiff_t together = upright && w_channel_step == COUNT ? TOGETHER : 1;
-    /* Those of a vector of output channels, where the roles of the channels have changed. */
-    const int neighbours = FEW && (upright || turned) && together == 1 && outputs == LANES &&
-                           output_step == COUNT;
+    /* Kernels that are neighbours are gathered in blocks. */
+    const int blocks = NEIGHBOURS(1) && w_channel_step == COUNT;
+    const ptrdiff_t together = blocks ? TOGETHER : 1;
+    /* The last tap may come first. */
+    const VECTOR *first = NEIGHBOURS(-1) ? taps + COUNT - 1 : taps;
+    const ptrdiff_t step = NEIGHBOURS(-1) ? -1 : 1;
 
     for (ptrdiff_t c = 0; c < channels; c += together, w += together * w_channel_step) {
         const ptrdiff_t count = channels - c < together ? channels - c : together;
-        const SCALAR *first_tap = turned ? w - (COUNT - 1) : w;
-        if (neighbours) {
-            for (int t = 0; t <= COUNT; t++)
-                __builtin_prefetch(first_tap + w_channel_step + t * LANES);
-            FORM(split)(first_tap, taps);
-        } else if (upright || turned)
-            ISA(TYPED(gather))(first_tap, output_step, outputs, COUNT * count,
-                               together == 1 ? w_channel_step : 0, taps);
-        else
-            for (int t = 0; t < COUNT; t++)
-                ISA(TYPED(gather))(w + t / COLUMN_TAPS * row_step + t % COLUMN_TAPS * column_step,
-                                   output_step, outputs, 1, 0, taps + t);
+        FORM(gather_taps)(w, output_step, outputs, w_channel_step, count, row_step, column_step,
+                          blocks, taps);
         for (ptrdiff_t i = 0; i < count; i++, u += channel_step) {
-            const VECTOR *first = taps + COUNT * i + (turned ? COUNT - 1 : 0);
-            const ptrdiff_t step = turned ? -1 : 1;
             VECTOR half[ROW_POINTS][COLUMN_TAPS], row[COLUMN_POINTS];
             /* The next block comes row by row meanwhile: while this one was gathered, its requests
              * would have waited for each other. */
-            if (together > 1)
+            if (blocks)
                 for (ptrdiff_t q = i * LANES / TOGETHER; q < (i + 1) * LANES / TOGETHER; q++)
                     for (ptrdiff_t t = 0; t < TOGETHER * COUNT; t += LANES)
                         __builtin_prefetch(w + TOGETHER * w_channel_step + q * output_step + t);
 #pragma GCC unroll 7
             for (int s = 0; s < COLUMN_TAPS; s++)
-                DOWN(kernel_points)(first + s * step, COLUMN_TAPS * step, &half[0][s],
+                DOWN(kernel_points)(first + COUNT * i + s * step, COLUMN_TAPS * step, &half[0][s],
                                     COLUMN_TAPS);
 #pragma GCC unroll 10
             for (int r = 0; r < ROW_POINTS; r++) {
@@ -171,6 +193,29 @@ static void FORM(kernels)(const SCALAR *w, ptrdiff_t output_step, ptrdiff_t outp
             }
         }
     }
+}
+
+/* A vector of kernels that are neighbours, from their taps by blocks. The last block ends with the
+ * last tap, and partly comes again. If a block is more than a kernel, what it has too much is
+ * written over by the next kernel. */
+static inline __attribute__((always_inline)) void FORM(scatter_taps)(const VECTOR *taps,
+                                                                     SCALAR *kernels)
+{
+    for (ptrdiff_t t = 0; t < COUNT; t += LANES) {
+        const ptrdiff_t at = t + LANES <= COUNT || COUNT < LANES ? t : COUNT - LANES;
+        VECTOR block[LANES];
+#pragma GCC unroll 16
+        for (ptrdiff_t q = 0; q < LANES; q++)
+            block[q] = COUNT < LANES && q >= COUNT ? (VECTOR){0} : taps[at + q];
+        ISA(TYPED(turn))(block);
+#pragma GCC unroll 16
+        for (ptrdiff_t q = 0; q < LANES; q++)
+            if (q < LANES - 1 || COUNT >= LANES)
+                *(VECTOR *)(kernels + q * COUNT + at) = block[q];
+    }
+    if (COUNT < LANES)
+        for (ptrdiff_t t = 0; t < COUNT; t++)
+            kernels[(LANES - 1) * COUNT + t] = taps[t][LANES - 1];
 }
 
 /* The gradients of at most a vector of kernels, from m[point * point_step] to
@@ -196,34 +241,15 @@ static void FORM(kernel_gradients)(const SCALAR *m, ptrdiff_t point_step, SCALAR
 #pragma GCC unroll 7
     for (int r = 0; r < ROW_TAPS; r++)
         ACROSS(points_kernel)(half[r], 1, taps + COLUMN_TAPS * r, 1);
-    if (!whole) {
+    if (!whole)
         for (ptrdiff_t t = 0; t < COUNT; t++)
             for (ptrdiff_t q = 0; q < channels; q++)
                 dw[q * channel_step + t / COLUMN_TAPS * row_step +
                    t % COLUMN_TAPS * column_step] = taps[t][q];
-        return;
-    }
-    if (FEW) {
+    else if (FEW)
         FORM(merge)(taps, dw);
-        return;
-    }
-    /* Blocks of taps; the last ends with the last tap, and partly comes again. If a block is more
-     * than a kernel, what it has too much is written over by the next kernel. */
-    for (ptrdiff_t t = 0; t < COUNT; t += LANES) {
-        const ptrdiff_t at = t + LANES <= COUNT || COUNT < LANES ? t : COUNT - LANES;
-        VECTOR block[LANES];
-#pragma GCC unroll 16
-        for (ptrdiff_t q = 0; q < LANES; q++)
-            block[q] = COUNT < LANES && q >= COUNT ? (VECTOR){0} : taps[at + q];
-        ISA(TYPED(turn))(block);
-#pragma GCC unroll 16
-        for (ptrdiff_t q = 0; q < LANES; q++)
-            if (q < LANES - 1 || COUNT >= LANES)
-                *(VECTOR *)(dw + q * COUNT + at) = block[q];
-    }
-    if (COUNT < LANES)
-        for (ptrdiff_t t = 0; t < COUNT; t++)
-            dw[(LANES - 1) * COUNT + t] = taps[t][LANES - 1];
+    else
+        FORM(scatter_taps)(taps, dw);
 }
 
 static const TYPED(fastconv_winograd) FORM(winograd) = {

@@ -7,5 +7,5 @@ prepare: Mapping[str, Callable[..., int]]
 
 class Correlation(Kernel):
     def __init__(
-        self, axes: int, groups: int, before: tuple[int, ...], dilation: tuple[int, ...]
+        self, before: tuple[int, ...], dilation: tuple[int, ...], rotates: bool = False
     ) -> None: ...

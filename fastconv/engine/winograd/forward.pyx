@@ -11,19 +11,19 @@ kernels of one row or column a tile is 1 x 4 or 4 x 1 outputs: F(4, 3) takes 6 p
     M[point] = V[point] U[point]      tiles x channels times channels x output channels
     Y = A^T M A + bias
 
-The products run on the engine's micro-kernel: tiles are the rows of A, broadcast, and a strip of
+The products run on the engine's micro-kernel: tiles are the rows of A, broadcast, and a panel of
 output channels, at most two vectors, is B. V is v[point][vector of channels][tile][channel], so
 that the tiles of a step lie a vector apart, and one address serves them all. A chunk of tiles is
-multiplied with a strip for all points, and transformed back while its M is in the second-level
+multiplied with a panel for all points, and transformed back while its M is in the second-level
 cache. Long sums are cut into blocks of channels, whose U fits there, too; the borders depend on
 the number of channels alone.
 
 What is kept between chunks depends on the size of U and the number of tiles:
 
     small U, many tiles     U is there as a whole, for all threads; a thread takes a chunk and
-                            transforms its tiles, which stay in its cache for all the strips.
+                            transforms its tiles, which stay in its cache for all the panels.
     large U, or few tiles   V is there for many chunks at once, for all threads; a thread takes a
-                            strip, transforms its kernels block by block into its cache, and uses
+                            panel, transforms its kernels block by block into its cache, and uses
                             them at once for a chunk. Ready U would have four times the bytes of
                             the weights.
 
@@ -34,21 +34,22 @@ from cython cimport floating
 
 from libc.string cimport memset
 
-from fastconv.engine.base.arrays cimport Layout, Operands
+from fastconv.engine.base.arrays cimport Axes, Layout, Operands, rot180
 from fastconv.engine.base.axis cimport ceil_div
-from fastconv.engine.base.kernel cimport Kernel
+from fastconv.engine.base.kernel cimport Kernel, record
 from fastconv.engine.base.threads cimport (
     EVEN, Phase, make_phase, parallel_for, parallel_phases, threads_for)
 from fastconv.engine.base.workspace cimport give, take
 from fastconv.engine.gemm.slab cimport line_up
 from fastconv.engine.gemm.tile cimport lanes, max_pixels, run_blocked
 from fastconv.engine.winograd.tiles cimport (
-    SMALL_MAP, STAGE_BYTES, Tiles, TileRange, cut_off, find_form, make_tiles, point_step,
-    same_work, tile_points, transform_kernels, transform_tiles, wanted_tiles, write_outputs)
+    SMALL_MAP, STAGE_BYTES, Tiles, TileRange, Window, cut_off, find_form, is_cut, make_tiles,
+    make_window, point_step, same_work, tile_points, transform_kernels, transform_tiles,
+    wanted_tiles, write_outputs)
 
-# The most vectors of output channels in a strip.
+# The most vectors of output channels in a panel.
 cdef enum:
-    STRIP = 2
+    PANEL = 2
 # Passes for which a team of threads stays together.
 cdef enum:
     PASSES = 16
@@ -78,9 +79,10 @@ cdef struct Product:
     Py_ssize_t groups, rows, channels           # of the weights: G, K, C
     Py_ssize_t form, points                     # of the tiles
     Py_ssize_t w_strides[6]                     # of the weights (G, K, C, 1, R, S), in elements
+    Py_ssize_t w_first                          # the first tap, from the first weight, in bytes
     Py_ssize_t x_group, y_group                 # distance of two groups
     Py_ssize_t lanes
-    Py_ssize_t width, strips                    # numbers of a strip; strips of K
+    Py_ssize_t width, panels                    # numbers of a panel; panels of K
     Py_ssize_t depth                            # channels of a block
     Py_ssize_t tiles, chunk, chunks             # in all, of a chunk; chunks
     Py_ssize_t held                             # chunks whose V is there at once
@@ -126,12 +128,12 @@ cdef void fit_chunks(Product* p, Py_ssize_t itemsize, int threads) noexcept nogi
         unit = 1
     if p.keeps_u:
         most = min(most, max(NEAR_BYTES // (p.points * p.channels * itemsize), unit,
-                             max_pixels(itemsize, STRIP)))
+                             max_pixels(itemsize, PANEL)))
     units = p.tiles // unit
     # The shortest time of the thread that has most to do.
     chunk = min(most // unit, units)
     while chunk >= 1:
-        tasks = ceil_div(units, chunk) * (p.groups if p.keeps_u else p.strips)
+        tasks = ceil_div(units, chunk) * (p.groups if p.keeps_u else p.panels)
         cost = <double>ceil_div(tasks, threads) * (chunk * unit + extra)
         if cost < best * 0.98:
             best, p.chunk = cost, chunk * unit
@@ -139,34 +141,36 @@ cdef void fit_chunks(Product* p, Py_ssize_t itemsize, int threads) noexcept nogi
     p.chunks = ceil_div(p.tiles, p.chunk)
 
 
-cdef void size_weights(Product* p, const Py_ssize_t* w, const Py_ssize_t* w_strides,
-                       Py_ssize_t itemsize) noexcept nogil:
+cdef void size_weights(Product* p, const Axes* w, Py_ssize_t itemsize,
+                       bint rotates) noexcept nogil:
     """Choose the blocks of weights (G, K, C, 1, R, S), whatever the maps."""
+    cdef Axes seen = w[0]
     cdef Py_ssize_t i, vectors, most
-    p.groups, p.rows, p.channels = w[0], w[1], w[2]
-    p.form = find_form(w[4], w[5])
+    p.w_first = rot180(&seen) if rotates else 0
+    p.groups, p.rows, p.channels = w.shape[0], w.shape[1], w.shape[2]
+    p.form = find_form(w.shape)
     p.points = tile_points(p.form)
     for i in range(6):
-        p.w_strides[i] = w_strides[i] // itemsize
+        p.w_strides[i] = seen.strides[i] // itemsize
     p.lanes = lanes(itemsize)
-    p.width = STRIP * p.lanes
-    p.strips = ceil_div(p.rows, p.width)
+    p.width = PANEL * p.lanes
+    p.panels = ceil_div(p.rows, p.width)
     vectors = ceil_div(p.channels, p.lanes)
     most = TILE_BYTES // (p.lanes * max(p.points, 36) * itemsize)
     p.depth = ceil_div(vectors, ceil_div(vectors, most)) * p.lanes
     p.u_point = point_step(p.channels * p.width, itemsize)
-    p.small = p.strips * p.points * p.u_point * itemsize <= KEPT_BYTES
+    p.small = p.panels * p.points * p.u_point * itemsize <= KEPT_BYTES
 
 
 cdef inline Py_ssize_t kept_numbers(const Product* p) noexcept nogil:
     """Return the size of U where it is kept."""
-    return p.groups * p.strips * p.points * p.u_point if p.small else 0
+    return p.groups * p.panels * p.points * p.u_point if p.small else 0
 
 
 cdef void size_blocks(Product* p, Py_ssize_t itemsize, bint prepared, int threads) noexcept nogil:
     """Choose the blocks of tiles, and lay out the workspace."""
     p.ready = prepared
-    # With few tiles each strip is used but once: its kernels need not leave the cache.
+    # With few tiles each panel is used but once: its kernels need not leave the cache.
     p.keeps_u = p.small and (p.tiles > KEPT_TILES or p.groups > 1)
     if not p.keeps_u and not p.ready:
         p.u_point = point_step(p.depth * p.width, itemsize)
@@ -182,7 +186,7 @@ cdef void size_blocks(Product* p, Py_ssize_t itemsize, bint prepared, int thread
     p.m_point = point_step(p.chunk * p.width, itemsize)
     p.steps_at = 0
     p.bias_at = p.steps_at + line_up(p.depth * sizeof(Py_ssize_t))
-    p.u_at = p.bias_at + line_up(p.groups * p.strips * p.width * itemsize)
+    p.u_at = p.bias_at + line_up(p.groups * p.panels * p.width * itemsize)
     p.v_at = p.u_at
     p.threads_at = p.v_at
     p.stage_at = 0
@@ -198,22 +202,22 @@ cdef void size_blocks(Product* p, Py_ssize_t itemsize, bint prepared, int thread
     p.thread_bytes = p.m_at + p.points * p.m_point * itemsize
 
 
-cdef inline Py_ssize_t first_vector(const Product* p, Py_ssize_t strip) noexcept nogil:
-    """Return the first vector of output channels of a strip: strips are as even as can be."""
-    return strip * ceil_div(p.rows, p.lanes) // p.strips
+cdef inline Py_ssize_t first_vector(const Product* p, Py_ssize_t panel) noexcept nogil:
+    """Return the first vector of output channels of a panel: panels are as even as can be."""
+    return panel * ceil_div(p.rows, p.lanes) // p.panels
 
 
-cdef inline Py_ssize_t vectors_of(const Product* p, Py_ssize_t strip) noexcept nogil:
-    """Return the vectors of a strip."""
-    return first_vector(p, strip + 1) - first_vector(p, strip)
+cdef inline Py_ssize_t vectors_of(const Product* p, Py_ssize_t panel) noexcept nogil:
+    """Return the vectors of a panel."""
+    return first_vector(p, panel + 1) - first_vector(p, panel)
 
 
-cdef void fill_u(const floating* w, const Product* p, Py_ssize_t g, Py_ssize_t strip,
+cdef void fill_u(const floating* w, const Product* p, Py_ssize_t g, Py_ssize_t panel,
                  Py_ssize_t first, Py_ssize_t channels, floating* u) noexcept nogil:
-    """Transform the kernels of a strip and of some channels from `first` on."""
-    cdef Py_ssize_t i, row, width = vectors_of(p, strip) * p.lanes
+    """Transform the kernels of a panel and of some channels from `first` on."""
+    cdef Py_ssize_t i, row, width = vectors_of(p, panel) * p.lanes
     w += g * p.w_strides[0] + first * p.w_strides[2]
-    for i in range(first_vector(p, strip), first_vector(p, strip + 1)):
+    for i in range(first_vector(p, panel), first_vector(p, panel + 1)):
         row = i * p.lanes
         transform_kernels(w + row * p.w_strides[1], p.w_strides, p.form,
                           min(p.rows - row, p.lanes), channels, u, width, p.u_point)
@@ -221,13 +225,13 @@ cdef void fill_u(const floating* w, const Product* p, Py_ssize_t g, Py_ssize_t s
 
 
 cdef void keep_u(const floating* w, const Context* context, Py_ssize_t task) noexcept nogil:
-    """Transform the kernels of one group's strip and a block of channels for all threads."""
+    """Transform the kernels of one group's panel and a block of channels for all threads."""
     cdef const Product* p = context.product
     cdef Py_ssize_t blocks = ceil_div(p.channels, p.depth), first = task % blocks * p.depth
-    cdef Py_ssize_t strip = task // blocks % p.strips
+    cdef Py_ssize_t panel = task // blocks % p.panels
     cdef floating* u = <floating*>context.u
-    fill_u(w, p, task // blocks // p.strips, strip, first, min(p.depth, p.channels - first),
-           u + task // blocks * p.points * p.u_point + first * vectors_of(p, strip) * p.lanes)
+    fill_u(w, p, task // blocks // p.panels, panel, first, min(p.depth, p.channels - first),
+           u + task // blocks * p.points * p.u_point + first * vectors_of(p, panel) * p.lanes)
 
 
 cdef void keep_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
@@ -240,13 +244,13 @@ cdef void keep_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
 
 cdef inline Py_ssize_t kept_tasks(const Product* p) noexcept nogil:
     """Return how many tasks make U."""
-    return p.groups * p.strips * ceil_div(p.channels, p.depth)
+    return p.groups * p.panels * ceil_div(p.channels, p.depth)
 
 
 cdef void multiply(const Product* p, const char* shared, const floating* v, Py_ssize_t count,
                    const floating* u, Py_ssize_t vectors, Py_ssize_t first, Py_ssize_t steps,
                    floating* m) noexcept nogil:
-    """Multiply `count` tiles with a strip, for a block of channels and all points.
+    """Multiply `count` tiles with a panel, for a block of channels and all points.
 
     `v` and `u` are those of the first channel of the block; its place `first` says whether the
     products are added to what is there.
@@ -254,7 +258,7 @@ cdef void multiply(const Product* p, const char* shared, const floating* v, Py_s
     cdef const Py_ssize_t* at = <const Py_ssize_t*>(shared + p.steps_at)
     cdef Py_ssize_t most = max_pixels(sizeof(floating), vectors), width = vectors * p.lanes
     cdef Py_ssize_t maps = count // (p.inputs.rows * p.inputs.columns)
-    cdef bint cut = p.inputs.last_rows > 0 or p.inputs.last_columns > 0
+    cdef bint cut = is_cut(&p.inputs)
     cdef Py_ssize_t point, row, rows = 0, height = 0
     cdef TileRange wanted
     wanted.first, wanted.end = 0, count
@@ -275,47 +279,69 @@ cdef void multiply(const Product* p, const char* shared, const floating* v, Py_s
         m += p.m_point
 
 
-cdef void finish(const Product* p, const char* shared, Py_ssize_t g, Py_ssize_t strip,
+cdef void finish(const Product* p, const char* shared, Py_ssize_t g, Py_ssize_t panel,
                  Py_ssize_t tile, Py_ssize_t count, const floating* m, floating* stage,
                  floating* y) noexcept nogil:
-    """Transform the products of a strip back, and write them into the output."""
+    """Transform the products of a panel back, and write them into the output."""
     cdef const floating* bias = <const floating*>(shared + p.bias_at)
-    cdef Py_ssize_t i, row, width = vectors_of(p, strip) * p.lanes
-    bias += g * p.strips * p.width
+    cdef Py_ssize_t i, row, width = vectors_of(p, panel) * p.lanes
+    bias += g * p.panels * p.width
     y += g * p.y_group
-    for i in range(first_vector(p, strip), first_vector(p, strip + 1)):
+    for i in range(first_vector(p, panel), first_vector(p, panel + 1)):
         row = i * p.lanes
         write_outputs(m, &p.outputs, tile, count, width, p.m_point, min(p.rows - row, p.lanes),
                       bias + row, stage, y + row * p.outputs.channel_step)
         m += p.lanes
 
 
+cdef void fill_v(const floating* x, const Context* context, Py_ssize_t g, Py_ssize_t chunk,
+                 Py_ssize_t c, Py_ssize_t channels, char* own, floating* v) noexcept nogil:
+    """Transform the input tiles of a chunk, and of some channels from `c` on."""
+    cdef const Product* p = context.product
+    cdef TileRange held
+    held.first = chunk * p.chunk
+    held.end = min(held.first + p.chunk, p.tiles)
+    transform_tiles(x + g * p.x_group + c * p.inputs.channel_step, &p.inputs, held, held.first,
+                    held.end - held.first, channels, <floating*>(own + p.stage_at),
+                    v + c * p.chunk, 1, p.chunk, p.v_point)
+
+
+cdef void compute_panel(const floating* w, const Context* context, Py_ssize_t g, Py_ssize_t panel,
+                        Py_ssize_t chunk, const floating* v, char* own) noexcept nogil:
+    """Compute a panel of output channels for a chunk, whose V is there."""
+    cdef const Product* p = context.product
+    cdef Py_ssize_t tile = chunk * p.chunk, count = min(p.chunk, p.tiles - tile)
+    cdef Py_ssize_t vectors = vectors_of(p, panel), c, steps
+    cdef const floating* u = <const floating*>(own + p.own_at)
+    cdef floating* m = <floating*>(own + p.m_at)
+    for c from 0 <= c < p.channels by p.depth:
+        steps = min(p.depth, p.channels - c)
+        if p.keeps_u or p.ready:
+            u = (<const floating*>context.u + (g * p.panels + panel) * p.points * p.u_point
+                 + c * vectors * p.lanes)
+        else:
+            fill_u(w, p, g, panel, c, steps, <floating*>(own + p.own_at))
+        multiply(p, context.shared, v + c * p.chunk, count, u, vectors, c, steps, m)
+    finish(p, context.shared, g, panel, tile, count, <const floating*>m,
+           <floating*>(own + p.stage_at), <floating*>context.y)
+
+
+cdef inline char* part_of(const Context* context, int thread) noexcept nogil:
+    """Return a thread's part of the workspace."""
+    cdef const Product* p = context.product
+    return context.shared + p.threads_at + thread * p.thread_bytes
+
+
 cdef void compute_chunk(const floating* x, const Context* context, Py_ssize_t task,
                         int thread) noexcept nogil:
-    """Compute a task where U is kept: a chunk of tiles, all strips."""
+    """Compute a task where U is kept: a chunk, all panels."""
     cdef const Product* p = context.product
-    cdef floating* y = <floating*>context.y
-    cdef char* shared = context.shared
-    cdef char* own = shared + p.threads_at + thread * p.thread_bytes
-    cdef Py_ssize_t g = task // p.chunks, tile = task % p.chunks * p.chunk
-    cdef Py_ssize_t count = min(p.chunk, p.tiles - tile), strip, vectors, c, steps
-    cdef const floating* u = <const floating*>context.u
-    cdef floating* stage = <floating*>(own + p.stage_at)
+    cdef Py_ssize_t g = task // p.chunks, chunk = task % p.chunks, panel
+    cdef char* own = part_of(context, thread)
     cdef floating* v = <floating*>(own + p.own_at)
-    cdef floating* m = <floating*>(own + p.m_at)
-    cdef TileRange held
-    held.first, held.end = tile, tile + count
-    u += g * p.strips * p.points * p.u_point
-    transform_tiles(x + g * p.x_group, &p.inputs, held, tile, count, p.channels, stage, v, 1,
-                    p.chunk, p.v_point)
-    for strip in range(p.strips):
-        vectors = vectors_of(p, strip)
-        for c from 0 <= c < p.channels by p.depth:
-            steps = min(p.depth, p.channels - c)
-            multiply(p, shared, <const floating*>v + c * p.chunk, count,
-                     u + c * vectors * p.lanes, vectors, c, steps, m)
-        finish(p, shared, g, strip, tile, count, <const floating*>m, stage, y)
-        u += p.points * p.u_point
+    fill_v(x, context, g, chunk, 0, p.channels, own, v)
+    for panel in range(p.panels):
+        compute_panel(<const floating*>context.w, context, g, panel, chunk, <const floating*>v, own)
 
 
 cdef void chunk_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
@@ -326,84 +352,58 @@ cdef void chunk_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
         compute_chunk(<const double*>c.x, c, task, thread)
 
 
-cdef void fill_v(const floating* x, const Pass* current, Py_ssize_t task,
-                 int thread) noexcept nogil:
-    """Transform some channels of one of the chunks of a pass."""
-    cdef const Product* p = current.context.product
-    cdef Py_ssize_t width = p.v_vectors * p.lanes, blocks = ceil_div(p.channels, width)
-    cdef Py_ssize_t at = task // blocks, c = task % blocks * width
-    cdef Py_ssize_t tile = (current.chunk + at) * p.chunk
-    cdef char* shared = current.context.shared
-    cdef char* own = shared + p.threads_at + thread * p.thread_bytes
-    cdef floating* v = <floating*>(shared + p.v_at)
-    cdef TileRange held
-    held.first, held.end = tile, tile + min(p.chunk, p.tiles - tile)
-    transform_tiles(x + current.group * p.x_group + c * p.inputs.channel_step, &p.inputs, held,
-                    tile, held.end - tile, min(width, p.channels - c),
-                    <floating*>(own + p.stage_at), v + at * p.v_chunk + c * p.chunk, 1, p.chunk,
-                    p.v_point)
-
-
 cdef void fill_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
+    """Transform some channels of one of the chunks of a pass, for all threads."""
     cdef const Pass* current = <const Pass*>context
-    if current.context.itemsize == sizeof(float):
-        fill_v(<const float*>current.context.x, current, task, thread)
+    cdef const Context* c = current.context
+    cdef const Product* p = c.product
+    cdef Py_ssize_t width = p.v_vectors * p.lanes, blocks = ceil_div(p.channels, width)
+    cdef Py_ssize_t at = task // blocks, first = task % blocks * width
+    cdef Py_ssize_t channels = min(width, p.channels - first)
+    cdef char* own = part_of(c, thread)
+    cdef char* v = c.shared + p.v_at + at * p.v_chunk * c.itemsize
+    at += current.chunk
+    if c.itemsize == sizeof(float):
+        fill_v(<const float*>c.x, c, current.group, at, first, channels, own, <float*>v)
     else:
-        fill_v(<const double*>current.context.x, current, task, thread)
+        fill_v(<const double*>c.x, c, current.group, at, first, channels, own, <double*>v)
 
 
-cdef void compute_strip(const floating* w, const Pass* current, Py_ssize_t task,
-                        int thread) noexcept nogil:
-    """Compute a task where V is held: a strip, for one of the chunks of a pass."""
-    cdef const Product* p = current.context.product
-    cdef Py_ssize_t g = current.group
-    cdef Py_ssize_t strip = task // current.chunks, at = task % current.chunks
-    cdef Py_ssize_t tile = (current.chunk + at) * p.chunk
-    cdef Py_ssize_t count = min(p.chunk, p.tiles - tile), c, steps
-    cdef floating* y = <floating*>current.context.y
-    cdef char* shared = current.context.shared
-    cdef char* own = shared + p.threads_at + thread * p.thread_bytes
-    cdef const floating* v = <const floating*>(shared + p.v_at)
-    cdef floating* stage = <floating*>(own + p.stage_at)
-    cdef const floating* u = <const floating*>(own + p.own_at)
-    cdef floating* m = <floating*>(own + p.m_at)
-    cdef Py_ssize_t vectors = vectors_of(p, strip)
-    for c from 0 <= c < p.channels by p.depth:
-        steps = min(p.depth, p.channels - c)
-        if p.ready:
-            u = (<const floating*>current.context.u + (g * p.strips + strip) * p.points * p.u_point
-                 + c * vectors * p.lanes)
-        else:
-            fill_u(w, p, g, strip, c, steps, <floating*>(own + p.own_at))
-        multiply(p, shared, v + at * p.v_chunk + c * p.chunk, count, u, vectors, c, steps, m)
-    finish(p, shared, g, strip, tile, count, <const floating*>m, stage, y)
-
-
-cdef void strip_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
+cdef void panel_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
+    """Compute a panel, for one of the chunks of a pass."""
     cdef const Pass* current = <const Pass*>context
-    if current.context.itemsize == sizeof(float):
-        compute_strip(<const float*>current.context.w, current, task, thread)
+    cdef const Context* c = current.context
+    cdef const Product* p = c.product
+    cdef Py_ssize_t panel = task // current.chunks, at = task % current.chunks
+    cdef char* own = part_of(c, thread)
+    cdef const char* v = c.shared + p.v_at + at * p.v_chunk * c.itemsize
+    at += current.chunk
+    if c.itemsize == sizeof(float):
+        compute_panel(<const float*>c.w, c, current.group, panel, at, <const float*>v, own)
     else:
-        compute_strip(<const double*>current.context.w, current, task, thread)
+        compute_panel(<const double*>c.w, c, current.group, panel, at, <const double*>v, own)
 
 
-cdef Product make_product(const Py_ssize_t* x, const Py_ssize_t* x_strides, const Py_ssize_t* w,
-                          const Py_ssize_t* w_strides, const Py_ssize_t* y,
-                          const Py_ssize_t* y_strides, Py_ssize_t itemsize, tuple before,
-                          tuple dilation, bint prepared, int threads):
-    """Return the plan for arrays of these shapes and strides."""
+cdef inline Py_ssize_t compute_tasks(const Product* p) noexcept nogil:
+    """Return the tasks that compute outputs at once."""
+    return p.groups * p.chunks if p.keeps_u else p.panels * p.held
+
+
+cdef Product make_product(const Layout* layout, const Window* window, bint rotates,
+                          int threads) noexcept nogil:
+    """Return the plan for arrays of this layout."""
     cdef Product p
-    cdef Py_ssize_t form = find_form(w[4], w[5])
-    p.inputs = make_tiles(x, x_strides, itemsize, form, True, y[4], y[5], before[1], before[2],
-                          dilation[1], dilation[2])
-    p.outputs = make_tiles(y, y_strides, itemsize, form, False, y[4], y[5], 0, 0, dilation[1],
-                           dilation[2])
-    cut_off(&p.inputs, y[4], y[5])
-    cut_off(&p.outputs, y[4], y[5])
+    cdef Py_ssize_t itemsize = layout.itemsize, form = find_form(layout.w.shape)
+    p.inputs = make_tiles(&layout.x, &layout.y, window, itemsize, form, True)
+    p.outputs = make_tiles(&layout.y, &layout.y, window, itemsize, form, False)
+    cut_off(&p.inputs, &layout.y)
+    cut_off(&p.outputs, &layout.y)
     p.tiles = p.inputs.count
-    size_weights(&p, w, w_strides, itemsize)
-    p.x_group, p.y_group = x_strides[1] // itemsize, y_strides[1] // itemsize
-    size_blocks(&p, itemsize, prepared, threads)
+    size_weights(&p, &layout.w, itemsize, rotates)
+    p.x_group = layout.x.strides[1] // itemsize
+    p.y_group = layout.y.strides[1] // itemsize
+    size_blocks(&p, itemsize, layout.prepared, threads)
+    p.threads = min(<Py_ssize_t>threads, compute_tasks(&p))
     return p
 
 
@@ -413,9 +413,12 @@ def prepare(const floating[:, :, :, :, :, :] w, floating[::1] u=None):
     Where kernels are transformed only when they are used, it has no number.
     """
     cdef Product p
+    cdef Axes weights
     cdef Context context
-    cdef int threads = threads_for(100.0 * w.shape[0] * w.shape[1] * w.shape[2])
-    size_weights(&p, &w.shape[0], &w.strides[0], sizeof(floating))
+    cdef int axis, threads = threads_for(100.0 * w.shape[0] * w.shape[1] * w.shape[2])
+    for axis in range(6):
+        weights.shape[axis], weights.strides[axis] = w.shape[axis], w.strides[axis]
+    size_weights(&p, &weights, sizeof(floating), False)
     if u is not None:
         context.product, context.itemsize = &p, sizeof(floating)
         context.w, context.u = &w[0, 0, 0, 0, 0, 0], &u[0]
@@ -424,12 +427,16 @@ def prepare(const floating[:, :, :, :, :, :] w, floating[::1] u=None):
     return kept_numbers(&p)
 
 
-cdef inline Py_ssize_t compute_tasks(const Product* p) noexcept nogil:
-    """Return the tasks that compute outputs at once."""
-    return p.groups * p.chunks if p.keeps_u else p.strips * p.held
+cdef void run_chunks(Context* context) noexcept nogil:
+    """Compute all chunks where U is kept: make U, then use it."""
+    cdef const Product* p = context.product
+    cdef Phase[2] phases
+    phases[0] = make_phase(keep_task, context, 0 if p.ready else kept_tasks(p), EVEN)
+    phases[1] = make_phase(chunk_task, context, compute_tasks(p), 0)
+    parallel_phases(p.threads, phases, 2)
 
 
-cdef void run_passes(const Context* context, int threads) noexcept nogil:
+cdef void run_passes(const Context* context) noexcept nogil:
     """Compute all passes where V is held: fill V, then use it."""
     cdef const Product* p = context.product
     cdef Py_ssize_t g, chunk, i = 0
@@ -441,37 +448,53 @@ cdef void run_passes(const Context* context, int threads) noexcept nogil:
             passes[i].chunks = min(p.held, p.chunks - chunk)
             phases[2 * i] = make_phase(fill_task, passes + i, passes[i].chunks * ceil_div(
                 p.channels, p.v_vectors * p.lanes), 0)
-            phases[2 * i + 1] = make_phase(strip_task, passes + i, p.strips * passes[i].chunks, 0)
+            phases[2 * i + 1] = make_phase(panel_task, passes + i, p.panels * passes[i].chunks, 0)
             i += 1
             if i == PASSES:
-                parallel_phases(threads, phases, 2 * i)
+                parallel_phases(p.threads, phases, 2 * i)
                 i = 0
     if i:
-        parallel_phases(threads, phases, 2 * i)
+        parallel_phases(p.threads, phases, 2 * i)
 
 
-cdef void fill_bias(const floating* bias, Py_ssize_t group, Py_ssize_t row, const Product* p,
-                    floating* to) noexcept nogil:
-    """Write the bias of whole strips, or zeros where it is NULL."""
+cdef void fill_bias(const floating* bias, const Operands* o, const Context* context) noexcept nogil:
+    """Write the bias of whole panels, or zeros where it is NULL."""
+    cdef const Product* p = context.product
+    cdef floating* to = <floating*>(context.shared + p.bias_at)
     cdef Py_ssize_t g, j
     for g in range(p.groups):
-        for j in range(p.strips * p.width):
-            to[j] = bias[g * group + j * row] if bias is not NULL and j < p.rows else 0
-        to += p.strips * p.width
+        for j in range(p.panels * p.width):
+            to[j] = (bias[g * o.bias_group + j * o.bias_row]
+                     if bias is not NULL and j < p.rows else 0)
+        to += p.panels * p.width
+
+
+cdef void prepare_shared(const Context* context, const Operands* o) noexcept nogil:
+    """Write what all tasks read: where the channels of a tile lie in V, and the bias."""
+    cdef const Product* p = context.product
+    cdef Py_ssize_t* at = <Py_ssize_t*>(context.shared + p.steps_at)
+    cdef Py_ssize_t i
+    for i in range(p.depth):
+        at[i] = i // p.lanes * p.v_vector + i % p.lanes
+    if context.itemsize == sizeof(float):
+        fill_bias(<const float*>o.bias, o, context)
+    else:
+        fill_bias(<const double*>o.bias, o, context)
 
 
 cdef class Correlation(Kernel):
     """The correlation with kernels that there is a form of tiles for, with stride 1 and depth 1.
 
-    `before` and `dilation` are of three axes. `prepared` is what `prepare` made of the weights.
+    `before` and `dilation` are of three axes. If it `rotates`, the kernels are seen rotated by 180
+    degrees. `prepared` is what `prepare` made of the weights.
     """
 
-    cdef tuple before, dilation
+    cdef Window window
+    cdef bint rotates
     cdef Product product
 
-    def __init__(self, int axes, Py_ssize_t groups, tuple before, tuple dilation):
-        Kernel.__init__(self, axes, groups)
-        self.before, self.dilation = before, dilation
+    def __init__(self, tuple before, tuple dilation, bint rotates=False):
+        self.window, self.rotates = make_window(before, dilation), rotates
 
     cdef int worth_threads(self, const Layout* layout) noexcept:
         return threads_for(4.0 * layout.x.shape[0] * layout.w.shape[0] * layout.w.shape[1]
@@ -479,35 +502,26 @@ cdef class Correlation(Kernel):
 
     cdef size_t plan(self, const Layout* layout, int threads) except? 0:
         cdef Product* p = &self.product
-        p[0] = make_product(layout.x.shape, layout.x.strides, layout.w.shape, layout.w.strides,
-                            layout.y.shape, layout.y.strides, layout.itemsize, self.before,
-                            self.dilation, layout.prepared, threads)
-        p.threads = min(<Py_ssize_t>threads, compute_tasks(p))
+        p[0] = make_product(layout, &self.window, self.rotates, threads)
+        self.team = p.threads
+        self.largest[1] = ceil_div(ceil_div(p.rows, p.lanes), p.panels) * p.lanes
+        self.largest[0] = min(max_pixels(layout.itemsize, self.largest[1] // p.lanes), p.chunk)
         return p.threads_at + p.threads * p.thread_bytes
 
-    cdef int compute(self, const Operands* o) except -1:
-        cdef Product p = self.product
-        cdef Py_ssize_t i
-        cdef char* shared = <char*>take(self.bytes)
+    cdef int compute(self, const Operands* o, size_t bytes) except -1:
+        record("winograd lines" if 1 in (o.layout.w.shape[4], o.layout.w.shape[5])
+               else "winograd squares", self.largest[0], self.largest[1])
+        cdef const Product* p = &self.product
+        cdef char* shared = <char*>take(bytes)
         cdef Context context
-        cdef Phase[2] phases
-        context.product, context.itemsize, context.shared = &p, o.layout.itemsize, shared
-        context.x, context.w, context.y = o.x, o.w, o.y
+        context.product, context.itemsize, context.shared = p, o.layout.itemsize, shared
+        context.x, context.w, context.y = o.x, o.w + p.w_first, o.y
         context.u = o.prepared if p.ready else shared + p.u_at
-        for i in range(p.depth):
-            (<Py_ssize_t*>(shared + p.steps_at))[i] = i // p.lanes * p.v_vector + i % p.lanes
-        if context.itemsize == sizeof(float):
-            fill_bias(<const float*>o.bias, o.bias_group, o.bias_row, &p,
-                      <float*>(shared + p.bias_at))
-        else:
-            fill_bias(<const double*>o.bias, o.bias_group, o.bias_row, &p,
-                      <double*>(shared + p.bias_at))
         with nogil:
+            prepare_shared(&context, o)
             if p.keeps_u:
-                phases[0] = make_phase(keep_task, &context, 0 if p.ready else kept_tasks(&p), EVEN)
-                phases[1] = make_phase(chunk_task, &context, compute_tasks(&p), 0)
-                parallel_phases(p.threads, phases, 2)
+                run_chunks(&context)
             else:
-                run_passes(&context, p.threads)
+                run_passes(&context)
         give(shared)
         return 0

@@ -14,23 +14,28 @@
  *     G[j][i] = p_j^i / product of (p_j - p_l), l != j        infinity: 1 at i = r - 1
  *     B[i][j] = factor of x^i in the product of (x - p_l), l != j; infinity: of all (x - p_l)
  *
- * On an axis of several taps m is 4. The points are 0 and pairs +-P, +-Q and, with 8 or 10 of them,
- * +-R and +-S. They are exact in binary, and their powers stay near 1: with +-5/8 and +-3/2 the
- * error is a few times smaller than with +-1 and +-2; for 8 points +-1/2, +-1 and +-2 had the
- * smallest of 60 such sets, and for 10 points these have one of the smallest of 1001. A pair shares
- * all it computes: the even and the odd terms, whose sum and difference are the numbers of its two
- * points. On an axis of one tap m is 1, and each matrix is the number 1.
+ * On an axis of several taps m is 4, or STEP. The points are 0 and pairs +-P, +-Q and, with 8 or
+ * 10 of them, +-R and +-S. They are exact in binary, and their powers stay near 1: with +-5/8 and
+ * +-3/2 the error is a few times smaller than with +-1 and +-2; for 8 points +-1/2, +-1 and +-2 had
+ * the smallest of 60 such sets, and for 10 points these have one of the smallest of 1001. An odd
+ * number of points has no 0, since beside three pairs and 0 one more would stand alone, and the
+ * error was larger; these are the best of all sets of four pairs of 13 small fractions. A pair
+ * shares all it computes: the even and the odd terms, whose sum and difference are the numbers of
+ * its two points. On an axis of one tap m is 1, and each matrix is the number 1.
  *
  * The gradient of the kernel is a correlation as well, of the input with the residual:
  * dg = G^T [(A dY A^T) * (B^T d B)] G, the transposed matrices with m and r as they are.
  *
  * Each function takes numbers `from_step` vectors apart and writes such `to_step` apart. Expects
- * VECTOR and TAPS. */
+ * VECTOR, TAPS and, unless it is as above, STEP. */
 
 #define AXIS(name) ISA(TYPED(FASTCONV_JOIN(name, TAPS)))
+#ifndef STEP
 #define STEP (TAPS == 1 ? 1 : 4)
+#endif
 #define POINTS (STEP + TAPS - 1)
-#define PAIRS (POINTS / 2 - 1)
+#define ZERO (POINTS % 2 == 0) /* whether 0 is a point */
+#define PAIRS ((POINTS - 1) / 2)
 /* A constant of the vectors' type, and a power of at most 6. */
 #define K(number) ((SCALAR)(number))
 #define UP_TO_CUBE(p, i) ((i) == 0 ? 1 : (i) == 1 ? (p) : (i) == 2 ? (p) * (p) : (p) * (p) * (p))
@@ -56,80 +61,77 @@ COPY(points_kernel)
 #undef COPY
 #else
 
+/* The pairs; those that there are not are 0. */
 #if POINTS == 6
 #define P 0.625
 #define Q 1.5
-#define PP (P * P)
-#define QQ (Q * Q)
-static const double AXIS(points)[PAIRS] = {P, Q};
-/* The factors of 1, x^2, x^4 in the product of all (x^2 - p^2), and in those without one. */
-static const double AXIS(all)[PAIRS + 1] = {PP * QQ, -(PP + QQ), 1};
-static const double AXIS(others)[PAIRS][PAIRS] = {{-QQ, 1}, {-PP, 1}};
-/* The products in G. */
-static const double AXIS(norms)[PAIRS] = {2 * PP * (PP - QQ), 2 * QQ * (QQ - PP)};
+#define R 0.0
+#define S 0.0
 #elif POINTS == 8
 #define P 0.5
 #define Q 1.0
 #define R 2.0
-#define PP (P * P)
-#define QQ (Q * Q)
-#define RR (R * R)
-static const double AXIS(points)[PAIRS] = {P, Q, R};
-static const double AXIS(all)[PAIRS + 1] = {-PP * QQ * RR, PP * QQ + PP * RR + QQ * RR,
-                                            -(PP + QQ + RR), 1};
-static const double AXIS(others)[PAIRS][PAIRS] = {
-    {QQ * RR, -(QQ + RR), 1}, {PP * RR, -(PP + RR), 1}, {PP * QQ, -(PP + QQ), 1}};
-static const double AXIS(norms)[PAIRS] = {2 * PP * (PP - QQ) * (PP - RR),
-                                          2 * QQ * (QQ - PP) * (QQ - RR),
-                                          2 * RR * (RR - PP) * (RR - QQ)};
+#define S 0.0
+#elif POINTS == 9
+#define P 0.25
+#define Q 0.75
+#define R 1.0
+#define S 2.5
 #else
 #define P 0.5
 #define Q 0.75
 #define R 1.25
 #define S 2.5
+#endif
 #define PP (P * P)
 #define QQ (Q * Q)
 #define RR (R * R)
 #define SS (S * S)
-/* The factors of 1, x^2, x^4 in the product of (x^2 - a) for three numbers a. */
-#define CUBIC(a, b, c) -(a) * (b) * (c), (a) * (b) + (a) * (c) + (b) * (c), -((a) + (b) + (c))
-static const double AXIS(points)[PAIRS] = {P, Q, R, S};
-static const double AXIS(all)[PAIRS + 1] = {
+static const double AXIS(points)[4] = {P, Q, R, S};
+/* The factors of 1, x^2, x^4, ... in the product of all (x^2 - p^2), and in those without one. The
+ * pairs that there are not shift them. */
+#define CUBIC(a, b, c)                                                                             \
+    {-(a) * (b) * (c), (a) * (b) + (a) * (c) + (b) * (c), -((a) + (b) + (c)), 1}
+#define ALL(i) AXIS(all)[(i) + 4 - PAIRS]
+#define OTHERS(j, i) AXIS(others)[j][(i) + 4 - PAIRS]
+static const double AXIS(all)[5] = {
     PP * QQ * RR * SS, -(PP * QQ * (RR + SS) + (PP + QQ) * RR * SS),
     PP * QQ + (PP + QQ) * (RR + SS) + RR * SS, -(PP + QQ + RR + SS), 1};
-static const double AXIS(others)[PAIRS][PAIRS] = {
-    {CUBIC(QQ, RR, SS), 1}, {CUBIC(PP, RR, SS), 1}, {CUBIC(PP, QQ, SS), 1}, {CUBIC(PP, QQ, RR), 1}};
-static const double AXIS(norms)[PAIRS] = {2 * PP * (PP - QQ) * (PP - RR) * (PP - SS),
-                                          2 * QQ * (QQ - PP) * (QQ - RR) * (QQ - SS),
-                                          2 * RR * (RR - PP) * (RR - QQ) * (RR - SS),
-                                          2 * SS * (SS - PP) * (SS - QQ) * (SS - RR)};
-#undef CUBIC
-#endif
-/* That of 0. */
-#define NORM_0 AXIS(all)[0]
+static const double AXIS(others)[4][4] = {CUBIC(QQ, RR, SS), CUBIC(PP, RR, SS), CUBIC(PP, QQ, SS),
+                                          CUBIC(PP, QQ, RR)};
+/* The products in G. */
+#define FACTOR(p, q) ((q) != 0 ? (p) * (p) - (q) * (q) : 1)
+#define NORM(p, a, b, c)                                                                           \
+    (2 * (ZERO ? (p) * (p) : (p)) * FACTOR(p, a) * FACTOR(p, b) * FACTOR(p, c))
+static const double AXIS(norms)[4] = {NORM(P, Q, R, S), NORM(Q, P, R, S), NORM(R, P, Q, S),
+                                      NORM(S, P, Q, R)};
+#define NORM_0 ALL(0)
 
 /* POINTS inputs to as many points. */
 INLINE void AXIS(input_points)(const VECTOR *d, ptrdiff_t from_step, VECTOR *v, ptrdiff_t to_step)
 {
-    VECTOR first = d[2 * PAIRS * from_step], last = d[(2 * PAIRS + 1) * from_step];
+    VECTOR first = d[2 * PAIRS * from_step], last = d[(2 * PAIRS + ZERO) * from_step];
 
 #pragma GCC unroll 4
     for (int i = PAIRS - 1; i >= 0; i--) {
-        first += K(AXIS(all)[i]) * d[2 * i * from_step];
-        last += K(AXIS(all)[i]) * d[(2 * i + 1) * from_step];
+        first += K(ALL(i)) * d[2 * i * from_step];
+        last += K(ALL(i)) * d[(2 * i + ZERO) * from_step];
     }
-    v[0] = first;
+    if (ZERO)
+        v[0] = first;
     v[(POINTS - 1) * to_step] = last;
 #pragma GCC unroll 4
     for (int j = 0; j < PAIRS; j++) {
-        VECTOR even = d[2 * PAIRS * from_step], odd = d[(2 * PAIRS - 1) * from_step];
+        /* The factors of (x^2 - q^2) for the other pairs, times x and times p. */
+        VECTOR by_x = d[(2 * PAIRS - 1 + ZERO) * from_step];
+        VECTOR by_p = d[(2 * PAIRS - 2 + ZERO) * from_step];
 #pragma GCC unroll 4
         for (int i = PAIRS - 2; i >= 0; i--) {
-            even += K(AXIS(others)[j][i]) * d[(2 * i + 2) * from_step];
-            odd += K(AXIS(others)[j][i]) * d[(2 * i + 1) * from_step];
+            by_x += K(OTHERS(j, i)) * d[(2 * i + 1 + ZERO) * from_step];
+            by_p += K(OTHERS(j, i)) * d[(2 * i + ZERO) * from_step];
         }
-        v[(2 * j + 1) * to_step] = even + K(AXIS(points)[j]) * odd;
-        v[(2 * j + 2) * to_step] = even - K(AXIS(points)[j]) * odd;
+        v[(2 * j + ZERO) * to_step] = by_x + K(AXIS(points)[j]) * by_p;
+        v[(2 * j + ZERO + 1) * to_step] = by_x - K(AXIS(points)[j]) * by_p;
     }
 }
 
@@ -140,37 +142,50 @@ INLINE void AXIS(points_output)(const VECTOR *m, ptrdiff_t from_step, VECTOR *y,
 
 #pragma GCC unroll 4
     for (int j = 0; j < PAIRS; j++) {
-        const VECTOR plus = m[(2 * j + 1) * from_step], minus = m[(2 * j + 2) * from_step];
+        const VECTOR plus = m[(2 * j + ZERO) * from_step];
+        const VECTOR minus = m[(2 * j + ZERO + 1) * from_step];
         const VECTOR even = plus + minus, odd = plus - minus;
-#pragma GCC unroll 4
+#pragma GCC unroll 5
         for (int i = 0; i < STEP; i++) {
             const VECTOR term = K(POWER(AXIS(points)[j], i)) * (i % 2 ? odd : even);
-            sums[i] = j ? sums[i] + term : i ? term : m[0] + term;
+            sums[i] = j ? sums[i] + term : i || !ZERO ? term : m[0] + term;
         }
     }
     sums[STEP - 1] += m[(POINTS - 1) * from_step];
-#pragma GCC unroll 4
+#pragma GCC unroll 5
     for (int i = 0; i < STEP; i++)
         y[i * to_step] = sums[i];
+}
+
+/* The even and the odd part of a polynomial of `count` numbers, divided by `norm`, at p. */
+INLINE void AXIS(evaluate)(const VECTOR *numbers, ptrdiff_t step, const int count, const double p,
+                           const double norm, VECTOR *even, VECTOR *odd)
+{
+    *even = K(1 / norm) * numbers[0];
+    *odd = ZERO ? numbers[step] : K(p / norm) * numbers[step];
+#pragma GCC unroll 3
+    for (int i = 2; i < count; i += 2)
+        *even += K(POWER(p, i) / norm) * numbers[i * step];
+#pragma GCC unroll 3
+    for (int i = 3; i < count; i += 2)
+        *odd += K(ZERO ? POWER(p, i - 1) : POWER(p, i) / norm) * numbers[i * step];
+    if (ZERO)
+        *odd *= K(p / norm);
 }
 
 /* TAPS taps of a kernel to POINTS points. */
 INLINE void AXIS(kernel_points)(const VECTOR *g, ptrdiff_t from_step, VECTOR *u, ptrdiff_t to_step)
 {
-    u[0] = K(1 / NORM_0) * g[0];
+    if (ZERO)
+        u[0] = K(1 / NORM_0) * g[0];
     u[(POINTS - 1) * to_step] = g[(TAPS - 1) * from_step];
 #pragma GCC unroll 4
     for (int j = 0; j < PAIRS; j++) {
-        const double p = AXIS(points)[j], norm = AXIS(norms)[j];
-        VECTOR even = K(1 / norm) * g[0], odd = g[from_step];
-#pragma GCC unroll 3
-        for (int i = 2; i < TAPS; i += 2)
-            even += K(POWER(p, i) / norm) * g[i * from_step];
-#pragma GCC unroll 3
-        for (int i = 3; i < TAPS; i += 2)
-            odd += K(POWER(p, i - 1)) * g[i * from_step];
-        u[(2 * j + 1) * to_step] = even + K(p / norm) * odd;
-        u[(2 * j + 2) * to_step] = even - K(p / norm) * odd;
+        VECTOR even, odd;
+        AXIS(evaluate)(g, from_step, TAPS, AXIS(points)[j], AXIS(norms)[j], &even, &odd);
+        u[(2 * j + ZERO) * to_step] = even + odd;
+        /* Without 0 the norm of -p is that of p with the other sign. */
+        u[(2 * j + ZERO + 1) * to_step] = ZERO ? even - odd : odd - even;
     }
 }
 
@@ -178,19 +193,15 @@ INLINE void AXIS(kernel_points)(const VECTOR *g, ptrdiff_t from_step, VECTOR *u,
 INLINE void AXIS(residual_points)(const VECTOR *y, ptrdiff_t from_step, VECTOR *z,
                                   ptrdiff_t to_step)
 {
-    z[0] = y[0];
+    if (ZERO)
+        z[0] = y[0];
     z[(POINTS - 1) * to_step] = y[(STEP - 1) * from_step];
 #pragma GCC unroll 4
     for (int j = 0; j < PAIRS; j++) {
-        const double p = AXIS(points)[j];
-        VECTOR even = y[0], odd = y[from_step];
-#pragma GCC unroll 3
-        for (int i = 2; i < STEP; i += 2) {
-            even += K(POWER(p, i)) * y[i * from_step];
-            odd += K(POWER(p, i)) * y[(i + 1) * from_step];
-        }
-        z[(2 * j + 1) * to_step] = even + K(p) * odd;
-        z[(2 * j + 2) * to_step] = even - K(p) * odd;
+        VECTOR even, odd;
+        AXIS(evaluate)(y, from_step, STEP, AXIS(points)[j], 1, &even, &odd);
+        z[(2 * j + ZERO) * to_step] = even + odd;
+        z[(2 * j + ZERO + 1) * to_step] = even - odd;
     }
 }
 
@@ -202,12 +213,14 @@ INLINE void AXIS(points_kernel)(const VECTOR *m, ptrdiff_t from_step, VECTOR *g,
 #pragma GCC unroll 4
     for (int j = 0; j < PAIRS; j++) {
         const double p = AXIS(points)[j], norm = AXIS(norms)[j];
-        const VECTOR plus = m[(2 * j + 1) * from_step], minus = m[(2 * j + 2) * from_step];
-        const VECTOR even = plus + minus, odd = plus - minus;
+        const VECTOR plus = m[(2 * j + ZERO) * from_step];
+        const VECTOR minus = m[(2 * j + ZERO + 1) * from_step];
+        const VECTOR even = ZERO ? plus + minus : plus - minus;
+        const VECTOR odd = ZERO ? plus - minus : plus + minus;
 #pragma GCC unroll 7
         for (int i = 0; i < TAPS; i++) {
             const VECTOR term = K(POWER(p, i) / norm) * (i % 2 ? odd : even);
-            sums[i] = j ? sums[i] + term : i ? term : K(1 / NORM_0) * m[0] + term;
+            sums[i] = j ? sums[i] + term : i || !ZERO ? term : K(1 / NORM_0) * m[0] + term;
         }
     }
     sums[TAPS - 1] += m[(POINTS - 1) * from_step];
@@ -240,12 +253,18 @@ INLINE void AXIS(free_inputs)(VECTOR *d, ptrdiff_t step, ptrdiff_t outputs)
 #undef QQ
 #undef RR
 #undef SS
+#undef CUBIC
+#undef ALL
+#undef OTHERS
+#undef FACTOR
+#undef NORM
 #undef NORM_0
 #endif /* TAPS > 1 */
 
 #undef AXIS
 #undef STEP
 #undef POINTS
+#undef ZERO
 #undef PAIRS
 #undef K
 #undef UP_TO_CUBE

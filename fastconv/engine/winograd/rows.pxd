@@ -2,6 +2,7 @@
 
 from cython cimport floating
 
+from fastconv.engine.base.arrays cimport Layout
 from fastconv.engine.blocked.layout cimport Plan
 
 cdef extern from "winograd/rows_sizes.h" nogil:
@@ -17,12 +18,11 @@ cdef struct Tiling:
     Py_ssize_t tiles                # of a row
     Py_ssize_t sums                 # steps of a sum, channels by taps, filled up to whole vectors
     Py_ssize_t v_point              # from one point to the next, in elements
+    Py_ssize_t w_first              # the first tap, from the first weight, in bytes
     size_t at_bytes, slab_bytes, v_bytes
 
 
-cdef Tiling make_tiling(const Py_ssize_t* x, const Py_ssize_t* x_strides, const Py_ssize_t* w,
-                        const Py_ssize_t* w_strides, const Py_ssize_t* y,
-                        const Py_ssize_t* y_strides, Py_ssize_t itemsize, Py_ssize_t row_before,
+cdef Tiling make_tiling(const Layout* layout, bint rotates, Py_ssize_t row_before,
                         Py_ssize_t column_before, Py_ssize_t beside, Py_ssize_t most_bytes,
                         int threads) noexcept nogil
 cdef void list_positions(const Tiling* t, Py_ssize_t* at) noexcept nogil

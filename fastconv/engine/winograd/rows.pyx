@@ -22,10 +22,10 @@ from cython cimport floating
 
 from libc.string cimport memset
 
-from fastconv.engine.base.arrays cimport Layout, Operands
+from fastconv.engine.base.arrays cimport Axes, Layout, Operands, rot180
 from fastconv.engine.base.axis cimport ceil_div, first_tap, past_tap
 from fastconv.engine.base.isa cimport isa_row
-from fastconv.engine.base.kernel cimport Kernel
+from fastconv.engine.base.kernel cimport Kernel, record
 from fastconv.engine.base.threads cimport EVEN, Phase, make_phase, parallel_phases, threads_for
 from fastconv.engine.base.workspace cimport give, take
 from fastconv.engine.blocked.layout cimport (
@@ -36,37 +36,15 @@ from fastconv.engine.blocked.tiles cimport (
 from fastconv.engine.gemm.slab cimport line_up
 
 cdef extern from "winograd/rows.h" nogil:
-    ctypedef struct rows_f "fastconv_winograd_rows_f":
-        void (*input_rows)(const float* slab, Py_ssize_t line, Py_ssize_t rows, Py_ssize_t tiles,
-                           float* v, Py_ssize_t point_step) noexcept nogil
-        void (*residual_rows)(const float* slab, Py_ssize_t line, Py_ssize_t rows,
-                              Py_ssize_t tiles, float* z, Py_ssize_t point_step) noexcept nogil
-        void (*output_rows)(const float* m, Py_ssize_t rows, Py_ssize_t tiles, float* out,
-                            Py_ssize_t width) noexcept nogil
-        void (*kernel_rows)(const float* w, Py_ssize_t channels, Py_ssize_t channel_step,
-                            Py_ssize_t row_step, Py_ssize_t column_step, float* u,
-                            Py_ssize_t point_step) noexcept nogil
-        void (*kernel_gradients)(const float* sums, Py_ssize_t point_step, Py_ssize_t channels,
-                                 float* dw, Py_ssize_t channel_step, Py_ssize_t row_step,
-                                 Py_ssize_t column_step) noexcept nogil
-    ctypedef struct rows_d "fastconv_winograd_rows_d":
-        void (*input_rows)(const double* slab, Py_ssize_t line, Py_ssize_t rows, Py_ssize_t tiles,
-                           double* v, Py_ssize_t point_step) noexcept nogil
-        void (*residual_rows)(const double* slab, Py_ssize_t line, Py_ssize_t rows,
-                              Py_ssize_t tiles, double* z, Py_ssize_t point_step) noexcept nogil
-        void (*output_rows)(const double* m, Py_ssize_t rows, Py_ssize_t tiles, double* out,
-                            Py_ssize_t width) noexcept nogil
-        void (*kernel_rows)(const double* w, Py_ssize_t channels, Py_ssize_t channel_step,
-                            Py_ssize_t row_step, Py_ssize_t column_step, double* u,
-                            Py_ssize_t point_step) noexcept nogil
-        void (*kernel_gradients)(const double* sums, Py_ssize_t point_step, Py_ssize_t channels,
-                                 double* dw, Py_ssize_t channel_step, Py_ssize_t row_step,
-                                 Py_ssize_t column_step) noexcept nogil
-    const rows_f** table_f "fastconv_winograd_rows_table_f"
-    const rows_d** table_d "fastconv_winograd_rows_table_d"
+    # Macros that choose by the type of the argument after `isa`; rows_types.h says what the others
+    # are.
+    void input_tiles "fastconv_input_rows"(int isa, ...) noexcept
+    void residual_tiles "fastconv_residual_rows"(int isa, ...) noexcept
+    void output_tiles "fastconv_output_rows"(int isa, ...) noexcept
+    void kernel_points "fastconv_kernel_rows"(int isa, ...) noexcept
+    void kernel_gradients "fastconv_kernel_gradients"(int isa, ...) noexcept
 
-cdef const rows_f* rows_float = table_f[isa_row()]
-cdef const rows_d* rows_double = table_d[isa_row()]
+cdef int isa = isa_row()
 
 # V and M of a block of lines: about half the second-level cache.
 cdef Py_ssize_t BLOCK_BYTES = 3 << 17
@@ -81,7 +59,6 @@ cdef struct Product:
     size_t v_at, m_at, out_at, tiles_at, thread_bytes
     int threads
     Py_ssize_t units
-    size_t size
 
 
 # What the tasks share.
@@ -95,33 +72,35 @@ cdef struct Context:
     char* shared
 
 
-cdef Tiling make_tiling(const Py_ssize_t* x, const Py_ssize_t* x_strides, const Py_ssize_t* w,
-                        const Py_ssize_t* w_strides, const Py_ssize_t* y,
-                        const Py_ssize_t* y_strides, Py_ssize_t itemsize, Py_ssize_t row_before,
+cdef Tiling make_tiling(const Layout* layout, bint rotates, Py_ssize_t row_before,
                         Py_ssize_t column_before, Py_ssize_t beside, Py_ssize_t most_bytes,
                         int threads) noexcept nogil:
-    """Return the tiles for arrays of these shapes and strides.
+    """Return the tiles for arrays of this layout; the kernels may be seen rotated by 180 degrees.
 
     A block has so many lines that `most_bytes` hold the points of their tiles: of the input's
     channels, and of the `beside` output channels that are there at the same time.
     """
     cdef Tiling t
     cdef Plan* plan = &t.plan
-    cdef Py_ssize_t i, vector, line
+    cdef Py_ssize_t itemsize = layout.itemsize, i, vector, line
+    cdef const Axes* x = &layout.x
+    cdef const Axes* y = &layout.y
+    cdef Axes w = layout.w
+    t.w_first = rot180(&w) if rotates else 0
     plan.held = SAMPLES
-    plan.groups, plan.outputs, plan.inputs = w[0], w[1], w[2]
+    plan.groups, plan.outputs, plan.inputs = w.shape[0], w.shape[1], w.shape[2]
     for i in range(6):
-        plan.x_strides[i] = x_strides[i] // itemsize
-        plan.w_strides[i] = w_strides[i] // itemsize
-        plan.y_strides[i] = y_strides[i] // itemsize
-    plan.row.size, plan.row.out, plan.row.before = x[4], y[4], row_before
-    plan.column.size, plan.column.out, plan.column.before = x[5], y[5], column_before
+        plan.x_strides[i] = x.strides[i] // itemsize
+        plan.w_strides[i] = w.strides[i] // itemsize
+        plan.y_strides[i] = y.strides[i] // itemsize
+    plan.row.size, plan.row.out, plan.row.before = x.shape[4], y.shape[4], row_before
+    plan.column.size, plan.column.out, plan.column.before = x.shape[5], y.shape[5], column_before
     plan.row.step = 1
     plan.row.reach = TAPS - 1
-    plan.lanes = share_lanes(x[0], y[4], 0.3 * plan.row.reach, MAX_LANES, itemsize)
-    t.tiles = ceil_div(y[5], STEP)
+    plan.lanes = share_lanes(x.shape[0], y.shape[4], 0.3 * plan.row.reach, MAX_LANES, itemsize)
+    t.tiles = ceil_div(y.shape[5], STEP)
     plan.left = max(column_before, 0)
-    plan.width = max(plan.left + x[5],
+    plan.width = max(plan.left + x.shape[5],
                      plan.left - column_before + (t.tiles - 1) * STEP + POINTS)
     vector = plan.lanes.lanes * itemsize
     line = t.tiles * POINTS * vector
@@ -133,7 +112,7 @@ cdef Tiling make_tiling(const Py_ssize_t* x, const Py_ssize_t* x_strides, const 
     t.sums = ceil_div(plan.inputs * TAPS, plan.lanes.lanes) * plan.lanes.lanes
     # An odd number of vectors: the points of a tile fall into different sets of the cache.
     t.v_point = (plan.inputs * plan.slab_rows * t.tiles | 1) * plan.lanes.lanes
-    t.at_bytes = line_up(plan.slab_rows * x[5] * sizeof(Py_ssize_t))
+    t.at_bytes = line_up(plan.slab_rows * x.shape[5] * sizeof(Py_ssize_t))
     t.slab_bytes = line_up(plan.slab_rows * plan.width * vector)
     t.v_bytes = line_up(POINTS * t.v_point * itemsize)
     return t
@@ -171,41 +150,21 @@ cdef void transform_lines(const floating* x, const Tiling* t, Py_ssize_t block, 
     for c in range(plan.inputs):
         gather_rows(x + c * rows.channel, &plan.lanes, block, &rows, 1, at, slab)
         target = v + (c * plan.slab_rows + first) * t.tiles * lanes
-        if floating is float:
-            rows_float.input_rows(source, rows.to_line, past - first, t.tiles, target, t.v_point)
-        else:
-            rows_double.input_rows(source, rows.to_line, past - first, t.tiles, target, t.v_point)
+        input_tiles(isa, source, rows.to_line, past - first, t.tiles, target, t.v_point)
 
 
 cdef void residual_rows(const Tiling* t, const floating* slab, Py_ssize_t rows, floating* z,
                         Py_ssize_t point_step) noexcept nogil:
     """Transform rows of residuals, whole tiles, to z[point * point_step]."""
-    cdef Py_ssize_t line = t.tiles * STEP * t.plan.lanes.lanes
-    if floating is float:
-        rows_float.residual_rows(slab, line, rows, t.tiles, z, point_step)
-    else:
-        rows_double.residual_rows(slab, line, rows, t.tiles, z, point_step)
-
-
-cdef inline void output_rows(const Tiling* t, const floating* m, Py_ssize_t rows,
-                             floating* out) noexcept nogil:
-    """Transform the products of some rows of an output channel back."""
-    if floating is float:
-        rows_float.output_rows(m, rows, t.tiles, out, t.plan.column.out)
-    else:
-        rows_double.output_rows(m, rows, t.tiles, out, t.plan.column.out)
+    residual_tiles(isa, slab, t.tiles * STEP * t.plan.lanes.lanes, rows, t.tiles, z, point_step)
 
 
 cdef void write_kernel_gradients(const Tiling* t, const floating* sums, Py_ssize_t point_step,
                                  floating* dw) noexcept nogil:
     """Write the gradients of an output channel's kernels, from sums[point * point_step + step]."""
     cdef const Plan* plan = &t.plan
-    if floating is float:
-        rows_float.kernel_gradients(sums, point_step, plan.inputs, dw, plan.w_strides[2],
-                                    plan.w_strides[4], plan.w_strides[5])
-    else:
-        rows_double.kernel_gradients(sums, point_step, plan.inputs, dw, plan.w_strides[2],
-                                     plan.w_strides[4], plan.w_strides[5])
+    kernel_gradients(isa, sums, point_step, plan.inputs, dw, plan.w_strides[2], plan.w_strides[4],
+                     plan.w_strides[5])
 
 
 cdef void clear_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
@@ -223,12 +182,8 @@ cdef void transform_kernels(const floating* w, const Context* context,
     cdef Py_ssize_t g = task // plan.outputs, k = task % plan.outputs
     w += g * plan.w_strides[0] + k * plan.w_strides[1]
     u += g * POINTS * p.u_point + k * p.tiling.sums
-    if floating is float:
-        rows_float.kernel_rows(w, plan.inputs, plan.w_strides[2], plan.w_strides[4],
-                               plan.w_strides[5], u, p.u_point)
-    else:
-        rows_double.kernel_rows(w, plan.inputs, plan.w_strides[2], plan.w_strides[4],
-                                plan.w_strides[5], u, p.u_point)
+    kernel_points(isa, w, plan.inputs, plan.w_strides[2], plan.w_strides[4], plan.w_strides[5], u,
+                  p.u_point)
 
 
 cdef void kernel_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
@@ -253,7 +208,7 @@ cdef void size_product(Product* p, Py_ssize_t itemsize) noexcept nogil:
     p.v_at = t.slab_bytes
     p.m_at = p.v_at + t.v_bytes
     p.out_at = p.m_at + line_up(plan.height * p.m_row * itemsize)
-    # Behind the last row there is room for what its last tile has too much.
+    # Past the last row there is room for what its last tile has too much.
     p.tiles_at = p.out_at + line_up((plan.height * p.out_row + STEP * plan.lanes.lanes)
                                     * itemsize)
     p.thread_bytes = p.tiles_at + line_up(plan.lines * t.tiles * sizeof(Tile))
@@ -344,7 +299,8 @@ cdef void correlate_unit(const floating* x, const Context* context, Py_ssize_t u
         plan.outputs = (panel + 1) * t.plan.outputs // plan.panels - k
         multiply(p, u + k * t.sums, <const floating*>v, plan.outputs, tiles, count, m)
         for i in range(plan.outputs):
-            output_rows(t, <const floating*>m + i * p.m_row, lines, out + i * p.out_row)
+            output_tiles(isa, <const floating*>m + i * p.m_row, lines, t.tiles,
+                         out + i * p.out_row, plan.column.out)
         scatter_rows(<const floating*>out, &plan, 0, block, line,
                      bias + k * plan.lanes.lanes if context.has_bias else NULL,
                      y + k * plan.y_strides[2])
@@ -358,57 +314,62 @@ cdef void unit_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
         correlate_unit(<const double*>c.x, c, task, thread)
 
 
-cdef Product make_product(const Layout* layout, Py_ssize_t row_before, Py_ssize_t column_before,
-                          int threads) noexcept nogil:
+cdef Product make_product(const Layout* layout, bint rotates, Py_ssize_t row_before,
+                          Py_ssize_t column_before, int threads) noexcept nogil:
     """Return the plan for arrays of this layout, and for at most so many threads."""
     cdef Product p
     cdef Plan* plan = &p.tiling.plan
     cdef Py_ssize_t outputs = layout.w.shape[1], itemsize = layout.itemsize
     cdef Py_ssize_t panels = ceil_div(outputs, most_rows(SAMPLES, 1, itemsize))
     cdef Py_ssize_t height = ceil_div(outputs, panels)
-    p.tiling = make_tiling(layout.x.shape, layout.x.strides, layout.w.shape, layout.w.strides,
-                           layout.y.shape, layout.y.strides, itemsize, row_before, column_before,
-                           height, BLOCK_BYTES, threads)
+    p.tiling = make_tiling(layout, rotates, row_before, column_before, height, BLOCK_BYTES, threads)
     plan.height = height
     plan.panels = ceil_div(outputs, height)
     plan.pixels = most_columns(SAMPLES, height, itemsize)
     size_product(&p, itemsize)
     p.units = plan.groups * plan.lanes.blocks * plan.line_blocks
     p.threads = min(<Py_ssize_t>threads, p.units)
-    p.size = p.threads_at + p.threads * p.thread_bytes
     return p
 
 
 cdef class Correlation(Kernel):
     """The correlation without stride and dilation, for maps whose planes are contiguous.
 
-    `before` is the padding before three axes.
+    `before` is the padding before three axes. If it `rotates`, the kernels are seen rotated by 180
+    degrees.
     """
 
     cdef Py_ssize_t row_before, column_before
+    cdef bint rotates
     cdef Product product
 
-    def __init__(self, int axes, Py_ssize_t groups, tuple before):
-        Kernel.__init__(self, axes, groups)
-        self.row_before, self.column_before = before[1], before[2]
+    def __init__(self, tuple before, bint rotates=False):
+        self.row_before, self.column_before, self.rotates = before[1], before[2], rotates
 
     cdef int worth_threads(self, const Layout* layout) noexcept:
         return threads_for(4.0 * layout.x.shape[0] * layout.w.shape[0] * layout.w.shape[1]
                            * layout.w.shape[2] * layout.y.shape[4] * layout.y.shape[5])
 
     cdef size_t plan(self, const Layout* layout, int threads) except? 0:
-        self.product = make_product(layout, self.row_before, self.column_before, threads)
-        return self.product.size
-
-    cdef int compute(self, const Operands* o) except -1:
-        cdef Product p = self.product
+        cdef Product* p = &self.product
         cdef const Plan* plan = &p.tiling.plan
-        cdef char* shared = <char*>take(p.size)
+        p[0] = make_product(layout, self.rotates, self.row_before, self.column_before, threads)
+        self.team = p.threads
+        self.largest[0] = plan.height
+        self.largest[1] = min(plan.pixels, plan.lines * p.tiling.tiles) * plan.lanes.lanes
+        return p.threads_at + p.threads * p.thread_bytes
+
+    cdef int compute(self, const Operands* o, size_t bytes) except -1:
+        record("winograd rows", self.largest[0], self.largest[1])
+        cdef const Product* p = &self.product
+        cdef const Plan* plan = &p.tiling.plan
+        cdef char* shared = <char*>take(bytes)
         cdef Context context
         cdef Phase[3] phases
         list_positions(&p.tiling, <Py_ssize_t*>(shared + p.at_at))
-        context.product, context.itemsize, context.shared = &p, o.layout.itemsize, shared
-        context.x, context.w, context.y, context.has_bias = o.x, o.w, o.y, o.bias is not NULL
+        context.product, context.itemsize, context.shared = p, o.layout.itemsize, shared
+        context.x, context.w, context.y = o.x, o.w + p.tiling.w_first, o.y
+        context.has_bias = o.bias is not NULL
         if context.has_bias and context.itemsize == sizeof(float):
             fill_bias(<const float*>o.bias, o.bias_group, o.bias_row, plan,
                       <float*>(shared + p.bias_at))

@@ -5,15 +5,12 @@
 
 Tiles and their points are those of rows.pyx; a tile of the residual is the outputs of a
 tile of the input. The products of a point are summed over the tiles, in vectors, as in
-blocked/weight.pyx, and the lanes are added at the end of a chunk:
+blocked/weight.pyx, and the lanes are added at the end of a k-slice (base/split_k.pxd):
 
     Z[point] = A dy       of every tile of every row of the residual
     sums[point][k][c, r] = sum over rows and tiles of Z[point][k, row, tile]
                                                       * V[point][c, row + r, tile]
     dw[k, c, r] = G^T sums[k][c, r]
-
-The borders of the chunks depend on the shapes alone: the result has the same bits for each number
-of threads.
 """
 
 from cython cimport floating
@@ -22,7 +19,9 @@ from libc.string cimport memset
 
 from fastconv.engine.base.arrays cimport Layout, Operands
 from fastconv.engine.base.axis cimport ceil_div
-from fastconv.engine.base.kernel cimport Kernel
+from fastconv.engine.base.kernel cimport Kernel, record
+from fastconv.engine.base.split_k cimport (
+    SplitK, add_slices, first_unit, partial_at, partial_numbers, slice_tasks, split_k)
 from fastconv.engine.base.threads cimport EVEN, Phase, make_phase, parallel_phases, threads_for
 from fastconv.engine.base.workspace cimport give, take
 from fastconv.engine.blocked.layout cimport Plan, Rows, fill_positions, gather_rows
@@ -35,7 +34,7 @@ from fastconv.engine.winograd.rows cimport (
 
 # V and Z of a block of lines: those of a point stay near the first-level cache.
 cdef Py_ssize_t BLOCK_BYTES = 9 << 15
-# Tasks that keep threads busy: groups times chunks.
+# Tasks that keep threads busy.
 cdef Py_ssize_t TASKS = 8
 
 
@@ -44,7 +43,7 @@ cdef struct Correlation:
     Py_ssize_t z_row, z_point       # from one output channel and point to the next, in elements
     Py_ssize_t numbers              # sums of a point: (k, c, r)
     Py_ssize_t panels               # of output channels
-    Py_ssize_t units, chunks        # of a group
+    SplitK split                    # of blocks of lines of blocks of samples
     int threads
     # The workspace: what all threads share, then one part for each.
     size_t x_at, dy_at, steps_at, partial_at, threads_at
@@ -62,7 +61,7 @@ cdef struct Context:
 
 
 cdef void size_correlation(Correlation* p, Py_ssize_t itemsize) noexcept nogil:
-    """Choose blocks and chunks by the shapes alone, and lay out the workspace."""
+    """Choose blocks and slices by the shapes alone, and lay out the workspace."""
     cdef const Tiling* t = &p.tiling
     cdef const Plan* plan = &t.plan
     cdef Py_ssize_t lanes = plan.lanes.lanes
@@ -70,13 +69,13 @@ cdef void size_correlation(Correlation* p, Py_ssize_t itemsize) noexcept nogil:
     p.z_point = p.z_row * plan.outputs + (lanes if p.z_row // lanes * plan.outputs % 2 == 0 else 0)
     p.numbers = plan.outputs * t.sums
     p.panels = ceil_div(plan.outputs, most_rows(LANE_SUMS, 1, itemsize))
-    p.units = plan.lanes.blocks * plan.line_blocks
-    p.chunks = min(p.units, ceil_div(TASKS, plan.groups))
+    p.split = split_k(plan.groups, POINTS * p.numbers, plan.lanes.blocks * plan.line_blocks, 1,
+                      TASKS)
     p.x_at = 0
     p.dy_at = p.x_at + t.at_bytes
     p.steps_at = p.dy_at + line_up(plan.lines * plan.column.out * sizeof(Py_ssize_t))
     p.partial_at = p.steps_at + line_up(t.sums * sizeof(Py_ssize_t))
-    p.threads_at = p.partial_at + line_up(p.chunks * plan.groups * POINTS * p.numbers * itemsize)
+    p.threads_at = p.partial_at + line_up(partial_numbers(&p.split) * itemsize)
     p.residual_bytes = line_up(plan.lines * t.tiles * STEP * lanes * itemsize)
     p.residual_at = t.slab_bytes
     p.v_at = p.residual_at + p.residual_bytes
@@ -144,16 +143,16 @@ cdef void add_products(const floating* v, const floating* z, const Correlation* 
 cdef void clear_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
     """Write zeros into a thread's part, which stay for all units.
 
-    They lie beside the maps, and behind the rows of the residual.
+    They lie beside the maps, and past the ends of the residual's rows.
     """
     cdef const Context* c = <const Context*>context
     memset(c.shared + c.correlation.threads_at + task * c.correlation.thread_bytes, 0,
            c.correlation.v_at)
 
 
-cdef void add_up_chunk(const floating* x, const Context* context, Py_ssize_t task,
+cdef void add_up_slice(const floating* x, const Context* context, Py_ssize_t task,
                        int thread) noexcept nogil:
-    """Add up one chunk of the units of a group, lane by lane, then the lanes."""
+    """Add up one slice of a group's units, lane by lane, then the lanes."""
     cdef const Correlation* p = context.correlation
     cdef const floating* dy = <const floating*>context.dy
     cdef char* shared = context.shared
@@ -162,10 +161,9 @@ cdef void add_up_chunk(const floating* x, const Context* context, Py_ssize_t tas
     cdef floating* v = <floating*>(own + p.v_at)
     cdef floating* z = <floating*>(own + p.z_at)
     cdef floating* sums = <floating*>(own + p.sums_at)
-    cdef Py_ssize_t g = task // p.chunks, chunk = task % p.chunks, line, lines, block
-    cdef Py_ssize_t numbers = POINTS * p.numbers
-    cdef Py_ssize_t begin = chunk * p.units // p.chunks, unit
-    for unit in range(begin, (chunk + 1) * p.units // p.chunks):
+    cdef Py_ssize_t g = task // p.split.slices, slice = task % p.split.slices
+    cdef Py_ssize_t begin = first_unit(&p.split, slice), unit, line, lines, block
+    for unit in range(begin, first_unit(&p.split, slice + 1)):
         line = unit % plan.line_blocks * plan.lines
         lines = min(plan.lines, plan.lanes.rows - line)
         block = unit // plan.line_blocks
@@ -176,42 +174,37 @@ cdef void add_up_chunk(const floating* x, const Context* context, Py_ssize_t tas
                            <floating*>(own + p.residual_at), z)
         add_products(<const floating*>v, <const floating*>z, p,
                      <const Py_ssize_t*>(shared + p.steps_at), lines, unit == begin, sums)
-    add_lanes(<const floating*>sums, numbers,
-              <floating*>(shared + p.partial_at) + (g * p.chunks + chunk) * numbers)
+    add_lanes(<const floating*>sums, p.split.numbers,
+              <floating*>(shared + p.partial_at) + partial_at(&p.split, task))
 
 
-cdef void chunk_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
+cdef void slice_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
     cdef const Context* c = <const Context*>context
     if c.itemsize == sizeof(float):
-        add_up_chunk(<const float*>c.x, c, task, thread)
+        add_up_slice(<const float*>c.x, c, task, thread)
     else:
-        add_up_chunk(<const double*>c.x, c, task, thread)
+        add_up_slice(<const double*>c.x, c, task, thread)
 
 
-cdef void add_chunks(floating* dw, const Context* context, Py_ssize_t task) noexcept nogil:
-    """Add up an output channel's sums of all chunks, in order, and write its gradients."""
+cdef void write_channel(floating* dw, const Context* context, Py_ssize_t task) noexcept nogil:
+    """Add up an output channel's sums of all slices, and write its gradients."""
     cdef const Correlation* p = context.correlation
     cdef const Plan* plan = &p.tiling.plan
-    cdef Py_ssize_t g = task // plan.outputs, k = task % plan.outputs, chunk, point, i
-    cdef Py_ssize_t numbers = POINTS * p.numbers
-    cdef floating* partial = <floating*>(context.shared + p.partial_at)
-    cdef floating* total
-    partial += g * p.chunks * numbers + k * p.tiling.sums
-    for chunk in range(1, p.chunks):
-        for point in range(POINTS):
-            total = partial + point * p.numbers
-            for i in range(p.tiling.sums):
-                total[i] += total[chunk * numbers + i]
-    write_kernel_gradients(&p.tiling, <const floating*>partial, p.numbers,
+    cdef Py_ssize_t g = task // plan.outputs, k = task % plan.outputs, point
+    cdef floating* sums = <floating*>(context.shared + p.partial_at)
+    sums += g * p.split.numbers + k * p.tiling.sums
+    for point in range(POINTS):
+        add_slices(&p.split, sums + point * p.numbers, p.tiling.sums)
+    write_kernel_gradients(&p.tiling, <const floating*>sums, p.numbers,
                            dw + g * plan.w_strides[0] + k * plan.w_strides[1])
 
 
 cdef void sum_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
     cdef const Context* c = <const Context*>context
     if c.itemsize == sizeof(float):
-        add_chunks(<float*>c.dw, c, task)
+        write_channel(<float*>c.dw, c, task)
     else:
-        add_chunks(<double*>c.dw, c, task)
+        write_channel(<double*>c.dw, c, task)
 
 
 cdef class WeightGradient(Kernel):
@@ -223,8 +216,7 @@ cdef class WeightGradient(Kernel):
     cdef Py_ssize_t row_before, column_before
     cdef Correlation correlation
 
-    def __init__(self, int axes, Py_ssize_t groups, tuple before):
-        Kernel.__init__(self, axes, groups)
+    def __init__(self, tuple before):
         self.row_before, self.column_before = before[1], before[2]
 
     cdef int worth_threads(self, const Layout* layout) noexcept:
@@ -233,29 +225,31 @@ cdef class WeightGradient(Kernel):
 
     cdef size_t plan(self, const Layout* layout, int threads) except? 0:
         cdef Correlation* p = &self.correlation
-        p.tiling = make_tiling(
-            layout.x.shape, layout.x.strides, layout.w.shape, layout.w.strides, layout.y.shape,
-            layout.y.strides, layout.itemsize, self.row_before, self.column_before,
-            layout.w.shape[1], BLOCK_BYTES, 1)
+        p.tiling = make_tiling(layout, False, self.row_before, self.column_before,
+                               layout.w.shape[1], BLOCK_BYTES, 1)
         size_correlation(p, layout.itemsize)
-        p.threads = min(<Py_ssize_t>threads, p.tiling.plan.groups * p.chunks)
+        self.team = p.threads = min(<Py_ssize_t>threads, slice_tasks(&p.split))
+        self.largest[0] = ceil_div(layout.w.shape[1], p.panels)
+        self.largest[1] = min(most_columns(LANE_SUMS, self.largest[0], layout.itemsize),
+                              layout.w.shape[2] * TAPS) * p.tiling.plan.lanes.lanes
         return p.threads_at + p.threads * p.thread_bytes
 
-    cdef int compute(self, const Operands* o) except -1:
-        cdef Correlation p = self.correlation
+    cdef int compute(self, const Operands* o, size_t bytes) except -1:
+        record("winograd rows", self.largest[0], self.largest[1])
+        cdef const Correlation* p = &self.correlation
         cdef const Plan* plan = &p.tiling.plan
-        cdef char* shared = <char*>take(self.bytes)
+        cdef char* shared = <char*>take(bytes)
         cdef Context context
         cdef Phase[3] phases
         list_positions(&p.tiling, <Py_ssize_t*>(shared + p.x_at))
         fill_positions(plan.lines, plan.column.out, 0,
                        p.tiling.tiles * STEP * plan.lanes.lanes, plan.lanes.lanes,
                        <Py_ssize_t*>(shared + p.dy_at))
-        list_steps(&p, <Py_ssize_t*>(shared + p.steps_at))
-        context.correlation, context.itemsize, context.shared = &p, o.layout.itemsize, shared
+        list_steps(p, <Py_ssize_t*>(shared + p.steps_at))
+        context.correlation, context.itemsize, context.shared = p, o.layout.itemsize, shared
         context.x, context.dy, context.dw = o.x, o.y, o.w
         phases[0] = make_phase(clear_task, &context, p.threads, EVEN)
-        phases[1] = make_phase(chunk_task, &context, plan.groups * p.chunks, EVEN)
+        phases[1] = make_phase(slice_task, &context, slice_tasks(&p.split), EVEN)
         phases[2] = make_phase(sum_task, &context, plan.groups * plan.outputs, EVEN)
         with nogil:
             parallel_phases(p.threads, phases, 3)

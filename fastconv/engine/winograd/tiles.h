@@ -25,4 +25,19 @@ static const fastconv_winograd_d *const fastconv_winograd_forms_d[][FASTCONV_ISA
     FASTCONV_FORMS(d);
 #undef FASTCONV_FORMS
 
+/* A loop of a form of tiles, for the type that the first pointer has. */
+#define FASTCONV_WINOGRAD(name, form, isa, x, ...)                                                 \
+    FASTCONV_BY_TYPE(x, fastconv_winograd_forms)[form][isa]->name(x, __VA_ARGS__)
+#define fastconv_stage(form, isa, ...) FASTCONV_WINOGRAD(stage, form, isa, __VA_ARGS__)
+#define fastconv_free_inputs(form, isa, ...) FASTCONV_WINOGRAD(free_inputs, form, isa, __VA_ARGS__)
+#define fastconv_input_tiles(form, isa, ...) FASTCONV_WINOGRAD(input_tiles, form, isa, __VA_ARGS__)
+#define fastconv_residual_tiles(form, isa, ...)                                                    \
+    FASTCONV_WINOGRAD(residual_tiles, form, isa, __VA_ARGS__)
+#define fastconv_output_tiles(form, isa, ...)                                                      \
+    FASTCONV_WINOGRAD(output_tiles, form, isa, __VA_ARGS__)
+#define fastconv_unstage(form, isa, ...) FASTCONV_WINOGRAD(unstage, form, isa, __VA_ARGS__)
+#define fastconv_kernels(form, isa, ...) FASTCONV_WINOGRAD(kernels, form, isa, __VA_ARGS__)
+#define fastconv_kernel_gradients(form, isa, ...)                                                  \
+    FASTCONV_WINOGRAD(kernel_gradients, form, isa, __VA_ARGS__)
+
 #endif

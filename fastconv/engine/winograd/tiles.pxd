@@ -2,6 +2,8 @@
 
 from cython cimport floating
 
+from fastconv.engine.base.arrays cimport Axes
+
 # Maps of at most so many tiles are small, and may be cut off at the edge.
 cdef enum:
     SMALL_MAP = 28
@@ -9,6 +11,13 @@ cdef enum:
 # Room for the pixels of one piece, in bytes.
 cdef enum:
     STAGE_BYTES = 49152
+
+
+# How kernels see maps, on the axes of rows and columns.
+cdef struct Window:
+    Py_ssize_t before[2]                        # zeros before a map
+    Py_ssize_t dilation[2]
+
 
 # One of the two axes of maps. Kernels whose taps are `dilation` apart see every `dilation`-th pixel
 # only: a map then has that many phases (or fewer, if it has fewer outputs), each a map of its own.
@@ -18,40 +27,34 @@ cdef struct Axis:
     Py_ssize_t dilation, phases
     Py_ssize_t outputs, pixels, tiles           # of a tile; tiles of a phase
 
-# One phase on an axis: the first pixel's place and the step to the next, in elements; the pixels,
-# and the zeros before them.
-cdef struct Phase:
-    Py_ssize_t at, step, size, before
 
 cdef struct Tiles:
     Py_ssize_t form                             # of the tiles, as find_form has it
-    bint seen                                   # by the outputs of a tile, or those outputs
+    bint seen                                   # input tiles, or output tiles
     Py_ssize_t rows, columns                    # of tiles in one phase of a map
     Py_ssize_t count                            # of tiles in all
     Axis down, across
     # Outputs of the last row and of the last column of tiles, where they are cut off; otherwise 0.
     Py_ssize_t last_rows, last_columns
     Py_ssize_t sample_step, channel_step        # of the maps (N, G, C, D, H, W), in elements
+    Py_ssize_t lanes                            # channels of a vector
+    Py_ssize_t room                             # pixels of a stage
 
-cdef struct Piece:
-    # Neighbouring tiles of one phase of a map that make up a rectangle.
-    Py_ssize_t sample, row_phase, column_phase, row, column, rows, columns
 
+# The tiles in their order from `first` on, before `end`.
 cdef struct TileRange:
-    # The tiles in their order from `first` on, before `end`.
     Py_ssize_t first, end
 
-cdef Tiles make_tiles(const Py_ssize_t* shape, const Py_ssize_t* strides, Py_ssize_t itemsize,
-                      Py_ssize_t form, bint seen, Py_ssize_t out_rows, Py_ssize_t out_columns,
-                      Py_ssize_t row_before, Py_ssize_t column_before,
-                      Py_ssize_t row_dilation, Py_ssize_t column_dilation) noexcept nogil
-cdef Py_ssize_t find_form(Py_ssize_t row_taps, Py_ssize_t column_taps) noexcept nogil
+
+cdef Window make_window(tuple before, tuple dilation)
+cdef Tiles make_tiles(const Axes* maps, const Axes* outputs, const Window* window,
+                      Py_ssize_t itemsize, Py_ssize_t form, bint seen) noexcept nogil
+cdef Py_ssize_t find_form(const Py_ssize_t* weights) noexcept nogil
 cdef Py_ssize_t tile_points(Py_ssize_t form) noexcept nogil
 cdef Py_ssize_t same_work(Py_ssize_t tiles, Py_ssize_t form) noexcept nogil
-cdef void cut_off(Tiles* tiles, Py_ssize_t out_rows, Py_ssize_t out_columns) noexcept nogil
+cdef void cut_off(Tiles* tiles, const Axes* outputs) noexcept nogil
+cdef bint is_cut(const Tiles* tiles) noexcept nogil
 cdef TileRange wanted_tiles(const Tiles* tiles, Py_ssize_t maps, Py_ssize_t point) noexcept nogil
-cdef Piece find_piece(const Tiles* tiles, Py_ssize_t itemsize, Py_ssize_t first,
-                      Py_ssize_t count) noexcept nogil
 cdef Py_ssize_t point_step(Py_ssize_t numbers, Py_ssize_t itemsize) noexcept nogil
 cdef void transform_tiles(const floating* x, const Tiles* tiles, TileRange held,
                           Py_ssize_t first, Py_ssize_t count, Py_ssize_t channels,

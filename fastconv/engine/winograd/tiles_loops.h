@@ -1,6 +1,6 @@
 /* The loops of Winograd's convolution. A vector holds the channels of one pixel, so that any tile
  * of a map, wherever it lies, is a square of vectors. What a form of tiles has for itself is in
- * winograd_form.h.
+ * form.h.
  *
  * Expects what regions.h defines. */
 
@@ -149,7 +149,7 @@ ISA(TYPED(gather))(const SCALAR *source, ptrdiff_t step, ptrdiff_t count, ptrdif
         return;
     }
     if (length < LANES && 2 * length > LANES && count == LANES && step >= LANES - length) {
-        /* Rows are read on behind themselves, up to the next one; only the last may not be. */
+        /* Rows are read past their ends, up to the next row; only the last may not be. */
         SCALAR last[LANES] = {0};
         VECTOR block[LANES];
         for (; i < length; i++)

@@ -1,6 +1,4 @@
 from fastconv.engine.base.kernel import Kernel
 
 class WeightGradient(Kernel):
-    def __init__(
-        self, axes: int, groups: int, before: tuple[int, ...], dilation: tuple[int, ...]
-    ) -> None: ...
+    def __init__(self, before: tuple[int, ...], dilation: tuple[int, ...]) -> None: ...

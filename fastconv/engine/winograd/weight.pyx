@@ -3,24 +3,24 @@
 # and the loops below run inside borders computed from those shapes.
 """Winograd's algorithm for the gradient of the weights: F(3 x 3, 4 x 4), F(5 x 5, 4 x 4), F(7, 4).
 
-The gradient of a kernel is G^T [sum over the tiles of (A dY A^T) * (B^T d B)] G, tile by tile of
-the input d and the residual dY (points.h): for each point a product of
-matrices that contracts over the tiles of all samples,
+The gradient of a kernel is G^T [sum over the tiles of (A dY A^T) * (B^T d B)] G, of the input tiles
+d and the residual's output tiles dY (points.h): for each point a product of matrices that contracts
+over the tiles of all samples,
 
     dU[point][k][c] = sum over tiles t of Z[point][t][k] * V[point][t][c]
 
-The tiles are cut into *chunks* whose number and borders depend on the shapes alone. Of a chunk,
-all threads transform the input and the residual into V and Z, which they share; then each computes
-a part of the products, and adds it to what earlier chunks gave. A sum is one sequence of
-roundings, whichever thread computes it: the result has the same bits for each number of threads.
+The tiles are cut into *k-slices* (base/split_k.pxd). Of a slice, all threads transform the input
+and the residual into V and Z, which they share; then each computes a part of the products, and adds
+it to what earlier slices gave. A sum is one sequence of roundings, whichever thread computes it:
+the result has the same bits for each number of threads.
 
 V and Z are cut into *panels* of a few vectors of channels, v[point][panel][tile][channel], so that
-a tile of the engine (gemm/tile.pyx) has the input channels of a panel in its lanes, output channels
-of one in its rows, and neighbouring memory in its steps, the tiles. dU[point] has the products of
-a panel of inputs with all outputs together. Of small maps the tiles that a point needs not are left
-out (tiles.pyx).
+a register tile of the engine (gemm/tile.pyx) has the input channels of a panel in its lanes, output
+channels of one in its rows, and neighbouring memory in its steps, the tiles. dU[point] has the
+products of a panel of inputs with all outputs together. Of small maps the tiles that a point needs
+not are left out (tiles.pyx).
 
-Where there is one chunk of few tiles, on deep layers, dU is larger than all else: each task then
+Where there is one slice of few tiles, on deep layers, dU is larger than all else: each task then
 computes all points of a panel of outputs and a few of inputs, and transforms them into the gradient
 before they leave the second-level cache. Otherwise a task is a part of one point's product, which
 reads V and Z once, and the gradient is written in the end.
@@ -30,21 +30,21 @@ A NaN or an infinity makes all taps of its channel's kernels NaN or infinite, an
 
 from cython cimport floating
 
-from fastconv.engine.base.arrays cimport Layout, Operands
+from fastconv.engine.base.arrays cimport Axes, Layout, Operands
 from fastconv.engine.base.axis cimport ceil_div
-from fastconv.engine.base.kernel cimport Kernel
+from fastconv.engine.base.kernel cimport Kernel, record
+from fastconv.engine.base.split_k cimport SplitK, first_unit, split_k
 from fastconv.engine.base.threads cimport EVEN, Phase, make_phase, parallel_phases, threads_for
 from fastconv.engine.base.workspace cimport give, take
 from fastconv.engine.gemm.slab cimport line_up
 from fastconv.engine.gemm.tile cimport BLOCKED_VECTORS, lanes, max_pixels, run_blocked
 from fastconv.engine.winograd.tiles cimport (
-    STAGE_BYTES, TileRange, Tiles, cut_off, find_form, make_tiles, point_step, same_work,
-    tile_points, transform_tiles, wanted_tiles, write_kernel_gradients)
+    STAGE_BYTES, TileRange, Tiles, Window, cut_off, find_form, is_cut, make_tiles, make_window,
+    point_step, same_work, tile_points, transform_tiles, wanted_tiles, write_kernel_gradients)
 
-# V and Z of a chunk stay in the last-level cache, as far as its tiles are enough to make up for
-# reading and writing dU; running sums are shorter. All but these count
-# as tiles of 36 points.
-cdef Py_ssize_t CHUNK_BYTES = 6 << 20
+# V and Z of a slice stay in the last-level cache, as far as its tiles are enough to make up for
+# reading and writing dU; running sums are shorter. All but these count as tiles of 36 points.
+cdef Py_ssize_t SLICE_BYTES = 6 << 20
 cdef Py_ssize_t LEAST_TILES = 128
 cdef Py_ssize_t MOST_TILES = 512
 cdef Py_ssize_t SUM_TILES = 128
@@ -78,14 +78,15 @@ cdef struct Correlation:
     Py_ssize_t groups, lanes
     Py_ssize_t form, points             # of the tiles
     bint cut                            # maps are cut off
-    Py_ssize_t unit, units              # tiles that stay together: of a whole map, where they are
-    Py_ssize_t chunks, steps            # steps: the tiles of the longest chunk
+    Py_ssize_t unit                     # tiles that stay together: of a whole map, if it is cut off
+    SplitK split                        # of these units
+    Py_ssize_t steps                    # the tiles of the longest slice
     Py_ssize_t strides[6]               # of the gradient (G, K, C, 1, R, S), in elements
     bint fused                          # the gradient is written panel by panel
     Py_ssize_t block, blocks            # panels of inputs in a task, where it is
     Py_ssize_t rows, point_step         # of dU: output channels; the distance of its points
     int threads
-    Py_ssize_t parts, point_parts       # of a chunk's tiles, of the products of a point
+    Py_ssize_t parts, point_parts       # of a slice's tiles, of the products of a point
     # The workspace: what all threads share, then one part for each.
     size_t steps_at, sums_at, threads_at
     size_t stage_at, own_sums_at, thread_bytes
@@ -101,14 +102,14 @@ cdef struct Context:
     char* shared
 
 
-# A chunk of a group's tiles.
+# A slice of a group's tiles.
 cdef struct Pass:
     const Context* context
-    Py_ssize_t group, chunk
+    Py_ssize_t group, slice
 
 
 cdef inline Py_ssize_t first_vector(const Side* side, Py_ssize_t panel) noexcept nogil:
-    """Return the first vector of a panel, or the number of vectors behind the last."""
+    """Return the first vector of a panel, or the number of vectors past the last."""
     return min(panel * side.panel, side.vectors)
 
 
@@ -118,61 +119,48 @@ cdef void cut_panels(Side* side, Py_ssize_t most) noexcept nogil:
     side.panels = ceil_div(side.vectors, side.panel)
 
 
-cdef inline TileRange tiles_of(const Correlation* p, Py_ssize_t chunk) noexcept nogil:
-    """Return the tiles of a chunk."""
+cdef inline TileRange tiles_of(const Correlation* p, Py_ssize_t slice) noexcept nogil:
+    """Return the tiles of a slice."""
     cdef TileRange tiles
-    tiles.first = chunk * p.units // p.chunks * p.unit
-    tiles.end = (chunk + 1) * p.units // p.chunks * p.unit
+    tiles.first = first_unit(&p.split, slice) * p.unit
+    tiles.end = first_unit(&p.split, slice + 1) * p.unit
     return tiles
 
 
-cdef Side make_side(const Py_ssize_t* shape, const Py_ssize_t* strides, Py_ssize_t itemsize,
-                    Tiles tiles, Py_ssize_t most) noexcept nogil:
-    """Return a side of the product for maps (N, G, C, 1, H, W)."""
+cdef Side make_side(const Axes* maps, const Axes* outputs, const Window* window,
+                    Py_ssize_t itemsize, Py_ssize_t form, bint seen,
+                    Py_ssize_t most) noexcept nogil:
+    """Return a side of the product, with panels of at most so many vectors."""
     cdef Side side
-    side.tiles = tiles
-    side.group_step = strides[1] // itemsize
-    side.channels = shape[2]
-    side.vectors = ceil_div(shape[2], lanes(itemsize))
+    side.tiles = make_tiles(maps, outputs, window, itemsize, form, seen)
+    cut_off(&side.tiles, outputs)
+    side.group_step = maps.strides[1] // itemsize
+    side.channels = maps.shape[2]
+    side.vectors = ceil_div(side.channels, side.tiles.lanes)
     side.point_step = side.at = 0
     cut_panels(&side, most)
     return side
 
 
-cdef Correlation make_correlation(const Py_ssize_t* x, const Py_ssize_t* x_strides,
-                                  const Py_ssize_t* dy, const Py_ssize_t* dy_strides,
-                                  const Py_ssize_t* dw_strides, Py_ssize_t itemsize,
-                                  Py_ssize_t form, Py_ssize_t row_before, Py_ssize_t column_before,
-                                  Py_ssize_t row_dilation, Py_ssize_t column_dilation,
-                                  int threads) noexcept nogil:
-    """Return the plan for arrays of these shapes and strides."""
-    cdef Correlation p
-    cdef Py_ssize_t i, size, most, tiles
-    p.input = make_side(x, x_strides, itemsize, make_tiles(
-        x, x_strides, itemsize, form, True, dy[4], dy[5], row_before, column_before, row_dilation,
-        column_dilation), BLOCKED_VECTORS)
-    p.residual = make_side(dy, dy_strides, itemsize, make_tiles(
-        dy, dy_strides, itemsize, form, False, dy[4], dy[5], 0, 0, row_dilation,
-        column_dilation), OUTPUTS)
-    cut_off(&p.input.tiles, dy[4], dy[5])
-    cut_off(&p.residual.tiles, dy[4], dy[5])
-    p.form, p.points = form, tile_points(form)
-    p.groups = dy[1]
-    for i in range(6):
-        p.strides[i] = dw_strides[i] // itemsize
-    p.lanes = lanes(itemsize)
-    tiles = p.input.tiles.count
-    p.cut = p.input.tiles.last_rows > 0 or p.input.tiles.last_columns > 0
+cdef void split_tiles(Correlation* p, Py_ssize_t itemsize) noexcept nogil:
+    """Cut the tiles into slices, by the shapes alone."""
+    cdef Py_ssize_t tiles = p.input.tiles.count, most
+    cdef Py_ssize_t size = p.points * (p.input.vectors + p.residual.vectors) * p.lanes * itemsize
+    p.cut = is_cut(&p.input.tiles)
     p.unit = p.input.tiles.rows * p.input.tiles.columns if p.cut else 1
-    p.units = tiles // p.unit
-    size = p.points * (p.input.vectors + p.residual.vectors) * p.lanes * itemsize
-    most = min(max(CHUNK_BYTES // size, same_work(LEAST_TILES, form)),
-               same_work(MOST_TILES, form))
-    p.chunks = min(max((tiles + most // 2) // most, 1), p.units)
-    p.steps = ceil_div(p.units, p.chunks) * p.unit
+    most = min(max(SLICE_BYTES // size, same_work(LEAST_TILES, p.form)),
+               same_work(MOST_TILES, p.form))
+    # The sums of all slices are the same: none are partial.
+    p.split = split_k(p.groups, 0, tiles // p.unit, (tiles + most // 2) // most, 1)
+    p.steps = ceil_div(p.split.units, p.split.slices) * p.unit
+
+
+cdef void fuse(Correlation* p, Py_ssize_t itemsize, int threads) noexcept nogil:
+    """Choose whether the gradient is written panel by panel, and the size of dU."""
+    cdef Py_ssize_t size, most, tiles = p.input.tiles.count
     p.block = ceil_div(INPUTS, BLOCKED_VECTORS)
     p.blocks = ceil_div(p.input.panels, p.block)
-    p.fused = (p.chunks == 1 and tiles <= same_work(FEW_TILES, form)
+    p.fused = (p.split.slices == 1 and tiles <= same_work(FEW_TILES, p.form)
                and p.residual.panels * p.blocks >= 4 * threads)
     p.rows = p.residual.channels
     size = p.rows * p.input.vectors * p.lanes
@@ -186,7 +174,6 @@ cdef Correlation make_correlation(const Py_ssize_t* x, const Py_ssize_t* x_strid
         p.rows = p.residual.panel * p.lanes
         size = p.rows * p.block * p.input.panel * p.lanes
     p.point_step = point_step(size, itemsize)
-    return p
 
 
 cdef void size_workspace(Correlation* p, Py_ssize_t itemsize) noexcept nogil:
@@ -209,15 +196,36 @@ cdef inline Py_ssize_t groups_of(const Side* side) noexcept nogil:
     return ceil_div(side.panels, max(TOGETHER // side.panel, 1))
 
 
+cdef Correlation make_correlation(const Layout* layout, const Window* window,
+                                  int threads) noexcept nogil:
+    """Return the plan for arrays of this layout."""
+    cdef Correlation p
+    cdef Py_ssize_t i, itemsize = layout.itemsize
+    p.form = find_form(layout.w.shape)
+    p.points, p.lanes = tile_points(p.form), lanes(itemsize)
+    p.groups, p.threads = layout.y.shape[1], threads
+    for i in range(6):
+        p.strides[i] = layout.w.strides[i] // itemsize
+    p.input = make_side(&layout.x, &layout.y, window, itemsize, p.form, True, BLOCKED_VECTORS)
+    p.residual = make_side(&layout.y, &layout.y, window, itemsize, p.form, False, OUTPUTS)
+    split_tiles(&p, itemsize)
+    fuse(&p, itemsize, threads)
+    p.parts = min(ceil_div(PARTS * threads, groups_of(&p.input) + groups_of(&p.residual)),
+                  p.steps // p.unit)
+    p.point_parts = min(ceil_div(9 * threads, p.points), p.input.panels * p.residual.panels)
+    size_workspace(&p, itemsize)
+    return p
+
+
 cdef void transform_part(const floating* maps, const Side* side, const Pass* current,
                          Py_ssize_t task, int thread) noexcept nogil:
-    """Transform a part of the chunk's tiles for a group of panels of channels."""
+    """Transform a part of the slice's tiles for a group of panels of channels."""
     cdef const Correlation* p = current.context.correlation
     cdef char* shared = current.context.shared
     cdef floating* stage = <floating*>(
         shared + p.threads_at + thread * p.thread_bytes + p.stage_at)
     cdef Py_ssize_t parts = p.parts, group = task // parts, part = task % parts
-    cdef TileRange held = tiles_of(p, current.chunk)
+    cdef TileRange held = tiles_of(p, current.slice)
     cdef Py_ssize_t units = (held.end - held.first) // p.unit
     cdef Py_ssize_t first = held.first + part * units // parts * p.unit
     cdef Py_ssize_t end = held.first + (part + 1) * units // parts * p.unit
@@ -231,24 +239,19 @@ cdef void transform_part(const floating* maps, const Side* side, const Pass* cur
                     side.point_step)
 
 
-cdef void transform_either(const floating* x, const Pass* current, Py_ssize_t task,
-                           int thread) noexcept nogil:
-    """Transform a part of the input or, in the later tasks, of the residual."""
-    cdef const Correlation* p = current.context.correlation
-    cdef Py_ssize_t inputs = p.parts * groups_of(&p.input)
-    if task < inputs:
-        transform_part(x, &p.input, current, task, thread)
-    else:
-        transform_part(<const floating*>current.context.dy, &p.residual, current, task - inputs,
-                       thread)
-
-
 cdef void transform_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
+    """Transform a part of the input or, in the later tasks, of the residual."""
     cdef const Pass* current = <const Pass*>context
-    if current.context.itemsize == sizeof(float):
-        transform_either(<const float*>current.context.x, current, task, thread)
+    cdef const Context* c = current.context
+    cdef const Side* side = &c.correlation.input
+    cdef const void* maps = c.x
+    cdef Py_ssize_t inputs = c.correlation.parts * groups_of(side)
+    if task >= inputs:
+        side, maps, task = &c.correlation.residual, c.dy, task - inputs
+    if c.itemsize == sizeof(float):
+        transform_part(<const float*>maps, side, current, task, thread)
     else:
-        transform_either(<const double*>current.context.x, current, task, thread)
+        transform_part(<const double*>maps, side, current, task, thread)
 
 
 cdef void multiply(const Correlation* p, TileRange wanted, Py_ssize_t point, Py_ssize_t output,
@@ -302,38 +305,37 @@ cdef inline TileRange wanted_of(const Correlation* p, Py_ssize_t tiles,
     return wanted
 
 
-cdef void write_kernels(const floating* sums, const Correlation* p, Py_ssize_t row, Py_ssize_t k,
+cdef void write_kernels(const floating* sums, const Pass* current, Py_ssize_t row, Py_ssize_t k,
                         Py_ssize_t first, Py_ssize_t end, floating* dw) noexcept nogil:
     """Write the gradients of the output channel `k`, a row of dU, for some panels of inputs."""
+    cdef const Correlation* p = current.context.correlation
     cdef Py_ssize_t panel, vector, width, c
+    dw += current.group * p.strides[0] + k * p.strides[1]
     for panel in range(first, end):
         width = (first_vector(&p.input, panel + 1) - first_vector(&p.input, panel)) * p.lanes
         for vector from 0 <= vector < width by p.lanes:
             c = first_vector(&p.input, panel) * p.lanes + vector
             write_kernel_gradients(sums + row * width + vector, p.point_step, p.form,
-                                   min(p.lanes, p.input.channels - c),
-                                   dw + k * p.strides[1] + c * p.strides[2], p.strides)
+                                   min(p.lanes, p.input.channels - c), dw + c * p.strides[2],
+                                   p.strides)
         sums += p.rows * width
 
 
-cdef void write_channel(floating* dw, const Pass* current, Py_ssize_t k) noexcept nogil:
-    """Write the gradients of an output channel from the sums that all threads share."""
-    cdef const Correlation* p = current.context.correlation
-    write_kernels(<const floating*>(current.context.shared + p.sums_at), p, k, k, 0,
-                  p.input.panels, dw + current.group * p.strides[0])
-
-
 cdef void write_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
+    """Write the gradients of an output channel from the sums that all threads share."""
     cdef const Pass* current = <const Pass*>context
-    if current.context.itemsize == sizeof(float):
-        write_channel(<float*>current.context.dw, current, task)
+    cdef const Context* c = current.context
+    cdef const char* sums = c.shared + c.correlation.sums_at
+    cdef Py_ssize_t panels = c.correlation.input.panels
+    if c.itemsize == sizeof(float):
+        write_kernels(<const float*>sums, current, task, task, 0, panels, <float*>c.dw)
     else:
-        write_channel(<double*>current.context.dw, current, task)
+        write_kernels(<const double*>sums, current, task, task, 0, panels, <double*>c.dw)
 
 
 cdef void multiply_panels(floating* dw, const Pass* current, Py_ssize_t task,
                           int thread) noexcept nogil:
-    """Compute the gradients of a panel of outputs and a block of inputs, from the only chunk."""
+    """Compute the gradients of a panel of outputs and a block of inputs, from the only slice."""
     cdef const Correlation* p = current.context.correlation
     cdef char* shared = current.context.shared
     cdef char* own = shared + p.threads_at + thread * p.thread_bytes
@@ -344,9 +346,8 @@ cdef void multiply_panels(floating* dw, const Pass* current, Py_ssize_t task,
     cdef Py_ssize_t c = first_vector(&p.input, first), point, k, input
     cdef Py_ssize_t row = first_vector(&p.residual, output) * p.lanes
     cdef TileRange wanted
-    dw += current.group * p.strides[0]
     for point in range(p.points):
-        wanted = wanted_of(p, p.units * p.unit, point)
+        wanted = wanted_of(p, p.split.units * p.unit, point)
         for input in range(first, end):
             multiply(p, wanted, point, output, input, shared,
                      sums + point * p.point_step
@@ -354,7 +355,7 @@ cdef void multiply_panels(floating* dw, const Pass* current, Py_ssize_t task,
                      p.residual.point_step, p.input.point_step)
     for k in range(row, min(first_vector(&p.residual, output + 1) * p.lanes,
                             p.residual.channels)):
-        write_kernels(<const floating*>sums, p, k - row, k, first, end, dw)
+        write_kernels(<const floating*>sums, current, k - row, k, first, end, dw)
 
 
 cdef void panels_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
@@ -371,7 +372,7 @@ cdef void multiply_point(floating* sums, const Pass* current, Py_ssize_t task) n
     cdef const char* shared = current.context.shared
     cdef Py_ssize_t parts = p.point_parts, point = task // parts, part = task % parts
     cdef Py_ssize_t panels = p.residual.panels * p.input.panels, i, output, input, c, k, width
-    cdef TileRange tiles = tiles_of(p, current.chunk)
+    cdef TileRange tiles = tiles_of(p, current.slice)
     tiles = wanted_of(p, tiles.end - tiles.first, point)
     sums += point * p.point_step
     for i in range(part * panels // parts, (part + 1) * panels // parts):
@@ -379,7 +380,7 @@ cdef void multiply_point(floating* sums, const Pass* current, Py_ssize_t task) n
         c, k = first_vector(&p.input, input), first_vector(&p.residual, output)
         width = (first_vector(&p.input, input + 1) - c) * p.lanes
         multiply(p, tiles, point, output, input, shared,
-                 sums + c * p.lanes * p.rows + k * p.lanes * width, current.chunk > 0,
+                 sums + c * p.lanes * p.rows + k * p.lanes * width, current.slice > 0,
                  p.steps * p.residual.panel * p.lanes, p.steps * width)
 
 
@@ -392,15 +393,15 @@ cdef void point_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
         multiply_point(<double*>sums, current, task)
 
 
-cdef void run_passes(const Context* context, int threads) noexcept nogil:
-    """Compute chunk after chunk of each group."""
+cdef void run_passes(const Context* context) noexcept nogil:
+    """Compute slice after slice of each group."""
     cdef const Correlation* p = context.correlation
-    cdef Py_ssize_t g, chunk, i = 0, n = 0
+    cdef Py_ssize_t g, slice, i = 0, n = 0
     cdef Pass[PASSES] passes
     cdef Phase[3 * PASSES] phases
     for g in range(p.groups):
-        for chunk in range(p.chunks):
-            passes[i].context, passes[i].group, passes[i].chunk = context, g, chunk
+        for slice in range(p.split.slices):
+            passes[i].context, passes[i].group, passes[i].slice = context, g, slice
             phases[n] = make_phase(transform_task, passes + i, p.parts * (
                 groups_of(&p.input) + groups_of(&p.residual)), 0)
             if p.fused:
@@ -411,15 +412,15 @@ cdef void run_passes(const Context* context, int threads) noexcept nogil:
                 phases[n + 1] = make_phase(
                     point_task, passes + i, p.points * p.point_parts, EVEN)
             n += 2
-            if not p.fused and chunk == p.chunks - 1:
+            if not p.fused and slice == p.split.slices - 1:
                 phases[n] = make_phase(write_task, passes + i, p.residual.channels, EVEN)
                 n += 1
             i += 1
             if i == PASSES:
-                parallel_phases(threads, phases, n)
+                parallel_phases(p.threads, phases, n)
                 i = n = 0
     if i:
-        parallel_phases(threads, phases, n)
+        parallel_phases(p.threads, phases, n)
 
 
 cdef class WeightGradient(Kernel):
@@ -430,42 +431,39 @@ cdef class WeightGradient(Kernel):
     `before` and `dilation` are of three axes.
     """
 
-    cdef tuple before, dilation
+    cdef Window window
     cdef Correlation correlation
 
-    def __init__(self, int axes, Py_ssize_t groups, tuple before, tuple dilation):
-        Kernel.__init__(self, axes, groups)
-        self.before, self.dilation = before, dilation
+    def __init__(self, tuple before, tuple dilation):
+        self.window = make_window(before, dilation)
 
     cdef int worth_threads(self, const Layout* layout) noexcept:
-        cdef const Py_ssize_t* dw = layout.w.shape
+        cdef const Axes* dw = &layout.w
         return threads_for(<double>layout.y.shape[0] * layout.y.shape[4] * layout.y.shape[5]
-                           * dw[0] * dw[1] * dw[2] * dw[4] * dw[5])
+                           * dw.shape[0] * dw.shape[1] * dw.shape[2] * dw.shape[4] * dw.shape[5])
 
     cdef size_t plan(self, const Layout* layout, int threads) except? 0:
         cdef Correlation* p = &self.correlation
-        p[0] = make_correlation(
-            layout.x.shape, layout.x.strides, layout.y.shape, layout.y.strides, layout.w.strides,
-            layout.itemsize, find_form(layout.w.shape[4], layout.w.shape[5]), self.before[1],
-            self.before[2], self.dilation[1], self.dilation[2], threads)
-        size_workspace(p, layout.itemsize)
-        p.parts = min(ceil_div(PARTS * threads, groups_of(&p.input) + groups_of(&p.residual)),
-                      p.steps // p.unit)
-        p.point_parts = min(ceil_div(9 * threads, p.points), p.input.panels * p.residual.panels)
-        p.threads = threads
+        p[0] = make_correlation(layout, &self.window, threads)
+        self.team = threads
+        self.largest[0] = min(p.residual.panel * p.lanes, p.residual.channels)
+        self.largest[0] = min(self.largest[0], max_pixels(layout.itemsize, p.input.panel))
+        self.largest[1] = p.input.panel * p.lanes
         return p.threads_at + threads * p.thread_bytes
 
-    cdef int compute(self, const Operands* o) except -1:
-        cdef Correlation p = self.correlation
+    cdef int compute(self, const Operands* o, size_t bytes) except -1:
+        record("winograd lines" if 1 in (o.layout.w.shape[4], o.layout.w.shape[5])
+               else "winograd squares", self.largest[0], self.largest[1])
+        cdef const Correlation* p = &self.correlation
         cdef Py_ssize_t i, v
-        cdef char* shared = <char*>take(self.bytes)
+        cdef char* shared = <char*>take(bytes)
         cdef Context context
         for v in range(OUTPUTS):
             for i in range(p.steps):
                 (<Py_ssize_t*>(shared + p.steps_at))[v * p.steps + i] = i * (v + 1) * p.lanes
-        context.correlation, context.itemsize, context.shared = &p, o.layout.itemsize, shared
+        context.correlation, context.itemsize, context.shared = p, o.layout.itemsize, shared
         context.x, context.dy, context.dw = o.x, o.y, o.w
         with nogil:
-            run_passes(&context, p.threads)
+            run_passes(&context)
         give(shared)
         return 0

@@ -47,7 +47,7 @@ CONVS = [
     Conv(17, 6, 14, 14, 16, 5, 5),
     Conv(8, 16, 17, 18, 16, 3, 3, 2, 1, 1, 2),
     Conv(16, 1, 20, 21, 6, 5, 5, 1, 2),
-    # Depthwise: blocks of small planes, the last of a sample not full.
+    # Depthwise: many small planes, in tasks that do not end with a sample.
     Conv(3, 401, 7, 7, 401, 3, 3, 1, 1, 1, 401),
     Conv(3, 203, 14, 13, 406, 3, 3, 2, 1, 1, 203),
 ]

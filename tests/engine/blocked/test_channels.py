@@ -5,9 +5,9 @@ import pytest
 
 from fastconv import functional as F
 from fastconv import get_num_threads, set_num_threads
-from fastconv.engine.blocked import by_channels, by_samples
-from tests._cases import DTYPES, Conv, convolve, normal
-from tests.engine.blocked.test_samples import count, forbid, forget_plans, problem
+from fastconv.engine.plan import OPERATIONS
+from tests._cases import DTYPES, Conv, forced, normal, variant_of
+from tests.engine.blocked.test_samples import compare, problem
 
 # A group and a lane too many, several vectors, phases, taps left out on every side, and cropping.
 CASES = [
@@ -23,32 +23,25 @@ CASES = [
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_they_have_the_bits_of_the_engine(case, dtype, monkeypatch):
+def test_they_have_the_bits_of_the_engine(case, dtype):
     arrays = problem(case, dtype)
-    counts = []
-    count(by_channels.channels, counts, monkeypatch)
-    forget_plans(monkeypatch)
+    compare(case, arrays, "gemm", "channels in the lanes")
     threads = get_num_threads()
-    results = []
     try:
-        for number in (1, 4):
-            set_num_threads(number)
-            results.append(convolve(case, arrays, "gemm"))
+        for operation in OPERATIONS:
+            bits = set()
+            for number in (1, 4):
+                set_num_threads(number)
+                found = forced(operation, case, arrays, "gemm", "channels in the lanes")
+                bits.add(found.tobytes())
+            assert len(bits) == 1, operation
     finally:
         set_num_threads(threads)
-    if np.dtype(dtype) == np.float32:
-        assert any(counts)
-    forbid(by_channels.channels, monkeypatch)
-    forbid(by_samples.samples, monkeypatch)
-    forget_plans(monkeypatch)
-    expected = convolve(case, arrays, "gemm")
-    for one, other in zip(*results, strict=True):
-        assert one.tobytes() == other.tobytes()
-    y, dx, dw, _ = results[0]
-    assert y.tobytes() == expected[0].tobytes()
-    assert dx.tobytes() == expected[1].tobytes()
-    error = np.abs(dw - expected[2]).max() / np.abs(expected[2]).max()
-    assert error < 64 * np.finfo(dtype).eps
+
+
+def test_the_plan_takes_them():
+    names = [variant_of("conv2d", case.geometry, np.float32, "gemm").name for case in CASES]
+    assert "channels in the lanes" in names
 
 
 def test_maps_and_weights_of_any_strides():

@@ -5,11 +5,15 @@ import pytest
 
 from fastconv import functional as F
 from fastconv import get_num_threads, set_num_threads
-from fastconv.engine.base.cache import Cache
-from fastconv.engine.blocked import by_channels, by_samples
-from fastconv.engine.blocked.loops import sizes
-from fastconv.functional import _calls
-from tests._cases import DTYPES, Conv, Problem, able, convolve, normal
+from fastconv.engine.base.kernel import recorded
+from fastconv.engine.plan import OPERATIONS
+from tests._cases import DTYPES, Conv, Problem, able, forced, inner_call, normal
+
+# What computes where lanes hold pixels or output channels.
+OTHERS = {
+    "gemm": ("pixels in the lanes", "pixels in the lanes", "output channels in the lanes"),
+    "depthwise": ("depthwise rows", "depthwise rows", "depthwise sums"),
+}
 
 # One or two samples too many, bands of rows, phases, and taps left out on every side.
 CASES = [
@@ -28,33 +32,24 @@ CASES = [
 ]
 
 
-def problem(case, dtype):
-    x, weight = normal(case.input_shape, dtype, 1), normal(case.weight_shape, dtype, 2)
-    bias = normal((case.k,), dtype, 3)
-    residual = normal(F.conv2d(x, weight, None, *case.options).shape, dtype, 4)
+def problem(case, dtype, make=normal):
+    x, weight = make(case.input_shape, dtype, 1), make(case.weight_shape, dtype, 2)
+    bias, residual = make((case.k,), dtype, 3), make(case.geometry.output_shape, dtype, 4)
     return Problem(x, weight, bias, residual, None, None, None, None)
 
 
-def count(loops, counts, monkeypatch):
-    """Note which operations the loops serve."""
-    serves = loops.serves
-
-    def counting(*arguments):
-        served = serves(*arguments)
-        counts.append(served)
-        return served
-
-    monkeypatch.setattr(loops, "serves", counting)
-
-
-def forbid(loops, monkeypatch):
-    """Let the algorithm compute without these loops."""
-    monkeypatch.setattr(loops, "serves", lambda *arguments: False)
-
-
-def forget_plans(monkeypatch):
-    """Let each call choose its loops anew."""
-    monkeypatch.setattr(_calls, "calls", Cache(_calls.plan_call, 16))
+def compare(case, arrays, algorithm, variant):
+    """Compare a variant with the one that computes for all, which has the same bits."""
+    for operation, other in zip(OPERATIONS, OTHERS[algorithm], strict=True):
+        with recorded() as ran:
+            found = forced(operation, case, arrays, algorithm, variant)
+        assert {name for name, _ in ran} == {variant}
+        expected = forced(operation, case, arrays, algorithm, other)
+        if operation == "conv2d_weight":
+            error = np.abs(found - expected).max() / np.abs(expected).max()
+            assert error < 64 * np.finfo(found.dtype).eps
+        else:
+            assert found.tobytes() == expected.tobytes(), operation
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -67,27 +62,11 @@ def forget_plans(monkeypatch):
         if name in able(case.geometry)
     ],
 )
-def test_they_have_the_bits_of_the_algorithm_they_stand_for(case, algorithm, dtype, monkeypatch):
+def test_they_have_the_bits_of_the_algorithm_they_stand_for(case, algorithm, dtype):
     arrays = problem(case, dtype)
-    counts = []
-    # Channels would lie in the lanes of some.
-    forbid(by_channels.channels, monkeypatch)
-    for loops in (by_samples.samples, by_samples.samples_by_columns):
-        count(loops, counts, monkeypatch)
-    forget_plans(monkeypatch)
-    y, dx, dw, _ = convolve(case, arrays, algorithm)
-    # A tile of less than four output channels does not pay: the input gradient of one channel.
-    few = not by_samples.lies_across(sizes("conv2d", case.geometry)) and case.c // case.groups < 4
-    assert counts == [True, not few, True]
-    for loops in (by_samples.samples, by_samples.samples_by_columns):
-        forbid(loops, monkeypatch)
-    forget_plans(monkeypatch)
-    expected_y, expected_dx, expected_dw, _ = convolve(case, arrays, algorithm)
-    assert len(counts) == 3
-    assert y.tobytes() == expected_y.tobytes()
-    assert dx.tobytes() == expected_dx.tobytes()
-    error = np.abs(dw - expected_dw).max() / np.abs(expected_dw).max()
-    assert error < 64 * np.finfo(dtype).eps
+    compare(case, arrays, algorithm, "samples in the lanes")
+    if case.groups > 1:
+        compare(case, arrays, algorithm, "groups in the lanes")
 
 
 def test_a_kept_plan_serves_only_arrays_that_lie_so():
@@ -100,19 +79,21 @@ def test_a_kept_plan_serves_only_arrays_that_lie_so():
     wide[...] = arrays.x
     apart = np.zeros((20, 6, 5, 5), np.float32)[::2]
     apart[...] = arrays.weight
-    compute = by_samples.bind(False, "conv2d", case.geometry, 4)
+    compute = inner_call("conv2d", case.geometry, np.float32, "gemm")
     threads = get_num_threads()
     try:
         for number in (2, 1, 3):
             set_num_threads(number)
-            for x in (arrays.x, wide):
+            for x in (arrays.x, wide, np.asfortranarray(arrays.x)):
                 for weight in (arrays.weight, apart):
                     for bias in (arrays.bias, arrays.bias.repeat(3)[::3]):
                         y = np.empty_like(expected)
-                        assert compute(x, weight, bias, y)
+                        with recorded() as ran:
+                            compute(x, weight, bias, y)
                         assert y.tobytes() == expected.tobytes()
+                        assert (ran[0][0] == "samples in the lanes") == (x.strides[3] == 4)
             few = np.empty_like(expected[:16])
-            assert compute(arrays.x[:16], arrays.weight, arrays.bias, few)
+            compute(arrays.x[:16], arrays.weight, arrays.bias, few)
             assert few.tobytes() == expected[:16].tobytes()
     finally:
         set_num_threads(threads)

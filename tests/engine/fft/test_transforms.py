@@ -54,7 +54,7 @@ def test_the_error_is_within_its_bound(case, dtype):
     for operation, call, right, scale in zip(
         operations, directions(case, arrays, "fft").values(), expected, scales, strict=True
     ):
-        bound = ROW.error(case.geometry, operation) * np.finfo(dtype).eps * scale
+        bound = ROW.variants[0].bounds.error(case.geometry, operation) * np.finfo(dtype).eps * scale
         actual = call()
         assert actual.dtype == dtype
         assert (np.abs(actual - right) <= bound).all(), operation

@@ -5,8 +5,7 @@ import pytest
 
 import fastconv
 from fastconv import functional as F
-from fastconv.engine import algorithms
-from tests._cases import DTYPES, Conv, integers, normal
+from tests._cases import DTYPES, Conv, inner_call, integers, normal, variant_of
 
 # Channels and pixels that fill no vector and no tile, several blocks of samples and of steps, taps
 # that are odd, or more than a vector holds, or reach no position, groups, and phases without taps.
@@ -21,6 +20,8 @@ CASES = [
     Conv(9, 34, 14, 15, 66, 2, 1, 3),
     Conv(2, 40, 3, 4, 40, 1, 9, 2, 3),
     Conv(70, 40, 3, 4, 300, 3, 3, 2, 1),
+    # The last pass ends with the samples, and has fewer blocks than those before.
+    Conv(30, 13, 27, 28, 29, 5, 5, 1, 2),
 ]
 
 
@@ -28,7 +29,7 @@ def gradient(case, weight, residual):
     """Return the gradient, whose maps lie in a guard band, and check the band."""
     n, c, h, w = case.input_shape
     whole = np.full((n + 2, c + 2, h, w), 7, weight.dtype)
-    compute = algorithms.engine.bind("conv2d_input", case.geometry)
+    compute = inner_call("conv2d_input", case.geometry, weight.dtype, "gemm", "products first")
     compute(residual, weight, whole[1:-1, 1:-1])
     result = whole[1:-1, 1:-1].copy()
     whole[1:-1, 1:-1] = 7
@@ -38,9 +39,7 @@ def gradient(case, weight, residual):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_exact_on_integers_and_the_same_bits(case, dtype, monkeypatch):
-    monkeypatch.setattr(algorithms, "_LARGE_WEIGHTS", 1)
-    assert algorithms.adds_products(case.geometry)
+def test_exact_on_integers_and_the_same_bits(case, dtype):
     shape = F.conv2d(
         np.zeros(case.input_shape, dtype), np.zeros(case.weight_shape, dtype), None, *case.options
     ).shape
@@ -66,7 +65,11 @@ def test_exact_on_integers_and_the_same_bits(case, dtype, monkeypatch):
     np.testing.assert_array_equal(gradient(case, turned, backwards), results[0])
 
 
-def test_it_serves_deep_layers_of_small_maps():
-    assert algorithms.adds_products(Conv(1, 512, 14, 14, 512, 3, 3, 2, 1).geometry)
-    assert not algorithms.adds_products(Conv(8, 128, 56, 56, 128, 3, 3, 2, 1).geometry)
-    assert not algorithms.adds_products(Conv(8, 512, 7, 7, 2048, 1, 1).geometry)
+def test_it_computes_deep_layers_of_small_maps():
+    for case, expected in (
+        (Conv(1, 512, 14, 14, 512, 3, 3, 2, 1), True),
+        (Conv(8, 128, 56, 56, 128, 3, 3, 2, 1), False),
+        (Conv(8, 512, 7, 7, 2048, 1, 1), False),
+    ):
+        found = variant_of("conv2d_input", case.geometry, np.float32, "gemm").name
+        assert (found == "products first") == expected

@@ -5,7 +5,8 @@ from math import prod
 
 import numpy as np
 
-from fastconv.engine.plan import OPERATIONS, winograd_takes_rows
+from fastconv.engine.plan import OPERATIONS
+from tests import _cases
 
 
 def pairs(*numbers):
@@ -77,7 +78,7 @@ def sizes(taps, points=None):
 def takes_rows(case, operations=OPERATIONS):
     """Tell whether any of the operations has tiles of rows, in any dtype."""
     return any(
-        winograd_takes_rows(case.geometry, operation, dtype)
+        _cases.takes_rows(case.geometry, operation, dtype)
         for operation in operations
         for dtype in ("float32", "float64")
     )

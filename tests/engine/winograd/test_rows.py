@@ -8,7 +8,7 @@ import pytest
 import fastconv
 from fastconv import functional as F
 from fastconv import reference
-from fastconv.engine.plan import ALGORITHMS, OPERATIONS, winograd_takes_rows
+from fastconv.engine.plan import OPERATIONS
 from tests._cases import (
     DTYPES,
     ISAS,
@@ -22,6 +22,8 @@ from tests._cases import (
     layouts,
     normal,
     run_tests_code,
+    takes_rows,
+    variant_of,
 )
 from tests.engine.winograd._matrices import ROW_POINTS, matrices, sizes
 
@@ -44,9 +46,9 @@ BATCHES = (1, 2, 3, 4, 5, 7, 8, 9, 16, 17)
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_the_plan_takes_rows(case):
     for operation in OPERATIONS:
-        assert winograd_takes_rows(case.geometry, operation, "float64"), operation
-    assert winograd_takes_rows(case.geometry, "conv2d", "float32")
-    assert winograd_takes_rows(case.geometry, "conv2d_input", "float32")
+        assert takes_rows(case.geometry, operation, "float64"), operation
+    assert takes_rows(case.geometry, "conv2d", "float32")
+    assert takes_rows(case.geometry, "conv2d_input", "float32")
 
 
 def test_the_matrices_compute_a_correlation_exactly():
@@ -71,8 +73,8 @@ def test_the_bound_of_the_plan_holds_for_rows(case, operation):
     else:
         growth = (a.T * (g.max(axis=1) * bt.sum(axis=1))).sum(axis=1).max()
         length = 5 * (case.k if operation == "conv2d_input" else case.c) // case.groups
-    row = next(row for row in ALGORITHMS if row.name == "winograd")
-    assert (18 + length) * growth <= row.error(geometry, operation)
+    bounds = variant_of(operation, geometry, "float64", "winograd").bounds
+    assert (18 + length) * growth <= bounds.error(geometry, operation)
 
 
 def arrays_of(case, dtype):
@@ -151,7 +153,7 @@ def test_memory_layouts_give_the_same_bits(layout):
 @pytest.mark.parametrize("n", [2, 19])
 def test_nan_and_infinity_stay_in_their_sample_and_tiles(n, value):
     case = Conv(n, 16, 5, 20, 12, 5, 5, 1, 2, 1, 2)
-    assert winograd_takes_rows(case.geometry, "conv2d", "float32")
+    assert takes_rows(case.geometry, "conv2d", "float32")
     arrays = arrays_of(case, np.float32)
     usual = results_of(case, arrays)[0]
     x = arrays.x.copy()
@@ -191,7 +193,7 @@ def test_out_may_be_a_slice_of_channels(dtype):
 )
 def test_squares_serve_the_rest(input_shape, weight_shape, options):
     case = Conv(*input_shape, weight_shape[0], *weight_shape[2:], **options)
-    assert not winograd_takes_rows(case.geometry, "conv2d", "float32")
+    assert not takes_rows(case.geometry, "conv2d", "float32")
     x, weight = normal(input_shape), normal(weight_shape)
     found = F.conv2d(x, weight, algorithm="winograd", **options)
     expected = F.conv2d(x, weight, algorithm="gemm", **options)
@@ -204,7 +206,7 @@ def test_what_is_explained_is_what_a_call_takes(operation):
     case = CASES[0]
     arrays = arrays_of(case, np.float32)
     found = fastconv.explain(operation, case.input_shape, case.weight_shape)
-    assert (found.algorithm, found.tile) == ("winograd", None)
+    assert (found.algorithm, found.variant) == ("winograd", "winograd rows")
     fastconv.release_workspace()
     functions = dict(zip(OPERATIONS, directions(case, arrays).values(), strict=True))
     # The memory of a result that nobody holds would be kept, too.

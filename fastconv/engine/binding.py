@@ -1,0 +1,192 @@
+"""How the kernel of each variant is made, for the case that it is to serve.
+
+One function for each kernel of the rooms; `fastconv.engine.plan` says which one serves what. The
+input gradient is a correlation, too: of the residual with the turned kernels, phase by phase of the
+stride.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from fastconv import _kernels
+from fastconv._check import C_TYPES, Array
+from fastconv._geometry import ConvGeometry, Ints, three_axes
+from fastconv.engine.base.axes import forward_axes, gradient_axes
+from fastconv.engine.base.kernel import Kernel, Zeros
+from fastconv.engine.base.operation import Axes, Case, input_parts, moves, view_shapes
+from fastconv.engine.blocked import fits
+from fastconv.engine.blocked import forward as blocked
+from fastconv.engine.blocked import weight as blocked_weight
+from fastconv.engine.depthwise import correlation as depthwise
+from fastconv.engine.depthwise import weight as depthwise_weight
+from fastconv.engine.fft import transforms
+from fastconv.engine.gemm import products, weight
+from fastconv.engine.gemm.correlation import Correlation
+from fastconv.engine.gemm.forward import PixelLanes
+from fastconv.engine.gemm.outputs import OutputLanes
+from fastconv.engine.gemm.phases import InputGradient
+from fastconv.engine.gemm.weight_plan import gathered_positions
+from fastconv.engine.winograd import forward as winograd_tiles
+from fastconv.engine.winograd import rows as winograd_parts
+from fastconv.engine.winograd import rows_weight as winograd_parts_weight
+from fastconv.engine.winograd import weight as winograd_tiles_weight
+
+
+def axes_of(case: Case) -> Axes:
+    """Return in numbers what is correlated on each axis."""
+    numbers = gradient_axes if case.operation == "conv2d_input" else forward_axes
+    return numbers(case.geometry)
+
+
+def zeros(case: Case) -> Kernel:
+    """Return the kernel that writes zeros."""
+    return Zeros()
+
+
+def fourier(case: Case) -> Kernel:
+    """Return the kernel of Fourier transforms."""
+    return transforms.Fft(case.operation, case.geometry, case.itemsize)
+
+
+def sample_lanes(case: Case, by_columns: bool = False) -> Kernel:
+    """Return the kernel with samples in the lanes; it adds the taps by columns or by rows."""
+    size = fits.sizes(case.operation, case.geometry)
+    together, _ = fits.share_lanes(size.batch, size.row, case.itemsize)
+    if case.operation == "conv2d_weight":
+        return blocked_weight.WeightGradient(*axes_of(case), "samples", together)
+    return blocked.Correlation(*axes_of(case), "samples", together, by_columns)
+
+
+def group_lanes(case: Case, by_columns: bool = False) -> Kernel:
+    """Return the kernel with groups in the lanes; it adds the taps by columns or by rows."""
+    together = fits.lanes(case.itemsize)
+    if case.operation == "conv2d_weight":
+        return blocked_weight.WeightGradient(*axes_of(case), "groups", together)
+    return blocked.Correlation(*axes_of(case), "groups", together, by_columns)
+
+
+def channel_lanes(case: Case) -> Kernel:
+    """Return the kernel with the channels of groups in the lanes."""
+    size = fits.sizes(case.operation, case.geometry)
+    together, _ = fits.turns(size.outputs, size.groups, case.itemsize)
+    if case.operation == "conv2d_weight":
+        return blocked_weight.WeightGradient(*axes_of(case), "channels", together)
+    return blocked.Correlation(*axes_of(case), "channels", together)
+
+
+def depthwise_rows(case: Case) -> Kernel:
+    """Return the kernel of rows of one channel, forward and input gradient."""
+    return depthwise.Correlation(axes_of(case))
+
+
+def depthwise_sums(case: Case) -> Kernel:
+    """Return the kernel of the weight gradient of one channel in each group."""
+    return depthwise_weight.WeightGradient(axes_of(case))
+
+
+def _turned(geometry: ConvGeometry) -> tuple[Ints, Ints]:
+    """Return padding and dilation of the correlation with the rotated kernels, of stride 1."""
+    (part,), _ = input_parts(geometry)
+    return part.before, part.dilation
+
+
+def winograd(case: Case) -> Kernel:
+    """Return the kernel of Winograd's tiles that are squares, or lines."""
+    if case.operation == "conv2d_input":
+        return winograd_tiles.Correlation(*_turned(case.geometry), rotates=True)
+    _, before, dilation = moves(case.geometry)
+    if case.operation == "conv2d":
+        return winograd_tiles.Correlation(before, dilation)
+    return winograd_tiles_weight.WeightGradient(before, dilation)
+
+
+def winograd_rows(case: Case) -> Kernel:
+    """Return the kernel of Winograd's tiles that are parts of rows."""
+    if case.operation == "conv2d_input":
+        return winograd_parts.Correlation(_turned(case.geometry)[0], rotates=True)
+    before = moves(case.geometry)[1]
+    if case.operation == "conv2d":
+        return winograd_parts.Correlation(before)
+    return winograd_parts_weight.WeightGradient(before)
+
+
+def products_first(case: Case) -> Kernel:
+    """Return the kernel of the input gradient that computes each product once."""
+    return products.InputGradient(*moves(case.geometry))
+
+
+def weight_product(case: Case, role: str) -> Kernel:
+    """Return the kernel of the weight gradient on the engine's tiles; the role is in the lanes."""
+    return weight.WeightGradient(role, *moves(case.geometry))
+
+
+def pixel_lanes(case: Case) -> Any:
+    """Return the kernel with pixels in the lanes, and its estimate."""
+    return _correlation(PixelLanes, case)
+
+
+def output_lanes(case: Case) -> Any:
+    """Return the kernel with output channels in the lanes, and its estimate."""
+    return _correlation(OutputLanes, case)
+
+
+def estimate(kernel: Any, case: Case) -> tuple[float, float, float]:
+    """Return the cycles of a kernel, the share of its lanes that count, and of a block its line."""
+    found: tuple[float, float, float] = kernel.estimate(
+        case.shapes, (case.x, case.w, case.y), case.itemsize, case.threads
+    )
+    return found
+
+
+def gathered(case: Case) -> int:
+    """Return how many positions of windows the taps in the lanes would gather."""
+    return gathered_positions(case.shapes, case.itemsize, *moves(case.geometry))
+
+
+def _correlation(lanes: type[Correlation], case: Case) -> Kernel:
+    if case.operation == "conv2d":
+        return lanes(*moves(case.geometry))
+    parts, covers = input_parts(case.geometry)
+    phases = tuple(
+        (
+            _places(part.positions, case.geometry.in_size),
+            _places(part.taps, case.geometry.kernel),
+            part.before,
+            part.dilation,
+        )
+        for part in parts
+    )
+    return InputGradient(lanes, phases, covers)
+
+
+def _places(index: tuple[Any, ...], sizes: Ints) -> tuple[Ints, ...]:
+    """Return the first, the step and the number of what an index selects on three axes."""
+    slices = index[1:] or (slice(None),) * 3
+    chosen = [range(size)[part] for size, part in zip(three_axes(sizes, 1), slices, strict=True)]
+    return tuple((places.start, places.step, len(places)) for places in chosen)
+
+
+def plain(case: Case) -> Kernel:
+    """Return the kernel of plain loops."""
+    return _kernels.Plain(case.operation, False, *moves(case.geometry))
+
+
+def columns(case: Case) -> Kernel:
+    """Return the kernel of columns."""
+    return _kernels.Plain(case.operation, True, *moves(case.geometry))
+
+
+def transformed_by_tiles(geometry: ConvGeometry, weight: Array) -> Array | None:
+    """Return the weights as the tiles want them, or None where each use transforms them anew."""
+    prepare = winograd_tiles.prepare[C_TYPES[weight.dtype]]
+    kernels = weight.reshape(view_shapes(geometry).weight)
+    size = prepare(kernels)
+    if not size:
+        return None
+    data = np.empty(size, weight.dtype)
+    prepare(kernels, data)
+    return data
+
+
+transformed_by_fourier = transforms.prepare

@@ -1,0 +1,6 @@
+from typing import Any
+
+from fastconv.engine.base.kernel import Kernel
+
+class WeightGradient(Kernel):
+    def __init__(self, numbers: tuple[Any, Any, Any], /) -> None: ...

@@ -1,0 +1,187 @@
+# cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+# No bounds checks: the callers in fastconv.functional have compared every shape with the geometry,
+# and the loops below run inside borders computed from those shapes.
+"""The weight gradient of convolutions with one input channel in each group.
+
+A task is a block of groups and a chunk of samples. Each tap has a vector of sums, which run over
+the pixels and samples of the chunk lane by lane; then the lanes are added, then the chunks, both in
+order.
+"""
+
+from cython cimport floating
+from libc.string cimport memset
+
+from fastconv.engine.base.arrays cimport Layout, Operands
+from fastconv.engine.base.axis cimport LONGEST_SUM, ceil_div
+from fastconv.engine.base.kernel cimport Kernel, record
+from fastconv.engine.base.threads cimport EVEN, Phase, make_phase, parallel_phases, threads_for
+from fastconv.engine.base.workspace cimport give, take
+from fastconv.engine.depthwise.kernels cimport accumulate, held_runs
+from fastconv.engine.depthwise.pack cimport copy_rows, pack_tile
+from fastconv.engine.depthwise.plan cimport (
+    TASKS, Block, Call, Plan, find_block, make_plan, multiply_adds, next_block, whole_lines)
+
+# The sums of a task take so many bytes at most: they stay in the cache beside the input tile.
+cdef Py_ssize_t SUMS_BYTES = 8192
+# Partial sums: this many groups times chunks give every thread its part.
+cdef Py_ssize_t MIN_SUMS = 64
+
+
+cdef void accumulate_block(const Plan* p, const Operands* o, const Block* b, floating* tile,
+                           floating* buffer, floating* sums) noexcept nogil:
+    """Add what one block gives to the sums of its group."""
+    cdef const Py_ssize_t* strides = &p.y.strides[0]
+    cdef Py_ssize_t row = strides[4], vectors = p.vectors
+    # Rows that share what they read are `apart` rows apart.
+    cdef Py_ssize_t apart = p.row.dilation if p.subkernels.shared > 1 else 1, k, i
+    cdef bint in_place
+    cdef const floating* dy
+    if b.columns < p.columns:
+        vectors = ceil_div(b.columns, p.lanes)
+    in_place = vectors * p.lanes == b.columns and strides[5] == 1
+    pack_tile(p, <const floating*>o.x, b, p.depth.phase, b.od, tile)
+    # The residual in whole vectors: past the end of its rows are zeros.
+    if not in_place and p.column_blocks > 1:
+        memset(buffer, 0, p.buffer_size * sizeof(floating))
+    for k in range(p.out_channels):
+        dy = (<const floating*>o.y + b.n * strides[0] + b.g * strides[1] + k * strides[2]
+              + b.od * strides[3] + b.oh * strides[4] + b.ow * strides[5])
+        if not in_place:
+            copy_rows[floating](p, dy, strides[4], strides[5], b.rows, b.columns, buffer,
+                                p.buffer_row)
+            dy, row = buffer, p.buffer_row
+        for i in range(min(apart, b.rows)):
+            accumulate(p.isa, tile + i * p.tile_row, apart * p.pitch * p.tile_row,
+                       ceil_div(b.rows - i, apart) if apart > 1 else b.rows, vectors, p.subkernels,
+                       dy + i * row, apart * row, sums)
+        sums += p.taps * p.lanes
+
+
+cdef void flush(floating* sums, floating* totals, Py_ssize_t numbers) noexcept nogil:
+    """Add the sums to the totals, and begin them anew."""
+    cdef Py_ssize_t i
+    for i in range(numbers):
+        totals[i] += sums[i]
+        sums[i] = 0
+
+
+cdef void accumulate_groups(const Call* call, Py_ssize_t task, floating* tile,
+                            floating* partial) noexcept nogil:
+    """Write the sums (G, K, taps) of some groups over some samples."""
+    cdef const Plan* p = call.plan
+    cdef Py_ssize_t chunk = task // p.group_blocks, first = task % p.group_blocks * p.group_block
+    cdef Py_ssize_t groups = min(p.group_block, p.groups - first), width = p.out_channels * p.taps
+    cdef Py_ssize_t numbers = width * p.lanes, length = 0, before, n, g, i, j, _
+    cdef floating* buffer = tile + p.tile_size
+    cdef floating* sums = buffer + p.buffer_size
+    cdef floating* totals = sums + groups * numbers
+    cdef floating total
+    cdef Block b
+    memset(tile, 0, p.own * sizeof(floating))
+    for n in range(chunk * p.batch // p.chunks, (chunk + 1) * p.batch // p.chunks):
+        b = find_block(p, (n * p.groups + first) * p.blocks)
+        # The sums of all groups are equally long.
+        before = length
+        for g in range(groups):
+            length = before
+            for _ in range(p.blocks):
+                length += b.rows * p.vectors
+                accumulate_block(p, call.o, &b, tile, buffer, sums + g * numbers)
+                if length > LONGEST_SUM:
+                    flush(sums + g * numbers, totals + g * numbers, numbers)
+                    length = 0
+                next_block(p, &b)
+    flush(sums, totals, groups * numbers)
+    partial += (chunk * p.groups + first) * width
+    for i in range(groups * width):
+        total = 0
+        for j in range(p.lanes):
+            total += totals[i * p.lanes + j]
+        partial[i] = total
+
+
+cdef void accumulate_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
+    cdef const Call* call = <const Call*>context
+    if call.plan.itemsize == sizeof(float):
+        accumulate_groups(call, task, <float*>call.own + thread * call.plan.own,
+                          <float*>call.partial)
+    else:
+        accumulate_groups(call, task, <double*>call.own + thread * call.plan.own,
+                          <double*>call.partial)
+
+
+cdef void add_chunks(const Call* call, Py_ssize_t g, const floating* partial) noexcept nogil:
+    """Write the sum of the chunks, in order, into the gradient of a group."""
+    cdef const Plan* p = call.plan
+    cdef Py_ssize_t _, i, chunk
+    cdef floating total
+    cdef floating* kernel = <floating*>call.o.w + g * p.w.strides[0]
+    partial += g * p.out_channels * p.taps
+    for _ in range(p.out_channels):
+        for i in range(p.taps):
+            total = 0
+            for chunk in range(p.chunks):
+                total += partial[chunk * p.groups * p.out_channels * p.taps + i]
+            kernel[p.tap_at[i]] = total
+        partial += p.taps
+        kernel += p.w.strides[1]
+
+
+cdef void add_task(void* context, Py_ssize_t group, int thread) noexcept nogil:
+    cdef const Call* call = <const Call*>context
+    if call.plan.itemsize == sizeof(float):
+        add_chunks(call, group, <const float*>call.partial)
+    else:
+        add_chunks(call, group, <const double*>call.partial)
+
+
+cdef class WeightGradient(Kernel):
+    """The correlation of an input with a residual; `numbers` are the axes of the forward pass.
+
+    Maps and gradient may have any strides. All borders follow from the shapes, so that the result
+    is the same for any number of threads.
+    """
+
+    cdef Plan p
+    cdef tuple numbers
+    cdef bytearray tables
+
+    def __init__(self, tuple numbers):
+        self.numbers = numbers
+
+    cdef int worth_threads(self, const Layout* layout) noexcept:
+        return threads_for(multiply_adds(layout, self.numbers))
+
+    cdef size_t plan(self, const Layout* layout, int threads) except? 0:
+        cdef Plan* p = &self.p
+        cdef Py_ssize_t numbers, runs
+        self.tables = make_plan(p, layout, self.numbers)
+        numbers = p.out_channels * p.taps * p.lanes
+        p.chunks = min(p.batch, ceil_div(MIN_SUMS, p.groups))
+        # As many groups as their sums let the cache hold, and the threads need.
+        p.group_block = max(min(SUMS_BYTES // (numbers * p.itemsize),
+                                p.groups * p.chunks // (threads * TASKS)), 1)
+        p.group_blocks = ceil_div(p.groups, p.group_block)
+        p.tasks = p.group_blocks * p.chunks
+        p.own = whole_lines(p.tile_size + p.buffer_size + 2 * p.group_block * numbers, p.itemsize)
+        # The sums that registers hold: of so many taps, in so many lanes.
+        runs = held_runs(p.registers.number, p.subkernels.shared)
+        if p.subkernels.runs < runs:
+            runs = 3 if p.subkernels.runs >= 3 else 1
+        self.largest[0], self.largest[1] = runs * p.subkernels.shared, p.lanes
+        self.team = max(min(threads, p.tasks), 1)
+        return (self.team * p.own + p.chunks * p.groups * p.out_channels * p.taps) * p.itemsize
+
+    cdef int compute(self, const Operands* o, size_t bytes) except -1:
+        cdef const Plan* p = &self.p
+        cdef Call call
+        cdef Phase phases[2]
+        record("depthwise sums", self.largest[0], self.largest[1])
+        call.plan, call.o, call.own = p, o, <char*>take(bytes)
+        call.partial = call.own + self.team * p.own * p.itemsize
+        phases[0] = make_phase(accumulate_task, &call, p.tasks, 0)
+        phases[1] = make_phase(add_task, &call, p.groups, EVEN)
+        with nogil:
+            parallel_phases(self.team, phases, 2)
+            give(call.own)
+        return 0

@@ -1,0 +1,3 @@
+from fastconv.engine.gemm.correlation import Correlation
+
+class OutputLanes(Correlation): ...

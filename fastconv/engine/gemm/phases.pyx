@@ -1,0 +1,137 @@
+# cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""The input gradient as correlations of the residual with the rotated kernels, phase by phase.
+
+Where the forward pass has a stride, the positions of the input fall into phases: those of one phase
+are reached by the same taps, and their gradient is a dense correlation with these taps alone. Zeros
+between the residuals are never multiplied (`input_gradient_phases` in fastconv._geometry).
+"""
+
+from libc.string cimport memset
+
+from fastconv.engine.base.arrays cimport Axes, Layout, Operands
+from fastconv.engine.base.threads cimport EVEN, parallel_for
+from fastconv.engine.gemm.correlation cimport Correlation, Estimate, read_layout, threads_of
+from fastconv.engine.base.kernel cimport Kernel
+
+
+cdef Py_ssize_t select(Axes* array, int axis, tuple places):
+    """See some places of an axis only; return how many bytes the first lies from the start."""
+    cdef Py_ssize_t start = <Py_ssize_t>places[0] * array.strides[axis]
+    array.strides[axis] *= <Py_ssize_t>places[1]
+    array.shape[axis] = places[2]
+    return start
+
+
+# The gradient that is set to zero.
+cdef struct Maps:
+    Axes axes
+    Py_ssize_t itemsize
+    char* data
+
+
+cdef void clear_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
+    """Write zeros into the planes of one channel of one sample."""
+    cdef const Maps* maps = <const Maps*>context
+    cdef const Py_ssize_t* shape = maps.axes.shape
+    cdef const Py_ssize_t* strides = maps.axes.strides
+    cdef char* row
+    cdef Py_ssize_t d, h, i
+    cdef char* data = (maps.data + task // shape[2] // shape[1] * strides[0]
+                       + task // shape[2] % shape[1] * strides[1] + task % shape[2] * strides[2])
+    for d in range(shape[3]):
+        for h in range(shape[4]):
+            row = data + d * strides[3] + h * strides[4]
+            if strides[5] == maps.itemsize:
+                memset(row, 0, shape[5] * maps.itemsize)
+                continue
+            for i in range(shape[5]):
+                memset(row + i * strides[5], 0, maps.itemsize)
+
+
+cdef class Part:
+    """A phase: its positions of the input and its taps, and the correlation of the residual.
+
+    Positions and taps are, for each of three axes, the first, the step to the next, and the number.
+    """
+
+    cdef tuple positions, taps
+    cdef Correlation kernel
+    # What the plan fills in: where the phase's weights and gradient begin, and how all lies.
+    cdef Py_ssize_t w, y
+    cdef Layout layout
+    cdef size_t bytes
+
+    def __init__(self, tuple positions, tuple taps, Correlation kernel):
+        self.positions, self.taps, self.kernel = positions, taps, kernel
+
+    cdef void see(self, const Layout* layout):
+        """See the weights and the gradient of the phase alone."""
+        cdef int axis
+        self.layout, self.w, self.y = layout[0], 0, 0
+        for axis in range(3):
+            self.y += select(&self.layout.y, 3 + axis, self.positions[axis])
+            self.w += select(&self.layout.w, 3 + axis, self.taps[axis])
+
+
+cdef class InputGradient(Kernel):
+    """The input gradient of residuals and weights of any strides in memory.
+
+    `variant` is the class of the kernels that compute the phases. Each phase is a tuple: its
+    positions and taps (see `Part`), padding before, and dilation. Where the phases do not cover the
+    input, the gradient is zero.
+    """
+
+    cdef list parts
+    cdef bint covered
+
+    def __init__(self, variant, tuple phases, bint covered):
+        self.covered = covered
+        self.parts = [Part(positions, taps, variant((1, 1, 1), before, dilation))
+                      for positions, taps, before, dilation in phases]
+
+    cdef int worth_threads(self, const Layout* layout) noexcept:
+        return threads_of(layout)
+
+    cdef size_t plan(self, const Layout* layout, int threads) except? 0:
+        cdef Part part
+        cdef Correlation kernel
+        cdef size_t bytes = 1
+        self.team = 1
+        for part in self.parts:
+            part.see(layout)
+            kernel = part.kernel
+            part.bytes = kernel.plan(&part.layout,
+                                     min(threads, kernel.worth_threads(&part.layout)))
+            bytes = max(bytes, part.bytes)
+            self.team = max(self.team, kernel.team)
+            if kernel.largest[0] * kernel.largest[1] > self.largest[0] * self.largest[1]:
+                self.largest = kernel.largest
+        return bytes
+
+    cdef int compute(self, const Operands* o, size_t bytes) except -1:
+        cdef Part part
+        cdef Operands seen = o[0]
+        cdef Maps maps
+        if not self.covered:
+            maps.axes, maps.itemsize, maps.data = o.layout.y, o.layout.itemsize, o.y
+            with nogil:
+                parallel_for(self.team, o.layout.y.shape[0] * o.layout.y.shape[1]
+                             * o.layout.y.shape[2], clear_task, &maps, EVEN)
+        for part in self.parts:
+            seen.layout, seen.w, seen.y = part.layout, o.w + part.w, o.y + part.y
+            part.kernel.compute(&seen, part.bytes)
+        return 0
+
+    def estimate(self, tuple shapes, tuple strides, Py_ssize_t itemsize, int threads):
+        """Return what `Correlation.estimate` does, for all phases together."""
+        cdef Part part
+        cdef Layout layout
+        cdef Estimate estimate
+        cdef double cycles = 0, filled = 1, memory = 0
+        read_layout(shapes, strides, itemsize, &layout)
+        for part in self.parts:
+            part.see(&layout)
+            part.kernel.weigh(&part.layout, threads, &estimate)
+            cycles += estimate.cycles
+            filled, memory = min(filled, estimate.filled), max(memory, estimate.memory)
+        return cycles, filled, memory

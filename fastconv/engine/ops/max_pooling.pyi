@@ -1,6 +1,0 @@
-from typing import Any
-
-def max_pool(
-    x: Any, y: Any, indices: Any, tables: tuple[Any, ...], steps: tuple[Any, ...]
-) -> None: ...
-def max_pool_backward(dy: Any, indices: Any, dx: Any) -> bool: ...
