@@ -47,7 +47,7 @@ from libc.string cimport memcpy, memset
 from fastconv.engine.base.arrays cimport Axes, Layout, Operands
 from fastconv.engine.base.axis cimport ceil_div
 from fastconv.engine.base.kernel cimport Kernel, record
-from fastconv.engine.base.threads cimport parallel_for, threads_for
+from fastconv.engine.base.threads cimport parallel_for
 from fastconv.engine.base.workspace cimport give, take
 from fastconv.engine.gemm.matmul cimport Product, plan_product, run_product, write_steps
 from fastconv.engine.gemm.slab cimport line_up
@@ -506,8 +506,6 @@ cdef void plan_blocks(Blocks* blocks, int threads) noexcept nogil:
     blocks.thread_bytes = blocks.totals_at + line_up(numbers * sizeof(double))
 
 
-# ---- both --------------------------------------------------------------------------------------
-
 cdef void run(Blocks* blocks, Index task, int thread, floating* result) noexcept nogil:
     """Compute a task: a block; or one map, or the gradient of one kernel."""
     cdef Conv conv = blocks.conv
@@ -563,35 +561,25 @@ cdef class Plain(Kernel):
         conv.operation, self.blocks.by_columns = OPERATIONS.index(operation), by_columns
         conv.stride, conv.before, conv.dilation = stride, before, dilation
 
-    cdef int worth_threads(self, const Layout* layout) noexcept:
-        cdef bint turns = self.blocks.conv.operation == INPUT_GRADIENT
-        cdef const Index* w = layout.w.shape
-        cdef const Index* y = &layout.y.shape[0]
-        if turns:
-            y = &layout.x.shape[0]
-        return threads_for(<double>y[0] * y[3] * y[4] * y[5]
-                           * w[0] * w[1] * w[2] * w[3] * w[4] * w[5])
-
     cdef size_t plan(self, const Layout* layout, int threads) except? 0:
         cdef Blocks* blocks = &self.blocks
         cdef Conv* conv = &blocks.conv
         cdef Array maps
-        conv.itemsize = layout.itemsize
-        conv.x, conv.w = array_of(&layout.x, conv.itemsize), array_of(&layout.w, conv.itemsize)
-        conv.y = array_of(&layout.y, conv.itemsize)
+        conv.itemsize, conv.x = layout.itemsize, array_of(&layout.x, layout.itemsize)
+        conv.w, conv.y = array_of(&layout.w, conv.itemsize), array_of(&layout.y, conv.itemsize)
         if conv.operation == INPUT_GRADIENT:
             # What comes is a correlation of the residual.
             conv.x, conv.y = conv.y, conv.x
             conv.w.shape[1], conv.w.shape[2] = conv.w.shape[2], conv.w.shape[1]
             conv.w.strides[1], conv.w.strides[2] = conv.w.strides[2], conv.w.strides[1]
-        blocks.shared_bytes, blocks.thread_bytes = 0, 0
-        maps = conv.x if conv.operation == INPUT_GRADIENT else conv.y
         if blocks.by_columns:
             plan_blocks(blocks, threads)
-        elif conv.operation == WEIGHT_GRADIENT:
-            blocks.tasks = conv.w.shape[0] * conv.w.shape[1]
         else:
+            # A task is a map, or the gradient of a kernel.
+            maps = conv.x if conv.operation == INPUT_GRADIENT else conv.y
             blocks.tasks = maps.shape[0] * maps.shape[1] * maps.shape[2]
+            if conv.operation == WEIGHT_GRADIENT:
+                blocks.tasks = conv.w.shape[0] * conv.w.shape[1]
         self.team = max(min(<Index>threads, blocks.tasks), 1)
         return blocks.shared_bytes + self.team * blocks.thread_bytes
 
@@ -603,10 +591,8 @@ cdef class Plain(Kernel):
         if conv.operation == INPUT_GRADIENT:
             conv.x.data, conv.y.data = o.y, o.x
         conv.bias, conv.bias_group, conv.bias_kernel = o.bias, o.bias_group, o.bias_row
-        blocks.pixels.x.data = conv.y.data
-        blocks.memory = NULL
+        blocks.pixels.x.data, blocks.memory = conv.y.data, <char*>take(bytes)
         if blocks.by_columns:
-            blocks.memory = <char*>take(bytes)
             write_steps(&blocks.product, blocks.memory)
         with nogil:
             parallel_for(self.team, blocks.tasks, run_task, &blocks, 0)

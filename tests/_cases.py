@@ -198,8 +198,8 @@ PICKED = (
     Conv(1, 2, 4, 3, 2, 3, 3, 2, 7, 1, 2),
     Conv(1, 2, 9, 9, 2, 1, 1, 2, 0, 1, 2),
     Conv(1, 2, 5, 6, 2, 2, 2, 3, ((4, 0), (0, 5)), 2, 2),
-    # Small planes: many of them, in rows of up to two vectors and one more; one row of the input tile
-    # that holds padding alone; columns of one number; one phase of the columns that is padding alone.
+    # Small planes: many of them, in rows of up to two vectors and one more; one row of the input
+    # tile that holds padding alone; columns of one number; one phase of the columns likewise.
     Conv(3, 40, 7, 7, 40, 3, 3, 1, 1, 1, 40),
     Conv(2, 33, 14, 14, 66, 3, 3, 2, 1, 1, 33),
     Conv(2, 3, 6, 16, 3, 3, 3, 1, 1, 1, 3),

@@ -49,30 +49,31 @@ def fourier(case: Case) -> Kernel:
     return transforms.Fft(case.operation, case.geometry, case.itemsize)
 
 
+def _blocked(case: Case, held: str, together: int, by_columns: bool = False) -> Kernel:
+    """Return the kernel with `held` in the lanes; it adds the taps by columns or by rows."""
+    _, row, column = axes_of(case)
+    if case.operation == "conv2d_weight":
+        return blocked_weight.WeightGradient(row, column, held, together)
+    return blocked.Correlation(row, column, held, together, by_columns)
+
+
 def sample_lanes(case: Case, by_columns: bool = False) -> Kernel:
-    """Return the kernel with samples in the lanes; it adds the taps by columns or by rows."""
+    """Return the kernel with samples in the lanes."""
     size = fits.sizes(case.operation, case.geometry)
     together, _ = fits.share_lanes(size.batch, size.row, case.itemsize)
-    if case.operation == "conv2d_weight":
-        return blocked_weight.WeightGradient(*axes_of(case), "samples", together)
-    return blocked.Correlation(*axes_of(case), "samples", together, by_columns)
+    return _blocked(case, "samples", together, by_columns)
 
 
 def group_lanes(case: Case, by_columns: bool = False) -> Kernel:
-    """Return the kernel with groups in the lanes; it adds the taps by columns or by rows."""
-    together = fits.lanes(case.itemsize)
-    if case.operation == "conv2d_weight":
-        return blocked_weight.WeightGradient(*axes_of(case), "groups", together)
-    return blocked.Correlation(*axes_of(case), "groups", together, by_columns)
+    """Return the kernel with groups in the lanes."""
+    return _blocked(case, "groups", fits.lanes(case.itemsize), by_columns)
 
 
 def channel_lanes(case: Case) -> Kernel:
     """Return the kernel with the channels of groups in the lanes."""
     size = fits.sizes(case.operation, case.geometry)
     together, _ = fits.turns(size.outputs, size.groups, case.itemsize)
-    if case.operation == "conv2d_weight":
-        return blocked_weight.WeightGradient(*axes_of(case), "channels", together)
-    return blocked.Correlation(*axes_of(case), "channels", together)
+    return _blocked(case, "channels", together)
 
 
 def depthwise_rows(case: Case) -> Kernel:

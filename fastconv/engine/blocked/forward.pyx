@@ -35,7 +35,7 @@ from fastconv.engine.base.workspace cimport give, take
 from fastconv.engine.blocked.layout cimport (
     Line, Plan, Rows, Tile, channel_place, clear_columns, fill_bias, fill_positions, find_kernels,
     gather_rows, input_rows, list_lines, list_positions, list_taps, list_tiles, move_lanes,
-    scatter_rows, size_lines, size_slab, take_layout, tile_of, widest_tile)
+    scatter_rows, size_lines, size_slab, take_layout, widest_tile)
 from fastconv.engine.blocked.tiles cimport (
     CHANNELS, GROUPS, MAX_LANES, SAMPLES, Steps, gather, most_columns, most_rows, run_tile)
 from fastconv.engine.gemm.slab cimport line_up
@@ -107,7 +107,7 @@ cdef void choose_tile(Plan* p, Py_ssize_t itemsize) noexcept nogil:
     cdef double cycles, least = 1e300
     if p.held == CHANNELS:
         p.pixels = most_rows(CHANNELS, vectors, itemsize)
-        p.largest[0], p.largest[1] = widest_tile(p), vectors * p.lanes.lanes
+        p.tile_rows, p.tile_columns = widest_tile(p), vectors * p.lanes.lanes
         return
     p.panels = ceil_div(p.outputs, most_rows(p.held, 1, itemsize))
     p.height = ceil_div(p.outputs, p.panels)
@@ -115,7 +115,7 @@ cdef void choose_tile(Plan* p, Py_ssize_t itemsize) noexcept nogil:
         cycles = row_cycles(p, pixels)
         if cycles < least:
             least, p.pixels = cycles, pixels
-    p.largest[0], p.largest[1] = p.height, widest_tile(p) * p.lanes.lanes
+    p.tile_rows, p.tile_columns = p.height, widest_tile(p) * p.lanes.lanes
 
 
 cdef void size_units(Call* c, Py_ssize_t itemsize, int threads) noexcept nogil:
@@ -432,7 +432,7 @@ cdef void list_all(Call* c, char* shared) noexcept nogil:
 cdef class Correlation(Kernel):
     """The correlation of maps with few channels and contiguous planes; none may be empty.
 
-    `depth`, `row` and `column` say what is correlated on each axis, as in
+    `row` and `column` say what is correlated on each axis, as in
     depthwise/correlation.pyx; maps have no depth. `held` says what lies in the lanes, "samples",
     "groups" or "channels", and `together` how many samples, or groups, share a vector. With
     `by_columns` the taps are added in the order of depthwise/correlation.pyx, else in that of
@@ -440,15 +440,16 @@ cdef class Correlation(Kernel):
     """
 
     cdef const Py_ssize_t[::1] row, column
+    cdef str name
     cdef int held
-    cdef str variant
     cdef Py_ssize_t together
     cdef bint by_columns
     cdef Call call
 
-    def __init__(self, depth, row, column, str held, Py_ssize_t together, bint by_columns=False):
+    def __init__(self, row, column, str held, Py_ssize_t together, bint by_columns=False):
         self.row, self.column = row, column
-        self.held, self.variant = tile_of[held], held + " in the lanes"
+        self.name = f"{held} in the lanes"
+        self.held = {"samples": SAMPLES, "groups": GROUPS, "channels": CHANNELS}[held]
         self.together, self.by_columns = together, by_columns
 
     cdef int worth_threads(self, const Layout* layout) noexcept:
@@ -462,7 +463,8 @@ cdef class Correlation(Kernel):
         self.call = make_call(layout, &self.row[0], &self.column[0], self.held, self.together,
                               self.by_columns, threads)
         self.team = self.call.threads
-        self.largest = self.call.plan.largest
+        self.largest[0] = self.call.plan.tile_rows
+        self.largest[1] = self.call.plan.tile_columns
         return self.call.size
 
     cdef int compute(self, const Operands* o, size_t bytes) except -1:
@@ -470,7 +472,7 @@ cdef class Correlation(Kernel):
         cdef char* shared = <char*>take(bytes)
         cdef Context context
         cdef Loop[3] loops
-        record(self.variant, self.largest[0], self.largest[1])
+        record(self.name, self.largest[0], self.largest[1])
         context.call, context.itemsize, context.shared = &c, o.layout.itemsize, shared
         context.x, context.w, context.y, context.bias = o.x, o.w, o.y, o.bias
         context.bias_group, context.bias_row = o.bias_group, o.bias_row

@@ -60,11 +60,7 @@ cdef struct Plan:
     Py_ssize_t out_line, out_vector, out_size
     Py_ssize_t panels, height       # of output channels; of the tallest
     Py_ssize_t pixels, tiles        # of a tile; of a row
-    Py_ssize_t[2] largest           # rows and columns of the largest tile, in numbers
-
-
-# What lies in the lanes, by the names of the table of variants.
-cdef dict tile_of
+    Py_ssize_t tile_rows, tile_columns      # of the largest tile, in numbers
 
 
 cdef inline Py_ssize_t slab_width(const Axis* column) noexcept nogil:

@@ -16,10 +16,8 @@ from libc.string cimport memset
 
 from fastconv.engine.base.axis cimport Phase, ceil_div, first_tap, make_axis, past_tap, phase_count
 from fastconv.engine.blocked.tiles cimport (
-    CHANNELS, GROUPS, MAX_LANES, SAMPLES, gather, scatter, vector_lanes)
+    CHANNELS, MAX_LANES, SAMPLES, gather, scatter, vector_lanes)
 from fastconv.engine.gemm.slab cimport block_steps
-
-tile_of = {"samples": SAMPLES, "groups": GROUPS, "channels": CHANNELS}
 
 # What a block of lines reads, and what it writes, with samples or groups in the lanes: together
 # about half the second-level cache.

@@ -31,8 +31,7 @@ from fastconv.engine.base.threads cimport EVEN, Phase, make_phase, parallel_phas
 from fastconv.engine.base.workspace cimport give, take
 from fastconv.engine.blocked.layout cimport (
     Plan, Rows, channel_place, clear_columns, column_place, fill_positions, find_kernels,
-    gather_rows, input_rows, list_positions, move_lanes, size_lines, size_slab, take_layout,
-    tile_of)
+    gather_rows, input_rows, list_positions, move_lanes, size_lines, size_slab, take_layout)
 from fastconv.engine.blocked.tiles cimport (
     CHANNELS, CHANNEL_SUMS, GROUPS, LANE_SUMS, MAX_LANES, SAMPLES, Steps, add_lanes, most_columns,
     most_rows, run_tile, scatter)
@@ -86,7 +85,7 @@ cdef void size_lane_sums(Call* c, Py_ssize_t kernels, Py_ssize_t itemsize) noexc
     p.height = ceil_div(p.outputs, p.panels)
     c.most_steps[0] = most_columns(LANE_SUMS, p.height, itemsize)
     c.most_steps[1] = most_columns(LANE_SUMS, p.height - 1, itemsize)
-    p.largest[0], p.largest[1] = p.height, min(c.steps, c.most_steps[0]) * p.lanes.lanes
+    p.tile_rows, p.tile_columns = p.height, min(c.steps, c.most_steps[0]) * p.lanes.lanes
     pixels = max(NEAR_BYTES // (p.height * p.lanes.lanes * itemsize), 1)
     c.near_columns = ceil_div(out, ceil_div(out, pixels))
     c.near_lines = max(pixels // out, 1)
@@ -110,7 +109,7 @@ cdef void size_channel_sums(Call* c, Py_ssize_t kernels, Py_ssize_t itemsize) no
         NEAR_BYTES // ((p.out_line * vectors + p.row.stride * p.slab_line) * itemsize), 1)
     c.near_lines = ceil_div(p.lines, ceil_div(p.lines, c.near_lines))
     p.height = ceil_div(rows, ceil_div(rows, most_rows(CHANNEL_SUMS, vectors, itemsize)))
-    p.largest[0], p.largest[1] = p.height, vectors * p.lanes.lanes
+    p.tile_rows, p.tile_columns = p.height, vectors * p.lanes.lanes
     c.numbers = c.steps * p.lanes.lanes
     units = p.groups * p.line_blocks
     slices = min(ceil_div(units * p.lines * p.column.out, LONGEST_SUM),
@@ -356,21 +355,22 @@ cdef void sum_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
 cdef class WeightGradient(Kernel):
     """The weight gradient, for maps with few channels and contiguous planes.
 
-    `depth`, `row` and `column` are the axes of the forward pass; maps have no depth. `held` says
+    `row` and `column` are the axes of the forward pass; maps have no depth. `held` says
     what lies in the lanes, "samples", "groups" or "channels", and `together` how many samples, or
     groups, share a vector. The kernels of the gradient are contiguous, unless samples lie in the
     lanes.
     """
 
     cdef const Py_ssize_t[::1] row, column
+    cdef str name
     cdef int held
-    cdef str variant
     cdef Py_ssize_t together
     cdef Call call
 
-    def __init__(self, depth, row, column, str held, Py_ssize_t together):
+    def __init__(self, row, column, str held, Py_ssize_t together):
         self.row, self.column = row, column
-        self.held, self.variant = tile_of[held], held + " in the lanes"
+        self.name = f"{held} in the lanes"
+        self.held = {"samples": SAMPLES, "groups": GROUPS, "channels": CHANNELS}[held]
         self.together = together
 
     cdef int worth_threads(self, const Layout* layout) noexcept:
@@ -382,7 +382,8 @@ cdef class WeightGradient(Kernel):
         self.call = make_call(layout, &self.row[0], &self.column[0], self.held, self.together,
                               threads)
         self.team = self.call.threads
-        self.largest = self.call.plan.largest
+        self.largest[0] = self.call.plan.tile_rows
+        self.largest[1] = self.call.plan.tile_columns
         return self.call.size
 
     cdef int compute(self, const Operands* o, size_t bytes) except -1:
@@ -391,9 +392,9 @@ cdef class WeightGradient(Kernel):
         cdef char* shared = <char*>take(bytes)
         cdef Context context
         cdef Phase[3] phases
-        record(self.variant, self.largest[0], self.largest[1])
         # Where the vectors of a pixel of the residual lie side by side.
         cdef Py_ssize_t pixel = p.lanes.lanes * (p.out_vectors if p.held == CHANNELS else 1)
+        record(self.name, self.largest[0], self.largest[1])
         list_positions(p, <Py_ssize_t*>(shared + c.x_at))
         fill_positions(1, p.lines * p.column.out, 0, 0, pixel, <Py_ssize_t*>(shared + c.dy_at))
         list_steps(&c, <Py_ssize_t*>(shared + c.steps_at))

@@ -49,8 +49,8 @@ The loops, from the outside:
 What remains of rows and columns is a tile moved back, which computes some outputs a second time.
 
 The weight gradient has the same blocks. A vector of sums for each tap, up to 25 in registers, runs
-over the pixels of all blocks and samples of a task; a task has a block of groups and a chunk of
-samples. Then the lanes are added in order, and the chunks.
+over the pixels of all blocks and samples of a task; a task has a block of groups and a k-slice of
+samples. Then the lanes are added in order, and the slices.
 
 A. Howard et al., "MobileNets", arXiv 1704.04861: where such layers come from.
 P. Zhang, E. Lo and B. Lu, "High performance depthwise and pointwise convolutions on mobile

@@ -7,6 +7,7 @@ from cpython.bytearray cimport PyByteArray_AS_STRING
 from fastconv.engine.base.arrays cimport Axes, Layout, Operands, View, look
 from fastconv.engine.base.axis cimport Axis, Phase, ceil_div, make_axis
 from fastconv.engine.base.isa cimport isa_row
+from fastconv.engine.base.split_k cimport SplitK
 from fastconv.engine.depthwise.kernels cimport Registers, Span, SubKernel, registers_of, shared_taps
 
 cdef enum:
@@ -45,15 +46,16 @@ cdef struct Plan:
     Py_ssize_t* tap_at                      # where a tap's weight lies in its kernel
     Py_ssize_t tasks
     Py_ssize_t own                          # numbers of a thread's part of the workspace
-    # Of the weight gradient: groups of a task, blocks of so many groups, chunks of samples.
-    Py_ssize_t group_block, group_blocks, chunks
+    # Of the weight gradient: groups of a task, blocks of so many groups, k-slices of samples.
+    Py_ssize_t group_block, group_blocks
+    SplitK split
 
 
 cdef struct Call:
     const Plan* plan
     const Operands* o
     char* own                               # a part of the workspace for each thread
-    char* partial                           # sums of the weight gradient by chunk: (G, K, taps)
+    char* partial                           # sums of the weight gradient by slice: (G, K, taps)
 
 
 cdef struct Block:

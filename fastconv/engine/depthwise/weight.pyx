@@ -3,8 +3,8 @@
 # and the loops below run inside borders computed from those shapes.
 """The weight gradient of convolutions with one input channel in each group.
 
-A task is a block of groups and a chunk of samples. Each tap has a vector of sums, which run over
-the pixels and samples of the chunk lane by lane; then the lanes are added, then the chunks, both in
+A task is a block of groups and a k-slice of samples. Each tap has a vector of sums, which run over
+the pixels and samples of the slice lane by lane; then the lanes are added, then the slices, both in
 order.
 """
 
@@ -14,6 +14,8 @@ from libc.string cimport memset
 from fastconv.engine.base.arrays cimport Layout, Operands
 from fastconv.engine.base.axis cimport LONGEST_SUM, ceil_div
 from fastconv.engine.base.kernel cimport Kernel, record
+from fastconv.engine.base.split_k cimport (
+    SplitK, add_slices, first_unit, partial_numbers, split_k)
 from fastconv.engine.base.threads cimport EVEN, Phase, make_phase, parallel_phases, threads_for
 from fastconv.engine.base.workspace cimport give, take
 from fastconv.engine.depthwise.kernels cimport accumulate, held_runs
@@ -23,8 +25,8 @@ from fastconv.engine.depthwise.plan cimport (
 
 # The sums of a task take so many bytes at most: they stay in the cache beside the input tile.
 cdef Py_ssize_t SUMS_BYTES = 8192
-# Partial sums: this many groups times chunks give every thread its part.
-cdef Py_ssize_t MIN_SUMS = 64
+# This many groups times slices give every thread its part.
+cdef Py_ssize_t LEAST_TASKS = 64
 
 
 cdef void accumulate_block(const Plan* p, const Operands* o, const Block* b, floating* tile,
@@ -69,16 +71,17 @@ cdef void accumulate_groups(const Call* call, Py_ssize_t task, floating* tile,
                             floating* partial) noexcept nogil:
     """Write the sums (G, K, taps) of some groups over some samples."""
     cdef const Plan* p = call.plan
-    cdef Py_ssize_t chunk = task // p.group_blocks, first = task % p.group_blocks * p.group_block
-    cdef Py_ssize_t groups = min(p.group_block, p.groups - first), width = p.out_channels * p.taps
-    cdef Py_ssize_t numbers = width * p.lanes, length = 0, before, n, g, i, j, _
+    cdef const SplitK* split = &p.split
+    cdef Py_ssize_t slice = task // p.group_blocks, first = task % p.group_blocks * p.group_block
+    cdef Py_ssize_t groups = min(p.group_block, p.groups - first), numbers = split.numbers * p.lanes
+    cdef Py_ssize_t length = 0, before, n, g, i, j, _
     cdef floating* buffer = tile + p.tile_size
     cdef floating* sums = buffer + p.buffer_size
     cdef floating* totals = sums + groups * numbers
     cdef floating total
     cdef Block b
     memset(tile, 0, p.own * sizeof(floating))
-    for n in range(chunk * p.batch // p.chunks, (chunk + 1) * p.batch // p.chunks):
+    for n in range(first_unit(split, slice), first_unit(split, slice + 1)):
         b = find_block(p, (n * p.groups + first) * p.blocks)
         # The sums of all groups are equally long.
         before = length
@@ -92,8 +95,8 @@ cdef void accumulate_groups(const Call* call, Py_ssize_t task, floating* tile,
                     length = 0
                 next_block(p, &b)
     flush(sums, totals, groups * numbers)
-    partial += (chunk * p.groups + first) * width
-    for i in range(groups * width):
+    partial += (slice * p.groups + first) * split.numbers
+    for i in range(groups * split.numbers):
         total = 0
         for j in range(p.lanes):
             total += totals[i * p.lanes + j]
@@ -110,29 +113,25 @@ cdef void accumulate_task(void* context, Py_ssize_t task, int thread) noexcept n
                           <double*>call.partial)
 
 
-cdef void add_chunks(const Call* call, Py_ssize_t g, const floating* partial) noexcept nogil:
-    """Write the sum of the chunks, in order, into the gradient of a group."""
+cdef void add_group(const Call* call, Py_ssize_t g, floating* partial) noexcept nogil:
+    """Write the sum of the slices into the gradient of a group."""
     cdef const Plan* p = call.plan
-    cdef Py_ssize_t _, i, chunk
-    cdef floating total
-    cdef floating* kernel = <floating*>call.o.w + g * p.w.strides[0]
-    partial += g * p.out_channels * p.taps
-    for _ in range(p.out_channels):
+    cdef Py_ssize_t k, i
+    cdef floating* kernel
+    partial += g * p.split.numbers
+    add_slices(&p.split, partial, p.split.numbers)
+    for k in range(p.out_channels):
+        kernel = <floating*>call.o.w + g * p.w.strides[0] + k * p.w.strides[1]
         for i in range(p.taps):
-            total = 0
-            for chunk in range(p.chunks):
-                total += partial[chunk * p.groups * p.out_channels * p.taps + i]
-            kernel[p.tap_at[i]] = total
-        partial += p.taps
-        kernel += p.w.strides[1]
+            kernel[p.tap_at[i]] = partial[k * p.taps + i]
 
 
 cdef void add_task(void* context, Py_ssize_t group, int thread) noexcept nogil:
     cdef const Call* call = <const Call*>context
     if call.plan.itemsize == sizeof(float):
-        add_chunks(call, group, <const float*>call.partial)
+        add_group(call, group, <float*>call.partial)
     else:
-        add_chunks(call, group, <const double*>call.partial)
+        add_group(call, group, <double*>call.partial)
 
 
 cdef class WeightGradient(Kernel):
@@ -156,13 +155,13 @@ cdef class WeightGradient(Kernel):
         cdef Plan* p = &self.p
         cdef Py_ssize_t numbers, runs
         self.tables = make_plan(p, layout, self.numbers)
-        numbers = p.out_channels * p.taps * p.lanes
-        p.chunks = min(p.batch, ceil_div(MIN_SUMS, p.groups))
+        p.split = split_k(p.groups, p.out_channels * p.taps, p.batch, 1, LEAST_TASKS)
+        numbers = p.split.numbers * p.lanes
         # As many groups as their sums let the cache hold, and the threads need.
         p.group_block = max(min(SUMS_BYTES // (numbers * p.itemsize),
-                                p.groups * p.chunks // (threads * TASKS)), 1)
+                                p.groups * p.split.slices // (threads * TASKS)), 1)
         p.group_blocks = ceil_div(p.groups, p.group_block)
-        p.tasks = p.group_blocks * p.chunks
+        p.tasks = p.group_blocks * p.split.slices
         p.own = whole_lines(p.tile_size + p.buffer_size + 2 * p.group_block * numbers, p.itemsize)
         # The sums that registers hold: of so many taps, in so many lanes.
         runs = held_runs(p.registers.number, p.subkernels.shared)
@@ -170,7 +169,7 @@ cdef class WeightGradient(Kernel):
             runs = 3 if p.subkernels.runs >= 3 else 1
         self.largest[0], self.largest[1] = runs * p.subkernels.shared, p.lanes
         self.team = max(min(threads, p.tasks), 1)
-        return (self.team * p.own + p.chunks * p.groups * p.out_channels * p.taps) * p.itemsize
+        return (self.team * p.own + partial_numbers(&p.split)) * p.itemsize
 
     cdef int compute(self, const Operands* o, size_t bytes) except -1:
         cdef const Plan* p = &self.p

@@ -3,6 +3,13 @@
 from fastconv.engine.base.arrays cimport Layout, Operands
 from fastconv.engine.base.kernel cimport Kernel
 
+# What the tasks of a kernel share.
+cdef struct Context:
+    const void* plan
+    const Operands* o
+    char* shared                        # the workspace
+
+
 cdef struct Estimate:
     double cycles                       # of all threads together
     double filled                       # share of the lanes that compute something

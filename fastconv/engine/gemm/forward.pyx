@@ -42,7 +42,7 @@ from fastconv.engine.base.kernel cimport record
 from fastconv.engine.base.axis cimport ceil_div
 from fastconv.engine.base.threads cimport EVEN, Phase, make_phase, parallel_phases
 from fastconv.engine.base.workspace cimport give, take
-from fastconv.engine.gemm.correlation cimport Correlation, Estimate, copy_bias
+from fastconv.engine.gemm.correlation cimport Context, Correlation, Estimate, copy_bias
 from fastconv.engine.gemm.slab cimport (
     Cursor, Run, Slab, Target, Windows, add_run, block_channels, fill_offsets, fill_shifts,
     fill_slab, first_line, first_unit, imbalance, line_up, make_slab, make_windows, next_line,
@@ -90,17 +90,6 @@ cdef struct Product:
     # The workspace: shared tables, then one part for each thread.
     size_t shifts_at, b_at_at, a_at_at, weights_at_at, bias_at, a_packed_at, threads_at
     size_t slab_at, panels_at, runs_at, panel_list_at, thread_bytes
-
-
-# What the tasks share.
-cdef struct Context:
-    const Product* product
-    Py_ssize_t itemsize
-    const void* x
-    const void* w
-    void* y
-    bint has_bias
-    char* shared
 
 
 cdef void choose_packing(Product* p) noexcept nogil:
@@ -216,15 +205,22 @@ cdef inline Py_ssize_t first_row(const Product* p, Py_ssize_t panel) noexcept no
     return panel * p.rows // p.row_panels
 
 
-cdef Py_ssize_t list_panels(const Product* p, const Slab* slab, Py_ssize_t columns,
-                            Py_ssize_t pixel, Py_ssize_t end, Panel* panels, Run* packs,
-                            Py_ssize_t* packed_runs, Run* outs) noexcept nogil:
-    """Cut the pixels from `pixel` to `end` into panels; return their number.
+# A task: pixels of a column block, counted in it, for some panels of rows.
+cdef struct Block:
+    Py_ssize_t group, columns, pixel, end
+    Py_ssize_t first, past              # panels of rows
+
+
+cdef Py_ssize_t list_panels(const Product* p, const Slab* slab, const Block* block,
+                            Panel* panels, Run* packs, Py_ssize_t* packed_runs,
+                            Run* outs) noexcept nogil:
+    """Cut the pixels of a block into panels; return their number.
 
     Writes the runs of all packed panels in the slab or the input, and each panel's runs in the
     output.
     """
     cdef Py_ssize_t count = 0, n_packs = 0, n_outs = 0
+    cdef Py_ssize_t columns = block.columns, pixel = block.pixel, end = block.end
     cdef Py_ssize_t vectors = ceil_div(end - pixel, p.lanes)
     cdef Py_ssize_t even = ceil_div(vectors, VECTORS)
     cdef Py_ssize_t line = pixel // columns, column = pixel - line * columns
@@ -278,7 +274,7 @@ cdef void pack_a(const floating* w, const Context* context, Py_ssize_t task) noe
 
     In this order, the weights of rotated kernels are read from end to end.
     """
-    cdef const Product* p = context.product
+    cdef const Product* p = <const Product*>context.plan
     cdef const Py_ssize_t* at = <const Py_ssize_t*>(context.shared + p.weights_at_at)
     cdef floating* packed = <floating*>(context.shared + p.a_packed_at)
     cdef Py_ssize_t count = pack_a_channels(p), tasks = ceil_div(p.windows.channels, count)
@@ -298,10 +294,10 @@ cdef void pack_a(const floating* w, const Context* context, Py_ssize_t task) noe
 
 cdef void pack_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
     cdef const Context* c = <const Context*>context
-    if c.itemsize == sizeof(float):
-        pack_a(<const float*>c.w, c, task)
+    if c.o.layout.itemsize == sizeof(float):
+        pack_a(<const float*>c.o.w, c, task)
     else:
-        pack_a(<const double*>c.w, c, task)
+        pack_a(<const double*>c.o.w, c, task)
 
 
 cdef void pack_b(const floating* x, const Product* p, const Slab* slab, Py_ssize_t channel,
@@ -320,18 +316,39 @@ cdef void pack_b(const floating* x, const Product* p, const Slab* slab, Py_ssize
                      p.width, packed + c * taps * p.width)
 
 
+cdef Block find_block(const Product* p, Py_ssize_t task, Slab* slab) noexcept nogil:
+    """Return the block of a task, and move the slab to it."""
+    cdef Block block
+    cdef Py_ssize_t part = task % p.parts, number = task // p.parts % p.blocks
+    cdef Py_ssize_t column_block = task // p.parts // p.blocks % p.column_blocks
+    block.group = task // p.parts // p.blocks // p.column_blocks
+    block.first = part * p.row_panels // p.parts
+    block.past = (part + 1) * p.row_panels // p.parts
+    slab.column = column_block * p.columns
+    block.columns = min(p.columns, p.windows.column.out - slab.column)
+    block.pixel = first_unit(number, p.units, p.blocks) * p.unit
+    block.end = min(first_unit(number + 1, p.units, p.blocks) * p.unit,
+                    p.windows.lines * p.columns)
+    if block.columns < p.columns:
+        # The last column block is narrower: the same lines.
+        block.pixel = block.pixel // p.columns * block.columns
+        block.end = block.end // p.columns * block.columns
+    slab.line = block.pixel // block.columns
+    slab.lines = (block.end - 1) // block.columns + 1 - slab.line
+    return block
+
+
 cdef void multiply_block(const floating* x, const Context* context, Py_ssize_t task,
                          int thread) noexcept nogil:
     """Compute a task: some rows of A times one block of pixels."""
-    cdef const Product* p = context.product
-    cdef const floating* w = <const floating*>context.w
-    cdef floating* y = <floating*>context.y
+    cdef const Product* p = <const Product*>context.plan
+    cdef const floating* w = <const floating*>context.o.w
+    cdef floating* y = <floating*>context.o.y
     cdef char* shared = context.shared
     cdef char* own = shared + p.threads_at + thread * p.thread_bytes
-    cdef Py_ssize_t part = task % p.parts
-    cdef Py_ssize_t block = task // p.parts % p.blocks
-    cdef Py_ssize_t column_block = task // p.parts // p.blocks % p.column_blocks
-    cdef Py_ssize_t g = task // p.parts // p.blocks // p.column_blocks
+    cdef Slab slab = p.slab
+    cdef Block block = find_block(p, task, &slab)
+    cdef Py_ssize_t g = block.group
     cdef const Py_ssize_t* shifts = <const Py_ssize_t*>(shared + p.shifts_at)
     cdef const Py_ssize_t* b_at = <const Py_ssize_t*>(shared + p.b_at_at)
     cdef const Py_ssize_t* a_at = <const Py_ssize_t*>(shared + p.a_at_at)
@@ -342,25 +359,12 @@ cdef void multiply_block(const floating* x, const Context* context, Py_ssize_t t
     cdef Panel* panels = <Panel*>(own + p.panel_list_at)
     cdef Run* packs = <Run*>(own + p.runs_at)
     cdef Run* outs = packs + p.max_runs
-    cdef Py_ssize_t taps = p.windows.taps, first = part * p.row_panels // p.parts
-    cdef Py_ssize_t past = (part + 1) * p.row_panels // p.parts
-    cdef Py_ssize_t columns, pixel, end, count, n_packs, c, channels, steps, i, j, row, rows
+    cdef Py_ssize_t taps = p.windows.taps, count, n_packs, c, channels, i, j, row, rows
     cdef const floating* a[MAX_ROWS]
     cdef const floating* b
-    cdef Slab slab = p.slab
     cdef Target target
 
-    slab.column = column_block * p.columns
-    columns = min(p.columns, p.windows.column.out - slab.column)
-    pixel = first_unit(block, p.units, p.blocks) * p.unit
-    end = min(first_unit(block + 1, p.units, p.blocks) * p.unit, p.windows.lines * p.columns)
-    if columns < p.columns:
-        # The last column block is narrower: the same lines.
-        pixel = pixel // p.columns * columns
-        end = end // p.columns * columns
-    slab.line = pixel // columns
-    slab.lines = (end - 1) // columns + 1 - slab.line
-    count = list_panels(p, &slab, columns, pixel, end, panels, packs, &n_packs, outs)
+    count = list_panels(p, &slab, &block, panels, packs, &n_packs, outs)
     x += g * p.windows.strides[1]
     w += g * p.a_strides[0]
     y += g * p.c_strides[1]
@@ -368,13 +372,12 @@ cdef void multiply_block(const floating* x, const Context* context, Py_ssize_t t
     target.row, target.column_bias = p.c_strides[2], NULL
     for c from 0 <= c < p.windows.channels by p.channels:
         channels = min(p.channels, p.windows.channels - c)
-        steps = channels * taps
         target.accumulate = c > 0
         if not p.packs_b:
             fill_slab(x, &p.windows, &slab, c, channels, slab_data)
         else:
             pack_b(x, p, &slab, c, channels, shifts, packs, n_packs, slab_data, packed_b)
-        for i in range(first, past):
+        for i in range(block.first, block.past):
             row = first_row(p, i)
             rows = first_row(p, i + 1) - row
             for j in range(rows):
@@ -383,20 +386,20 @@ cdef void multiply_block(const floating* x, const Context* context, Py_ssize_t t
                 else:
                     a[j] = w + (row + j) * p.a_strides[1] + c * p.a_strides[2]
             target.c, target.row_bias = y + row * p.c_strides[2], NULL
-            if context.has_bias and c + channels == p.windows.channels:
+            if context.o.bias is not NULL and c + channels == p.windows.channels:
                 target.row_bias = bias + row
             for j in range(count):
                 b = packed_b + j * p.panel_size if p.packs_b else slab_data + panels[j].at
                 target.runs, target.n_runs = outs + panels[j].outs, panels[j].n_outs
-                run_tile(rows, panels[j].vectors, a, a_at, b, b_at, steps, &target)
+                run_tile(rows, panels[j].vectors, a, a_at, b, b_at, channels * taps, &target)
 
 
 cdef void multiply_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
     cdef const Context* c = <const Context*>context
-    if c.itemsize == sizeof(float):
-        multiply_block(<const float*>c.x, c, task, thread)
+    if c.o.layout.itemsize == sizeof(float):
+        multiply_block(<const float*>c.o.x, c, task, thread)
     else:
-        multiply_block(<const double*>c.x, c, task, thread)
+        multiply_block(<const double*>c.o.x, c, task, thread)
 
 
 cdef double product_cycles(const Product* p, int threads) noexcept nogil:
@@ -490,8 +493,7 @@ cdef class PixelLanes(Correlation):
             (<Py_ssize_t*>(shared + p.b_at_at))[step] = (
                 step * p.width if p.packs_b else shifts[step])
         copy_bias(o, p.rows, shared + p.bias_at)
-        context.product, context.itemsize, context.shared = p, o.layout.itemsize, shared
-        context.x, context.w, context.y, context.has_bias = o.x, o.w, o.y, o.bias is not NULL
+        context.plan, context.o, context.shared = p, o, shared
         phases[0] = make_phase(pack_task, &context, p.groups * ceil_div(
             p.windows.channels, pack_a_channels(p)) if p.packs_a else 0, EVEN)
         phases[1] = make_phase(multiply_task, &context, product_tasks(p), 0)

@@ -28,7 +28,7 @@ from fastconv.engine.base.kernel cimport record
 from fastconv.engine.base.axis cimport ceil_div
 from fastconv.engine.base.threads cimport EVEN, Phase, make_phase, parallel_phases
 from fastconv.engine.base.workspace cimport give, take
-from fastconv.engine.gemm.correlation cimport Correlation, Estimate, copy_bias
+from fastconv.engine.gemm.correlation cimport Context, Correlation, Estimate, copy_bias
 from fastconv.engine.gemm.slab cimport (
     Cursor, Run, Slab, Windows, add_run, block_channels, fill_offsets, fill_shifts,
     fill_slab, first_line, first_unit, imbalance, line_up, make_slab, make_windows, next_line,
@@ -65,17 +65,6 @@ cdef struct Plan:
     # The workspace: what all threads share, then one part for each.
     size_t shifts_at, weights_at_at, bias_at, packed_at, threads_at
     size_t slab_at, sums_at, near_at, runs_at, tiles_at, thread_bytes
-
-
-# What the tasks share.
-cdef struct Context:
-    const Plan* plan
-    Py_ssize_t itemsize
-    const void* x
-    const void* w
-    void* y
-    bint has_bias
-    char* shared
 
 
 cdef double tile_cycles(Py_ssize_t pixels, Py_ssize_t vectors, Py_ssize_t span,
@@ -203,7 +192,7 @@ cdef inline Py_ssize_t packed_at(const Plan* p, Py_ssize_t g, Py_ssize_t channel
 cdef void pack_weights(const floating* w, const Context* context,
                        Py_ssize_t task) noexcept nogil:
     """Pack the weights of one panel and block of channels."""
-    cdef const Plan* p = context.plan
+    cdef const Plan* p = <const Plan*>context.plan
     cdef const Py_ssize_t* at = <const Py_ssize_t*>(context.shared + p.weights_at_at)
     cdef floating* packed = <floating*>(context.shared + p.packed_at)
     cdef Py_ssize_t blocks = ceil_div(p.windows.channels, p.channels)
@@ -223,10 +212,10 @@ cdef void pack_weights(const floating* w, const Context* context,
 
 cdef void pack_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
     cdef const Context* c = <const Context*>context
-    if c.itemsize == sizeof(float):
-        pack_weights(<const float*>c.w, c, task)
+    if c.o.layout.itemsize == sizeof(float):
+        pack_weights(<const float*>c.o.w, c, task)
     else:
-        pack_weights(<const double*>c.w, c, task)
+        pack_weights(<const double*>c.o.w, c, task)
 
 
 cdef Py_ssize_t list_tiles(const Plan* p, const Slab* slab, Run* pieces, Run* outs,
@@ -261,8 +250,8 @@ cdef Py_ssize_t list_tiles(const Plan* p, const Slab* slab, Run* pieces, Run* ou
 cdef void multiply_lines(const floating* x, const Context* context, Py_ssize_t task,
                          int thread) noexcept nogil:
     """Compute a task: some panels of output channels for one block of lines."""
-    cdef const Plan* p = context.plan
-    cdef floating* y = <floating*>context.y
+    cdef const Plan* p = <const Plan*>context.plan
+    cdef floating* y = <floating*>context.o.y
     cdef char* shared = context.shared
     cdef char* own = shared + p.threads_at + thread * p.thread_bytes
     cdef Py_ssize_t part = task % p.parts, block = task // p.parts % p.blocks
@@ -306,7 +295,7 @@ cdef void multiply_lines(const floating* x, const Context* context, Py_ssize_t t
                 for i in range(n_outs):
                     store_pixels(<const floating*>sums + outs[i].first * width, width,
                                  outs[i].count, min(width, p.outputs - output),
-                                 bias + output if context.has_bias else NULL,
+                                 bias + output if context.o.bias is not NULL else NULL,
                                  y + output * p.y_strides[2] + outs[i].at, p.y_strides[2],
                                  outs[i].step)
             if p.channels < p.windows.channels:
@@ -316,10 +305,10 @@ cdef void multiply_lines(const floating* x, const Context* context, Py_ssize_t t
 
 cdef void multiply_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
     cdef const Context* c = <const Context*>context
-    if c.itemsize == sizeof(float):
-        multiply_lines(<const float*>c.x, c, task, thread)
+    if c.o.layout.itemsize == sizeof(float):
+        multiply_lines(<const float*>c.o.x, c, task, thread)
     else:
-        multiply_lines(<const double*>c.x, c, task, thread)
+        multiply_lines(<const double*>c.o.x, c, task, thread)
 
 
 cdef inline Py_ssize_t plan_tasks(const Plan* p) noexcept nogil:
@@ -358,8 +347,7 @@ cdef class OutputLanes(Correlation):
         fill_shifts(&p.windows, &p.slab, p.channels, <Py_ssize_t*>(shared + p.shifts_at))
         fill_offsets(&p.windows, p.w_strides, p.channels, <Py_ssize_t*>(shared + p.weights_at_at))
         copy_bias(o, p.vectors * p.lanes, shared + p.bias_at)
-        context.plan, context.itemsize, context.shared = p, o.layout.itemsize, shared
-        context.x, context.w, context.y, context.has_bias = o.x, o.w, o.y, o.bias is not NULL
+        context.plan, context.o, context.shared = p, o, shared
         phases[0] = make_phase(pack_task, &context, p.groups * p.panels * ceil_div(
             p.windows.channels, p.channels), EVEN)
         phases[1] = make_phase(multiply_task, &context, plan_tasks(p), 0)

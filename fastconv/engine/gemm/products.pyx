@@ -62,10 +62,7 @@ cdef struct Plan:
 # What the tasks of a pass share.
 cdef struct Context:
     const Plan* plan
-    Py_ssize_t itemsize
-    const void* residual
-    const void* w
-    void* y
+    const Operands* o
     Py_ssize_t group, sample            # of the pass: its group, and first sample
     char* shared
 
@@ -168,10 +165,10 @@ cdef void pack_tile(const floating* residual, const Context* context, Py_ssize_t
 
 cdef void pack_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
     cdef const Context* c = <const Context*>context
-    if c.itemsize == sizeof(float):
-        pack_tile(<const float*>c.residual, c, task, thread)
+    if c.o.layout.itemsize == sizeof(float):
+        pack_tile(<const float*>c.o.x, c, task, thread)
     else:
-        pack_tile(<const double*>c.residual, c, task, thread)
+        pack_tile(<const double*>c.o.x, c, task, thread)
 
 
 cdef void compute_channels(const floating* w, const Context* context, Py_ssize_t vector,
@@ -179,7 +176,7 @@ cdef void compute_channels(const floating* w, const Context* context, Py_ssize_t
     """Compute the gradient of a vector of channels for one pass."""
     cdef const Plan* p = context.plan
     cdef Py_ssize_t g = context.group
-    cdef floating* y = <floating*>context.y
+    cdef floating* y = <floating*>context.o.y
     cdef char* shared = context.shared
     cdef char* own = shared + p.threads_at + thread * p.thread_bytes
     cdef const Py_ssize_t* places = <const Py_ssize_t*>(shared + p.places_at)
@@ -228,10 +225,10 @@ cdef void compute_channels(const floating* w, const Context* context, Py_ssize_t
 
 cdef void compute_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
     cdef const Context* c = <const Context*>context
-    if c.itemsize == sizeof(float):
-        compute_channels(<const float*>c.w, c, task, thread)
+    if c.o.layout.itemsize == sizeof(float):
+        compute_channels(<const float*>c.o.w, c, task, thread)
     else:
-        compute_channels(<const double*>c.w, c, task, thread)
+        compute_channels(<const double*>c.o.w, c, task, thread)
 
 
 cdef class InputGradient(Kernel):
@@ -276,8 +273,7 @@ cdef class InputGradient(Kernel):
         for i in range(p.steps):
             (<Py_ssize_t*>(shared + p.residual_at_at))[i] = i * p.pixels
             (<Py_ssize_t*>(shared + p.packed_at_at))[i] = i * p.height
-        context.plan, context.itemsize, context.shared = p, layout.itemsize, shared
-        context.residual, context.w, context.y = o.x, o.w, o.y
+        context.plan, context.o, context.shared = p, o, shared
         phases[0] = make_phase(pack_task, &context, p.blocks * p.tiles, EVEN)
         phases[1] = make_phase(compute_task, &context, p.vectors, 0)
         with nogil:

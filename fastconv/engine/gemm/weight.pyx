@@ -36,8 +36,8 @@ from fastconv.engine.base.arrays cimport Layout, Operands
 from fastconv.engine.base.axis cimport ceil_div
 from fastconv.engine.base.threads cimport EVEN, Phase, make_phase, parallel_phases
 from fastconv.engine.base.workspace cimport give, take
-from fastconv.engine.gemm.correlation cimport threads_of
 from fastconv.engine.base.kernel cimport Kernel, record
+from fastconv.engine.gemm.correlation cimport Context, threads_of
 from fastconv.engine.gemm.slab cimport (
     Cursor, Run, Slab, Target, Windows, add_run, copy_row, fill_shifts, fill_slab, first_line,
     next_line, slab_planes, transpose, transpose_rows)
@@ -48,16 +48,6 @@ from fastconv.engine.gemm.weight_plan cimport (
     make_plan)
 
 ROLES = {"output channels": OUTPUTS, "input channels": INPUTS, "taps": TAPS, "pixels": PIXELS}
-
-
-# What the tasks share; the maps in their roles: in the rows of A, and in the columns of B.
-cdef struct Context:
-    const Plan* plan
-    Py_ssize_t itemsize
-    const void* rows
-    const void* columns
-    void* dw
-    char* shared
 
 
 cdef struct Unit:
@@ -137,6 +127,37 @@ cdef Py_ssize_t list_pixels(const Windows* windows, const Slab* slab, const Unit
     return n_runs
 
 
+cdef inline const void* rows_of(const Context* context) noexcept nogil:
+    """Return the maps that are the rows of A."""
+    return context.o.y if (<const Plan*>context.plan).swapped else context.o.x
+
+
+cdef inline const void* columns_of(const Context* context) noexcept nogil:
+    """Return the maps that are the columns of B."""
+    return context.o.x if (<const Plan*>context.plan).swapped else context.o.y
+
+
+cdef Work find_work(const Context* context, Py_ssize_t chunk, Py_ssize_t group,
+                    int thread) noexcept nogil:
+    cdef const Plan* p = <const Plan*>context.plan
+    cdef Work work
+    work.plan, work.group = p, group
+    work.first, work.past = chunk * p.units // p.chunks, (chunk + 1) * p.units // p.chunks
+    work.slab, work.lane_slab = p.slab, p.lane_slab
+    work.shared = context.shared
+    work.own = context.shared + p.threads_at + thread * p.thread_bytes
+    return work
+
+
+cdef Panel find_panel(const Plan* p, Py_ssize_t number) noexcept nogil:
+    cdef Panel panel
+    panel.lane = first_vector(p, number) * p.lanes
+    panel.vectors = first_vector(p, number + 1) - first_vector(p, number)
+    panel.width = panel.vectors * p.lanes
+    panel.lanes = min(panel.width, p.outputs - panel.lane)
+    return panel
+
+
 cdef Py_ssize_t lay_residual(const floating* dy, const Work* work,
                              floating* residual) noexcept nogil:
     """Lay the residual out as the slab is, with zeros in the gaps; return where it ends."""
@@ -161,10 +182,10 @@ cdef Py_ssize_t lay_residual(const floating* dy, const Work* work,
 cdef void add_up_dots(const floating* x, const Context* context, Py_ssize_t task,
                       int thread) noexcept nogil:
     """Add up one chunk of the units with the vectors along the pixels; `x` are the rows of A."""
-    cdef const Plan* p = context.plan
+    cdef const Plan* p = <const Plan*>context.plan
     cdef Py_ssize_t chunk = task // p.groups, g = task % p.groups
     cdef Work work = find_work(context, chunk, g, thread)
-    cdef const floating* dy = <const floating*>context.columns + g * p.b_strides[1]
+    cdef const floating* dy = <const floating*>columns_of(context) + g * p.b_strides[1]
     cdef const Py_ssize_t* shifts = <const Py_ssize_t*>(context.shared + p.shifts_at)
     cdef floating* partial = (<floating*>(context.shared + p.partial_at)
                               + (chunk * p.groups + g) * p.steps * p.width)
@@ -175,7 +196,9 @@ cdef void add_up_dots(const floating* x, const Context* context, Py_ssize_t task
     cdef Py_ssize_t number, vectors, i, j, k, row, rows, step
     cdef const floating* a[DOT_ROWS]
     cdef const floating* b[DOT_COLUMNS]
+    cdef const floating* sums
     cdef floating total
+    cdef Panel panel
 
     x += g * p.windows.strides[1]
     memset(dots, 0, p.outputs * p.dot_steps * p.lanes * sizeof(floating))
@@ -200,20 +223,23 @@ cdef void add_up_dots(const floating* x, const Context* context, Py_ssize_t task
                     a[j] = residual + (row + j) * size
                 run_dots(rows, a, b, vectors, dots + (row * p.dot_steps + step) * p.lanes,
                          p.dot_steps)
-    for k in range(p.outputs):
-        for step in range(p.steps):
-            total = 0
-            for i in range(p.lanes):
-                total += dots[(k * p.dot_steps + step) * p.lanes + i]
-            partial[step * p.width + k] = total
+    for i in range(p.panels):
+        panel = find_panel(p, i)
+        for k in range(panel.lanes):
+            for step in range(p.steps):
+                sums = dots + ((panel.lane + k) * p.dot_steps + step) * p.lanes
+                total = 0
+                for j in range(p.lanes):
+                    total += sums[j]
+                partial[panel.lane * p.steps + step * panel.width + k] = total
 
 
 cdef void dot_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
     cdef const Context* c = <const Context*>context
-    if c.itemsize == sizeof(float):
-        add_up_dots(<const float*>c.rows, c, task, thread)
+    if c.o.layout.itemsize == sizeof(float):
+        add_up_dots(<const float*>rows_of(c), c, task, thread)
     else:
-        add_up_dots(<const double*>c.rows, c, task, thread)
+        add_up_dots(<const double*>rows_of(c), c, task, thread)
 
 
 cdef inline Py_ssize_t tap_at(const Plan* p, Py_ssize_t step) noexcept nogil:
@@ -248,18 +274,6 @@ cdef void write_block(const floating* sums, Py_ssize_t width, const Plan* p, Py_
                 dw[at + j * p.c_strides[1]] = sums[i * width + j]
 
 
-cdef Work find_work(const Context* context, Py_ssize_t chunk, Py_ssize_t group,
-                    int thread) noexcept nogil:
-    cdef const Plan* p = context.plan
-    cdef Work work
-    work.plan, work.group = p, group
-    work.first, work.past = chunk * p.units // p.chunks, (chunk + 1) * p.units // p.chunks
-    work.slab, work.lane_slab = p.slab, p.lane_slab
-    work.shared = context.shared
-    work.own = context.shared + p.threads_at + thread * p.thread_bytes
-    return work
-
-
 cdef void move_to_unit(Work* work, Py_ssize_t number) noexcept nogil:
     """Move to a unit: list its pixels, where they lie in the slabs, and their runs."""
     cdef const Plan* p = work.plan
@@ -274,15 +288,6 @@ cdef void move_to_unit(Work* work, Py_ssize_t number) noexcept nogil:
         work.lane_slab.lines = slab.lines
         list_pixels(&p.kernel, &work.lane_slab, &work.unit, p.b_strides,
                     <Py_ssize_t*>(work.own + p.lane_positions_at), runs)
-
-
-cdef Panel find_panel(const Plan* p, Py_ssize_t number) noexcept nogil:
-    cdef Panel panel
-    panel.lane = first_vector(p, number) * p.lanes
-    panel.vectors = first_vector(p, number + 1) - first_vector(p, number)
-    panel.width = panel.vectors * p.lanes
-    panel.lanes = min(panel.width, p.outputs - panel.lane)
-    return panel
 
 
 cdef void gather_taps(const floating* x, const Work* work, const Panel* panel,
@@ -339,7 +344,7 @@ cdef void multiply_panel(const floating* source, const Work* work, Py_ssize_t st
 cdef void add_up_chunk(const floating* x, const Context* context, Py_ssize_t task,
                        int thread) noexcept nogil:
     """Add up one chunk of the units for some rows and panels; `x` are the rows of A."""
-    cdef const Plan* p = context.plan
+    cdef const Plan* p = <const Plan*>context.plan
     cdef Py_ssize_t panel_part = task % p.panel_parts
     cdef Py_ssize_t row_part = task // p.panel_parts % p.row_parts
     cdef Py_ssize_t g = task // p.panel_parts // p.row_parts % p.groups
@@ -349,8 +354,8 @@ cdef void add_up_chunk(const floating* x, const Context* context, Py_ssize_t tas
     cdef Py_ssize_t start = row_part * p.windows.channels // p.row_parts
     cdef Py_ssize_t end = (row_part + 1) * p.windows.channels // p.row_parts
     cdef Work work = find_work(context, chunk, g, thread)
-    cdef const floating* columns = <const floating*>context.columns + g * p.b_strides[1]
-    cdef floating* dw = <floating*>context.dw
+    cdef const floating* columns = <const floating*>columns_of(context) + g * p.b_strides[1]
+    cdef floating* dw = <floating*>context.o.w
     cdef floating* sums = (<floating*>(context.shared + p.partial_at)
                            + (chunk * p.groups + g) * p.steps * p.width)
     cdef floating* slab = <floating*>(work.own + p.slab_at)
@@ -397,16 +402,16 @@ cdef void add_up_chunk(const floating* x, const Context* context, Py_ssize_t tas
 
 cdef void chunk_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
     cdef const Context* c = <const Context*>context
-    if c.itemsize == sizeof(float):
-        add_up_chunk(<const float*>c.rows, c, task, thread)
+    if c.o.layout.itemsize == sizeof(float):
+        add_up_chunk(<const float*>rows_of(c), c, task, thread)
     else:
-        add_up_chunk(<const double*>c.rows, c, task, thread)
+        add_up_chunk(<const double*>rows_of(c), c, task, thread)
 
 
 cdef void add_chunks(floating* dw, const Context* context, Py_ssize_t task,
                      int thread) noexcept nogil:
     """Write the sum of the chunks, in order, into a block of rows of a panel."""
-    cdef const Plan* p = context.plan
+    cdef const Plan* p = <const Plan*>context.plan
     cdef const floating* partial = <const floating*>(context.shared + p.partial_at)
     cdef floating* sums = <floating*>(
         context.shared + p.threads_at + thread * p.thread_bytes + p.rows_at)
@@ -429,10 +434,10 @@ cdef void add_chunks(floating* dw, const Context* context, Py_ssize_t task,
 
 cdef void sum_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
     cdef const Context* c = <const Context*>context
-    if c.itemsize == sizeof(float):
-        add_chunks(<float*>c.dw, c, task, thread)
+    if c.o.layout.itemsize == sizeof(float):
+        add_chunks(<float*>c.o.w, c, task, thread)
     else:
-        add_chunks(<double*>c.dw, c, task, thread)
+        add_chunks(<double*>c.o.w, c, task, thread)
 
 
 cdef inline Py_ssize_t chunk_tasks(const Plan* p) noexcept nogil:
@@ -484,10 +489,7 @@ cdef class WeightGradient(Kernel):
         if p.role == TAPS:
             fill_shifts(&p.kernel, &p.lane_slab, lane_channels(p),
                         <Py_ssize_t*>(shared + p.lane_shifts_at))
-        context.plan, context.itemsize, context.shared = p, o.layout.itemsize, shared
-        context.rows, context.columns, context.dw = o.x, o.y, o.w
-        if p.swapped:
-            context.rows, context.columns = o.y, o.x
+        context.plan, context.o, context.shared = p, o, shared
         if p.chunks > 1 or p.role == PIXELS:
             sums = p.groups * p.panels * ceil_div(p.steps, BLOCK)
         phases[0] = make_phase(dot_task if p.role == PIXELS else chunk_task, &context,

@@ -8,12 +8,12 @@
 
 #include "base/isa.h"
 
-typedef void (*fastconv_map)(const void *x, void *y, ptrdiff_t count);
-typedef void (*fastconv_gradient)(const void *dy, const void *y, void *dx, ptrdiff_t count);
+/* A function of x, or with the residual dy its gradient, into y. */
+typedef void (*fastconv_map)(const void *dy, const void *x, void *y, ptrdiff_t count);
 
 typedef struct {
     fastconv_map relu, tanh, sigmoid;
-    fastconv_gradient relu_backward, tanh_backward, sigmoid_backward;
+    fastconv_map relu_backward, tanh_backward, sigmoid_backward;
     void (*exp_below)(const void *x, double shift, void *y, ptrdiff_t count);
 } fastconv_elementwise;
 

@@ -110,7 +110,8 @@ INLINE VECTOR NAME(relu_vector)(VECTOR x)
 #define ABREAST 4
 /* The tail runs the same arithmetic on a vector filled up with zeros. */
 #define MAP(name)                                                                                  \
-    static __attribute__((noinline)) void NAME(name)(const void *from, void *to, ptrdiff_t count)  \
+    static __attribute__((noinline)) void NAME(name)(const void *unused, const void *from,         \
+                                                     void *to, ptrdiff_t count)                    \
     {                                                                                              \
         const SCALAR *x = from;                                                                    \
         SCALAR *y = to;                                                                            \

@@ -22,12 +22,22 @@ from libc.math cimport INFINITY
 from libc.string cimport memcpy
 
 from fastconv.engine.base.arrays cimport View, look, planes_in_order
+from fastconv.engine.base.isa cimport isa_row
 from fastconv.engine.base.threads cimport DENORMALS, EVEN, parallel_for, threads_for
 from fastconv.engine.base.workspace cimport give
 from fastconv.engine.ops.windows cimport (
-    COLUMN, DEPTH, LINE_COST, ROW, Divisor, Join, Line, Lines, Memory, Plan, Reduce, Rows,
-    Window, allocate, cells_of, count_columns, find_lines, lines_together, make_divisor, make_plan,
+    COLUMN, DEPTH, LINE_COST, ROW, Divisor, Join, Line, Lines, Loops, Memory, Plan, Reduce,
+    Rows, Window, allocate, cells_of, count_columns, find_lines, lines_together, make_divisor, make_plan,
     next_line, pairs_columns, row_at, tasks_of)
+
+cdef extern from "ops/pooling.h" nogil:
+    const Loops** table_f "fastconv_pooling_f"
+    const Loops** table_d "fastconv_pooling_d"
+
+
+cdef const Loops* loops_of(Py_ssize_t itemsize) noexcept:
+    """Return the loops for float or double."""
+    return (table_f if itemsize == sizeof(float) else table_d)[isa_row()]
 
 
 cdef struct Pool:
@@ -167,7 +177,7 @@ cdef int pool_lines(Pool* p, x, y, numbers, double cells, bint pads, int how) ex
     cdef char* own
     look(x, 5, False, &p.x)
     look(y, 5, True, &p.y)
-    make_plan(plan, numbers, &p.y)
+    make_plan(plan, loops_of(p.y.itemsize), numbers, &p.y)
     row_taps = plan.taps[DEPTH] * plan.taps[ROW]
     p.divisor = make_divisor(plan, cells, pads)
     p.join, p.reduce = plan.loops.add, plan.loops.add_rows

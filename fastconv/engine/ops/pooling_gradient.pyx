@@ -16,6 +16,7 @@ from libc.string cimport memset
 from fastconv.engine.base.arrays cimport Flat, View, look, look_flat, plane_at
 from fastconv.engine.base.threads cimport EVEN, Task, parallel_for, threads_for
 from fastconv.engine.base.workspace cimport give
+from fastconv.engine.ops.pooling cimport loops_of
 from fastconv.engine.ops.windows cimport (
     COLUMN, DEPTH, LINE_COST, ROW, Divisor, Line, Lines, Memory, Plan, Window, allocate, cells_of,
     count_columns, cut_lines, find_lines, lines_together, make_divisor, make_plan, next_line,
@@ -236,7 +237,7 @@ def mean_pool_backward(dy, dx, numbers, readers, double cells, bint count_paddin
     g.reader_step[DEPTH], g.reader_step[ROW] = lengths[DEPTH], lengths[ROW]
     g.readers[DEPTH] = lengths + 2
     g.readers[ROW] = g.readers[DEPTH] + g.reader_step[DEPTH] * g.dx.shape[2]
-    make_plan(plan, numbers, &g.dx)
+    make_plan(plan, loops_of(g.dx.itemsize), numbers, &g.dx)
     threads = threads_for(2.0 * plan.lines * (plan.width + LINE_COST))
     g.divisor = make_divisor(plan, cells, count_padding)
     if are_apart(&g):

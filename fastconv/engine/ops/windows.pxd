@@ -5,11 +5,10 @@
 from libc.math cimport frexp
 
 from fastconv.engine.base.arrays cimport Flat, View, look_flat, plane_at, planes_in_order
-from fastconv.engine.base.isa cimport isa_row
 from fastconv.engine.base.workspace cimport take
 
-# pooling_loops.h says what the loops do, and pooling.h what they take; distances are in bytes.
-cdef extern from "ops/pooling.h" nogil:
+# pooling_loops.h says what the loops do, and pooling_types.h what they take.
+cdef extern from "ops/pooling_types.h" nogil:
     ctypedef struct Rows "fastconv_rows":
         Py_ssize_t step, plane_step, row_step, hop, count, pitch, numbers
     ctypedef void (*Reduce "fastconv_reduce")(
@@ -33,8 +32,6 @@ cdef extern from "ops/pooling.h" nogil:
         void (*interleave)(...) noexcept nogil
         void (*twice)(...) noexcept nogil
         void (*repeat_rows)(...) noexcept nogil
-    const Loops** table_f "fastconv_pooling_f"
-    const Loops** table_d "fastconv_pooling_d"
 
 cdef enum:
     DEPTH = 0
@@ -106,7 +103,7 @@ cdef inline void cut_lines(Plan* plan, const View* maps) noexcept nogil:
     plan.block = min(max(BLOCK_BYTES // (plan.width * plan.size), 1), plan.lines)
 
 
-cdef inline int make_plan(Plan* plan, numbers, const View* maps) except -1:
+cdef inline int make_plan(Plan* plan, const Loops* loops, numbers, const View* maps) except -1:
     """Read the numbers of windows.py; a task has some lines of the maps."""
     cdef Flat flat
     cdef const long long* n
@@ -122,8 +119,7 @@ cdef inline int make_plan(Plan* plan, numbers, const View* maps) except -1:
     plan.row_stride, plan.common[0], plan.common[1] = n[9], n[10], n[11]
     plan.stride, plan.before, plan.pitch, plan.width = n[12], n[13], n[14], n[15]
     plan.columns, plan.slack, plan.cut = n[16], n[17], n[18]
-    plan.size = maps.itemsize
-    plan.loops = (table_f if plan.size == sizeof(float) else table_d)[isa_row()]
+    plan.loops, plan.size = loops, maps.itemsize
     cut_lines(plan, maps)
     return 0
 
