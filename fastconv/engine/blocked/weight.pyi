@@ -5,7 +5,6 @@ from fastconv.engine.base.kernel import Kernel
 class WeightGradient(Kernel):
     def __init__(
         self,
-        depth: array[int],
         row: array[int],
         column: array[int],
         held: str,

@@ -16,8 +16,8 @@ channels: the gradient transposed. The vectors of a pixel of the residual then l
         sum over pixels of x[c][pixel at tap r, s] * dy[pixel][output vector][lane]
 
 A *unit* is a block of lines, of one vector's samples or groups. The units of a group, or of a
-block of groups, are cut into *chunks* whose number and borders depend on the shapes alone, and the
-chunks' sums are added in order: the result has the same bits for each number of threads.
+block of groups, are cut into k-slices (base/split_k.pxd): each of these *kernels* has sums of its
+own.
 """
 
 from cython cimport floating
@@ -25,6 +25,8 @@ from cython cimport floating
 from fastconv.engine.base.arrays cimport Layout, Operands
 from fastconv.engine.base.axis cimport LONGEST_SUM, ceil_div, first_tap, past_tap
 from fastconv.engine.base.kernel cimport Kernel, record
+from fastconv.engine.base.split_k cimport (
+    SplitK, add_slices, first_unit, partial_at, partial_numbers, slice_tasks, split_k)
 from fastconv.engine.base.threads cimport EVEN, Phase, make_phase, parallel_phases, threads_for
 from fastconv.engine.base.workspace cimport give, take
 from fastconv.engine.blocked.layout cimport (
@@ -39,10 +41,10 @@ from fastconv.engine.gemm.slab cimport line_up
 cdef Py_ssize_t UNIT_BYTES = 1 << 18
 # The rows that stay in the first-level cache while all sums of their products are computed.
 cdef Py_ssize_t NEAR_BYTES = 1 << 14
-# Tasks that keep threads busy: kernels times chunks; with channels in the lanes.
+# Tasks that keep threads busy: kernels times slices; with channels in the lanes.
 cdef Py_ssize_t TASKS = 8
 cdef Py_ssize_t CHANNEL_TASKS = 16
-# The sums of the chunks that rounding asks for take at most so much, with channels in the lanes.
+# The sums of the slices that rounding asks for take at most so much, with channels in the lanes.
 cdef Py_ssize_t PARTIAL_BYTES = 1 << 24
 # Vectors of output channels that are computed at once.
 cdef Py_ssize_t MAX_VECTORS = 2
@@ -50,12 +52,11 @@ cdef Py_ssize_t MAX_VECTORS = 2
 
 cdef struct Call:
     Plan plan                       # of the input's slab; the outputs are the residual's channels
-    Py_ssize_t kernels              # groups, or blocks of them: each has sums of its own
     Py_ssize_t numbers              # of the sums of a vector of output channels, for all steps
     Py_ssize_t steps, width         # of an output channel: (c, r, s); and whole vectors
     Py_ssize_t most_steps[2]        # of a tile as high as the highest, and of one row less
     Py_ssize_t near_lines, near_columns     # of the residual, in the first-level cache
-    Py_ssize_t units, chunks        # of a kernel
+    SplitK split                    # its groups are kernels: groups, or blocks of them
     int threads
     # The workspace: what all threads share, then one part for each.
     size_t x_at, dy_at, steps_at, partial_at, threads_at
@@ -72,10 +73,10 @@ cdef struct Context:
     char* shared
 
 
-cdef void size_lane_sums(Call* c, Py_ssize_t itemsize) noexcept nogil:
-    """Choose blocks and chunks, with samples or groups in the lanes."""
+cdef void size_lane_sums(Call* c, Py_ssize_t kernels, Py_ssize_t itemsize) noexcept nogil:
+    """Choose blocks and slices, with samples or groups in the lanes."""
     cdef Plan* p = &c.plan
-    cdef Py_ssize_t out = p.column.out, pixels
+    cdef Py_ssize_t out = p.column.out, pixels, units
     size_lines(p, itemsize, 1)
     c.width, c.numbers = c.steps, c.steps * p.lanes.lanes
     if p.held == SAMPLES:
@@ -89,14 +90,15 @@ cdef void size_lane_sums(Call* c, Py_ssize_t itemsize) noexcept nogil:
     c.near_columns = ceil_div(out, ceil_div(out, pixels))
     c.near_lines = max(pixels // out, 1)
     c.near_lines = ceil_div(p.lines, ceil_div(p.lines, c.near_lines))
-    c.units = (p.lanes.blocks if p.held == SAMPLES else p.groups) * p.line_blocks
-    c.chunks = max(ceil_div(TASKS, c.kernels), ceil_div(c.units * p.lines * out, LONGEST_SUM))
-    c.chunks = min(c.chunks, c.units)
+    units = (p.lanes.blocks if p.held == SAMPLES else p.groups) * p.line_blocks
+    c.split = split_k(kernels, p.out_vectors * c.numbers, units,
+                      ceil_div(units * p.lines * out, LONGEST_SUM), TASKS)
 
 
-cdef void size_channel_sums(Call* c, Py_ssize_t itemsize) noexcept nogil:
-    """Choose units and chunks, with channels in the lanes."""
+cdef void size_channel_sums(Call* c, Py_ssize_t kernels, Py_ssize_t itemsize) noexcept nogil:
+    """Choose units and slices, with channels in the lanes."""
     cdef Plan* p = &c.plan
+    cdef Py_ssize_t units, slices
     cdef Py_ssize_t rows = min(p.lanes.each, p.inputs), vectors = min(p.out_vectors, MAX_VECTORS)
     p.line_blocks = 1
     while (size_slab(p, ceil_div(p.row.count, p.line_blocks)) * itemsize > UNIT_BYTES
@@ -109,33 +111,30 @@ cdef void size_channel_sums(Call* c, Py_ssize_t itemsize) noexcept nogil:
     p.height = ceil_div(rows, ceil_div(rows, most_rows(CHANNEL_SUMS, vectors, itemsize)))
     p.tile_rows, p.tile_columns = p.height, vectors * p.lanes.lanes
     c.numbers = c.steps * p.lanes.lanes
-    c.units = p.groups * p.line_blocks
-    c.chunks = ceil_div(c.units * p.lines * p.column.out, LONGEST_SUM)
-    c.chunks = min(c.chunks,
-                   PARTIAL_BYTES // (c.kernels * p.out_vectors * c.numbers * itemsize))
-    c.chunks = min(max(c.chunks, ceil_div(CHANNEL_TASKS, c.kernels)), c.units)
+    units = p.groups * p.line_blocks
+    slices = min(ceil_div(units * p.lines * p.column.out, LONGEST_SUM),
+                 PARTIAL_BYTES // (kernels * p.out_vectors * c.numbers * itemsize))
+    c.split = split_k(kernels, p.out_vectors * c.numbers, units, slices, CHANNEL_TASKS)
 
 
 cdef Call make_call(const Layout* layout, const Py_ssize_t* row, const Py_ssize_t* column, int held,
                     Py_ssize_t together, int threads) noexcept nogil:
-    """Return the plan for arrays of this layout: blocks and chunks follow the shapes alone."""
+    """Return the plan for arrays of this layout: blocks and slices follow the shapes alone."""
     cdef Call c
     cdef Plan* p = &c.plan
     cdef Py_ssize_t itemsize = layout.itemsize
     take_layout(p, layout, row, column, held, together)
-    c.kernels = p.groups if held == SAMPLES else p.lanes.blocks
     c.steps = p.inputs * p.kernel
     if held == CHANNELS:
-        size_channel_sums(&c, itemsize)
+        size_channel_sums(&c, p.lanes.blocks, itemsize)
     else:
-        size_lane_sums(&c, itemsize)
-    c.threads = min(<Py_ssize_t>threads, c.kernels * c.chunks)
+        size_lane_sums(&c, p.groups if held == SAMPLES else p.lanes.blocks, itemsize)
+    c.threads = min(<Py_ssize_t>threads, slice_tasks(&c.split))
     c.x_at = 0
     c.dy_at = c.x_at + line_up(p.slab_rows * p.column.size * sizeof(Py_ssize_t))
     c.steps_at = c.dy_at + line_up(p.lines * p.column.out * sizeof(Py_ssize_t))
     c.partial_at = c.steps_at + line_up(c.steps * sizeof(Py_ssize_t))
-    c.threads_at = c.partial_at + line_up(
-        c.chunks * c.kernels * p.out_vectors * c.numbers * itemsize)
+    c.threads_at = c.partial_at + line_up(partial_numbers(&c.split) * itemsize)
     c.residual_at = line_up(p.slab_size * itemsize)
     c.sums_at = c.thread_bytes = c.residual_at + line_up(p.out_size * itemsize)
     if held == SAMPLES:
@@ -261,9 +260,9 @@ cdef void clear_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
         clear_columns(&c.call.plan, 1, <double*>own)
 
 
-cdef void add_up_chunk(const floating* x, const Context* context, Py_ssize_t task,
+cdef void add_up_slice(const floating* x, const Context* context, Py_ssize_t task,
                        int thread) noexcept nogil:
-    """Add up one chunk of the units of a kernel; then the lanes, where they hold samples."""
+    """Add up one slice of the units of a kernel; then the lanes, where they hold samples."""
     cdef const Call* c = context.call
     cdef const floating* dy = <const floating*>context.dy
     cdef char* shared = context.shared
@@ -272,14 +271,13 @@ cdef void add_up_chunk(const floating* x, const Context* context, Py_ssize_t tas
     cdef const Py_ssize_t* at = <const Py_ssize_t*>(shared + c.steps_at)
     cdef floating* slab = <floating*>own
     cdef floating* residual = <floating*>(own + c.residual_at)
-    cdef Py_ssize_t kernel = task // c.chunks, chunk = task % c.chunks, line, block, g, unit
-    cdef Py_ssize_t begin = chunk * c.units // c.chunks, end = (chunk + 1) * c.units // c.chunks
-    cdef floating* partial = (<floating*>(shared + c.partial_at)
-                              + (chunk * c.kernels + kernel) * p.out_vectors * c.numbers)
+    cdef Py_ssize_t kernel = task // c.split.slices, slice = task % c.split.slices
+    cdef Py_ssize_t begin = first_unit(&c.split, slice), line, block, g, unit
+    cdef floating* partial = <floating*>(shared + c.partial_at) + partial_at(&c.split, task)
     cdef floating* sums = <floating*>(own + c.sums_at) if p.held == SAMPLES else partial
     cdef Rows rows = input_rows(p), residuals = residual_rows(p)
     rows.zeros = p.held != CHANNELS
-    for unit in range(begin, end):
+    for unit in range(begin, first_unit(&c.split, slice + 1)):
         line = unit % p.line_blocks * p.lines
         g, block = kernel, unit // p.line_blocks
         if p.held != SAMPLES:
@@ -300,12 +298,12 @@ cdef void add_up_chunk(const floating* x, const Context* context, Py_ssize_t tas
         add_lanes(<const floating*>sums, p.outputs * c.numbers, partial)
 
 
-cdef void chunk_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
+cdef void slice_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
     cdef const Context* c = <const Context*>context
     if c.itemsize == sizeof(float):
-        add_up_chunk(<const float*>c.x, c, task, thread)
+        add_up_slice(<const float*>c.x, c, task, thread)
     else:
-        add_up_chunk(<const double*>c.x, c, task, thread)
+        add_up_slice(<const double*>c.x, c, task, thread)
 
 
 cdef void write_channel(const floating* sums, const Plan* p, floating* dw) noexcept nogil:
@@ -332,17 +330,13 @@ cdef void write_vector(const floating* sums, const Plan* p, Py_ssize_t block, Py
                 <const floating*>NULL, target)
 
 
-cdef void add_chunks(floating* dw, const Context* context, Py_ssize_t task) noexcept nogil:
-    """Add up the chunks, in order, for one vector of output channels; write their gradient."""
+cdef void write_gradient(floating* dw, const Context* context, Py_ssize_t task) noexcept nogil:
+    """Add up the slices for one vector of output channels, and write their gradient."""
     cdef const Call* c = context.call
     cdef const Plan* p = &c.plan
-    cdef Py_ssize_t kernel = task // p.out_vectors, vector = task % p.out_vectors, i, _
+    cdef Py_ssize_t kernel = task // p.out_vectors, vector = task % p.out_vectors
     cdef floating* total = <floating*>(context.shared + c.partial_at) + task * c.numbers
-    cdef const floating* source = total
-    for _ in range(1, c.chunks):
-        source += c.kernels * p.out_vectors * c.numbers
-        for i in range(c.numbers):
-            total[i] += source[i]
+    add_slices(&c.split, total, c.numbers)
     if p.held == SAMPLES:
         write_channel(<const floating*>total, p,
                       dw + kernel * p.w_strides[0] + vector * p.w_strides[1])
@@ -353,9 +347,9 @@ cdef void add_chunks(floating* dw, const Context* context, Py_ssize_t task) noex
 cdef void sum_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
     cdef const Context* c = <const Context*>context
     if c.itemsize == sizeof(float):
-        add_chunks(<float*>c.dw, c, task)
+        write_gradient(<float*>c.dw, c, task)
     else:
-        add_chunks(<double*>c.dw, c, task)
+        write_gradient(<double*>c.dw, c, task)
 
 
 cdef class WeightGradient(Kernel):
@@ -407,8 +401,8 @@ cdef class WeightGradient(Kernel):
         context.call, context.itemsize, context.shared = &c, o.layout.itemsize, shared
         context.x, context.dy, context.dw = o.x, o.y, o.w
         phases[0] = make_phase(clear_task, &context, c.threads, EVEN)
-        phases[1] = make_phase(chunk_task, &context, c.kernels * c.chunks, EVEN)
-        phases[2] = make_phase(sum_task, &context, c.kernels * p.out_vectors, EVEN)
+        phases[1] = make_phase(slice_task, &context, slice_tasks(&c.split), EVEN)
+        phases[2] = make_phase(sum_task, &context, c.split.groups * p.out_vectors, EVEN)
         with nogil:
             parallel_phases(c.threads, phases, 3)
         give(shared)
