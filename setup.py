@@ -29,7 +29,7 @@ SHARED = "fastconv._cython"
 # Loops of plain C and Cython become vectors by -O3 alone. In these rooms they are vectors already:
 # -O2 makes code as fast of them in two thirds of the time (docs/performance.md). In Winograd's
 # transforms, which product of a sum is fused with it depends on the level, and so do the bits.
-BY_O2 = (SHARED, "fastconv.engine.base.", "fastconv.engine.blocked.")
+BY_O2 = (SHARED, "fastconv.engine.base.")
 
 PROBE = "int main(void) { return 0; }\n"
 OPENMP_PROBE = "#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n"
