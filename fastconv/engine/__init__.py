@@ -50,5 +50,6 @@ Words that are ours:
 unit    a part of the output that one thread computes at a time, from one slab
 slab    the padded rows of the input that a unit sees, parted by the phase of the stride
 step    one term of a tile's sums: a channel at a tap, or a pixel
-turned  of kernels: rotated by 180 degrees and transposed, as the input gradient wants them
+lanes   the places of a vector: what lies in the lanes is computed side by side
+case    an operation of one geometry on arrays that lie in memory in one way
 """

@@ -1,8 +1,8 @@
 """How the kernel of each variant is made, for the case that it is to serve.
 
 One function for each kernel of the rooms; `fastconv.engine.plan` says which one serves what. The
-input gradient is a correlation, too: of the residual with the turned kernels, phase by phase of the
-stride.
+input gradient is a correlation, too: of the residual with the rotated kernels, phase by phase of
+the stride.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from fastconv import _kernels
 from fastconv._check import C_TYPES, Array
 from fastconv._geometry import ConvGeometry, Ints, three_axes
 from fastconv.engine.base.axes import forward_axes, gradient_axes
-from fastconv.engine.base.kernel import Kernel, Zeros
+from fastconv.engine.base.kernel import Kernel
 from fastconv.engine.base.operation import Axes, Case, input_parts, moves, view_shapes
 from fastconv.engine.blocked import fits
 from fastconv.engine.blocked import forward as blocked
@@ -42,7 +42,7 @@ def axes_of(case: Case) -> Axes:
 
 def zeros(case: Case) -> Kernel:
     """Return the kernel that writes zeros."""
-    return Zeros()
+    return phases_of_gradient.InputGradient([], (), False, "zeros")
 
 
 def fourier(case: Case) -> Kernel:
@@ -87,7 +87,7 @@ def depthwise_sums(case: Case) -> Kernel:
     return depthwise_weight.WeightGradient(axes_of(case))
 
 
-def _turned(geometry: ConvGeometry) -> tuple[Ints, Ints]:
+def _rotated(geometry: ConvGeometry) -> tuple[Ints, Ints]:
     """Return padding and dilation of the correlation with the rotated kernels, of stride 1."""
     (part,), _ = input_parts(geometry)
     return part.before, part.dilation
@@ -96,7 +96,7 @@ def _turned(geometry: ConvGeometry) -> tuple[Ints, Ints]:
 def winograd(case: Case) -> Kernel:
     """Return the kernel of Winograd's tiles that are squares, or lines."""
     if case.operation == "conv2d_input":
-        return winograd_tiles.Correlation(*_turned(case.geometry), rotates=True)
+        return winograd_tiles.Correlation(*_rotated(case.geometry), rotates=True)
     _, before, dilation = moves(case.geometry)
     if case.operation == "conv2d":
         return winograd_tiles.Correlation(before, dilation)
@@ -106,7 +106,7 @@ def winograd(case: Case) -> Kernel:
 def winograd_rows(case: Case) -> Kernel:
     """Return the kernel of Winograd's tiles that are parts of rows."""
     if case.operation == "conv2d_input":
-        return winograd_parts.Correlation(_turned(case.geometry)[0], rotates=True)
+        return winograd_parts.Correlation(_rotated(case.geometry)[0], rotates=True)
     before = moves(case.geometry)[1]
     if case.operation == "conv2d":
         return winograd_parts.Correlation(before)

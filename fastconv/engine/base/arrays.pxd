@@ -2,7 +2,6 @@
 
 from cpython.buffer cimport (
     PyBUF_ND, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer)
-from libc.string cimport memset
 
 cdef struct View:
     void* data
@@ -172,17 +171,8 @@ cdef inline void swap_channels(Operands* operands) noexcept nogil:
 
 cdef inline int look_at_swapped(object residual, object w, object grad_input, int axes,
                                 Py_ssize_t groups, Operands* operands) except -1:
-    """Fill in the arrays of an input gradient: a residual, and kernels that are not turned."""
+    """Fill in the arrays of an input gradient: a residual, and kernels that are not rotated."""
     look_at(residual, w, None, grad_input, axes, groups, False, operands)
     swap_channels(operands)
     return 0
 
-
-cdef inline void clear(const Axes* maps, char* data, Py_ssize_t itemsize) noexcept nogil:
-    """Write zeros; the planes of the maps are contiguous."""
-    cdef Py_ssize_t n, g, c, bytes = maps.shape[3] * maps.shape[4] * maps.shape[5] * itemsize
-    for n in range(maps.shape[0]):
-        for g in range(maps.shape[1]):
-            for c in range(maps.shape[2]):
-                memset(data + n * maps.strides[0] + g * maps.strides[1] + c * maps.strides[2], 0,
-                       bytes)

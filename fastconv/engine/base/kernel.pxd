@@ -12,10 +12,6 @@ cdef class Kernel:
     cdef int compute(self, const Operands* o, size_t bytes) except -1
 
 
-cdef class Zeros(Kernel):
-    pass
-
-
 cdef class ArrayKernel(Kernel):
     pass
 

@@ -14,7 +14,7 @@ import numpy as np
 from libc.string cimport memcmp
 
 from fastconv.engine.base.arrays cimport (
-    Axes, Flat, clear, look_at, look_at_swapped, look_flat)
+    Axes, Flat, look_at, look_at_swapped, look_flat)
 from fastconv.engine.base.threads cimport threads_for
 
 # The layouts for which a Dispatch keeps kernels.
@@ -57,8 +57,8 @@ cdef class Kernel:
     it serves for sure, and returns the bytes of its workspace; and computes by this plan, which is
     made once. The plan fills in `team` and `largest`.
 
-    Maps are (N, G, C, D, H, W), weights (G, K, C, T, R, S). For an input gradient x is the residual,
-    y the gradient, and the weights are seen (G, C, K, T, R, S), not turned.
+    Maps are (N, G, C, D, H, W), weights (G, K, C, T, R, S). For an input gradient x is the
+    residual, y the gradient, and the weights are seen (G, C, K, T, R, S), not rotated.
     """
 
     cdef int worth_threads(self, const Layout* layout) noexcept:
@@ -83,19 +83,6 @@ cdef class Kernel:
     def tile(self):
         """Rows and columns of the largest register tile, or None."""
         return (self.largest[0], self.largest[1]) if self.largest[0] else None
-
-
-cdef class Zeros(Kernel):
-    """The input gradient where no output depends on the input."""
-
-    cdef size_t plan(self, const Layout* layout, int threads) except? 0:
-        self.team = 1
-        return 0
-
-    cdef int compute(self, const Operands* o, size_t bytes) except -1:
-        record("zeros", 0, 0)
-        clear(&o.layout.y, o.y, o.layout.itemsize)
-        return 0
 
 
 cdef class ArrayKernel(Kernel):

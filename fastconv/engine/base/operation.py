@@ -1,7 +1,7 @@
 """An operation of a geometry as kernels see it.
 
 Kernels have three spatial axes and an axis of groups; fewer axes are axes of size 1 in front. The
-input gradient is a correlation, too: of the residual with the turned kernels, phase by phase where
+input gradient is a correlation, too: of the residual with the rotated kernels, phase by phase where
 the stride is more than 1.
 """
 

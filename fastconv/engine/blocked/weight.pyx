@@ -27,7 +27,7 @@ from fastconv.engine.base.axis cimport LONGEST_SUM, ceil_div, first_tap, past_ta
 from fastconv.engine.base.kernel cimport Kernel, record
 from fastconv.engine.base.split_k cimport (
     SplitK, add_slices, first_unit, partial_at, partial_numbers, slice_tasks, split_k)
-from fastconv.engine.base.threads cimport EVEN, Phase, make_phase, parallel_phases, threads_for
+from fastconv.engine.base.threads cimport EVEN, Phase, make_phase, parallel_phases
 from fastconv.engine.base.workspace cimport give, take
 from fastconv.engine.blocked.layout cimport (
     Plan, Rows, channel_place, clear_columns, column_place, fill_positions, find_kernels,
@@ -372,11 +372,6 @@ cdef class WeightGradient(Kernel):
         self.name = f"{held} in the lanes"
         self.held = {"samples": SAMPLES, "groups": GROUPS, "channels": CHANNELS}[held]
         self.together = together
-
-    cdef int worth_threads(self, const Layout* layout) noexcept:
-        cdef const Py_ssize_t* dw = layout.w.shape
-        return threads_for(<double>layout.y.shape[0] * layout.y.shape[4] * layout.y.shape[5]
-                           * dw[0] * dw[1] * dw[2] * dw[4] * dw[5])
 
     cdef size_t plan(self, const Layout* layout, int threads) except? 0:
         self.call = make_call(layout, &self.row[0], &self.column[0], self.held, self.together,

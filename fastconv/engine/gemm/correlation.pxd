@@ -23,5 +23,4 @@ cdef class Correlation(Kernel):
 
 
 cdef int read_layout(tuple shapes, tuple strides, Py_ssize_t itemsize, Layout* layout) except -1
-cdef int threads_of(const Layout* layout) noexcept nogil
 cdef void copy_bias(const Operands* o, Py_ssize_t group, char* numbers) noexcept nogil

@@ -8,7 +8,6 @@ y[n,g,k,p] = bias[g,k] + sum over c, tap of w[g,k,c,tap] * x[n,g,c,i], i = p*str
 from libc.string cimport memcpy
 
 from fastconv.engine.base.arrays cimport Axes
-from fastconv.engine.base.threads cimport threads_for
 
 
 cdef int read_axes(tuple shape, tuple strides, Axes* axes) except -1:
@@ -27,16 +26,6 @@ cdef int read_layout(tuple shapes, tuple strides, Py_ssize_t itemsize, Layout* l
     return 0
 
 
-cdef int threads_of(const Layout* layout) noexcept nogil:
-    """Return how many threads the products of a convolution of these arrays are worth."""
-    cdef double products = 1
-    cdef int axis
-    for axis in range(6):
-        products *= layout.w.shape[axis]
-    return threads_for(products * layout.y.shape[0] * layout.y.shape[3] * layout.y.shape[4]
-                       * layout.y.shape[5])
-
-
 cdef void copy_bias(const Operands* o, Py_ssize_t group, char* numbers) noexcept nogil:
     """Write the bias, if there is one, of each output channel; `group` apart, in elements."""
     cdef Py_ssize_t g, k, itemsize = o.layout.itemsize
@@ -51,16 +40,14 @@ cdef void copy_bias(const Operands* o, Py_ssize_t group, char* numbers) noexcept
 cdef class Correlation(Kernel):
     """The correlation of `x` with `w`, of any strides in memory; the output may not be empty.
 
-    Stride, padding before and dilation are of three axes; `name` is what the table calls it. All subclasses add the same products in
-    the same order: the table may choose among them by batch, threads and layout.
+    Stride, padding before and dilation are of three axes; `name` is what the table calls it. All
+    subclasses add the same products in the same order: the table may choose among them by batch,
+    threads and layout.
     """
 
     def __init__(self, tuple stride, tuple before, tuple dilation, str name):
         self.stride, self.before, self.dilation = stride, before, dilation
         self.name = name
-
-    cdef int worth_threads(self, const Layout* layout) noexcept:
-        return threads_of(layout)
 
     cdef int weigh(self, const Layout* layout, int threads, Estimate* estimate) except -1:
         raise NotImplementedError

@@ -10,8 +10,8 @@ from libc.string cimport memset
 
 from fastconv.engine.base.arrays cimport Axes, Layout, Operands
 from fastconv.engine.base.threads cimport EVEN, parallel_for
-from fastconv.engine.gemm.correlation cimport Correlation, Estimate, read_layout, threads_of
-from fastconv.engine.base.kernel cimport Kernel
+from fastconv.engine.gemm.correlation cimport Correlation, Estimate, read_layout
+from fastconv.engine.base.kernel cimport Kernel, record
 
 
 cdef Py_ssize_t select(Axes* array, int axis, tuple places):
@@ -83,20 +83,19 @@ cdef class InputGradient(Kernel):
 
     cdef list parts
     cdef bint covered
+    cdef str name
 
     def __init__(self, variants, tuple phases, bint covered, str name):
+        self.name = name
         self.covered = covered
         self.parts = [Part(positions, taps, variant((1, 1, 1), before, dilation, name))
                       for variant, (positions, taps, before, dilation) in zip(variants, phases)]
-
-    cdef int worth_threads(self, const Layout* layout) noexcept:
-        return threads_of(layout)
 
     cdef size_t plan(self, const Layout* layout, int threads) except? 0:
         cdef Part part
         cdef Correlation kernel
         cdef size_t bytes = 1
-        self.team = 1
+        self.team = 1 if self.covered else threads
         for part in self.parts:
             part.see(layout)
             kernel = part.kernel
@@ -112,6 +111,8 @@ cdef class InputGradient(Kernel):
         cdef Part part
         cdef Operands seen = o[0]
         cdef Maps maps
+        if not self.parts:
+            record(self.name, 0, 0)
         if not self.covered:
             maps.axes, maps.itemsize, maps.data = o.layout.y, o.layout.itemsize, o.y
             with nogil:

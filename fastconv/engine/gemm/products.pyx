@@ -27,7 +27,7 @@ from libc.string cimport memset
 
 from fastconv.engine.base.arrays cimport Layout, Operands
 from fastconv.engine.base.axis cimport ceil_div
-from fastconv.engine.base.threads cimport EVEN, Phase, make_phase, parallel_phases, threads_for
+from fastconv.engine.base.threads cimport EVEN, Phase, make_phase, parallel_phases
 from fastconv.engine.base.workspace cimport give, take
 from fastconv.engine.base.kernel cimport Kernel, record
 from fastconv.engine.gemm.slab cimport (
@@ -244,13 +244,6 @@ cdef class InputGradient(Kernel):
 
     def __init__(self, tuple stride, tuple before, tuple dilation):
         self.stride, self.before, self.dilation = stride, before, dilation
-
-    cdef int worth_threads(self, const Layout* layout) noexcept:
-        cdef double products = layout.x.shape[0]
-        cdef int axis
-        for axis in range(6):
-            products *= layout.w.shape[axis]
-        return threads_for(products * layout.x.shape[3] * layout.x.shape[4] * layout.x.shape[5])
 
     cdef size_t plan(self, const Layout* layout, int threads) except? 0:
         cdef Plan* p = &self.kept

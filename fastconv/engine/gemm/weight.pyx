@@ -37,7 +37,7 @@ from fastconv.engine.base.axis cimport ceil_div
 from fastconv.engine.base.threads cimport EVEN, Phase, make_phase, parallel_phases
 from fastconv.engine.base.workspace cimport give, take
 from fastconv.engine.base.kernel cimport Kernel, record
-from fastconv.engine.gemm.correlation cimport Context, threads_of
+from fastconv.engine.gemm.correlation cimport Context
 from fastconv.engine.gemm.slab cimport (
     Cursor, Run, Slab, Target, Windows, add_run, copy_row, fill_shifts, fill_slab, first_line,
     next_line, slab_planes, transpose, transpose_rows)
@@ -462,9 +462,6 @@ cdef class WeightGradient(Kernel):
     def __init__(self, str role, tuple stride, tuple before, tuple dilation):
         self.role, self.name = ROLES[role], f"{role} in the lanes"
         self.stride, self.before, self.dilation = stride, before, dilation
-
-    cdef int worth_threads(self, const Layout* layout) noexcept:
-        return threads_of(layout)
 
     cdef size_t plan(self, const Layout* layout, int threads) except? 0:
         cdef Plan* p = &self.kept

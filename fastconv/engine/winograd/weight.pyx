@@ -34,7 +34,7 @@ from fastconv.engine.base.arrays cimport Axes, Layout, Operands
 from fastconv.engine.base.axis cimport ceil_div
 from fastconv.engine.base.kernel cimport Kernel, record
 from fastconv.engine.base.split_k cimport SplitK, first_unit, split_k
-from fastconv.engine.base.threads cimport EVEN, Phase, make_phase, parallel_phases, threads_for
+from fastconv.engine.base.threads cimport EVEN, Phase, make_phase, parallel_phases
 from fastconv.engine.base.workspace cimport give, take
 from fastconv.engine.gemm.slab cimport line_up
 from fastconv.engine.gemm.tile cimport BLOCKED_VECTORS, lanes, max_pixels, run_blocked
@@ -436,11 +436,6 @@ cdef class WeightGradient(Kernel):
 
     def __init__(self, tuple before, tuple dilation):
         self.window = make_window(before, dilation)
-
-    cdef int worth_threads(self, const Layout* layout) noexcept:
-        cdef const Axes* dw = &layout.w
-        return threads_for(<double>layout.y.shape[0] * layout.y.shape[4] * layout.y.shape[5]
-                           * dw.shape[0] * dw.shape[1] * dw.shape[2] * dw.shape[4] * dw.shape[5])
 
     cdef size_t plan(self, const Layout* layout, int threads) except? 0:
         cdef Correlation* p = &self.correlation
