@@ -175,4 +175,3 @@ cdef inline int look_at_swapped(object residual, object w, object grad_input, in
     look_at(residual, w, None, grad_input, axes, groups, False, operands)
     swap_channels(operands)
     return 0
-
