@@ -51,9 +51,9 @@ class Variant:
 
     name: str
     kernel: Callable[[Case], Kernel]
+    why: str
     serves: Callable[[Case], bool] = lambda case: True
     wins: Callable[[Case], bool] = lambda case: True
-    why: str = ""
     operations: tuple[str, ...] = OPERATIONS
     copies: Callable[[Case], tuple[bool, bool]] = lambda case: (False, False)
     bounds: Bounds = errors.SUMS
@@ -393,6 +393,7 @@ ALGORITHMS = (
             Variant(
                 "Fourier transforms",
                 binding.fourier,
+                why="blocks of the maps and the kernels, transformed by numpy.fft",
                 bounds=errors.FOURIER,
                 prepare=binding.transformed_by_fourier,
             ),
@@ -569,13 +570,20 @@ ALGORITHMS = (
         _serves_all,
         _never,
         why="plain loops, to be read rather than to be fast",
-        variants=(Variant("plain loops", binding.plain),),
+        variants=(Variant("plain loops", binding.plain, why="sums as in the formulas"),),
     ),
     Algorithm(
         "im2col",
         _serves_all,
         _never,
         why="columns of windows and products of matrices, to be read rather than to be fast",
-        variants=(Variant("columns", binding.columns, copies=_copy_weights),),
+        variants=(
+            Variant(
+                "columns",
+                binding.columns,
+                why="blocks of columns, multiplied by the engine's tiles",
+                copies=_copy_weights,
+            ),
+        ),
     ),
 )

@@ -14,7 +14,7 @@ from fastconv._geometry import ConvGeometry
 from fastconv.engine.base.isa import isa
 from fastconv.engine.choice import only_exact, refusals
 from fastconv.engine.errors import Magnitude
-from fastconv.engine.plan import ALGORITHMS, OPERATIONS, Algorithm, Variant
+from fastconv.engine.plan import ALGORITHMS, OPERATIONS, Algorithm
 from fastconv.functional._calls import find_call
 
 
@@ -50,8 +50,8 @@ class Explanation:
         product of these two, are at most so large: x is the input, or `grad_output` in
         "conv2d_input"; w is the weights, or `grad_output` in "conv2d_weight". Beyond, intermediate
         results may, and make results infinite or NaN, even those that are small.
-    reason : str
-        Why this algorithm.
+    reason, variant_reason : str
+        Why this algorithm, and why this variant of it.
     refused : dict of str
         The other algorithms, each with the reason why not.
 
@@ -80,6 +80,7 @@ class Explanation:
     error_measure: str
     magnitude_limits: Magnitude
     reason: str
+    variant_reason: str
     refused: dict[str, str]
 
     def __str__(self) -> str:
@@ -88,7 +89,7 @@ class Explanation:
         lines = [
             ("operation", self.operation),
             ("algorithm", f"{self.algorithm}: {self.reason}"),
-            ("variant", self.variant),
+            ("variant", f"{self.variant}: {self.variant_reason}"),
             ("isa", self.isa),
             ("tile", tile),
             ("threads", f"at most {self.threads}"),
@@ -186,15 +187,10 @@ def explain(
         bounds.error(geometry, operation) * float(np.finfo(kind).eps),
         bounds.measure,
         bounds.magnitude_limits(geometry, operation, kind.name),
-        _reason(chosen, row, algorithm == "auto"),
+        chosen.why if algorithm == "auto" else "asked for",
+        row.why,
         _refused(geometry, chosen, algorithm == "auto"),
     )
-
-
-def _reason(chosen: Algorithm, variant: Variant, auto: bool) -> str:
-    """Say why this algorithm, and why this variant of it."""
-    why = chosen.why if auto else "asked for"
-    return f"{why}; {variant.name}: {variant.why}" if variant.why else why
 
 
 def _refused(geometry: ConvGeometry, chosen: Algorithm, auto: bool) -> dict[str, str]:
