@@ -6,6 +6,7 @@ the stride.
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -150,6 +151,8 @@ def phase_lanes(case: Case, outputs_win: Callable[[Estimate, Estimate], bool]) -
     )
 
 
+# The table asks several times while it chooses.
+@lru_cache(maxsize=16)
 def estimates(case: Case) -> list[tuple[Estimate, Estimate]]:
     """Return those with output channels and with pixels in the lanes, for each phase."""
     arguments = case.shapes, (case.x, case.w, case.y), case.itemsize, case.threads

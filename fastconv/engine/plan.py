@@ -255,11 +255,11 @@ def _fill_lanes(case: Case, number: int, together: int) -> bool:
 
 def _samples_win(case: Case) -> bool:
     size = fits.sizes(case.operation, case.geometry)
+    if size.batch < _LEAST_SAMPLES or _lies_across(size):
+        return False
     together, _ = fits.share_lanes(size.batch, size.row, case.itemsize)
     return (
-        not _lies_across(size)
-        and size.batch >= _LEAST_SAMPLES
-        and max(size.inputs, size.outputs) <= _MOST_CHANNELS
+        max(size.inputs, size.outputs) <= _MOST_CHANNELS
         and size.outputs >= _LEAST_OUTPUTS
         and _fill_lanes(case, size.batch, together)
     )
@@ -276,15 +276,15 @@ def _groups_win(case: Case) -> bool:
 
 def _channels_win(case: Case) -> bool:
     size = fits.sizes(case.operation, case.geometry)
+    fewest = min(size.inputs, size.outputs)
+    if size.groups == 1 or size.taps == 1 or fewest < _LEAST_CHANNELS:
+        return False
     together, share = fits.turns(size.outputs, size.groups, case.itemsize)
     line = fits.channel_line_bytes(
         size.inputs, size.outputs, together, size.row, size.column, case.itemsize
     )
     return (
-        size.groups > 1
-        and size.taps > 1
-        and min(size.inputs, size.outputs) >= _LEAST_CHANNELS
-        and max(size.inputs, size.outputs) <= _MOST_CHANNELS
+        max(size.inputs, size.outputs) <= _MOST_CHANNELS
         and share >= _LEAST_USED
         and line <= _CHANNEL_LINE_BYTES
     )

@@ -7,6 +7,7 @@ kernels take as arguments.
 
 from array import array
 from dataclasses import dataclass
+from functools import lru_cache
 from math import prod
 
 from fastconv._geometry import ConvGeometry, three_axes
@@ -153,6 +154,7 @@ class Sizes:
         )
 
 
+@lru_cache(maxsize=4096)
 def sizes(operation: str, geometry: ConvGeometry) -> Sizes:
     """Return the sizes of an operation, seen as a correlation."""
     inputs, outputs = (
