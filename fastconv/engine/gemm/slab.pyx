@@ -21,11 +21,9 @@ holds for the input itself, in place, without a slab.
 from fastconv.engine.base.isa cimport isa_row
 
 cdef extern from "gemm/copy.h" nogil:
-    enum:
-        MAX_SPAN "FASTCONV_SPAN"
     ctypedef struct Piece "fastconv_piece":
         Py_ssize_t at, rows, width, plane, hop, step, stride, size
-        Py_ssize_t channel, target_channel, span, begin
+        Py_ssize_t channel, target_channel
     ctypedef struct Plane "fastconv_plane":
         Py_ssize_t at, first, low, high
     # Macros that choose by the type of the source; copy_types.h says what the arguments are.
@@ -340,17 +338,6 @@ cdef Py_ssize_t list_planes(const Windows* windows, const Slab* slab, Py_ssize_t
     return count
 
 
-cdef void part_columns(const Windows* windows, Piece* piece) noexcept nogil:
-    """Let short rows of stride 2, of which both phases are wanted, be parted all at once."""
-    cdef Py_ssize_t row = windows.strides[4], first = max(piece.at, 0)
-    cdef Py_ssize_t last = min(piece.at + piece.rows * piece.stride, piece.size) - 1
-    cdef Py_ssize_t span = (last - first) * row + windows.column.size
-    piece.begin = (first - piece.at) * row
-    piece.span = span if (
-        piece.step == 2 and windows.column.phases == 2 and piece.hop % 2 == 0 and first <= last
-        and row >= windows.column.size and span <= MAX_SPAN) else 0
-
-
 cdef void fill_slab(const floating* x, const Windows* windows, const Slab* slab,
                     Py_ssize_t channel, Py_ssize_t channels, floating* to) noexcept nogil:
     """Copy what the slab's lines need of some channels; `x` is the first of the group."""
@@ -383,7 +370,6 @@ cdef void fill_slab(const floating* x, const Windows* windows, const Slab* slab,
                 ind = od * windows.depth.stride + t * windows.depth.dilation - windows.depth.before
                 # Of a depth outside, no row is inside.
                 piece.size = windows.row.size if 0 <= ind < windows.depth.size else 0
-                part_columns(windows, &piece)
                 copy_planes(ISA, x + n * windows.strides[0] + ind * windows.strides[3]
                             + piece.at * windows.strides[4], &piece, planes, count, channels,
                             piece_to + t * phases * slab.plane)
