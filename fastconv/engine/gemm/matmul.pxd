@@ -2,6 +2,8 @@
 
 from cython cimport floating
 
+from fastconv.engine.gemm.slab cimport Split
+
 cdef struct Product:
     # What is asked for: C (rows, columns) = A (rows, steps) B (steps, columns); none is 0. Strides
     # are in elements.
@@ -9,10 +11,9 @@ cdef struct Product:
     Py_ssize_t a_row, a_step, b_step, b_column, c_row, c_column
     # The plan.
     Py_ssize_t depth                    # steps of a block
-    Py_ssize_t vectors, blocks          # of all columns; blocks of them
+    Split split                         # vectors of columns, and panels of rows
     Py_ssize_t block                    # columns of the largest block
-    Py_ssize_t parts                    # tasks that share a block's rows
-    Py_ssize_t row_panels, height       # panels of rows; rows of the tallest
+    Py_ssize_t height                   # rows of the tallest panel
     Py_ssize_t lanes, width             # numbers in a vector, and in a row of a panel of B
     bint packs_a, packs_b
     bint transposed                     # the transposed product: one number of the bias a row

@@ -132,7 +132,7 @@ ISA(TYPED(tile))(const int rows, const int vectors, const SCALAR *const *a, cons
     {                                                                                              \
         ISA(TYPED(tile))(ROWS, VECTORS, a, a_at, b, b_at, steps, target);                          \
     }
-/* For each number of rows or pixels, up to the tallest tile. */
+/* For each number of rows or pixels, up to the tallest tile: the same each time that this is read. */
 #define EACH_OF_2(X, V, S) X(1, V, S) X(2, V, S)
 #define EACH_OF_4(X, V, S) EACH_OF_2(X, V, S) X(3, V, S) X(4, V, S)
 #define EACH_OF_6(X, V, S) EACH_OF_4(X, V, S) X(5, V, S) X(6, V, S)
@@ -337,13 +337,6 @@ static const TYPED(fastconv_tiles) ISA(TYPED(tiles)) = {
 #undef PIXEL_SIZE
 #undef BLOCKED
 #undef BLOCKED_SIZE
-#undef EACH_OF_2
-#undef EACH_OF_4
-#undef EACH_OF_6
-#undef EACH_OF_8
-#undef EACH_OF_10
-#undef EACH_OF_12
-#undef EACH_OF_14
 #undef EACH_ROWS_1
 #undef EACH_ROWS_2
 #undef EACH_ROWS_3
