@@ -7,6 +7,21 @@
 #include "base/isa.h"
 #include "gemm/run.h"
 
+/* Rows of the maps that go into planes of a slab (slab.pyx), of one sample and depth. Row i is the
+ * one at `at` + i * stride in an axis of `size` rows; outside, it is zeros. In elements. */
+typedef struct {
+    ptrdiff_t at, stride, size;
+    ptrdiff_t hop, step;               /* from row to row of the maps, from column to column */
+    ptrdiff_t rows, width, plane;      /* of the slab; from plane to plane */
+    ptrdiff_t channel, target_channel; /* from channel to channel of the maps, of the slab */
+} fastconv_piece;
+
+/* Where the rows of a plane begin, from the piece's: their place in the axis, and their first
+ * number inside. Columns low .. high are inside, the others are zeros. */
+typedef struct {
+    ptrdiff_t at, first, low, high;
+} fastconv_plane;
+
 #define FASTCONV_EACH "gemm/copy_types.h"
 #include "base/scalars.h"
 #undef FASTCONV_EACH

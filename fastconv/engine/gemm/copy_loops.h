@@ -20,26 +20,9 @@ static void ISA(TYPED(copy_row))(const SCALAR *source, ptrdiff_t step, ptrdiff_t
     ISA(TYPED(copy))(source, step, count, target);
 }
 
-/* Part numbers into those at even and at odd places; the next channel's are fetched meanwhile. */
 static inline __attribute__((always_inline)) void
-ISA(TYPED(part))(const SCALAR *source, ptrdiff_t count, ptrdiff_t next, SCALAR *even, SCALAR *odd)
-{
-    ptrdiff_t j = 0;
-
-    for (; j + 2 * LANES <= count; j += 2 * LANES) {
-        const VECTOR *from = (const VECTOR *)(source + j);
-        __builtin_prefetch(source + next + j);
-        __builtin_prefetch(source + next + j + LANES);
-        *(VECTOR *)(even + j / 2) = EVEN(from[0], from[1]);
-        *(VECTOR *)(odd + j / 2) = ODD(from[0], from[1]);
-    }
-    for (; j < count; j++)
-        (j % 2 ? odd : even)[j / 2] = source[j];
-}
-
-static inline __attribute__((always_inline)) void
-ISA(TYPED(copy_plane))(const SCALAR *source, ptrdiff_t hop, const ptrdiff_t step,
-                       const fastconv_piece *piece, const fastconv_plane *plane, SCALAR *target)
+ISA(TYPED(copy_plane))(const SCALAR *source, const ptrdiff_t step, const fastconv_piece *piece,
+                       const fastconv_plane *plane, SCALAR *target)
 {
     const ptrdiff_t rows = piece->rows, width = piece->width, size = piece->size;
     const ptrdiff_t low = plane->low, high = plane->high;
@@ -48,68 +31,29 @@ ISA(TYPED(copy_plane))(const SCALAR *source, ptrdiff_t hop, const ptrdiff_t step
         const int holds = at >= 0 && at < size;
         const ptrdiff_t from = holds ? low : 0, to = holds ? high : 0;
 
+        /* The next channel's row, meanwhile. */
+        __builtin_prefetch(source + piece->channel);
         ISA(TYPED(clear))(target, from);
         ISA(TYPED(copy))(source, step, to - from, target + from);
         ISA(TYPED(clear))(target + to, width - to);
-        source += hop;
+        source += piece->hop;
         target += width;
     }
 }
 
-#define BITS ISA(TYPED(bits))
-typedef __typeof__((VECTOR){0} < (VECTOR){0}) BITS
-    __attribute__((aligned(SCALAR_BYTES), may_alias));
-
-/* The same for rows that are no longer than a vector, of numbers that have a vector's room on either
- * side: whole vectors; what is written past the end of a row is written anew with the next. */
-static inline __attribute__((always_inline)) void
-ISA(TYPED(copy_short))(const SCALAR *source, ptrdiff_t hop, const fastconv_piece *piece,
-                       const fastconv_plane *plane, SCALAR *target)
-{
-    static const SCALAR places[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-    const VECTOR place = *(const VECTOR *)places;
-    const BITS inside = (place >= (SCALAR)plane->low) & (place < (SCALAR)plane->high);
-    fastconv_piece rest = *piece;
-    ptrdiff_t at = piece->at + plane->at;
-
-    for (; rest.rows * piece->width >= LANES; rest.rows--, at += piece->stride) {
-        VECTOR row = {0};
-        if (at >= 0 && at < piece->size)
-            row = (VECTOR)(inside & *(const BITS *)(source - plane->low));
-        *(VECTOR *)target = row;
-        source += hop;
-        target += piece->width;
-    }
-    rest.at = at - plane->at;
-    ISA(TYPED(copy_plane))(source, hop, 1, &rest, plane, target);
-}
-
-/* The planes of a piece, for some channels. Where columns of stride 2 are parted into two phases,
- * all numbers of a channel are, at once, and its rows come from the two halves. */
+/* The planes of a piece, for some channels. */
 static void ISA(TYPED(copy_planes))(const SCALAR *source, const fastconv_piece *piece,
                                     const fastconv_plane *planes, ptrdiff_t n_planes,
                                     ptrdiff_t channels, SCALAR *target)
 {
-    SCALAR halves[2][LANES + FASTCONV_SPAN / 2 + LANES];
-    SCALAR *even = halves[0] + LANES, *odd = halves[1] + LANES;
-
     for (ptrdiff_t c = 0; c < channels; c++) {
-        SCALAR *to = target;
-        if (piece->span)
-            ISA(TYPED(part))(source + piece->begin, piece->span, piece->channel, even, odd);
-        for (ptrdiff_t i = 0; i < n_planes; i++, to += piece->plane) {
-            const ptrdiff_t first = planes[i].first, at = first - piece->begin;
-            /* Without a span there are no halves to point into. */
-            const SCALAR *half = piece->span ? (at & 1 ? odd : even) + (at >> 1) : even;
-            if (piece->span && piece->width <= LANES && planes[i].low < planes[i].high)
-                ISA(TYPED(copy_short))(half, piece->hop / 2, piece, planes + i, to);
-            else if (piece->span)
-                ISA(TYPED(copy_plane))(half, piece->hop / 2, 1, piece, planes + i, to);
-            else if (piece->step == 1)
-                ISA(TYPED(copy_plane))(source + first, piece->hop, 1, piece, planes + i, to);
+        for (ptrdiff_t i = 0; i < n_planes; i++) {
+            const SCALAR *from = source + planes[i].first;
+            SCALAR *to = target + i * piece->plane;
+            if (piece->step == 1)
+                ISA(TYPED(copy_plane))(from, 1, piece, planes + i, to);
             else
-                ISA(TYPED(copy_plane))
-                (source + first, piece->hop, piece->step, piece, planes + i, to);
+                ISA(TYPED(copy_plane))(from, piece->step, piece, planes + i, to);
         }
         source += piece->channel;
         target += piece->target_channel;
@@ -363,5 +307,4 @@ static const TYPED(fastconv_copies) ISA(TYPED(copies)) = {
 
 #undef AHEAD
 #undef LONG
-#undef BITS
 #include "base/vector_end.h"

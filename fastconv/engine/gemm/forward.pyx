@@ -42,11 +42,13 @@ from fastconv.engine.base.kernel cimport record
 from fastconv.engine.base.axis cimport ceil_div
 from fastconv.engine.base.threads cimport EVEN, Phase, make_phase, parallel_phases
 from fastconv.engine.base.workspace cimport give, take
-from fastconv.engine.gemm.correlation cimport Context, Correlation, Estimate, copy_bias
+from fastconv.engine.gemm.correlation cimport (
+    Context, Correlation, Estimate, Job, copy_bias, run_job)
 from fastconv.engine.gemm.slab cimport (
-    Cursor, Run, Slab, Target, Windows, add_run, block_channels, fill_offsets, fill_shifts,
-    fill_slab, first_line, first_unit, imbalance, line_up, make_slab, make_windows, next_line,
-    pack_columns, pack_rows, slab_planes, split_blocks, steps_are_neighbours, transpose)
+    Run, Share, Slab, Split, Target, Walk, Windows, add_run, block_channels, even_share,
+    fill_offsets, fill_shifts, fill_slab, find_share, imbalance, in_elements, line_up, make_block,
+    make_slab, make_split, make_windows, next_pixels, pack_columns, pack_rows, slab_planes,
+    split_tasks, start_walk, steps_are_neighbours, transpose)
 from fastconv.engine.gemm.tile cimport MAX_ROWS, VECTORS, lanes, max_rows, run_tile
 
 # A block of B: much of the second-level cache of a core, since the weights are read once for each
@@ -74,12 +76,10 @@ cdef struct Product:
     Py_ssize_t groups, rows, steps          # of A
     Py_ssize_t row_panels, height           # panels of rows; rows of the tallest
     Py_ssize_t a_strides[6]                 # of the weights (G, K, C, T, R, S), in elements
-    Py_ssize_t c_strides[6]                 # of the output (N, G, K, D, H, W)
     Py_ssize_t channels                     # of a block
     Py_ssize_t columns, column_blocks       # of the output, in one column block
-    Py_ssize_t unit, units                  # pixels that no border parts; of a column block
-    Py_ssize_t pixels, blocks               # of the largest block; blocks of a column block
-    Py_ssize_t parts                        # tasks that share a block's rows
+    Py_ssize_t pixels                       # of the largest block
+    Split split                             # units of pixels, and panels of rows
     Py_ssize_t width                        # numbers of a tile's row
     Py_ssize_t lanes
     bint packs_a, packs_b
@@ -118,13 +118,18 @@ cdef Py_ssize_t fit_columns(const Product* p, Py_ssize_t itemsize,
     return ceil_div(p.windows.column.out, ceil_div(p.windows.column.out, columns))
 
 
+cdef inline Py_ssize_t unit_pixels(const Product* p, Py_ssize_t columns) noexcept nogil:
+    """Return the pixels that no block's border parts: with a slab, whole lines."""
+    return p.lanes if p.packs_b else columns
+
+
 cdef int size_blocks(Product* p, Py_ssize_t itemsize, int threads) noexcept nogil:
     """Choose the blocks of channels and pixels, and the tasks.
 
     Returns -1 where the slab of one row of the output would not fit in memory at all.
     """
     cdef Py_ssize_t planes = slab_planes(&p.windows), out = p.windows.column.out
-    cdef Py_ssize_t pixels, total, lines
+    cdef Py_ssize_t pixels, total, lines, unit
     p.channels = block_channels(&p.windows, itemsize)
     # Columns: all of them, unless a slab of one line is too large.
     if <double>planes * itemsize * (1.0 + p.windows.row.reach) * (
@@ -149,12 +154,10 @@ cdef int size_blocks(Product* p, Py_ssize_t itemsize, int threads) noexcept nogi
                                * (p.columns + p.windows.column.reach)) - p.windows.row.reach
         pixels = max(lines, 1) * p.columns
     total = p.windows.lines * p.columns
-    # A block of a slab is whole lines.
-    p.unit = p.lanes if p.packs_b else p.columns
-    p.units = ceil_div(total, p.unit)
-    p.blocks = split_blocks(p.groups * p.column_blocks, p.units, ceil_div(total, pixels),
-                            p.row_panels, threads, &p.parts)
-    p.pixels = min(ceil_div(p.units, p.blocks) * p.unit, total)
+    unit = unit_pixels(p, p.columns)
+    p.split = make_split(p.groups * p.column_blocks, ceil_div(total, unit),
+                         ceil_div(total, pixels), p.row_panels, threads)
+    p.pixels = min(ceil_div(p.split.units, p.split.blocks) * unit, total)
     return 0
 
 
@@ -200,58 +203,37 @@ cdef void size_workspace(Product* p, Py_ssize_t itemsize) noexcept nogil:
     p.thread_bytes = p.runs_at + 2 * line_up(p.max_runs * sizeof(Run))
 
 
-cdef inline Py_ssize_t first_row(const Product* p, Py_ssize_t panel) noexcept nogil:
-    """Return the first row of a panel of A: panels are as even as can be."""
-    return panel * p.rows // p.row_panels
-
-
-# A task: pixels of a column block, counted in it, for some panels of rows.
-cdef struct Block:
-    Py_ssize_t group, columns, pixel, end
-    Py_ssize_t first, past              # panels of rows
-
-
-cdef Py_ssize_t list_panels(const Product* p, const Slab* slab, const Block* block,
-                            Panel* panels, Run* packs, Py_ssize_t* packed_runs,
-                            Run* outs) noexcept nogil:
+cdef Py_ssize_t list_panels(const Product* p, const Slab* slab, Panel* panels, Run* packs,
+                            Py_ssize_t* packed_runs, Run* outs) noexcept nogil:
     """Cut the pixels of a block into panels; return their number.
 
     Writes the runs of all packed panels in the slab or the input, and each panel's runs in the
     output.
     """
-    cdef Py_ssize_t count = 0, n_packs = 0, n_outs = 0
-    cdef Py_ssize_t columns = block.columns, pixel = block.pixel, end = block.end
-    cdef Py_ssize_t vectors = ceil_div(end - pixel, p.lanes)
-    cdef Py_ssize_t even = ceil_div(vectors, VECTORS)
-    cdef Py_ssize_t line = pixel // columns, column = pixel - line * columns
-    cdef Py_ssize_t at, first, number, used
-    cdef Cursor cursor = first_line(&p.windows, slab, p.c_strides, line)
+    cdef Walk walk = start_walk(&p.windows, slab)
+    cdef Py_ssize_t count = 0, n_packs = 0, n_outs = 0, at, out, first, number, used
+    cdef Py_ssize_t vectors = ceil_div(walk.left, p.lanes), even = ceil_div(vectors, VECTORS)
     cdef Panel* panel
-    while pixel < end:
+    while walk.left:
         panel = panels + count
         panel.outs, panel.n_outs = n_outs, 0
         # Packed panels share the vectors evenly; in a slab they are as wide as they can be.
         panel.vectors = VECTORS
         if p.packs_b:
-            panel.vectors = (count + 1) * vectors // even - count * vectors // even
-        panel.at = cursor.at + column
+            panel.vectors = even_share(count + 1, vectors, even) - even_share(count, vectors, even)
+        panel.at = walk.at
         used = 0
-        while pixel < end:
-            at = cursor.at + column
+        while walk.left:
+            at, out = walk.at, walk.out
             first = used if p.packs_b else at - panel.at
-            number = min(min(columns - column, end - pixel), panel.vectors * p.lanes - first)
-            if number <= 0:
+            if first >= panel.vectors * p.lanes:
                 break
+            number = next_pixels(&walk, panel.vectors * p.lanes - first)
             if p.packs_b:
                 n_packs = add_run(packs, n_packs, count * p.panel_size + first, number, at, 1)
-            panel.n_outs = add_run(outs + panel.outs, panel.n_outs, first, number,
-                                   cursor.out + column * p.c_strides[5], p.c_strides[5])
-            pixel += number
-            column += number
+            panel.n_outs = add_run(outs + panel.outs, panel.n_outs, first, number, out,
+                                   p.windows.outs[5])
             used = first + number
-            if column == columns:
-                column = 0
-                next_line(&p.windows, slab, p.c_strides, &cursor)
         panel.vectors = ceil_div(used, p.lanes)
         n_outs += panel.n_outs
         count += 1
@@ -269,7 +251,8 @@ cdef Py_ssize_t pack_a_channels(const Product* p) noexcept nogil:
     return ceil_div(p.height, p.windows.taps)
 
 
-cdef void pack_a(const floating* w, const Context* context, Py_ssize_t task) noexcept nogil:
+cdef void pack_a(const floating* w, const Context* context, Py_ssize_t task,
+                 int thread) noexcept nogil:
     """Pack some channels of A, for all panels of rows: for each step, its rows side by side.
 
     In this order, the weights of rotated kernels are read from end to end.
@@ -283,21 +266,13 @@ cdef void pack_a(const floating* w, const Context* context, Py_ssize_t task) noe
     w += g * p.a_strides[0] + c * p.a_strides[2]
     packed += (g * p.row_panels * p.steps + c * p.windows.taps) * p.height
     for panel in range(p.row_panels):
-        row = first_row(p, panel)
-        rows = first_row(p, panel + 1) - row
+        row = even_share(panel, p.rows, p.row_panels)
+        rows = even_share(panel + 1, p.rows, p.row_panels) - row
         if p.neighbours:
             transpose(w + row * p.a_strides[1], p.a_strides[1], rows, steps, packed, p.height)
         else:
             pack_rows(w + row * p.a_strides[1], p.a_strides[1], rows, at, steps, p.height, packed)
         packed += p.steps * p.height
-
-
-cdef void pack_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
-    cdef const Context* c = <const Context*>context
-    if c.o.layout.itemsize == sizeof(float):
-        pack_a(<const float*>c.o.w, c, task)
-    else:
-        pack_a(<const double*>c.o.w, c, task)
 
 
 cdef void pack_b(const floating* x, const Product* p, const Slab* slab, Py_ssize_t channel,
@@ -316,26 +291,13 @@ cdef void pack_b(const floating* x, const Product* p, const Slab* slab, Py_ssize
                      p.width, packed + c * taps * p.width)
 
 
-cdef Block find_block(const Product* p, Py_ssize_t task, Slab* slab) noexcept nogil:
-    """Return the block of a task, and move the slab to it."""
-    cdef Block block
-    cdef Py_ssize_t part = task % p.parts, number = task // p.parts % p.blocks
-    cdef Py_ssize_t column_block = task // p.parts // p.blocks % p.column_blocks
-    block.group = task // p.parts // p.blocks // p.column_blocks
-    block.first = part * p.row_panels // p.parts
-    block.past = (part + 1) * p.row_panels // p.parts
-    slab.column = column_block * p.columns
-    block.columns = min(p.columns, p.windows.column.out - slab.column)
-    block.pixel = first_unit(number, p.units, p.blocks) * p.unit
-    block.end = min(first_unit(number + 1, p.units, p.blocks) * p.unit,
-                    p.windows.lines * p.columns)
-    if block.columns < p.columns:
-        # The last column block is narrower: the same lines.
-        block.pixel = block.pixel // p.columns * block.columns
-        block.end = block.end // p.columns * block.columns
-    slab.line = block.pixel // block.columns
-    slab.lines = (block.end - 1) // block.columns + 1 - slab.line
-    return block
+cdef void move_slab(const Product* p, const Share* share, Slab* slab) noexcept nogil:
+    """Move the slab to the block of a task."""
+    cdef Py_ssize_t column = share.copy % p.column_blocks * p.columns
+    cdef Py_ssize_t columns = min(p.columns, p.windows.column.out - column)
+    cdef Py_ssize_t unit = unit_pixels(p, columns)
+    slab.block = make_block(&p.windows, columns, column, share.unit * unit,
+                            share.past_unit * unit)
 
 
 cdef void multiply_block(const floating* x, const Context* context, Py_ssize_t task,
@@ -347,8 +309,8 @@ cdef void multiply_block(const floating* x, const Context* context, Py_ssize_t t
     cdef char* shared = context.shared
     cdef char* own = shared + p.threads_at + thread * p.thread_bytes
     cdef Slab slab = p.slab
-    cdef Block block = find_block(p, task, &slab)
-    cdef Py_ssize_t g = block.group
+    cdef Share share = find_share(&p.split, task)
+    cdef Py_ssize_t g = share.copy // p.column_blocks
     cdef const Py_ssize_t* shifts = <const Py_ssize_t*>(shared + p.shifts_at)
     cdef const Py_ssize_t* b_at = <const Py_ssize_t*>(shared + p.b_at_at)
     cdef const Py_ssize_t* a_at = <const Py_ssize_t*>(shared + p.a_at_at)
@@ -364,12 +326,13 @@ cdef void multiply_block(const floating* x, const Context* context, Py_ssize_t t
     cdef const floating* b
     cdef Target target
 
-    count = list_panels(p, &slab, &block, panels, packs, &n_packs, outs)
+    move_slab(p, &share, &slab)
+    count = list_panels(p, &slab, panels, packs, &n_packs, outs)
     x += g * p.windows.strides[1]
     w += g * p.a_strides[0]
-    y += g * p.c_strides[1]
+    y += g * p.windows.outs[1]
     packed_a += g * p.row_panels * p.steps * p.height
-    target.row, target.column_bias = p.c_strides[2], NULL
+    target.row, target.column_bias = p.windows.outs[2], NULL
     for c from 0 <= c < p.windows.channels by p.channels:
         channels = min(p.channels, p.windows.channels - c)
         target.accumulate = c > 0
@@ -377,29 +340,21 @@ cdef void multiply_block(const floating* x, const Context* context, Py_ssize_t t
             fill_slab(x, &p.windows, &slab, c, channels, slab_data)
         else:
             pack_b(x, p, &slab, c, channels, shifts, packs, n_packs, slab_data, packed_b)
-        for i in range(block.first, block.past):
-            row = first_row(p, i)
-            rows = first_row(p, i + 1) - row
+        for i in range(share.panel, share.past_panel):
+            row = even_share(i, p.rows, p.row_panels)
+            rows = even_share(i + 1, p.rows, p.row_panels) - row
             for j in range(rows):
                 if p.packs_a:
                     a[j] = packed_a + (i * p.steps + c * taps) * p.height + j
                 else:
                     a[j] = w + (row + j) * p.a_strides[1] + c * p.a_strides[2]
-            target.c, target.row_bias = y + row * p.c_strides[2], NULL
+            target.c, target.row_bias = y + row * p.windows.outs[2], NULL
             if context.o.bias is not NULL and c + channels == p.windows.channels:
                 target.row_bias = bias + row
             for j in range(count):
                 b = packed_b + j * p.panel_size if p.packs_b else slab_data + panels[j].at
                 target.runs, target.n_runs = outs + panels[j].outs, panels[j].n_outs
                 run_tile(rows, panels[j].vectors, a, a_at, b, b_at, channels * taps, &target)
-
-
-cdef void multiply_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
-    cdef const Context* c = <const Context*>context
-    if c.o.layout.itemsize == sizeof(float):
-        multiply_block(<const float*>c.o.x, c, task, thread)
-    else:
-        multiply_block(<const double*>c.o.x, c, task, thread)
 
 
 cdef double product_cycles(const Product* p, int threads) noexcept nogil:
@@ -418,8 +373,7 @@ cdef double product_cycles(const Product* p, int threads) noexcept nogil:
         tile += (1 if p.neighbours else 3) * p.rows / pixels * p.width
     else:
         tile *= 1.03
-    tile *= imbalance(p.groups * p.column_blocks, p.units, p.blocks, p.row_panels, p.parts,
-                      threads)
+    tile *= imbalance(&p.split, threads)
     # What is measured: B comes from the second-level cache.
     return (1.08 * tile * p.windows.column.out / p.width
             * p.groups * p.windows.lines * p.steps)
@@ -428,18 +382,15 @@ cdef double product_cycles(const Product* p, int threads) noexcept nogil:
 cdef int make_product(Product* p, const Layout* layout, tuple stride, tuple before,
                       tuple dilation, int threads) except -1:
     """Fill in the plan for arrays of this layout."""
-    cdef Py_ssize_t i, itemsize = layout.itemsize
+    cdef Py_ssize_t itemsize = layout.itemsize
     cdef const Py_ssize_t* w = layout.w.shape
-    p.windows = make_windows(layout.x.shape, layout.x.strides, w + 3, layout.y.shape + 3, itemsize,
-                             stride, before, dilation)
+    p.windows = make_windows(layout, stride, before, dilation)
     p.groups, p.rows, p.steps = w[0], w[1], w[2] * p.windows.taps
     p.lanes = lanes(itemsize)
     p.width = VECTORS * p.lanes
     p.height = max_rows(itemsize, VECTORS)
     p.row_panels = ceil_div(p.rows, p.height)
-    for i in range(6):
-        p.a_strides[i] = layout.w.strides[i] // itemsize
-        p.c_strides[i] = layout.y.strides[i] // itemsize
+    in_elements(&layout.w, itemsize, p.a_strides)
     p.neighbours = steps_are_neighbours(w, p.a_strides)
     p.packs_a = p.groups * p.rows * p.steps * itemsize > (LARGE_BYTES if p.neighbours
                                                           else SMALL_BYTES)
@@ -449,11 +400,6 @@ cdef int make_product(Product* p, const Layout* layout, tuple stride, tuple befo
         raise MemoryError("the padded input of a few outputs does not fit in memory")
     size_workspace(p, itemsize)
     return 0
-
-
-cdef inline Py_ssize_t product_tasks(const Product* p) noexcept nogil:
-    """Return the number of tasks."""
-    return p.groups * p.column_blocks * p.blocks * p.parts
 
 
 cdef class PixelLanes(Correlation):
@@ -472,7 +418,7 @@ cdef class PixelLanes(Correlation):
     cdef size_t plan(self, const Layout* layout, int threads) except? 0:
         cdef Product* p = &self.product
         make_product(p, layout, self.stride, self.before, self.dilation, threads)
-        self.team = min(<Py_ssize_t>threads, product_tasks(p))
+        self.team = min(<Py_ssize_t>threads, split_tasks(&p.split))
         self.largest[0], self.largest[1] = ceil_div(p.rows, p.row_panels), p.width
         return p.threads_at + self.team * p.thread_bytes
 
@@ -483,6 +429,7 @@ cdef class PixelLanes(Correlation):
         cdef Py_ssize_t* shifts = <Py_ssize_t*>(shared + p.shifts_at)
         cdef Py_ssize_t* weights_at = <Py_ssize_t*>(shared + p.weights_at_at)
         cdef Context context
+        cdef Job[2] jobs
         cdef Phase[2] phases
         record(self.name, self.largest[0], self.largest[1])
         fill_shifts(&p.windows, &p.slab, p.channels, shifts)
@@ -494,9 +441,11 @@ cdef class PixelLanes(Correlation):
                 step * p.width if p.packs_b else shifts[step])
         copy_bias(o, p.rows, shared + p.bias_at)
         context.plan, context.o, context.shared = p, o, shared
-        phases[0] = make_phase(pack_task, &context, p.groups * ceil_div(
+        jobs[0] = Job(pack_a[float], pack_a[double], o.w, &context)
+        jobs[1] = Job(multiply_block[float], multiply_block[double], o.x, &context)
+        phases[0] = make_phase(run_job, &jobs[0], p.groups * ceil_div(
             p.windows.channels, pack_a_channels(p)) if p.packs_a else 0, EVEN)
-        phases[1] = make_phase(multiply_task, &context, product_tasks(p), 0)
+        phases[1] = make_phase(run_job, &jobs[1], split_tasks(&p.split), 0)
         with nogil:
             parallel_phases(self.team, phases, 2)
         give(shared)

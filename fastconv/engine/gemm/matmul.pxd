@@ -2,6 +2,8 @@
 
 from cython cimport floating
 
+from fastconv.engine.gemm.slab cimport Split
+
 cdef struct Product:
     # What is asked for: C (rows, columns) = A (rows, steps) B (steps, columns); none is 0. Strides
     # are in elements.
@@ -9,16 +11,15 @@ cdef struct Product:
     Py_ssize_t a_row, a_step, b_step, b_column, c_row, c_column
     # The plan.
     Py_ssize_t depth                    # steps of a block
-    Py_ssize_t vectors, blocks          # of all columns; blocks of them
+    Split split                         # vectors of columns, and panels of rows
     Py_ssize_t block                    # columns of the largest block
-    Py_ssize_t parts                    # tasks that share a block's rows
-    Py_ssize_t row_panels, height       # panels of rows; rows of the tallest
+    Py_ssize_t height                   # rows of the tallest panel
     Py_ssize_t lanes, width             # numbers in a vector, and in a row of a panel of B
     bint packs_a, packs_b
     bint transposed                     # the transposed product: one number of the bias a row
     # The workspace: where the steps lie, for all threads, then one part for each thread.
     size_t a_at, packed_a_at, b_at, packed_b_at, threads_at
-    size_t a_panel, b_panels, thread_bytes
+    size_t b_panels, thread_bytes       # of a thread: a panel of A, and those of B
 
 # Fill in the plan of a product whose tasks so many threads share.
 cdef void plan_product(Product* p, Py_ssize_t itemsize, int threads) noexcept nogil

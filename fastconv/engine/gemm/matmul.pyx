@@ -22,7 +22,8 @@ from fastconv.engine.base.axis cimport ceil_div
 from fastconv.engine.base.threads cimport EVEN, parallel_for, threads_for
 from fastconv.engine.base.workspace cimport give, take
 from fastconv.engine.gemm.slab cimport (
-    Run, Target, block_steps, first_unit, line_up, pack_rows, split_blocks, transpose)
+    Run, Share, Target, block_steps, even_share, find_share, line_up, make_split, pack_rows,
+    split_tasks, transpose)
 from fastconv.engine.gemm.tile cimport MAX_ROWS, lanes, max_rows, output_vectors, run_tile
 
 # A block of B: most of a common second-level cache.
@@ -44,30 +45,25 @@ cdef struct Context:
 
 cdef void make_plan(Product* p, Py_ssize_t itemsize, int threads) noexcept nogil:
     """Choose blocks and panels, and lay out the workspace."""
-    cdef Py_ssize_t most = output_vectors(itemsize), vectors, columns
+    cdef Py_ssize_t most = output_vectors(itemsize), vectors = ceil_div(p.columns, lanes(itemsize))
     p.lanes = lanes(itemsize)
     p.depth = ceil_div(p.steps, ceil_div(p.steps, block_steps(itemsize)))
-    vectors = ceil_div(p.columns, p.lanes)
-    p.row_panels = ceil_div(p.rows, max_rows(itemsize, min(vectors, most)))
-    columns = BLOCK_BYTES // (p.depth * itemsize)
-    p.vectors = vectors
-    p.blocks = split_blocks(1, vectors, ceil_div(p.columns, columns), p.row_panels, threads,
-                            &p.parts)
-    vectors = ceil_div(vectors, p.blocks)
+    p.split = make_split(1, vectors, ceil_div(p.columns, BLOCK_BYTES // (p.depth * itemsize)),
+                         ceil_div(p.rows, max_rows(itemsize, min(vectors, most))), threads)
+    vectors = ceil_div(vectors, p.split.blocks)
     p.block = vectors * p.lanes
     vectors = ceil_div(vectors, ceil_div(vectors, most))
     p.width = vectors * p.lanes
     p.height = max_rows(itemsize, vectors)
-    p.row_panels = ceil_div(p.rows, p.height)
-    p.parts = min(p.parts, p.row_panels)
+    p.split.panels = ceil_div(p.rows, p.height)
+    p.split.parts = min(p.split.parts, p.split.panels)
     p.packs_a = p.a_step != 1 and p.depth > SCATTERED_STEPS
-    p.packs_b = p.b_column != 1 or p.row_panels > 2 * p.parts
+    p.packs_b = p.b_column != 1 or p.split.panels > 2 * p.split.parts
     p.a_at = 0
     p.packed_a_at = p.a_at + line_up(p.depth * sizeof(Py_ssize_t))
     p.b_at = p.packed_a_at + line_up(p.depth * sizeof(Py_ssize_t))
     p.packed_b_at = p.b_at + line_up(p.depth * sizeof(Py_ssize_t))
     p.threads_at = p.packed_b_at + line_up(p.depth * sizeof(Py_ssize_t))
-    p.a_panel = 0
     p.b_panels = line_up(p.depth * p.height * itemsize) if p.packs_a else 0
     p.thread_bytes = p.b_panels + line_up(
         ceil_div(p.block, p.width) * p.depth * p.width * itemsize)
@@ -106,17 +102,16 @@ cdef void multiply_block(const floating* a, const floating* b, const floating* b
                          const Product* p, Py_ssize_t task, char* shared,
                          char* own) noexcept nogil:
     """Compute a task: some rows of A times a block of columns of B."""
-    cdef Py_ssize_t part = task % p.parts, block = task // p.parts
-    cdef Py_ssize_t column = first_unit(block, p.vectors, p.blocks) * p.lanes
-    cdef Py_ssize_t count = min(first_unit(block + 1, p.vectors, p.blocks) * p.lanes,
-                                p.columns) - column
+    cdef Share share = find_share(&p.split, task)
+    cdef Py_ssize_t column = share.unit * p.lanes
+    cdef Py_ssize_t count = min(share.past_unit * p.lanes, p.columns) - column
     cdef Py_ssize_t vectors = ceil_div(count, p.lanes), panels = ceil_div(count, p.width)
     cdef Py_ssize_t step, steps, i, j, row, rows, at
     cdef const Py_ssize_t* a_at = <const Py_ssize_t*>(shared + p.a_at)
     cdef const Py_ssize_t* b_at = <const Py_ssize_t*>(shared + p.b_at)
     cdef const Py_ssize_t* packed_a_at = <const Py_ssize_t*>(shared + p.packed_a_at)
     cdef const Py_ssize_t* packed_b_at = <const Py_ssize_t*>(shared + p.packed_b_at)
-    cdef floating* a_panel = <floating*>(own + p.a_panel)
+    cdef floating* a_panel = <floating*>own
     cdef floating* b_panels = <floating*>(own + p.b_panels)
     cdef floating* panel
     cdef const floating* a_rows[MAX_ROWS]
@@ -140,9 +135,9 @@ cdef void multiply_block(const floating* a, const floating* b, const floating* b
             elif p.packs_b or run.count % p.lanes:
                 pack_rows(b + step * p.b_step + at * p.b_column, p.b_column, run.count, b_at,
                           steps, p.width, panel)
-        for i in range(part * p.row_panels // p.parts, (part + 1) * p.row_panels // p.parts):
-            row = i * p.rows // p.row_panels
-            rows = (i + 1) * p.rows // p.row_panels - row
+        for i in range(share.panel, share.past_panel):
+            row = even_share(i, p.rows, p.split.panels)
+            rows = even_share(i + 1, p.rows, p.split.panels) - row
             for j in range(rows):
                 a_rows[j] = a_panel + j if p.packs_a else (
                     a + (row + j) * p.a_row + step * p.a_step)
@@ -172,7 +167,7 @@ cdef void run_product(const floating* a, const floating* b, floating* c, const P
     cdef Py_ssize_t task
     if p.transposed:
         a, b = b, a
-    for task in range(p.blocks * p.parts):
+    for task in range(split_tasks(&p.split)):
         multiply_block(a, b, <const floating*>NULL, c, p, task, shared, own)
 
 
@@ -211,7 +206,7 @@ def multiply(a, b, bias, c):
     p.c_row, p.c_column = result.strides[0] // item, result.strides[1] // item
     threads = threads_for(<double>p.rows * p.columns * p.steps)
     plan_product(&p, item, threads)
-    tasks = p.blocks * p.parts
+    tasks = split_tasks(&p.split)
     threads = min(<Py_ssize_t>threads, tasks)
     context.product, context.itemsize = &p, item
     context.a, context.b = left.data, right.data

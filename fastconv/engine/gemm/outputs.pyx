@@ -28,11 +28,13 @@ from fastconv.engine.base.kernel cimport record
 from fastconv.engine.base.axis cimport ceil_div
 from fastconv.engine.base.threads cimport EVEN, Phase, make_phase, parallel_phases
 from fastconv.engine.base.workspace cimport give, take
-from fastconv.engine.gemm.correlation cimport Context, Correlation, Estimate, copy_bias
+from fastconv.engine.gemm.correlation cimport (
+    Context, Correlation, Estimate, Job, copy_bias, run_job)
 from fastconv.engine.gemm.slab cimport (
-    Cursor, Run, Slab, Windows, add_run, block_channels, fill_offsets, fill_shifts,
-    fill_slab, first_line, first_unit, imbalance, line_up, make_slab, make_windows, next_line,
-    pack_rows, slab_planes, split_blocks, steps_are_neighbours, store_pixels, transpose)
+    Run, Share, Slab, Split, Walk, Windows, add_run, block_channels, even_share, fill_offsets,
+    fill_shifts, fill_slab, find_share, imbalance, in_elements, line_up, make_block, make_slab,
+    make_split, make_windows, next_pixels, pack_rows, slab_planes, split_tasks, start_walk,
+    steps_are_neighbours, store_pixels, transpose)
 from fastconv.engine.gemm.tile cimport MAX_PIXEL_VECTORS, Pixels, lanes, max_pixels, run_pixels
 
 # A slab with the sums of its pixels: as much of the second-level cache as leaves room for the
@@ -48,7 +50,6 @@ cdef struct Plan:
     Windows windows
     Py_ssize_t groups, outputs, steps
     Py_ssize_t w_strides[6]             # of the weights (G, K, C, T, R, S), in elements
-    Py_ssize_t y_strides[6]             # of the output (N, G, K, D, H, W)
     bint neighbours                     # the steps of an output channel are neighbours
     Py_ssize_t lanes, vectors, panels   # of all output channels of a group
     Py_ssize_t width                    # vectors of the widest panel
@@ -56,11 +57,11 @@ cdef struct Plan:
     Py_ssize_t span                     # steps that a tile takes at once
     Py_ssize_t channels                 # of a block
     Py_ssize_t near_channels            # whose weights, for a panel, stay in the first-level cache
-    Py_ssize_t lines, blocks            # of a block; blocks
+    Py_ssize_t lines                    # of a block
     double slab_bytes                   # of the slab of one line
     Py_ssize_t line_bytes               # of all that a line of a block takes
     double line_cycles                  # of the tiles of one step of a line
-    Py_ssize_t parts                    # tasks that share a block's panels
+    Split split                         # lines, and panels
     Slab slab
     # The workspace: what all threads share, then one part for each.
     size_t shifts_at, weights_at_at, bias_at, packed_at, threads_at
@@ -100,15 +101,12 @@ cdef void choose_panels(Plan* p, Py_ssize_t itemsize) noexcept nogil:
 cdef int make_plan(Plan* p, const Layout* layout, tuple stride, tuple before, tuple dilation,
                    int threads) except -1:
     """Fill in the plan for arrays of this layout."""
-    cdef Py_ssize_t i, itemsize = layout.itemsize
+    cdef Py_ssize_t itemsize = layout.itemsize
     cdef const Py_ssize_t* w = layout.w.shape
     cdef Windows* windows = &p.windows
-    windows[0] = make_windows(layout.x.shape, layout.x.strides, w + 3, layout.y.shape + 3, itemsize,
-                              stride, before, dilation)
+    windows[0] = make_windows(layout, stride, before, dilation)
     p.groups, p.outputs, p.steps = w[0], w[1], w[2] * windows.taps
-    for i in range(6):
-        p.w_strides[i] = layout.w.strides[i] // itemsize
-        p.y_strides[i] = layout.y.strides[i] // itemsize
+    in_elements(&layout.w, itemsize, p.w_strides)
     p.neighbours = steps_are_neighbours(w, p.w_strides)
     p.lanes = lanes(itemsize)
     p.vectors = ceil_div(p.outputs, p.lanes)
@@ -125,10 +123,10 @@ cdef int make_plan(Plan* p, const Layout* layout, tuple stride, tuple before, tu
         p.line_bytes += <Py_ssize_t>p.slab_bytes
     p.near_channels = max(NEAR_BYTES // (p.width * p.lanes * itemsize * windows.taps), 1)
     p.near_channels = ceil_div(p.channels, ceil_div(p.channels, p.near_channels))
-    p.blocks = split_blocks(p.groups, windows.lines,
-                            ceil_div(windows.lines, max(BLOCK_BYTES // p.line_bytes, 1)), p.panels,
-                            threads, &p.parts)
-    p.lines = ceil_div(windows.lines, p.blocks)
+    p.split = make_split(p.groups, windows.lines,
+                         ceil_div(windows.lines, max(BLOCK_BYTES // p.line_bytes, 1)), p.panels,
+                         threads)
+    p.lines = ceil_div(windows.lines, p.split.blocks)
     size_workspace(p, itemsize)
     return 0
 
@@ -142,7 +140,7 @@ cdef double plan_cycles(const Plan* p, Py_ssize_t itemsize, int threads) noexcep
         cycles += 0.2 * out
         if p.windows.strides[2] * itemsize >= FAR_BYTES:
             cycles += 10.0 * p.panels * ceil_div(out, p.pixels)
-    cycles *= imbalance(p.groups, lines, p.blocks, p.panels, p.parts, threads)
+    cycles *= imbalance(&p.split, threads)
     # Storing; packing the weights, whole vectors where output channels are neighbours; and fetching
     # them for each block.
     return p.groups * lines * p.steps * (
@@ -176,21 +174,16 @@ cdef void size_workspace(Plan* p, Py_ssize_t itemsize) noexcept nogil:
         p.lines * ceil_div(out, p.pixels) * sizeof(Pixels))
 
 
-cdef inline Py_ssize_t first_vector(const Plan* p, Py_ssize_t panel) noexcept nogil:
-    """Return the first vector of a panel of output channels: panels are as even as can be."""
-    return panel * p.vectors // p.panels
-
-
 cdef inline Py_ssize_t packed_at(const Plan* p, Py_ssize_t g, Py_ssize_t channel,
                                  Py_ssize_t panel) noexcept nogil:
     """Return where the packed weights of a block of channels and a panel begin."""
     cdef Py_ssize_t channels = min(p.channels, p.windows.channels - channel)
     return p.lanes * ((g * p.steps + channel * p.windows.taps) * p.vectors
-                      + channels * p.windows.taps * first_vector(p, panel))
+                      + channels * p.windows.taps * even_share(panel, p.vectors, p.panels))
 
 
-cdef void pack_weights(const floating* w, const Context* context,
-                       Py_ssize_t task) noexcept nogil:
+cdef void pack_weights(const floating* w, const Context* context, Py_ssize_t task,
+                       int thread) noexcept nogil:
     """Pack the weights of one panel and block of channels."""
     cdef const Plan* p = <const Plan*>context.plan
     cdef const Py_ssize_t* at = <const Py_ssize_t*>(context.shared + p.weights_at_at)
@@ -198,8 +191,8 @@ cdef void pack_weights(const floating* w, const Context* context,
     cdef Py_ssize_t blocks = ceil_div(p.windows.channels, p.channels)
     cdef Py_ssize_t panel = task % p.panels, c = task // p.panels % blocks * p.channels
     cdef Py_ssize_t g = task // p.panels // blocks
-    cdef Py_ssize_t output = first_vector(p, panel) * p.lanes
-    cdef Py_ssize_t width = first_vector(p, panel + 1) * p.lanes - output
+    cdef Py_ssize_t output = even_share(panel, p.vectors, p.panels) * p.lanes
+    cdef Py_ssize_t width = even_share(panel + 1, p.vectors, p.panels) * p.lanes - output
     cdef Py_ssize_t outputs = min(width, p.outputs - output)
     cdef Py_ssize_t steps = min(p.channels, p.windows.channels - c) * p.windows.taps
     w += g * p.w_strides[0] + output * p.w_strides[1] + c * p.w_strides[2]
@@ -210,28 +203,22 @@ cdef void pack_weights(const floating* w, const Context* context,
         pack_rows(w, p.w_strides[1], outputs, at, steps, width, packed)
 
 
-cdef void pack_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
-    cdef const Context* c = <const Context*>context
-    if c.o.layout.itemsize == sizeof(float):
-        pack_weights(<const float*>c.o.w, c, task)
-    else:
-        pack_weights(<const double*>c.o.w, c, task)
-
-
 cdef Py_ssize_t list_tiles(const Plan* p, const Slab* slab, Run* pieces, Run* outs,
                            Py_ssize_t* n_outs, Pixels* tiles) noexcept nogil:
     """Cut a block of lines into tiles; return their number.
 
     Writes the runs of its pixels in the output, too.
     """
-    cdef Py_ssize_t out = p.windows.column.out, n_pieces = 0, count = 0, i, done, number
+    cdef Walk walk = start_walk(&p.windows, slab)
+    cdef Py_ssize_t n_pieces = 0, count = 0, done = 0, i, at, out, number
     cdef int left
-    cdef Cursor cursor = first_line(&p.windows, slab, p.y_strides, slab.line)
     n_outs[0] = 0
-    for i in range(slab.lines):
-        n_pieces = add_run(pieces, n_pieces, i * out, out, cursor.at, 1)
-        n_outs[0] = add_run(outs, n_outs[0], i * out, out, cursor.out, p.y_strides[5])
-        next_line(&p.windows, slab, p.y_strides, &cursor)
+    while walk.left:
+        at, out = walk.at, walk.out
+        number = next_pixels(&walk, walk.left)
+        n_pieces = add_run(pieces, n_pieces, done, number, at, 1)
+        n_outs[0] = add_run(outs, n_outs[0], done, number, out, p.windows.outs[5])
+        done += number
     for i in range(n_pieces):
         done = 0
         left = <int>ceil_div(pieces[i].count, p.pixels)
@@ -254,8 +241,8 @@ cdef void multiply_lines(const floating* x, const Context* context, Py_ssize_t t
     cdef floating* y = <floating*>context.o.y
     cdef char* shared = context.shared
     cdef char* own = shared + p.threads_at + thread * p.thread_bytes
-    cdef Py_ssize_t part = task % p.parts, block = task // p.parts % p.blocks
-    cdef Py_ssize_t g = task // p.parts // p.blocks
+    cdef Share share = find_share(&p.split, task)
+    cdef Py_ssize_t g = share.copy, out = p.windows.column.out
     cdef const Py_ssize_t* shifts = <const Py_ssize_t*>(shared + p.shifts_at)
     cdef const floating* packed = <const floating*>(shared + p.packed_at)
     cdef const floating* bias = (<const floating*>(shared + p.bias_at)
@@ -271,11 +258,10 @@ cdef void multiply_lines(const floating* x, const Context* context, Py_ssize_t t
     cdef floating* sums
     cdef Slab slab = p.slab
 
-    slab.line = first_unit(block, p.windows.lines, p.blocks)
-    slab.lines = first_unit(block + 1, p.windows.lines, p.blocks) - slab.line
+    slab.block = make_block(&p.windows, out, 0, share.unit * out, share.past_unit * out)
     count = list_tiles(p, &slab, pieces, outs, &n_outs, tiles)
     x += g * p.windows.strides[1]
-    y += g * p.y_strides[1]
+    y += g * p.windows.outs[1]
     for c from 0 <= c < p.windows.channels by p.channels:
         channels = min(p.channels, p.windows.channels - c)
         source = x + c * p.windows.strides[2]
@@ -283,10 +269,10 @@ cdef void multiply_lines(const floating* x, const Context* context, Py_ssize_t t
             fill_slab(x, &p.windows, &slab, c, channels, slab_data)
             source = slab_data
         sums = <floating*>(own + p.sums_at)
-        for panel in range(part * p.panels // p.parts, (part + 1) * p.panels // p.parts):
-            output = first_vector(p, panel) * p.lanes
-            vectors = first_vector(p, panel + 1) - first_vector(p, panel)
-            width = vectors * p.lanes
+        for panel in range(share.panel, share.past_panel):
+            output = even_share(panel, p.vectors, p.panels) * p.lanes
+            width = even_share(panel + 1, p.vectors, p.panels) * p.lanes - output
+            vectors = width // p.lanes
             weights = packed + packed_at(p, g, c, panel)
             run_pixels(tiles, count, vectors, p.span, source, shifts, weights,
                        channels * p.windows.taps, p.near_channels * p.windows.taps, near_sums,
@@ -296,24 +282,11 @@ cdef void multiply_lines(const floating* x, const Context* context, Py_ssize_t t
                     store_pixels(<const floating*>sums + outs[i].first * width, width,
                                  outs[i].count, min(width, p.outputs - output),
                                  bias + output if context.o.bias is not NULL else NULL,
-                                 y + output * p.y_strides[2] + outs[i].at, p.y_strides[2],
+                                 y + output * p.windows.outs[2] + outs[i].at, p.windows.outs[2],
                                  outs[i].step)
             if p.channels < p.windows.channels:
                 # The sums of all panels wait for the next block of channels.
-                sums += slab.lines * p.windows.column.out * width
-
-
-cdef void multiply_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
-    cdef const Context* c = <const Context*>context
-    if c.o.layout.itemsize == sizeof(float):
-        multiply_lines(<const float*>c.o.x, c, task, thread)
-    else:
-        multiply_lines(<const double*>c.o.x, c, task, thread)
-
-
-cdef inline Py_ssize_t plan_tasks(const Plan* p) noexcept nogil:
-    """Return the number of tasks."""
-    return p.groups * p.blocks * p.parts
+                sums += slab.block.lines * out * width
 
 
 cdef class OutputLanes(Correlation):
@@ -334,7 +307,7 @@ cdef class OutputLanes(Correlation):
     cdef size_t plan(self, const Layout* layout, int threads) except? 0:
         cdef Plan* p = &self.kept
         make_plan(p, layout, self.stride, self.before, self.dilation, threads)
-        self.team = min(<Py_ssize_t>threads, plan_tasks(p))
+        self.team = min(<Py_ssize_t>threads, split_tasks(&p.split))
         self.largest[0], self.largest[1] = min(p.pixels, p.windows.column.out), p.width * p.lanes
         return p.threads_at + self.team * p.thread_bytes
 
@@ -342,15 +315,18 @@ cdef class OutputLanes(Correlation):
         cdef const Plan* p = &self.kept
         cdef char* shared = <char*>take(bytes)
         cdef Context context
+        cdef Job[2] jobs
         cdef Phase[2] phases
         record(self.name, self.largest[0], self.largest[1])
         fill_shifts(&p.windows, &p.slab, p.channels, <Py_ssize_t*>(shared + p.shifts_at))
         fill_offsets(&p.windows, p.w_strides, p.channels, <Py_ssize_t*>(shared + p.weights_at_at))
         copy_bias(o, p.vectors * p.lanes, shared + p.bias_at)
         context.plan, context.o, context.shared = p, o, shared
-        phases[0] = make_phase(pack_task, &context, p.groups * p.panels * ceil_div(
+        jobs[0] = Job(pack_weights[float], pack_weights[double], o.w, &context)
+        jobs[1] = Job(multiply_lines[float], multiply_lines[double], o.x, &context)
+        phases[0] = make_phase(run_job, &jobs[0], p.groups * p.panels * ceil_div(
             p.windows.channels, p.channels), EVEN)
-        phases[1] = make_phase(multiply_task, &context, plan_tasks(p), 0)
+        phases[1] = make_phase(run_job, &jobs[1], split_tasks(&p.split), 0)
         with nogil:
             parallel_phases(self.team, phases, 2)
         give(shared)

@@ -20,26 +20,7 @@ typedef struct {
     int accumulate; /* add to what is there */
 } fastconv_target;
 
-/* Rows of the maps that go into planes of a slab (slab.pyx), of one sample and depth. Row i is the
- * one at `at` + i * stride in an axis of `size` rows; outside, it is zeros. In elements. */
-typedef struct {
-    ptrdiff_t at, stride, size;
-    ptrdiff_t hop, step;               /* from row to row of the maps, from column to column */
-    ptrdiff_t rows, width, plane;      /* of the slab; from plane to plane */
-    ptrdiff_t channel, target_channel; /* from channel to channel of the maps, of the slab */
-    ptrdiff_t begin, span;             /* where a channel's numbers are parted at once, or none */
-} fastconv_piece;
-
-/* Where the rows of a plane begin, from the piece's: their place in the axis, and their first
- * number inside. Columns low .. high are inside, the others are zeros. */
-typedef struct {
-    ptrdiff_t at, first, low, high;
-} fastconv_plane;
-
 /* Fetch a cache line into the second-level cache. */
 #define FASTCONV_FETCH(address) __builtin_prefetch(address, 0, 2)
-
-/* So many numbers are parted at once. */
-#define FASTCONV_SPAN 2048
 
 #endif

@@ -2,7 +2,7 @@
 
 from cython cimport floating
 
-from fastconv.engine.base.axis cimport ceil_div
+from fastconv.engine.base.arrays cimport Axes, Layout
 
 cdef extern from "gemm/run.h" nogil:
     ctypedef struct Run "fastconv_run":
@@ -17,7 +17,8 @@ cdef extern from "gemm/run.h" nogil:
         bint accumulate
     void fetch "FASTCONV_FETCH"(const void* address) noexcept
 
-cdef struct Axis:
+# An axis of the windows: what each of the outputs sees of the input, tap by tap.
+cdef struct WindowAxis:
     Py_ssize_t size         # of the input
     Py_ssize_t out          # of the output
     Py_ssize_t taps
@@ -28,21 +29,44 @@ cdef struct Axis:
     Py_ssize_t reach        # positions of one phase from the first tap to the last
 
 cdef struct Windows:
-    Axis depth
-    Axis row
-    Axis column
+    WindowAxis depth
+    WindowAxis row
+    WindowAxis column
     Py_ssize_t strides[6]   # of the input (N, G, C, D, H, W), in elements
+    Py_ssize_t outs[6]      # of the output (N, G, K, D, H, W)
     Py_ssize_t channels
     Py_ssize_t taps         # of one channel
     Py_ssize_t lines        # rows of the output, of all samples and depths
     bint in_place           # no window needs zeros, and columns are neighbours: no slab
 
+# Pixels of the output, counted in a block of some columns of all its lines.
+cdef struct Block:
+    Py_ssize_t column, columns
+    Py_ssize_t pixel, end
+    Py_ssize_t line, lines  # that they lie in
+
 cdef struct Slab:
-    Py_ssize_t line         # the first line of the output that it serves
-    Py_ssize_t column       # and the first column
-    Py_ssize_t lines
+    Block block             # that it serves
     Py_ssize_t width
     Py_ssize_t plane
+
+# A walk over the pixels of a block.
+cdef struct Walk:
+    const Windows* windows
+    const Slab* slab
+    Py_ssize_t left                     # pixels to come
+    Py_ssize_t od, oh, column           # the next one's place
+    Py_ssize_t at, out                  # where it lies in the slab or the input, and in the output
+
+# Work that threads share. Each of its copies has units, cut into blocks as even as can be; each
+# block is made for some panels, and a task is a block for a part of the panels.
+cdef struct Split:
+    Py_ssize_t copies, units, panels
+    Py_ssize_t blocks, parts            # of a copy; of a block
+
+# What a task computes.
+cdef struct Share:
+    Py_ssize_t copy, unit, past_unit, panel, past_panel
 
 
 cdef inline size_t line_up(size_t size) noexcept nogil:
@@ -50,20 +74,14 @@ cdef inline size_t line_up(size_t size) noexcept nogil:
     return (size + 63) // 64 * 64
 
 
-cdef Windows make_windows(const Py_ssize_t* shape, const Py_ssize_t* strides,
-                          const Py_ssize_t* kernel, const Py_ssize_t* out, Py_ssize_t itemsize,
-                          tuple stride, tuple before, tuple dilation)
+cdef void in_elements(const Axes* axes, Py_ssize_t itemsize, Py_ssize_t* strides) noexcept nogil
+cdef Windows make_windows(const Layout* layout, tuple stride, tuple before, tuple dilation)
+cdef Block make_block(const Windows* windows, Py_ssize_t columns, Py_ssize_t column,
+                      Py_ssize_t pixel, Py_ssize_t end) noexcept nogil
 cdef Slab make_slab(const Windows* windows, Py_ssize_t lines, Py_ssize_t columns) noexcept nogil
 cdef Py_ssize_t slab_planes(const Windows* windows) noexcept nogil
-cdef struct Cursor:
-    # A line: its place in depth and row, where its first column lies in the slab or the input,
-    # and where it stands in the output.
-    Py_ssize_t od, oh, at, out
-
-cdef Cursor first_line(const Windows* windows, const Slab* slab, const Py_ssize_t* strides,
-                       Py_ssize_t line) noexcept nogil
-cdef void next_line(const Windows* windows, const Slab* slab, const Py_ssize_t* strides,
-                    Cursor* cursor) noexcept nogil
+cdef Walk start_walk(const Windows* windows, const Slab* slab) noexcept nogil
+cdef Py_ssize_t next_pixels(Walk* walk, Py_ssize_t most) noexcept nogil
 cdef Py_ssize_t add_run(Run* runs, Py_ssize_t count, Py_ssize_t first, Py_ssize_t number,
                         Py_ssize_t at, Py_ssize_t step) noexcept nogil
 cdef void fill_shifts(const Windows* windows, const Slab* slab, Py_ssize_t channels,
@@ -95,24 +113,18 @@ cdef Py_ssize_t block_channels(const Windows* windows, Py_ssize_t itemsize) noex
 cdef bint steps_are_neighbours(const Py_ssize_t* shape, const Py_ssize_t* strides) noexcept nogil
 cdef void fill_offsets(const Windows* windows, const Py_ssize_t* strides, Py_ssize_t channels,
                        Py_ssize_t* at) noexcept nogil
-cdef Py_ssize_t split_blocks(Py_ssize_t copies, Py_ssize_t units, Py_ssize_t blocks,
-                             Py_ssize_t panels, int threads, Py_ssize_t* parts) noexcept nogil
+cdef double imbalance(const Split* split, int threads) noexcept nogil
+cdef Split make_split(Py_ssize_t copies, Py_ssize_t units, Py_ssize_t blocks, Py_ssize_t panels,
+                      int threads) noexcept nogil
+cdef Share find_share(const Split* split, Py_ssize_t task) noexcept nogil
 
 
-cdef inline Py_ssize_t first_unit(Py_ssize_t block, Py_ssize_t units,
-                                  Py_ssize_t blocks) noexcept nogil:
-    """Return the first unit of a block: blocks are as even as can be."""
-    return block * units // blocks
+cdef inline Py_ssize_t split_tasks(const Split* split) noexcept nogil:
+    """Return the number of tasks."""
+    return split.copies * split.blocks * split.parts
 
 
-cdef inline double busiest(Py_ssize_t copies, Py_ssize_t units, Py_ssize_t blocks,
-                           Py_ssize_t panels, Py_ssize_t parts, int threads) noexcept nogil:
-    """Return the share of a copy's work, in units, of the thread that has most to do."""
-    cdef Py_ssize_t rounds = ceil_div(copies * blocks * parts, threads)
-    return <double>ceil_div(rounds * units, blocks) * ceil_div(panels, parts) / panels
-
-
-cdef inline double imbalance(Py_ssize_t copies, Py_ssize_t units, Py_ssize_t blocks,
-                             Py_ssize_t panels, Py_ssize_t parts, int threads) noexcept nogil:
-    """Return how much longer all threads take than if they had even shares."""
-    return busiest(copies, units, blocks, panels, parts, threads) * threads / (copies * units)
+cdef inline Py_ssize_t even_share(Py_ssize_t number, Py_ssize_t units,
+                                  Py_ssize_t shares) noexcept nogil:
+    """Return the first unit of a share of this number: shares are as even as can be."""
+    return number * units // shares

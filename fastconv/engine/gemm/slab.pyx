@@ -18,14 +18,13 @@ come those of the next. Where no window needs a zero and the stride of the colum
 holds for the input itself, in place, without a slab.
 """
 
+from fastconv.engine.base.axis cimport ceil_div
 from fastconv.engine.base.isa cimport isa_row
 
 cdef extern from "gemm/copy.h" nogil:
-    enum:
-        MAX_SPAN "FASTCONV_SPAN"
     ctypedef struct Piece "fastconv_piece":
         Py_ssize_t at, rows, width, plane, hop, step, stride, size
-        Py_ssize_t channel, target_channel, span, begin
+        Py_ssize_t channel, target_channel
     ctypedef struct Plane "fastconv_plane":
         Py_ssize_t at, first, low, high
     # Macros that choose by the type of the source; copy_types.h says what the arguments are.
@@ -108,45 +107,47 @@ cdef void copy_row(const floating* source, Py_ssize_t step, Py_ssize_t count,
     copy_row_loop(ISA, source, step, count, target)
 
 
-cdef Axis make_axis(Py_ssize_t size, Py_ssize_t out, Py_ssize_t taps, Py_ssize_t stride,
-                    Py_ssize_t before, Py_ssize_t dilation) noexcept nogil:
-    cdef Axis axis
+cdef WindowAxis make_axis(const Layout* layout, int number, tuple stride, tuple before,
+                          tuple dilation):
+    cdef WindowAxis axis
     cdef Py_ssize_t tap = 1
-    axis.size = size
-    axis.out = out
-    axis.taps = taps
-    axis.stride = stride
-    axis.before = before
-    axis.dilation = dilation
+    axis.size, axis.out = layout.x.shape[3 + number], layout.y.shape[3 + number]
+    axis.taps = layout.w.shape[3 + number]
+    axis.stride, axis.before = stride[number], before[number]
+    axis.dilation = dilation[number]
     # The phases (tap * dilation) % stride repeat once one comes back to zero.
-    while tap < taps and (tap * dilation) % stride:
+    while tap < axis.taps and (tap * axis.dilation) % axis.stride:
         tap += 1
     axis.phases = tap
-    axis.reach = (taps - 1) * dilation // stride
+    axis.reach = (axis.taps - 1) * axis.dilation // axis.stride
     return axis
 
 
-cdef bint inside(const Axis* axis) noexcept nogil:
+cdef bint inside(const WindowAxis* axis) noexcept nogil:
     """Tell whether every window lies in the input."""
     return (axis.before <= 0
             and (axis.out - 1) * axis.stride + (axis.taps - 1) * axis.dilation - axis.before
             < axis.size)
 
 
-cdef Windows make_windows(const Py_ssize_t* shape, const Py_ssize_t* strides,
-                          const Py_ssize_t* kernel, const Py_ssize_t* out, Py_ssize_t itemsize,
-                          tuple stride, tuple before, tuple dilation):
-    """Return the windows of a kernel (T, R, S) in an input (N, G, C, D, H, W)."""
-    cdef Windows windows
-    cdef Py_ssize_t i
-    windows.depth = make_axis(shape[3], out[0], kernel[0], stride[0], before[0], dilation[0])
-    windows.row = make_axis(shape[4], out[1], kernel[1], stride[1], before[1], dilation[1])
-    windows.column = make_axis(shape[5], out[2], kernel[2], stride[2], before[2], dilation[2])
+cdef void in_elements(const Axes* axes, Py_ssize_t itemsize, Py_ssize_t* strides) noexcept nogil:
+    """Write the strides of an array."""
+    cdef int i
     for i in range(6):
-        windows.strides[i] = strides[i] // itemsize
-    windows.channels = shape[2]
-    windows.taps = kernel[0] * kernel[1] * kernel[2]
-    windows.lines = shape[0] * out[0] * out[1]
+        strides[i] = axes.strides[i] // itemsize
+
+
+cdef Windows make_windows(const Layout* layout, tuple stride, tuple before, tuple dilation):
+    """Return the windows of the kernels in the input."""
+    cdef Windows windows
+    windows.depth = make_axis(layout, 0, stride, before, dilation)
+    windows.row = make_axis(layout, 1, stride, before, dilation)
+    windows.column = make_axis(layout, 2, stride, before, dilation)
+    in_elements(&layout.x, layout.itemsize, windows.strides)
+    in_elements(&layout.y, layout.itemsize, windows.outs)
+    windows.channels = layout.x.shape[2]
+    windows.taps = windows.depth.taps * windows.row.taps * windows.column.taps
+    windows.lines = layout.y.shape[0] * windows.depth.out * windows.row.out
     windows.in_place = (windows.column.stride == 1 and windows.strides[5] == 1
                         and inside(&windows.depth) and inside(&windows.row)
                         and inside(&windows.column))
@@ -176,60 +177,82 @@ cdef Slab make_slab(const Windows* windows, Py_ssize_t lines, Py_ssize_t columns
     # with a last line.
     cdef Py_ssize_t pieces = min((lines - 2 + windows.row.out) // windows.row.out + 1,
                                  windows.lines // windows.row.out)
-    slab.line = slab.column = 0
-    slab.lines = lines
+    slab.block = make_block(windows, columns, 0, 0, lines * columns)
     slab.width = columns + windows.column.reach
     slab.plane = (lines + min(pieces, lines) * windows.row.reach) * slab.width
     return slab
 
 
-cdef Cursor first_line(const Windows* windows, const Slab* slab, const Py_ssize_t* strides,
-                       Py_ssize_t line) noexcept nogil:
-    """Return the cursor of a line, for an output (N, G, K, D, H, W) of these strides."""
-    cdef Cursor cursor
-    cdef Py_ssize_t above = line // windows.row.out, n = above // windows.depth.out
-    cursor.oh = line - above * windows.row.out
-    cursor.od = above - n * windows.depth.out
-    cursor.out = (n * strides[0] + cursor.od * strides[3] + cursor.oh * strides[4]
-                  + slab.column * strides[5])
-    if windows.in_place:
-        cursor.at = (n * windows.strides[0]
-                     + (cursor.od * windows.depth.stride - windows.depth.before)
-                     * windows.strides[3]
-                     + (cursor.oh * windows.row.stride - windows.row.before) * windows.strides[4]
-                     + slab.column - windows.column.before)
-    else:
-        cursor.at = (line - slab.line
-                     + (above - slab.line // windows.row.out) * windows.row.reach) * slab.width
-    return cursor
+cdef Block make_block(const Windows* windows, Py_ssize_t columns, Py_ssize_t column,
+                      Py_ssize_t pixel, Py_ssize_t end) noexcept nogil:
+    """Return the block of these pixels of a column block; past its last pixel there are none."""
+    cdef Block block
+    cdef Py_ssize_t pixels = windows.lines * columns
+    block.column, block.columns = column, columns
+    block.pixel, block.end = min(pixel, pixels), min(end, pixels)
+    block.line = block.pixel // columns
+    block.lines = ceil_div(block.end, columns) - block.line
+    return block
 
 
-cdef void next_line(const Windows* windows, const Slab* slab, const Py_ssize_t* strides,
-                    Cursor* cursor) noexcept nogil:
-    """Move to the next line: no division, as this is done for each row of each block."""
-    cursor.oh += 1
-    cursor.out += strides[4]
+cdef Walk start_walk(const Windows* windows, const Slab* slab) noexcept nogil:
+    """Return a walk over the pixels of a slab's block."""
+    cdef Walk walk
+    cdef const Block* block = &slab.block
+    cdef Py_ssize_t above = block.line // windows.row.out, n = above // windows.depth.out
+    walk.windows, walk.slab = windows, slab
+    walk.left = block.end - block.pixel
+    walk.column = block.pixel - block.line * block.columns
+    walk.oh = block.line - above * windows.row.out
+    walk.od = above - n * windows.depth.out
+    walk.out = (n * windows.outs[0] + walk.od * windows.outs[3] + walk.oh * windows.outs[4]
+                + (block.column + walk.column) * windows.outs[5])
+    walk.at = walk.column
     if windows.in_place:
-        cursor.at += windows.row.stride * windows.strides[4]
+        walk.at += (n * windows.strides[0]
+                    + (walk.od * windows.depth.stride - windows.depth.before) * windows.strides[3]
+                    + (walk.oh * windows.row.stride - windows.row.before) * windows.strides[4]
+                    + block.column - windows.column.before)
+    return walk
+
+
+cdef Py_ssize_t next_pixels(Walk* walk, Py_ssize_t most) noexcept nogil:
+    """Pass the next pixels of a line, at most so many; return their number.
+
+    No division, as this is done for each row of each block.
+    """
+    cdef const Windows* windows = walk.windows
+    cdef Py_ssize_t columns = walk.slab.block.columns
+    cdef Py_ssize_t number = min(min(columns - walk.column, walk.left), most)
+    walk.left -= number
+    walk.column += number
+    walk.at += number
+    walk.out += number * windows.outs[5]
+    if walk.column < columns:
+        return number
+    walk.column = 0
+    walk.oh += 1
+    walk.at += (windows.row.stride * windows.strides[4] if windows.in_place
+                else walk.slab.width) - columns
+    walk.out += windows.outs[4] - columns * windows.outs[5]
+    if walk.oh < windows.row.out:
+        return number
+    walk.oh = 0
+    walk.od += 1
+    walk.out += windows.outs[3] - windows.row.out * windows.outs[4]
+    if windows.in_place:
+        walk.at += (windows.depth.stride * windows.strides[3]
+                    - windows.row.out * windows.row.stride * windows.strides[4])
     else:
-        cursor.at += slab.width
-    if cursor.oh < windows.row.out:
-        return
-    cursor.oh = 0
-    cursor.od += 1
-    cursor.out += strides[3] - windows.row.out * strides[4]
+        walk.at += windows.row.reach * walk.slab.width
+    if walk.od < windows.depth.out:
+        return number
+    walk.od = 0
+    walk.out += windows.outs[0] - windows.depth.out * windows.outs[3]
     if windows.in_place:
-        cursor.at += (windows.depth.stride * windows.strides[3]
-                      - windows.row.out * windows.row.stride * windows.strides[4])
-    else:
-        cursor.at += windows.row.reach * slab.width
-    if cursor.od < windows.depth.out:
-        return
-    cursor.od = 0
-    cursor.out += strides[0] - windows.depth.out * strides[3]
-    if windows.in_place:
-        cursor.at += (windows.strides[0]
-                      - windows.depth.out * windows.depth.stride * windows.strides[3])
+        walk.at += (windows.strides[0]
+                    - windows.depth.out * windows.depth.stride * windows.strides[3])
+    return number
 
 
 cdef Py_ssize_t add_run(Run* runs, Py_ssize_t count, Py_ssize_t first, Py_ssize_t number,
@@ -293,43 +316,65 @@ cdef void fill_offsets(const Windows* windows, const Py_ssize_t* strides, Py_ssi
                     step += 1
 
 
-cdef Py_ssize_t split_blocks(Py_ssize_t copies, Py_ssize_t units, Py_ssize_t blocks,
-                             Py_ssize_t panels, int threads, Py_ssize_t* parts) noexcept nogil:
-    """Return how many blocks, at least so many, to cut the units into, and the parts of each.
+cdef double busiest(const Split* split, int threads) noexcept nogil:
+    """Return the share of a copy's work, in units, of the thread that has most to do."""
+    cdef Py_ssize_t rounds = ceil_div(split_tasks(split), threads)
+    return (<double>ceil_div(rounds * split.units, split.blocks)
+            * ceil_div(split.panels, split.parts) / split.panels)
 
-    Each of the `copies` of the work is cut so; a part is some of the panels for a block. The
-    cheapest number: the time of the thread that has most to do, in units, a little more where a
-    block is made once more for each part. Blocks are as even as can be (`first_unit`).
+
+cdef double imbalance(const Split* split, int threads) noexcept nogil:
+    """Return how much longer all threads take than if they had even shares."""
+    return busiest(split, threads) * threads / (split.copies * split.units)
+
+
+cdef Split make_split(Py_ssize_t copies, Py_ssize_t units, Py_ssize_t blocks, Py_ssize_t panels,
+                      int threads) noexcept nogil:
+    """Cut the work into blocks, at least so many, and parts: the cheapest numbers.
+
+    That is: the time of the thread that has most to do, a little more where a block is made once
+    more for each part.
     """
-    cdef Py_ssize_t best_blocks = 1, count
-    cdef double cost, best = 1e300
-    parts[0] = 1
-    blocks = min(blocks, units)
-    for _ in range(2 * threads if blocks < 16 * threads else 1):
-        count = 1
-        while count <= min(<Py_ssize_t>threads, panels):
-            cost = (busiest(copies, units, blocks, panels, count, threads)
-                    * (0.9 + 0.1 * count))
-            if cost < best * 0.999:
-                best, best_blocks, parts[0] = cost, blocks, count
-            count += 1
-        if blocks == units:
+    cdef Split split, best
+    cdef double cost, least = 1e300
+    cdef Py_ssize_t most = min(<Py_ssize_t>threads, panels)
+    split.copies, split.units, split.panels = copies, units, panels
+    split.blocks, split.parts = min(blocks, units), 1
+    best = split
+    for _ in range(2 * threads if split.blocks < 16 * threads else 1):
+        for split.parts in range(1, most + 1):
+            cost = busiest(&split, threads) * (0.9 + 0.1 * split.parts)
+            if cost < least * 0.999:
+                least, best = cost, split
+        if split.blocks == units:
             break
-        blocks += 1
-    return best_blocks
+        split.blocks += 1
+    return best
+
+
+cdef Share find_share(const Split* split, Py_ssize_t task) noexcept nogil:
+    """Return what a task computes."""
+    cdef Share share
+    cdef Py_ssize_t part = task % split.parts, block = task // split.parts % split.blocks
+    share.copy = task // split.parts // split.blocks
+    share.unit = even_share(block, split.units, split.blocks)
+    share.past_unit = even_share(block + 1, split.units, split.blocks)
+    share.panel = even_share(part, split.panels, split.parts)
+    share.past_panel = even_share(part + 1, split.panels, split.parts)
+    return share
 
 
 cdef Py_ssize_t list_planes(const Windows* windows, const Slab* slab, Py_ssize_t first,
                             Plane* planes) noexcept nogil:
     """List some planes of a slab, from the first on; return their number."""
-    cdef const Axis* column = &windows.column
+    cdef const WindowAxis* column = &windows.column
     cdef Py_ssize_t i, left, low, high
     cdef Py_ssize_t count = min(<Py_ssize_t>MAX_PLANES,
                                 windows.row.phases * column.phases - first)
     for i in range(count):
         planes[i].at = ((first + i) // column.phases * windows.row.dilation) % windows.row.stride
         # Every column.stride-th column from `left` on; those from `low` to `high` are inside.
-        left = (slab.column * column.stride
+        left = (slab.block.column * column.stride
                 + ((first + i) % column.phases * column.dilation) % column.stride - column.before)
         low = min(ceil_div(-left, column.stride), slab.width) if left < 0 else 0
         high = min(ceil_div(column.size - left, column.stride), slab.width) if (
@@ -340,22 +385,11 @@ cdef Py_ssize_t list_planes(const Windows* windows, const Slab* slab, Py_ssize_t
     return count
 
 
-cdef void part_columns(const Windows* windows, Piece* piece) noexcept nogil:
-    """Let short rows of stride 2, of which both phases are wanted, be parted all at once."""
-    cdef Py_ssize_t row = windows.strides[4], first = max(piece.at, 0)
-    cdef Py_ssize_t last = min(piece.at + piece.rows * piece.stride, piece.size) - 1
-    cdef Py_ssize_t span = (last - first) * row + windows.column.size
-    piece.begin = (first - piece.at) * row
-    piece.span = span if (
-        piece.step == 2 and windows.column.phases == 2 and piece.hop % 2 == 0 and first <= last
-        and row >= windows.column.size and span <= MAX_SPAN) else 0
-
-
 cdef void fill_slab(const floating* x, const Windows* windows, const Slab* slab,
                     Py_ssize_t channel, Py_ssize_t channels, floating* to) noexcept nogil:
     """Copy what the slab's lines need of some channels; `x` is the first of the group."""
     cdef Py_ssize_t phases = windows.row.phases * windows.column.phases
-    cdef Py_ssize_t above = slab.line // windows.row.out
+    cdef Py_ssize_t above = slab.block.line // windows.row.out
     cdef Py_ssize_t t, n, od, oh, ind, first, count, left
     cdef floating* piece_to
     cdef Piece piece
@@ -370,8 +404,8 @@ cdef void fill_slab(const floating* x, const Windows* windows, const Slab* slab,
         count = list_planes(windows, slab, first, planes)
         n = above // windows.depth.out
         od = above - n * windows.depth.out
-        oh = slab.line - above * windows.row.out
-        left = slab.lines
+        oh = slab.block.line - above * windows.row.out
+        left = slab.block.lines
         piece_to = to + first * slab.plane
         while left > 0:
             # A piece: the lines of one sample and depth.
@@ -383,7 +417,6 @@ cdef void fill_slab(const floating* x, const Windows* windows, const Slab* slab,
                 ind = od * windows.depth.stride + t * windows.depth.dilation - windows.depth.before
                 # Of a depth outside, no row is inside.
                 piece.size = windows.row.size if 0 <= ind < windows.depth.size else 0
-                part_columns(windows, &piece)
                 copy_planes(ISA, x + n * windows.strides[0] + ind * windows.strides[3]
                             + piece.at * windows.strides[4], &piece, planes, count, channels,
                             piece_to + t * phases * slab.plane)

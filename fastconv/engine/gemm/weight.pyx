@@ -37,22 +37,16 @@ from fastconv.engine.base.axis cimport ceil_div
 from fastconv.engine.base.threads cimport EVEN, Phase, make_phase, parallel_phases
 from fastconv.engine.base.workspace cimport give, take
 from fastconv.engine.base.kernel cimport Kernel, record
-from fastconv.engine.gemm.correlation cimport Context
+from fastconv.engine.gemm.correlation cimport Context, Job, run_job
 from fastconv.engine.gemm.slab cimport (
-    Cursor, Run, Slab, Target, Windows, add_run, copy_row, fill_shifts, fill_slab, first_line,
-    next_line, slab_planes, transpose, transpose_rows)
+    Run, Slab, Target, Walk, Windows, add_run, copy_row, even_share, fill_shifts, fill_slab,
+    make_block, next_pixels, slab_planes, start_walk, transpose, transpose_rows)
 from fastconv.engine.gemm.tile cimport (
     DOT_COLUMNS, DOT_ROWS, MAX_ROWS, MAX_VECTORS, dot_rows, max_rows, run_dots, run_tile)
 from fastconv.engine.gemm.weight_plan cimport (
-    BLOCK, INPUTS, OUTPUTS, PIXELS, TAPS, Plan, Role, dot_pixels, first_vector, lane_channels,
-    make_plan)
+    BLOCK, INPUTS, OUTPUTS, PIXELS, TAPS, Plan, Role, dot_pixels, lane_channels, make_plan)
 
 ROLES = {"output channels": OUTPUTS, "input channels": INPUTS, "taps": TAPS, "pixels": PIXELS}
-
-
-cdef struct Unit:
-    Py_ssize_t columns                  # of its column block
-    Py_ssize_t pixel, end               # in the column block
 
 
 cdef struct Panel:
@@ -64,8 +58,7 @@ cdef struct Panel:
 cdef struct Work:
     const Plan* plan
     Py_ssize_t group, first, past       # its units
-    Slab slab, lane_slab
-    Unit unit
+    Slab slab, lane_slab                # whose block is a unit
     Py_ssize_t pixels, n_runs           # of the unit
     char* shared
     char* own
@@ -85,51 +78,37 @@ cdef void pack_pixels(const floating* dy, const Plan* p, const Run* runs,
         to = panel + runs[r].first * width
         source = dy + runs[r].at
         if runs[r].step == 1:
-            transpose(source, p.b_strides[2], outputs, runs[r].count, to, width)
+            transpose(source, p.windows.outs[2], outputs, runs[r].count, to, width)
             continue
         for j from 0 <= j < runs[r].count by BLOCK:
             count = min(<Py_ssize_t>BLOCK, runs[r].count - j)
             for i in range(outputs):
-                copy_row(source + i * p.b_strides[2] + j * runs[r].step, runs[r].step, count,
+                copy_row(source + i * p.windows.outs[2] + j * runs[r].step, runs[r].step, count,
                          rows + i * BLOCK)
             transpose(<const floating*>rows, BLOCK, outputs, count, to + j * width, width)
 
 
-cdef Unit find_unit(const Plan* p, Py_ssize_t number, Slab* slab) noexcept nogil:
-    """Return the unit of this number, and move the slab to it."""
-    cdef Unit unit
-    slab.column = number // p.blocks * p.columns
-    unit.columns = min(p.columns, p.windows.column.out - slab.column)
+cdef void move_slab(const Plan* p, Py_ssize_t number, Slab* slab) noexcept nogil:
+    """Move the slab to the unit of this number."""
+    cdef Py_ssize_t column = number // p.blocks * p.columns, pixel = number % p.blocks * p.pixels
     # The last column block is narrower: it has fewer pixels.
-    unit.pixel = min(number % p.blocks * p.pixels, p.windows.lines * unit.columns)
-    unit.end = min(unit.pixel + p.pixels, p.windows.lines * unit.columns)
-    slab.line = unit.pixel // unit.columns
-    slab.lines = ceil_div(unit.end, unit.columns) - slab.line
-    return unit
+    slab.block = make_block(&p.windows, min(p.columns, p.windows.column.out - column), column,
+                            pixel, pixel + p.pixels)
 
 
-cdef Py_ssize_t list_pixels(const Windows* windows, const Slab* slab, const Unit* unit,
-                            const Py_ssize_t* strides, Py_ssize_t* positions,
+cdef Py_ssize_t list_pixels(const Windows* windows, const Slab* slab, Py_ssize_t* positions,
                             Run* runs) noexcept nogil:
-    """Write the position of each pixel, and its runs in an array; return their number."""
-    cdef Py_ssize_t column = unit.pixel - slab.line * unit.columns
-    cdef Py_ssize_t count = 0, n_runs = 0, number, i, end = unit.end - unit.pixel
-    cdef Cursor cursor = first_line(windows, slab, strides, slab.line)
-    while count < end:
-        number = min(unit.columns - column, end - count)
-        n_runs = add_run(runs, n_runs, count, number, cursor.out + column * strides[5],
-                         strides[5])
+    """Write the position of each pixel, and the pixels' runs in the output; return their number."""
+    cdef Walk walk = start_walk(windows, slab)
+    cdef Py_ssize_t count = 0, n_runs = 0, at, out, number, i
+    while walk.left:
+        at, out = walk.at, walk.out
+        number = next_pixels(&walk, walk.left)
+        n_runs = add_run(runs, n_runs, count, number, out, windows.outs[5])
         for i in range(number):
-            positions[count + i] = cursor.at + column + i
+            positions[count + i] = at + i
         count += number
-        column = 0
-        next_line(windows, slab, strides, &cursor)
     return n_runs
-
-
-cdef inline const void* rows_of(const Context* context) noexcept nogil:
-    """Return the maps that are the rows of A."""
-    return context.o.y if (<const Plan*>context.plan).swapped else context.o.x
 
 
 cdef inline const void* columns_of(const Context* context) noexcept nogil:
@@ -151,8 +130,9 @@ cdef Work find_work(const Context* context, Py_ssize_t chunk, Py_ssize_t group,
 
 cdef Panel find_panel(const Plan* p, Py_ssize_t number) noexcept nogil:
     cdef Panel panel
-    panel.lane = first_vector(p, number) * p.lanes
-    panel.vectors = first_vector(p, number + 1) - first_vector(p, number)
+    cdef Py_ssize_t first = even_share(number, p.vectors, p.panels)
+    panel.lane = first * p.lanes
+    panel.vectors = even_share(number + 1, p.vectors, p.panels) - first
     panel.width = panel.vectors * p.lanes
     panel.lanes = min(panel.width, p.outputs - panel.lane)
     return panel
@@ -162,21 +142,17 @@ cdef Py_ssize_t lay_residual(const floating* dy, const Work* work,
                              floating* residual) noexcept nogil:
     """Lay the residual out as the slab is, with zeros in the gaps; return where it ends."""
     cdef const Plan* p = work.plan
-    cdef Py_ssize_t size = dot_pixels(p), columns = work.unit.columns, k, at = 0, count
-    cdef Py_ssize_t pixel = work.unit.pixel, column = pixel - work.slab.line * columns
-    cdef Cursor cursor = first_line(&p.windows, &work.slab, p.b_strides, work.slab.line)
+    cdef Py_ssize_t size = dot_pixels(p), end = 0, at, out, number, k
+    cdef Walk walk = start_walk(&p.windows, &work.slab)
     memset(residual, 0, p.outputs * size * sizeof(floating))
-    while pixel < work.unit.end:
-        count = min(columns - column, work.unit.end - pixel)
-        at = cursor.at + column
+    while walk.left:
+        at, out = walk.at, walk.out
+        number = next_pixels(&walk, walk.left)
         for k in range(p.outputs):
-            copy_row(dy + k * p.b_strides[2] + cursor.out + column * p.b_strides[5],
-                     p.b_strides[5], count, residual + k * size + at)
-        at += count
-        pixel += count
-        column = 0
-        next_line(&p.windows, &work.slab, p.b_strides, &cursor)
-    return at
+            copy_row(dy + k * p.windows.outs[2] + out, p.windows.outs[5], number,
+                     residual + k * size + at)
+        end = at + number
+    return end
 
 
 cdef void add_up_dots(const floating* x, const Context* context, Py_ssize_t task,
@@ -185,7 +161,7 @@ cdef void add_up_dots(const floating* x, const Context* context, Py_ssize_t task
     cdef const Plan* p = <const Plan*>context.plan
     cdef Py_ssize_t chunk = task // p.groups, g = task % p.groups
     cdef Work work = find_work(context, chunk, g, thread)
-    cdef const floating* dy = <const floating*>columns_of(context) + g * p.b_strides[1]
+    cdef const floating* dy = <const floating*>columns_of(context) + g * p.windows.outs[1]
     cdef const Py_ssize_t* shifts = <const Py_ssize_t*>(context.shared + p.shifts_at)
     cdef floating* partial = (<floating*>(context.shared + p.partial_at)
                               + (chunk * p.groups + g) * p.steps * p.width)
@@ -207,8 +183,8 @@ cdef void add_up_dots(const floating* x, const Context* context, Py_ssize_t task
     memset(slab, 0, p.windows.channels * slab_planes(&p.windows) * p.slab.plane
            * sizeof(floating))
     for number in range(work.first, work.past):
-        work.unit = find_unit(p, number, &work.slab)
-        if work.unit.pixel == work.unit.end:
+        move_slab(p, number, &work.slab)
+        if work.slab.block.pixel == work.slab.block.end:
             continue
         fill_slab(x, &p.windows, &work.slab, 0, p.windows.channels, slab)
         vectors = ceil_div(lay_residual(dy, &work, residual), p.lanes)
@@ -232,14 +208,6 @@ cdef void add_up_dots(const floating* x, const Context* context, Py_ssize_t task
                 for j in range(p.lanes):
                     total += sums[j]
                 partial[panel.lane * p.steps + step * panel.width + k] = total
-
-
-cdef void dot_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
-    cdef const Context* c = <const Context*>context
-    if c.o.layout.itemsize == sizeof(float):
-        add_up_dots(<const float*>rows_of(c), c, task, thread)
-    else:
-        add_up_dots(<const double*>rows_of(c), c, task, thread)
 
 
 cdef inline Py_ssize_t tap_at(const Plan* p, Py_ssize_t step) noexcept nogil:
@@ -278,16 +246,14 @@ cdef void move_to_unit(Work* work, Py_ssize_t number) noexcept nogil:
     """Move to a unit: list its pixels, where they lie in the slabs, and their runs."""
     cdef const Plan* p = work.plan
     cdef Run* runs = <Run*>(work.own + p.runs_at)
-    cdef Slab* slab = &work.slab
-    work.unit = find_unit(p, number, slab)
-    work.pixels = work.unit.end - work.unit.pixel
-    work.n_runs = list_pixels(&p.windows, slab, &work.unit, p.b_strides,
+    move_slab(p, number, &work.slab)
+    work.pixels = work.slab.block.end - work.slab.block.pixel
+    work.n_runs = list_pixels(&p.windows, &work.slab,
                               <Py_ssize_t*>(work.own + p.positions_at), runs)
-    if p.role == TAPS and work.pixels:
-        work.lane_slab.line, work.lane_slab.column = slab.line, slab.column
-        work.lane_slab.lines = slab.lines
-        list_pixels(&p.kernel, &work.lane_slab, &work.unit, p.b_strides,
-                    <Py_ssize_t*>(work.own + p.lane_positions_at), runs)
+    if p.role == TAPS:
+        work.lane_slab.block = work.slab.block
+        list_pixels(&p.kernel, &work.lane_slab, <Py_ssize_t*>(work.own + p.lane_positions_at),
+                    runs)
 
 
 cdef void gather_taps(const floating* x, const Work* work, const Panel* panel,
@@ -309,7 +275,7 @@ cdef void pack_panel(const floating* columns, const Work* work, const Panel* pan
     """Put the lanes of a panel side by side, for each pixel of the unit."""
     cdef const Plan* p = work.plan
     if p.role != TAPS:
-        pack_pixels(columns + panel.lane * p.b_strides[2], p,
+        pack_pixels(columns + panel.lane * p.windows.outs[2], p,
                     <const Run*>(work.own + p.runs_at), work.n_runs, panel.lanes, panel.width,
                     <floating*>(work.own + p.rows_at), packed)
     elif work.pixels:
@@ -354,7 +320,7 @@ cdef void add_up_chunk(const floating* x, const Context* context, Py_ssize_t tas
     cdef Py_ssize_t start = row_part * p.windows.channels // p.row_parts
     cdef Py_ssize_t end = (row_part + 1) * p.windows.channels // p.row_parts
     cdef Work work = find_work(context, chunk, g, thread)
-    cdef const floating* columns = <const floating*>columns_of(context) + g * p.b_strides[1]
+    cdef const floating* columns = <const floating*>columns_of(context) + g * p.windows.outs[1]
     cdef floating* dw = <floating*>context.o.w
     cdef floating* sums = (<floating*>(context.shared + p.partial_at)
                            + (chunk * p.groups + g) * p.steps * p.width)
@@ -400,44 +366,26 @@ cdef void add_up_chunk(const floating* x, const Context* context, Py_ssize_t tas
                                 c * p.windows.taps, steps, panel.lane, panel.lanes, dw)
 
 
-cdef void chunk_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
-    cdef const Context* c = <const Context*>context
-    if c.o.layout.itemsize == sizeof(float):
-        add_up_chunk(<const float*>rows_of(c), c, task, thread)
-    else:
-        add_up_chunk(<const double*>rows_of(c), c, task, thread)
-
-
-cdef void add_chunks(floating* dw, const Context* context, Py_ssize_t task,
+cdef void add_chunks(const floating* partial, const Context* context, Py_ssize_t task,
                      int thread) noexcept nogil:
     """Write the sum of the chunks, in order, into a block of rows of a panel."""
     cdef const Plan* p = <const Plan*>context.plan
-    cdef const floating* partial = <const floating*>(context.shared + p.partial_at)
     cdef floating* sums = <floating*>(
         context.shared + p.threads_at + thread * p.thread_bytes + p.rows_at)
     cdef Py_ssize_t blocks = ceil_div(p.steps, BLOCK), size = p.groups * p.steps * p.width
     cdef Py_ssize_t step = task % blocks * BLOCK, panel = task // blocks % p.panels
     cdef Py_ssize_t g = task // blocks // p.panels
-    cdef Py_ssize_t count = min(p.steps - step, <Py_ssize_t>BLOCK)
-    cdef Py_ssize_t output = first_vector(p, panel) * p.lanes
-    cdef Py_ssize_t width = first_vector(p, panel + 1) * p.lanes - output
-    cdef Py_ssize_t i
-    cdef const floating* source = partial + g * p.steps * p.width + output * p.steps + step * width
-    copy_row(source, 1, count * width, sums)
+    cdef Py_ssize_t count = min(p.steps - step, <Py_ssize_t>BLOCK), i
+    cdef Panel lanes = find_panel(p, panel)
+    cdef const floating* source = (partial + (g * p.width + lanes.lane) * p.steps
+                                   + step * lanes.width)
+    copy_row(source, 1, count * lanes.width, sums)
     for _ in range(1, p.chunks):
         source += size
-        for i in range(count * width):
+        for i in range(count * lanes.width):
             sums[i] += source[i]
-    write_block(<const floating*>sums, width, p, g, step, count, output,
-                min(width, p.outputs - output), dw)
-
-
-cdef void sum_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
-    cdef const Context* c = <const Context*>context
-    if c.o.layout.itemsize == sizeof(float):
-        add_chunks(<float*>c.o.w, c, task, thread)
-    else:
-        add_chunks(<double*>c.o.w, c, task, thread)
+    write_block(<const floating*>sums, lanes.width, p, g, step, count, lanes.lane, lanes.lanes,
+                <floating*>context.o.w)
 
 
 cdef inline Py_ssize_t chunk_tasks(const Plan* p) noexcept nogil:
@@ -480,6 +428,8 @@ cdef class WeightGradient(Kernel):
         cdef char* shared = <char*>take(bytes)
         cdef Py_ssize_t sums = 0
         cdef Context context
+        cdef Job[2] jobs
+        cdef const void* rows = o.y if p.swapped else o.x
         cdef Phase[2] phases
         record(self.name, self.largest[0], self.largest[1])
         fill_shifts(&p.windows, &p.slab, p.channels, <Py_ssize_t*>(shared + p.shifts_at))
@@ -489,9 +439,12 @@ cdef class WeightGradient(Kernel):
         context.plan, context.o, context.shared = p, o, shared
         if p.chunks > 1 or p.role == PIXELS:
             sums = p.groups * p.panels * ceil_div(p.steps, BLOCK)
-        phases[0] = make_phase(dot_task if p.role == PIXELS else chunk_task, &context,
-                               chunk_tasks(p), 0)
-        phases[1] = make_phase(sum_task, &context, sums, EVEN)
+        jobs[0] = Job(add_up_chunk[float], add_up_chunk[double], rows, &context)
+        if p.role == PIXELS:
+            jobs[0] = Job(add_up_dots[float], add_up_dots[double], rows, &context)
+        jobs[1] = Job(add_chunks[float], add_chunks[double], shared + p.partial_at, &context)
+        phases[0] = make_phase(run_job, &jobs[0], chunk_tasks(p), 0)
+        phases[1] = make_phase(run_job, &jobs[1], sums, EVEN)
         with nogil:
             parallel_phases(self.team, phases, 2)
         give(shared)

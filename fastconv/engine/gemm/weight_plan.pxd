@@ -20,9 +20,9 @@ cdef struct Plan:
     Role role
     bint swapped                        # the residual in the rows, the input in the columns
     Windows kernel                      # of the kernel in the input
-    Windows windows                     # of a row of A: these, or the residual's pixels
+    # Of a row of A: these, or the residual's pixels. Their output is what is packed.
+    Windows windows
     Py_ssize_t groups, steps, outputs   # of C: its rows and columns
-    Py_ssize_t b_strides[6]             # of what is packed, in elements
     Py_ssize_t c_strides[6]             # of the gradient (G, K, C, T, R, S)
     Py_ssize_t lanes, vectors, panels   # of all columns of a group
     Py_ssize_t columns, column_blocks
@@ -52,11 +52,6 @@ cdef inline Py_ssize_t dot_pixels(const Plan* p) noexcept nogil:
 cdef inline Py_ssize_t lane_channels(const Plan* p) noexcept nogil:
     """Return the most channels that a panel of gathered lanes meets."""
     return min((MAX_VECTORS * p.lanes - 2) // p.kernel.taps + 2, p.kernel.channels)
-
-
-cdef inline Py_ssize_t first_vector(const Plan* p, Py_ssize_t panel) noexcept nogil:
-    """Return the first vector of a panel: panels are as even as can be."""
-    return panel * p.vectors // p.panels
 
 
 cdef int make_plan(Plan* p, const Layout* layout, Role role, tuple stride, tuple before,

@@ -8,7 +8,7 @@ sums (units and chunks) follows the shapes; parts follow the threads, too.
 
 from fastconv.engine.gemm.correlation cimport read_layout
 from fastconv.engine.gemm.slab cimport (
-    Run, line_up, make_slab, make_windows, slab_planes, steps_are_neighbours)
+    Run, in_elements, line_up, make_slab, make_windows, slab_planes, steps_are_neighbours)
 from fastconv.engine.gemm.tile cimport DOT_COLUMNS, lanes, output_vectors
 
 # Bytes of one step's pixels in a unit: the rows of A in a tile stay in the first-level cache, and
@@ -60,8 +60,8 @@ cdef bint sees_a_view(const Layout* layout, tuple stride, tuple before):
 cdef int assign_roles(Plan* p, const Layout* layout, Role role, tuple stride,
                       tuple before) except -1:
     """Say which maps are the rows of A, and which the columns of B."""
-    cdef Py_ssize_t[3] one_tap = [1, 1, 1]
     cdef Py_ssize_t i, itemsize = layout.itemsize
+    cdef Layout seen
     cdef bint view = sees_a_view(layout, stride, before)
     if role == INPUTS and not view:
         raise ValueError("with input channels in the lanes, a tap has to lie inside the input")
@@ -71,17 +71,18 @@ cdef int assign_roles(Plan* p, const Layout* layout, Role role, tuple stride,
     p.groups = layout.w.shape[0]
     p.steps, p.outputs = layout.w.shape[2] * p.kernel.taps, layout.w.shape[1]
     p.windows = p.kernel
-    for i in range(6):
-        p.b_strides[i] = layout.y.strides[i] // itemsize
-        p.c_strides[i] = layout.w.strides[i] // itemsize
+    in_elements(&layout.w, itemsize, p.c_strides)
     p.neighbours = steps_are_neighbours(layout.w.shape, p.c_strides)
     if p.swapped:
         p.steps, p.outputs = p.outputs, p.steps
-        p.windows = make_windows(layout.y.shape, layout.y.strides, one_tap, layout.y.shape + 3,
-                                 itemsize, (1, 1, 1), (0, 0, 0), (1, 1, 1))
+        # One tap, at the residual's pixels; its output are the cells of the input below the first.
+        seen = layout[0]
+        seen.x = layout.y
+        for i in range(3, 6):
+            seen.w.shape[i] = 1
         for i in range(6):
-            p.b_strides[i] = (layout.x.strides[i] // itemsize
-                              * (<Py_ssize_t>stride[i - 3] if i > 2 else 1))
+            seen.y.strides[i] = layout.x.strides[i] * (<Py_ssize_t>stride[i - 3] if i > 2 else 1)
+        p.windows = make_windows(&seen, (1, 1, 1), (0, 0, 0), (1, 1, 1))
     p.vectors = ceil_div(p.outputs, p.lanes)
     p.panels = ceil_div(p.vectors, output_vectors(itemsize))
     p.width = p.vectors * p.lanes
@@ -174,8 +175,7 @@ cdef int make_plan(Plan* p, const Layout* layout, Role role, tuple stride, tuple
                    tuple dilation, int threads) except -1:
     """Fill in the plan for arrays of this layout."""
     cdef Py_ssize_t itemsize = layout.itemsize
-    p.kernel = make_windows(layout.x.shape, layout.x.strides, layout.w.shape + 3,
-                            layout.y.shape + 3, itemsize, stride, before, dilation)
+    p.kernel = make_windows(layout, stride, before, dilation)
     p.lanes = lanes(itemsize)
     cut_units(p, itemsize)
     assign_roles(p, layout, role, stride, before)
@@ -200,8 +200,7 @@ def gathered_positions(tuple shapes, Py_ssize_t itemsize, tuple stride, tuple be
     cdef Layout layout
     cdef Plan p
     read_layout(shapes, shapes, itemsize, &layout)
-    p.kernel = make_windows(layout.x.shape, layout.x.strides, layout.w.shape + 3,
-                            layout.y.shape + 3, itemsize, stride, before, dilation)
+    p.kernel = make_windows(&layout, stride, before, dilation)
     p.lanes = lanes(itemsize)
     cut_units(&p, itemsize)
     return p.units * gathered_rows(&p)
