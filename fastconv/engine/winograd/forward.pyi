@@ -1,9 +1,7 @@
-from collections.abc import Callable, Mapping
-
+from fastconv._check import Array
 from fastconv.engine.base.kernel import Kernel
 
-# A fused function: one compiled function for each of the C types "float" and "double".
-prepare: Mapping[str, Callable[..., int]]
+def prepare(w: Array, groups: int, u: Array | None = None) -> int: ...
 
 class Correlation(Kernel):
     def __init__(

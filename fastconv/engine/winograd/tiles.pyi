@@ -1,4 +1,6 @@
-from collections.abc import Callable, Mapping
+from fastconv._check import Array
+from fastconv._geometry import Ints
 
-# A fused function: one compiled function for each of the C types "float" and "double".
-transformed: Mapping[str, Callable[..., None]]
+def transformed(
+    maps: Array, kernel: Ints, seen: bool, out: Ints, before: Ints, v: Array
+) -> None: ...
