@@ -38,7 +38,7 @@ cdef enum:
     ROW = 1
     COLUMN = 2
     # The lines of a task take about so many bytes: half of a first-level cache of 32 KB.
-    BLOCK_BYTES = 16384
+    BLOCK_BYTES = 8192
     # Multiply-adds that finding a line and its tail are worth.
     LINE_COST = 24
     # Two threads that write into one cache line would wait for each other.
