@@ -123,12 +123,15 @@ INLINE VECTOR NAME(relu_vector)(VECTOR x)
             for (int j = 0; j < ABREAST; j++)                                                      \
                 *(VECTOR *)(y + i + j * LANES) = several[j];                                       \
         }                                                                                          \
-        for (; i < count; i += LANES) {                                                            \
-            const size_t bytes = (count - i < LANES ? count - i : LANES) * SCALAR_BYTES;           \
+        for (; i + LANES <= count; i += LANES) {                                                   \
+            const VECTOR v = *(const VECTOR *)(x + i);                                             \
+            *(VECTOR *)(y + i) = value;                                                            \
+        }                                                                                          \
+        if (i < count) {                                                                           \
             VECTOR v = {0};                                                                        \
-            memcpy(&v, x + i, bytes);                                                              \
+            memcpy(&v, x + i, (count - i) * SCALAR_BYTES);                                         \
             v = value;                                                                             \
-            memcpy(y + i, &v, bytes);                                                              \
+            memcpy(y + i, &v, (count - i) * SCALAR_BYTES);                                         \
         }                                                                                          \
     }
 MAP(relu, NAME(relu_vector)(v))
