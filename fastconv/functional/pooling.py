@@ -17,7 +17,7 @@ from fastconv._check import INT64, Array, PaddingLike, PerAxis
 from fastconv._geometry import Ints, Padding, PoolGeometry, pool_geometry
 from fastconv.engine.base.cache import Cache
 from fastconv.engine.base.memory import empty
-from fastconv.engine.ops import pooling, pooling_gradient
+from fastconv.engine.ops import pooling
 from fastconv.engine.ops.windows import reader_numbers, window_numbers
 
 Indices = NDArray[np.int64]
@@ -251,7 +251,7 @@ def max_pool2d_backward(
     n = size[0] if len(size) == 4 else 1
     flat = (n, size[-3], -1)
     if result.size or grad_output.size:
-        inside = pooling_gradient.max_pool_backward(
+        inside = pooling.max_pool_backward(
             np.ascontiguousarray(grad_output).reshape(flat),
             np.ascontiguousarray(indices).reshape(flat),
             result.reshape(n, size[-3], cells),
@@ -380,7 +380,7 @@ def avg_pool2d_backward(
     if result.size:
         options = (plan.windows, plan.readers, cells, bool(count_include_pad))
         _run_mean(
-            pooling_gradient.mean_pool_backward,
+            pooling.mean_pool_backward,
             plan.many_readers,
             _planes(grad_output),
             _planes(result),

@@ -8,18 +8,10 @@ All arrays are contiguous, of any shape.
 from fastconv.engine.base.arrays cimport Flat, look_flat
 from fastconv.engine.base.isa cimport isa_row
 from fastconv.engine.base.threads cimport EVEN, parallel_for, threads_for
+from fastconv.engine.ops.elementwise cimport Loops, Map, loops_of
 
-cdef extern from "ops/elementwise.h" nogil:
-    ctypedef void (*Map "fastconv_map")(
-        const void* dy, const void* x, void* y, Py_ssize_t) noexcept nogil
-    ctypedef struct Loops "fastconv_elementwise":
-        Map relu, tanh, sigmoid
-        Map relu_backward, tanh_backward, sigmoid_backward
-    const Loops** table_f "fastconv_elementwise_f"
-    const Loops** table_d "fastconv_elementwise_d"
-
-cdef const Loops* single = table_f[isa_row()]
-cdef const Loops* double_ = table_d[isa_row()]
+cdef const Loops* single = loops_of(isa_row(), sizeof(float))
+cdef const Loops* double_ = loops_of(isa_row(), sizeof(double))
 
 # Elements of one task: three blocks of floats fill a first-level cache.
 cdef Py_ssize_t BLOCK = 4096

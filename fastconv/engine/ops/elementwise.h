@@ -8,13 +8,12 @@
 
 #include "base/isa.h"
 
-/* A function of x, or with the residual dy its gradient, into y. */
-typedef void (*fastconv_map)(const void *dy, const void *x, void *y, ptrdiff_t count);
+/* A function of x into y; `other` is the residual of a gradient, or the maximum of `exp_below`. */
+typedef void (*fastconv_map)(const void *other, const void *x, void *y, ptrdiff_t count);
 
 typedef struct {
-    fastconv_map relu, tanh, sigmoid;
+    fastconv_map relu, tanh, sigmoid, exp_below;
     fastconv_map relu_backward, tanh_backward, sigmoid_backward;
-    void (*exp_below)(const void *x, double shift, void *y, ptrdiff_t count);
 } fastconv_elementwise;
 
 #define FASTCONV_EACH "ops/elementwise_loops.h"
@@ -22,5 +21,10 @@ typedef struct {
 
 static const fastconv_elementwise *const fastconv_elementwise_f[] = FASTCONV_TABLE(elementwise_f);
 static const fastconv_elementwise *const fastconv_elementwise_d[] = FASTCONV_TABLE(elementwise_d);
+
+static inline const fastconv_elementwise *fastconv_elementwise_of(int isa, ptrdiff_t itemsize)
+{
+    return (itemsize == sizeof(float) ? fastconv_elementwise_f : fastconv_elementwise_d)[isa];
+}
 
 #endif

@@ -6,6 +6,8 @@
  *
  * Expects what regions.h defines. */
 
+#include "base/vector.h"
+
 #define NAME(name) ISA(TYPED(name))
 /* POLYNOMIAL: of (exp(r) - 1 - r) / r^2 for |r| <= ln(2)/2, interpolated at the Chebyshev points;
  * relative to exp(r) - 1 the error is below 2^-29 (float) and 2^-59 (double). */
@@ -33,17 +35,10 @@
 #define EXP_LIMIT -708.0
 #endif
 
-typedef SCALAR NAME(vector) __attribute__((vector_size(VECTOR_BYTES)));
-typedef INTEGER NAME(mask) __attribute__((vector_size(VECTOR_BYTES)));
-/* Aligned as its elements are: what is loaded and stored lies anywhere. */
-typedef SCALAR NAME(loose) __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(SCALAR)),
-                                          may_alias));
-
-#define VECTOR NAME(vector)
+/* What comparisons of vectors make. */
 #define MASK NAME(mask)
+typedef INTEGER MASK __attribute__((vector_size(VECTOR_BYTES), aligned(SCALAR_BYTES)));
 #define INLINE static inline __attribute__((always_inline))
-
-enum { NAME(lanes) = VECTOR_BYTES / sizeof(SCALAR) };
 
 INLINE VECTOR NAME(select)(MASK chosen, VECTOR a, VECTOR b)
 {
@@ -109,53 +104,43 @@ INLINE VECTOR NAME(relu_vector)(VECTOR x)
 /* Vectors at a time: each is a chain of operations that wait for each other. */
 #define ABREAST 4
 /* The tail runs the same arithmetic on a vector filled up with zeros. */
-#define MAP(name)                                                                                  \
-    static __attribute__((noinline)) void NAME(name)(const void *unused, const void *from,         \
+#define MAP(name, value)                                                                           \
+    static __attribute__((noinline)) void NAME(name)(const void *beside, const void *from,         \
                                                      void *to, ptrdiff_t count)                    \
     {                                                                                              \
-        const SCALAR *x = from;                                                                    \
+        const SCALAR *other = beside, *x = from;                                                   \
         SCALAR *y = to;                                                                            \
         ptrdiff_t i = 0;                                                                           \
-        for (; i + ABREAST * NAME(lanes) <= count; i += ABREAST * NAME(lanes)) {                   \
+        (void)other;                                                                               \
+        for (; i + ABREAST * LANES <= count; i += ABREAST * LANES) {                               \
             VECTOR several[ABREAST];                                                               \
-            for (int v = 0; v < ABREAST; v++)                                                      \
-                several[v] = *(const NAME(loose) *)(x + i + v * NAME(lanes));                      \
-            for (int v = 0; v < ABREAST; v++)                                                      \
-                several[v] = NAME(name##_vector)(several[v]);                                      \
-            for (int v = 0; v < ABREAST; v++)                                                      \
-                *(NAME(loose) *)(y + i + v * NAME(lanes)) = several[v];                            \
+            for (int j = 0; j < ABREAST; j++)                                                      \
+                several[j] = *(const VECTOR *)(x + i + j * LANES);                                 \
+            for (int j = 0; j < ABREAST; j++) {                                                    \
+                const VECTOR v = several[j];                                                       \
+                several[j] = value;                                                                \
+            }                                                                                      \
+            for (int j = 0; j < ABREAST; j++)                                                      \
+                *(VECTOR *)(y + i + j * LANES) = several[j];                                       \
         }                                                                                          \
-        for (; i + NAME(lanes) <= count; i += NAME(lanes))                                         \
-            *(NAME(loose) *)(y + i) = NAME(name##_vector)(*(const NAME(loose) *)(x + i));          \
+        for (; i + LANES <= count; i += LANES) {                                                   \
+            const VECTOR v = *(const VECTOR *)(x + i);                                             \
+            *(VECTOR *)(y + i) = value;                                                            \
+        }                                                                                          \
         if (i < count) {                                                                           \
-            VECTOR last = {0};                                                                     \
-            memcpy(&last, x + i, (count - i) * sizeof(SCALAR));                                    \
-            last = NAME(name##_vector)(last);                                                      \
-            memcpy(y + i, &last, (count - i) * sizeof(SCALAR));                                    \
+            VECTOR v = {0};                                                                        \
+            memcpy(&v, x + i, (count - i) * SCALAR_BYTES);                                         \
+            v = value;                                                                             \
+            memcpy(y + i, &v, (count - i) * SCALAR_BYTES);                                         \
         }                                                                                          \
     }
-MAP(relu)
-MAP(tanh)
-MAP(sigmoid)
+MAP(relu, NAME(relu_vector)(v))
+MAP(tanh, NAME(tanh_vector)(v))
+MAP(sigmoid, NAME(sigmoid_vector)(v))
+/* Of x less the maximum that `other` points to. */
+MAP(exp_below, NAME(exp_vector)(v - *other))
 #undef MAP
 #undef ABREAST
-
-/* y = exp(x - shift), where no x is above the shift. */
-static __attribute__((noinline)) void NAME(exp_below)(const void *from, double above, void *to,
-                                                      ptrdiff_t count)
-{
-    const SCALAR *x = from, shift = above;
-    SCALAR *y = to;
-    ptrdiff_t i = 0;
-    for (; i + NAME(lanes) <= count; i += NAME(lanes))
-        *(NAME(loose) *)(y + i) = NAME(exp_vector)(*(const NAME(loose) *)(x + i) - shift);
-    if (i < count) {
-        VECTOR last = {0};
-        memcpy(&last, x + i, (count - i) * sizeof(SCALAR));
-        last = NAME(exp_vector)(last - shift);
-        memcpy(y + i, &last, (count - i) * sizeof(SCALAR));
-    }
-}
 
 #define GRADIENT(name, value)                                                                      \
     static __attribute__((noinline)) void NAME(name)(const void *residual, const void *output,     \
@@ -173,12 +158,10 @@ GRADIENT(sigmoid_backward, dy[i] * ((1 - y[i]) * y[i]))
 #undef GRADIENT
 
 static const fastconv_elementwise NAME(elementwise) = {
-    NAME(relu),          NAME(tanh),          NAME(sigmoid),
+    NAME(relu),          NAME(tanh),          NAME(sigmoid),          NAME(exp_below),
     NAME(relu_backward), NAME(tanh_backward), NAME(sigmoid_backward),
-    NAME(exp_below),
 };
 
-#undef VECTOR
 #undef MASK
 #undef INLINE
 #undef INTEGER
@@ -190,3 +173,4 @@ static const fastconv_elementwise NAME(elementwise) = {
 #undef POLYNOMIAL
 #undef TANH_LIMIT
 #undef EXP_LIMIT
+#include "base/vector_end.h"

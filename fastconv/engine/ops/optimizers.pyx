@@ -6,12 +6,12 @@ Each element goes through the roundings of the formulas' operations, from left t
 fail, fails while `Blocks` are made: the loops over them do not.
 """
 
-from cpython.buffer cimport PyBUF_ND, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cython cimport floating
 
 from libc.math cimport sqrt, sqrtf
 from libc.stdlib cimport free, realloc
 
+from fastconv.engine.base.arrays cimport Flat, look_flat
 from fastconv.engine.base.threads cimport EVEN, parallel_for, threads_for
 
 # Elements of one task: three blocks of floats are as large as a first-level cache.
@@ -27,6 +27,11 @@ cdef struct Block:
     Py_ssize_t count
     bint begins
     double rate, correction
+
+
+cdef inline char* element(const Flat* flat, Py_ssize_t i) noexcept:
+    """Return where an element of an array is; without the array, NULL."""
+    return NULL if flat.data is NULL else <char*>flat.data + i * flat.itemsize
 
 
 cdef class Blocks:
@@ -59,13 +64,13 @@ cdef class Blocks:
     cdef int add(self, object index, tuple arrays, bint begins, double rate,
                  double correction) except -1:
         """Cut the arrays of one parameter."""
-        cdef void* data[4]
-        cdef Py_ssize_t size = 0, itemsize = 1, at, i, blocks
-        cdef Py_buffer buffer
+        cdef Flat flat[4]
+        cdef Py_ssize_t first, i, blocks, size
         cdef Block* block
         w = arrays[0]
         shape, dtype = w.shape, w.dtype
-        data[2] = data[3] = NULL
+        for i in range(4):
+            flat[i].data = NULL
         for i, array in enumerate(arrays):
             # Whoever sets Parameter.grad or .data may set anything.
             if i and (array.shape != shape
@@ -74,11 +79,8 @@ cdef class Blocks:
                     f"params[{index}]: its {'grad' if i == 1 else 'state'} has shape "
                     f"{array.shape} and dtype {array.dtype}, expected {shape} and {dtype} as its "
                     "data")
-            # Shapes and no strides: an array that is not contiguous is refused.
-            PyObject_GetBuffer(array, &buffer, PyBUF_ND if i == 1 else PyBUF_ND | PyBUF_WRITABLE)
-            data[i], itemsize = buffer.buf, buffer.itemsize
-            size = buffer.len // itemsize
-            PyBuffer_Release(&buffer)
+            look_flat(array, i != 1, &flat[i])
+        size, self.itemsize = flat[0].size, flat[0].itemsize
         blocks = (size + BLOCK - 1) // BLOCK
         if self.count + blocks > self.room:
             self.room = 2 * (self.count + blocks)
@@ -86,35 +88,28 @@ cdef class Blocks:
             if block is NULL:
                 raise MemoryError(f"no room for {self.room} blocks")
             self.blocks = block
-        for at from 0 <= at < size by BLOCK:
+        for first from 0 <= first < size by BLOCK:
             block = self.blocks + self.count
-            block.w = <char*>data[0] + at * itemsize
-            block.gradient = <char*>data[1] + at * itemsize
-            block.first = <char*>data[2] + at * itemsize if data[2] is not NULL else NULL
-            block.second = <char*>data[3] + at * itemsize if data[3] is not NULL else NULL
-            block.count = min(BLOCK, size - at)
+            block.w, block.gradient = element(&flat[0], first), element(&flat[1], first)
+            block.first, block.second = element(&flat[2], first), element(&flat[3], first)
+            block.count = min(BLOCK, size - first)
             block.begins, block.rate, block.correction = begins, rate, correction
             self.count += 1
         self.numbers += size
-        self.itemsize = itemsize
         return 0
 
 
 # The numbers of a step that all parameters share.
-cdef struct Sgd:
+cdef struct Step:
+    bint adapts                 # Adam
     double lr, momentum, fresh, decay
     bint nesterov
+    double fresh1, keep2, fresh2, eps
     const Block* blocks
     Py_ssize_t itemsize
 
 
-cdef struct Adam:
-    double fresh1, keep2, fresh2, eps, decay
-    const Block* blocks
-    Py_ssize_t itemsize
-
-
-cdef void sgd_block(floating* w, const Sgd* step, const Block* block) noexcept nogil:
+cdef void sgd_block(floating* w, const Step* step, const Block* block) noexcept nogil:
     cdef const floating* gradient = <const floating*>block.gradient
     cdef floating* v = <floating*>block.first
     cdef floating lr = <floating>step.lr, momentum = <floating>step.momentum
@@ -137,24 +132,6 @@ cdef void sgd_block(floating* w, const Sgd* step, const Block* block) noexcept n
             w[i] -= lr * (momentum * v[i] + g if nesterov else v[i])
 
 
-cdef void sgd_task(void* context, Py_ssize_t i, int thread) noexcept nogil:
-    cdef const Sgd* step = <const Sgd*>context
-    cdef const Block* block = step.blocks + i
-    if step.itemsize == sizeof(float):
-        sgd_block(<float*>block.w, step, block)
-    else:
-        sgd_block(<double*>block.w, step, block)
-
-
-def sgd(Blocks blocks, double lr, double momentum, double fresh, double decay, bint nesterov):
-    """Update parameters, with momentum along a direction, which begins as the gradient."""
-    cdef Sgd step
-    step.lr, step.momentum, step.fresh, step.decay = lr, momentum, fresh, decay
-    step.nesterov, step.blocks, step.itemsize = nesterov, blocks.blocks, blocks.itemsize
-    with nogil:
-        parallel_for(threads_for(4 * blocks.numbers), blocks.count, sgd_task, &step, EVEN)
-
-
 cdef inline floating root(floating x) noexcept nogil:
     if floating is float:
         return sqrtf(x)
@@ -162,7 +139,7 @@ cdef inline floating root(floating x) noexcept nogil:
         return sqrt(x)
 
 
-cdef void adam_block(floating* w, const Adam* step, const Block* block) noexcept nogil:
+cdef void adam_block(floating* w, const Step* step, const Block* block) noexcept nogil:
     cdef const floating* gradient = <const floating*>block.gradient
     cdef floating* mean = <floating*>block.first
     cdef floating* square = <floating*>block.second
@@ -178,19 +155,40 @@ cdef void adam_block(floating* w, const Adam* step, const Block* block) noexcept
         w[i] -= mean[i] / (root(square[i]) * correction + eps) * rate
 
 
-cdef void adam_task(void* context, Py_ssize_t i, int thread) noexcept nogil:
-    cdef const Adam* step = <const Adam*>context
+cdef inline void update(floating* w, const Step* step, const Block* block) noexcept nogil:
+    if step.adapts:
+        adam_block(w, step, block)
+    else:
+        sgd_block(w, step, block)
+
+
+cdef void run(void* context, Py_ssize_t i, int thread) noexcept nogil:
+    cdef const Step* step = <const Step*>context
     cdef const Block* block = step.blocks + i
     if step.itemsize == sizeof(float):
-        adam_block(<float*>block.w, step, block)
+        update(<float*>block.w, step, block)
     else:
-        adam_block(<double*>block.w, step, block)
+        update(<double*>block.w, step, block)
+
+
+cdef void run_all(Blocks blocks, Step* step, double cost) noexcept:
+    """Give the blocks to the threads; `cost` is the multiply-adds of an element."""
+    step.blocks, step.itemsize = blocks.blocks, blocks.itemsize
+    with nogil:
+        parallel_for(threads_for(cost * blocks.numbers), blocks.count, run, step, EVEN)
+
+
+def sgd(Blocks blocks, double lr, double momentum, double fresh, double decay, bint nesterov):
+    """Update parameters, with momentum along a direction, which begins as the gradient."""
+    cdef Step step
+    step.adapts, step.nesterov = False, nesterov
+    step.lr, step.momentum, step.fresh, step.decay = lr, momentum, fresh, decay
+    run_all(blocks, &step, 4)
 
 
 def adam(Blocks blocks, double fresh1, double keep2, double fresh2, double eps, double decay):
     """Update parameters by the means of the gradient and of its square, by rate and correction."""
-    cdef Adam step
-    step.fresh1, step.keep2, step.fresh2, step.eps, step.decay = fresh1, keep2, fresh2, eps, decay
-    step.blocks, step.itemsize = blocks.blocks, blocks.itemsize
-    with nogil:
-        parallel_for(threads_for(16 * blocks.numbers), blocks.count, adam_task, &step, EVEN)
+    cdef Step step
+    step.adapts, step.decay = True, decay
+    step.fresh1, step.keep2, step.fresh2, step.eps = fresh1, keep2, fresh2, eps
+    run_all(blocks, &step, 16)

@@ -117,20 +117,19 @@ REDUCE(larger_rows_at, LARGER_AT)
 
 /* Run a statement for each i < count. The commonest distances are constants in it: vectors can load
  * neighbours, and every other element. */
-#define EACH(statement)                                                                            \
-    if (hop == SCALAR_BYTES) {                                                                     \
-        enum { HOP = SCALAR_BYTES };                                                               \
-        for (ptrdiff_t i = 0; i < count; i++)                                                      \
-            statement;                                                                             \
-    } else if (hop == 2 * SCALAR_BYTES) {                                                          \
-        enum { HOP = 2 * SCALAR_BYTES };                                                           \
-        for (ptrdiff_t i = 0; i < count; i++)                                                      \
-            statement;                                                                             \
-    } else {                                                                                       \
-        const ptrdiff_t HOP = hop;                                                                 \
+#define EACH_AT(distance, statement)                                                               \
+    {                                                                                              \
+        const ptrdiff_t HOP = distance;                                                            \
         for (ptrdiff_t i = 0; i < count; i++)                                                      \
             statement;                                                                             \
     }
+#define EACH(statement)                                                                            \
+    if (hop == SCALAR_BYTES)                                                                       \
+        EACH_AT(SCALAR_BYTES, statement)                                                           \
+    else if (hop == 2 * SCALAR_BYTES)                                                              \
+        EACH_AT(2 * SCALAR_BYTES, statement)                                                       \
+    else                                                                                           \
+        EACH_AT(hop, statement)
 #define AT(type, first) (*(const type *)((const char *)(first) + i * HOP))
 
 /* The same of single numbers, for compilers to make masks of. */
@@ -318,25 +317,11 @@ LOOP(repeat_rows)(void *to, ptrdiff_t width, const void *from, ptrdiff_t pitch, 
 }
 
 static const fastconv_pooling NAME(pooling) = {
-    .take = NAME(take),
-    .add = NAME(add),
-    .larger = NAME(larger),
-    .add_rows = NAME(add_rows),
-    .larger_rows = NAME(larger_rows),
-    .larger_rows_at = NAME(larger_rows_at),
-    .take_places = NAME(take_places),
-    .larger_column = NAME(larger_column),
-    .fill = NAME(fill),
-    .fill_places = NAME(fill_places),
-    .name_places = NAME(name_places),
-    .halve = NAME(halve),
-    .scale = NAME(scale),
-    .count_cells = NAME(count_cells),
-    .divide = NAME(divide),
-    .share = NAME(share),
-    .interleave = NAME(interleave),
-    .twice = NAME(twice),
-    .repeat_rows = NAME(repeat_rows),
+    NAME(add_rows),    NAME(larger_rows),   NAME(larger_rows_at), NAME(take),
+    NAME(add),         NAME(larger),        NAME(take_places),    NAME(larger_column),
+    NAME(fill),        NAME(fill_places),   NAME(name_places),    NAME(halve),
+    NAME(scale),       NAME(count_cells),   NAME(divide),         NAME(share),
+    NAME(interleave),  NAME(twice),         NAME(repeat_rows),
 };
 
 #undef NAME
@@ -352,6 +337,7 @@ static const fastconv_pooling NAME(pooling) = {
 #undef LARGER
 #undef LARGER_AT
 #undef CHOOSE
+#undef EACH_AT
 #undef EACH
 #undef AT
 #undef BEATS

@@ -5,10 +5,11 @@
 from libc.math cimport frexp
 
 from fastconv.engine.base.arrays cimport Flat, View, look_flat, plane_at, planes_in_order
+from fastconv.engine.base.isa cimport isa_row
 from fastconv.engine.base.workspace cimport take
 
-# pooling_loops.h says what the loops do, and pooling_types.h what they take.
-cdef extern from "ops/pooling_types.h" nogil:
+# pooling_loops.h says what the loops do, and pooling.h what they take.
+cdef extern from "ops/pooling.h" nogil:
     ctypedef struct Rows "fastconv_rows":
         Py_ssize_t step, plane_step, row_step, hop, count, pitch, numbers
     ctypedef void (*Reduce "fastconv_reduce")(
@@ -16,29 +17,20 @@ cdef extern from "ops/pooling_types.h" nogil:
         void* places) noexcept nogil
     ctypedef void (*Join "fastconv_join")(
         void*, const void* x, Py_ssize_t hop, Py_ssize_t count) noexcept nogil
+    ctypedef void (*Loop)(...) noexcept nogil
     ctypedef struct Loops "fastconv_pooling":
         Reduce add_rows, larger_rows, larger_rows_at
         Join take, add, larger
-        void (*take_places)(...) noexcept nogil
-        void (*larger_column)(...) noexcept nogil
-        void (*fill)(...) noexcept nogil
-        void (*fill_places)(...) noexcept nogil
-        void (*name_places)(...) noexcept nogil
-        void (*halve)(...) noexcept nogil
-        void (*scale)(...) noexcept nogil
-        void (*count_cells)(...) noexcept nogil
-        void (*divide)(...) noexcept nogil
-        void (*share)(...) noexcept nogil
-        void (*interleave)(...) noexcept nogil
-        void (*twice)(...) noexcept nogil
-        void (*repeat_rows)(...) noexcept nogil
+        Loop take_places, larger_column, fill, fill_places, name_places
+        Loop halve, scale, count_cells, divide, share, interleave, twice, repeat_rows
+    const Loops* loops_of "fastconv_pooling_of"(int isa, Py_ssize_t itemsize)
 
 cdef enum:
     DEPTH = 0
     ROW = 1
     COLUMN = 2
     # The lines of a task take about so many bytes: half of a first-level cache of 32 KB.
-    BLOCK_BYTES = 16384
+    BLOCK_BYTES = 8192
     # Multiply-adds that finding a line and its tail are worth.
     LINE_COST = 24
     # Two threads that write into one cache line would wait for each other.
@@ -103,7 +95,7 @@ cdef inline void cut_lines(Plan* plan, const View* maps) noexcept nogil:
     plan.block = min(max(BLOCK_BYTES // (plan.width * plan.size), 1), plan.lines)
 
 
-cdef inline int make_plan(Plan* plan, const Loops* loops, numbers, const View* maps) except -1:
+cdef inline int make_plan(Plan* plan, numbers, const View* maps) except -1:
     """Read the numbers of windows.py; a task has some lines of the maps."""
     cdef Flat flat
     cdef const long long* n
@@ -119,7 +111,7 @@ cdef inline int make_plan(Plan* plan, const Loops* loops, numbers, const View* m
     plan.row_stride, plan.common[0], plan.common[1] = n[9], n[10], n[11]
     plan.stride, plan.before, plan.pitch, plan.width = n[12], n[13], n[14], n[15]
     plan.columns, plan.slack, plan.cut = n[16], n[17], n[18]
-    plan.loops, plan.size = loops, maps.itemsize
+    plan.loops, plan.size = loops_of(isa_row(), maps.itemsize), maps.itemsize
     cut_lines(plan, maps)
     return 0
 

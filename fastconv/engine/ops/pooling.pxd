@@ -1,3 +1,0 @@
-from fastconv.engine.ops.windows cimport Loops
-
-cdef const Loops* loops_of(Py_ssize_t itemsize) noexcept

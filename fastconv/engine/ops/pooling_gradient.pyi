@@ -1,6 +1,0 @@
-from typing import Any
-
-def max_pool_backward(dy: Any, indices: Any, dx: Any) -> bool: ...
-def mean_pool_backward(
-    dy: Any, dx: Any, numbers: Any, readers: Any, cells: float, count_padding: bool
-) -> None: ...
