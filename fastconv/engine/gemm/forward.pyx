@@ -42,7 +42,8 @@ from fastconv.engine.base.kernel cimport record
 from fastconv.engine.base.axis cimport ceil_div
 from fastconv.engine.base.threads cimport EVEN, Phase, make_phase, parallel_phases
 from fastconv.engine.base.workspace cimport give, take
-from fastconv.engine.gemm.correlation cimport Context, Correlation, Estimate, copy_bias
+from fastconv.engine.gemm.correlation cimport (
+    Context, Correlation, Estimate, Job, copy_bias, run_job)
 from fastconv.engine.gemm.slab cimport (
     Run, Share, Slab, Split, Target, Walk, Windows, add_run, block_channels, even_share,
     fill_offsets, fill_shifts, fill_slab, find_share, imbalance, in_elements, line_up, make_block,
@@ -250,7 +251,8 @@ cdef Py_ssize_t pack_a_channels(const Product* p) noexcept nogil:
     return ceil_div(p.height, p.windows.taps)
 
 
-cdef void pack_a(const floating* w, const Context* context, Py_ssize_t task) noexcept nogil:
+cdef void pack_a(const floating* w, const Context* context, Py_ssize_t task,
+                 int thread) noexcept nogil:
     """Pack some channels of A, for all panels of rows: for each step, its rows side by side.
 
     In this order, the weights of rotated kernels are read from end to end.
@@ -271,14 +273,6 @@ cdef void pack_a(const floating* w, const Context* context, Py_ssize_t task) noe
         else:
             pack_rows(w + row * p.a_strides[1], p.a_strides[1], rows, at, steps, p.height, packed)
         packed += p.steps * p.height
-
-
-cdef void pack_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
-    cdef const Context* c = <const Context*>context
-    if c.o.layout.itemsize == sizeof(float):
-        pack_a(<const float*>c.o.w, c, task)
-    else:
-        pack_a(<const double*>c.o.w, c, task)
 
 
 cdef void pack_b(const floating* x, const Product* p, const Slab* slab, Py_ssize_t channel,
@@ -363,14 +357,6 @@ cdef void multiply_block(const floating* x, const Context* context, Py_ssize_t t
                 run_tile(rows, panels[j].vectors, a, a_at, b, b_at, channels * taps, &target)
 
 
-cdef void multiply_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
-    cdef const Context* c = <const Context*>context
-    if c.o.layout.itemsize == sizeof(float):
-        multiply_block(<const float*>c.o.x, c, task, thread)
-    else:
-        multiply_block(<const double*>c.o.x, c, task, thread)
-
-
 cdef double product_cycles(const Product* p, int threads) noexcept nogil:
     """Estimate the cycles of all threads together."""
     cdef double rows = <double>p.rows / p.row_panels, columns = p.columns
@@ -443,6 +429,7 @@ cdef class PixelLanes(Correlation):
         cdef Py_ssize_t* shifts = <Py_ssize_t*>(shared + p.shifts_at)
         cdef Py_ssize_t* weights_at = <Py_ssize_t*>(shared + p.weights_at_at)
         cdef Context context
+        cdef Job[2] jobs
         cdef Phase[2] phases
         record(self.name, self.largest[0], self.largest[1])
         fill_shifts(&p.windows, &p.slab, p.channels, shifts)
@@ -454,9 +441,11 @@ cdef class PixelLanes(Correlation):
                 step * p.width if p.packs_b else shifts[step])
         copy_bias(o, p.rows, shared + p.bias_at)
         context.plan, context.o, context.shared = p, o, shared
-        phases[0] = make_phase(pack_task, &context, p.groups * ceil_div(
+        jobs[0] = Job(pack_a[float], pack_a[double], o.w, &context)
+        jobs[1] = Job(multiply_block[float], multiply_block[double], o.x, &context)
+        phases[0] = make_phase(run_job, &jobs[0], p.groups * ceil_div(
             p.windows.channels, pack_a_channels(p)) if p.packs_a else 0, EVEN)
-        phases[1] = make_phase(multiply_task, &context, split_tasks(&p.split), 0)
+        phases[1] = make_phase(run_job, &jobs[1], split_tasks(&p.split), 0)
         with nogil:
             parallel_phases(self.team, phases, 2)
         give(shared)

@@ -19,7 +19,7 @@ cdef struct Product:
     bint transposed                     # the transposed product: one number of the bias a row
     # The workspace: where the steps lie, for all threads, then one part for each thread.
     size_t a_at, packed_a_at, b_at, packed_b_at, threads_at
-    size_t a_panel, b_panels, thread_bytes
+    size_t b_panels, thread_bytes       # of a thread: a panel of A, and those of B
 
 # Fill in the plan of a product whose tasks so many threads share.
 cdef void plan_product(Product* p, Py_ssize_t itemsize, int threads) noexcept nogil

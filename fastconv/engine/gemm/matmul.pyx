@@ -64,7 +64,6 @@ cdef void make_plan(Product* p, Py_ssize_t itemsize, int threads) noexcept nogil
     p.b_at = p.packed_a_at + line_up(p.depth * sizeof(Py_ssize_t))
     p.packed_b_at = p.b_at + line_up(p.depth * sizeof(Py_ssize_t))
     p.threads_at = p.packed_b_at + line_up(p.depth * sizeof(Py_ssize_t))
-    p.a_panel = 0
     p.b_panels = line_up(p.depth * p.height * itemsize) if p.packs_a else 0
     p.thread_bytes = p.b_panels + line_up(
         ceil_div(p.block, p.width) * p.depth * p.width * itemsize)
@@ -112,7 +111,7 @@ cdef void multiply_block(const floating* a, const floating* b, const floating* b
     cdef const Py_ssize_t* b_at = <const Py_ssize_t*>(shared + p.b_at)
     cdef const Py_ssize_t* packed_a_at = <const Py_ssize_t*>(shared + p.packed_a_at)
     cdef const Py_ssize_t* packed_b_at = <const Py_ssize_t*>(shared + p.packed_b_at)
-    cdef floating* a_panel = <floating*>(own + p.a_panel)
+    cdef floating* a_panel = <floating*>own
     cdef floating* b_panels = <floating*>(own + p.b_panels)
     cdef floating* panel
     cdef const floating* a_rows[MAX_ROWS]

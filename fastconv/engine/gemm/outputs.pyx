@@ -28,7 +28,8 @@ from fastconv.engine.base.kernel cimport record
 from fastconv.engine.base.axis cimport ceil_div
 from fastconv.engine.base.threads cimport EVEN, Phase, make_phase, parallel_phases
 from fastconv.engine.base.workspace cimport give, take
-from fastconv.engine.gemm.correlation cimport Context, Correlation, Estimate, copy_bias
+from fastconv.engine.gemm.correlation cimport (
+    Context, Correlation, Estimate, Job, copy_bias, run_job)
 from fastconv.engine.gemm.slab cimport (
     Run, Share, Slab, Split, Walk, Windows, add_run, block_channels, even_share, fill_offsets,
     fill_shifts, fill_slab, find_share, imbalance, in_elements, line_up, make_block, make_slab,
@@ -181,8 +182,8 @@ cdef inline Py_ssize_t packed_at(const Plan* p, Py_ssize_t g, Py_ssize_t channel
                       + channels * p.windows.taps * even_share(panel, p.vectors, p.panels))
 
 
-cdef void pack_weights(const floating* w, const Context* context,
-                       Py_ssize_t task) noexcept nogil:
+cdef void pack_weights(const floating* w, const Context* context, Py_ssize_t task,
+                       int thread) noexcept nogil:
     """Pack the weights of one panel and block of channels."""
     cdef const Plan* p = <const Plan*>context.plan
     cdef const Py_ssize_t* at = <const Py_ssize_t*>(context.shared + p.weights_at_at)
@@ -200,14 +201,6 @@ cdef void pack_weights(const floating* w, const Context* context,
         transpose(w, p.w_strides[1], outputs, steps, packed, width)
     else:
         pack_rows(w, p.w_strides[1], outputs, at, steps, width, packed)
-
-
-cdef void pack_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
-    cdef const Context* c = <const Context*>context
-    if c.o.layout.itemsize == sizeof(float):
-        pack_weights(<const float*>c.o.w, c, task)
-    else:
-        pack_weights(<const double*>c.o.w, c, task)
 
 
 cdef Py_ssize_t list_tiles(const Plan* p, const Slab* slab, Run* pieces, Run* outs,
@@ -296,14 +289,6 @@ cdef void multiply_lines(const floating* x, const Context* context, Py_ssize_t t
                 sums += slab.block.lines * out * width
 
 
-cdef void multiply_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
-    cdef const Context* c = <const Context*>context
-    if c.o.layout.itemsize == sizeof(float):
-        multiply_lines(<const float*>c.o.x, c, task, thread)
-    else:
-        multiply_lines(<const double*>c.o.x, c, task, thread)
-
-
 cdef class OutputLanes(Correlation):
     """The correlation with output channels in the lanes."""
 
@@ -330,15 +315,18 @@ cdef class OutputLanes(Correlation):
         cdef const Plan* p = &self.kept
         cdef char* shared = <char*>take(bytes)
         cdef Context context
+        cdef Job[2] jobs
         cdef Phase[2] phases
         record(self.name, self.largest[0], self.largest[1])
         fill_shifts(&p.windows, &p.slab, p.channels, <Py_ssize_t*>(shared + p.shifts_at))
         fill_offsets(&p.windows, p.w_strides, p.channels, <Py_ssize_t*>(shared + p.weights_at_at))
         copy_bias(o, p.vectors * p.lanes, shared + p.bias_at)
         context.plan, context.o, context.shared = p, o, shared
-        phases[0] = make_phase(pack_task, &context, p.groups * p.panels * ceil_div(
+        jobs[0] = Job(pack_weights[float], pack_weights[double], o.w, &context)
+        jobs[1] = Job(multiply_lines[float], multiply_lines[double], o.x, &context)
+        phases[0] = make_phase(run_job, &jobs[0], p.groups * p.panels * ceil_div(
             p.windows.channels, p.channels), EVEN)
-        phases[1] = make_phase(multiply_task, &context, split_tasks(&p.split), 0)
+        phases[1] = make_phase(run_job, &jobs[1], split_tasks(&p.split), 0)
         with nogil:
             parallel_phases(self.team, phases, 2)
         give(shared)

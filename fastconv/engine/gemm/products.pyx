@@ -30,6 +30,7 @@ from fastconv.engine.base.axis cimport ceil_div
 from fastconv.engine.base.threads cimport EVEN, Phase, make_phase, parallel_phases
 from fastconv.engine.base.workspace cimport give, take
 from fastconv.engine.base.kernel cimport Kernel, record
+from fastconv.engine.gemm.correlation cimport Context, Job, run_job
 from fastconv.engine.gemm.slab cimport (
     Run, add_run, add_vectors, block_steps, line_up, pack_columns, pack_taps, store_pixels)
 from fastconv.engine.gemm.tile cimport Pixels, lanes, max_pixels, run_pixels
@@ -54,17 +55,10 @@ cdef struct Plan:
     Py_ssize_t block, near_steps                        # steps that are summed at once; of a part
     Py_ssize_t samples, tiles                           # of a block of samples
     Py_ssize_t blocks                                   # of a pass
+    Py_ssize_t group, sample                            # of the pass: its group, and first sample
     # The workspace: what all threads share, then one part for each.
     size_t places_at, residual_at_at, packed_at_at, packed_at, threads_at
     size_t weights_at, near_at, products_at, sums_at, runs_at, tiles_at, thread_bytes
-
-
-# What the tasks of a pass share.
-cdef struct Context:
-    const Plan* plan
-    const Operands* o
-    Py_ssize_t group, sample            # of the pass: its group, and first sample
-    char* shared
 
 
 cdef Plan make_plan(const Py_ssize_t* residual, const Py_ssize_t* w, const Py_ssize_t* y,
@@ -140,11 +134,11 @@ cdef inline Py_ssize_t block_samples(const Plan* p, Py_ssize_t sample) noexcept 
 cdef void pack_tile(const floating* residual, const Context* context, Py_ssize_t task,
                     int thread) noexcept nogil:
     """Pack the pixels of one tile of a block of samples: for each step side by side."""
-    cdef const Plan* p = context.plan
+    cdef const Plan* p = <const Plan*>context.plan
     cdef const Py_ssize_t* at = <const Py_ssize_t*>(context.shared + p.residual_at_at)
     cdef floating* packed = <floating*>(context.shared + p.packed_at) + task * p.height * p.steps
     cdef Run* runs = <Run*>(context.shared + p.threads_at + thread * p.thread_bytes + p.runs_at)
-    cdef Py_ssize_t sample = context.sample + task // p.tiles * p.samples, tile = task % p.tiles
+    cdef Py_ssize_t sample = p.sample + task // p.tiles * p.samples, tile = task % p.tiles
     cdef Py_ssize_t pixels = block_samples(p, sample) * p.pixels
     cdef Py_ssize_t count = ceil_div(pixels, p.height), n_runs = 0, first, end, pixel, n, number
     # The last pass may have fewer blocks, and the last block fewer tiles.
@@ -157,25 +151,17 @@ cdef void pack_tile(const floating* residual, const Context* context, Py_ssize_t
         number = min((n + 1) * p.pixels, end) - pixel
         n_runs = add_run(
             runs, n_runs, pixel - first, number,
-            ((sample + n) * p.groups + context.group) * p.steps * p.pixels
+            ((sample + n) * p.groups + p.group) * p.steps * p.pixels
             + pixel - n * p.pixels, 1)
         pixel += number
     pack_columns(residual, at, p.steps, runs, n_runs, False, p.height, packed)
 
 
-cdef void pack_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
-    cdef const Context* c = <const Context*>context
-    if c.o.layout.itemsize == sizeof(float):
-        pack_tile(<const float*>c.o.x, c, task, thread)
-    else:
-        pack_tile(<const double*>c.o.x, c, task, thread)
-
-
 cdef void compute_channels(const floating* w, const Context* context, Py_ssize_t vector,
                            int thread) noexcept nogil:
     """Compute the gradient of a vector of channels for one pass."""
-    cdef const Plan* p = context.plan
-    cdef Py_ssize_t g = context.group
+    cdef const Plan* p = <const Plan*>context.plan
+    cdef Py_ssize_t g = p.group
     cdef floating* y = <floating*>context.o.y
     cdef char* shared = context.shared
     cdef char* own = shared + p.threads_at + thread * p.thread_bytes
@@ -191,7 +177,7 @@ cdef void compute_channels(const floating* w, const Context* context, Py_ssize_t
     cdef Py_ssize_t row = p.channels * p.taps, step, steps, sample, samples, block, tap, width, n
     cdef Py_ssize_t count
     for block in range(p.blocks):
-        sample = context.sample + block * p.samples
+        sample = p.sample + block * p.samples
         if sample >= p.batch:
             return
         samples = block_samples(p, sample)
@@ -223,14 +209,6 @@ cdef void compute_channels(const floating* w, const Context* context, Py_ssize_t
                          + channel * p.y_strides[2], p.y_strides[2], 1)
 
 
-cdef void compute_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
-    cdef const Context* c = <const Context*>context
-    if c.o.layout.itemsize == sizeof(float):
-        compute_channels(<const float*>c.o.w, c, task, thread)
-    else:
-        compute_channels(<const double*>c.o.w, c, task, thread)
-
-
 cdef class InputGradient(Kernel):
     """The input gradient of contiguous residuals and kernels; the gradient's maps are contiguous.
 
@@ -254,25 +232,28 @@ cdef class InputGradient(Kernel):
         return p.threads_at + self.team * p.thread_bytes
 
     cdef int compute(self, const Operands* o, size_t bytes) except -1:
-        cdef const Plan* p = &self.kept
+        cdef Plan p = self.kept
         cdef const Layout* layout = &o.layout
         cdef Py_ssize_t i, g, sample
         cdef char* shared = <char*>take(bytes)
         cdef Context context
+        cdef Job[2] jobs
         cdef Phase[2] phases
         record("products first", self.largest[0], self.largest[1])
-        list_places(p, layout.x.shape + 3, layout.w.shape + 3, layout.y.shape + 3, self.stride,
+        list_places(&p, layout.x.shape + 3, layout.w.shape + 3, layout.y.shape + 3, self.stride,
                     self.before, self.dilation, <Py_ssize_t*>(shared + p.places_at))
         for i in range(p.steps):
             (<Py_ssize_t*>(shared + p.residual_at_at))[i] = i * p.pixels
             (<Py_ssize_t*>(shared + p.packed_at_at))[i] = i * p.height
-        context.plan, context.o, context.shared = p, o, shared
-        phases[0] = make_phase(pack_task, &context, p.blocks * p.tiles, EVEN)
-        phases[1] = make_phase(compute_task, &context, p.vectors, 0)
+        context.plan, context.o, context.shared = &p, o, shared
+        jobs[0] = Job(pack_tile[float], pack_tile[double], o.x, &context)
+        jobs[1] = Job(compute_channels[float], compute_channels[double], o.w, &context)
+        phases[0] = make_phase(run_job, &jobs[0], p.blocks * p.tiles, EVEN)
+        phases[1] = make_phase(run_job, &jobs[1], p.vectors, 0)
         with nogil:
             for sample from 0 <= sample < p.batch by p.blocks * p.samples:
                 for g in range(p.groups):
-                    context.group, context.sample = g, sample
+                    p.group, p.sample = g, sample
                     parallel_phases(self.team, phases, 2)
         give(shared)
         return 0

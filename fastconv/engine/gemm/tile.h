@@ -11,13 +11,14 @@
 /* And the sums along the vectors: at most so many rows, always so many columns. */
 #define FASTCONV_DOT_ROWS 6
 #define FASTCONV_DOT_COLUMNS 4
-/* A tile of pixels has at most so many, of so many vectors of output channels; it may take 1, 3 or
- * 5 steps at once. */
+/* A tile of pixels has at most so many, of so many vectors of output channels. It is of a kind: it
+ * takes 1, 3 or 5 steps at once; or, in Winograd's products, it fetches the next operands, and its
+ * pixels lie a vector apart or are neighbours, with fewer vectors. */
 #define FASTCONV_PIXELS 14
 #define FASTCONV_PIXEL_VECTORS 3
-#define FASTCONV_SPANS 3
-/* In Winograd's products the pixels lie a vector apart or are neighbours; so many vectors at most. */
-#define FASTCONV_LAYOUTS 2
+#define FASTCONV_KINDS 5
+#define FASTCONV_APART 3
+#define FASTCONV_NEIGHBOURS 4
 #define FASTCONV_BLOCKED_VECTORS 2
 
 /* The sizes of one row of the table. */
@@ -50,11 +51,8 @@ static inline const fastconv_sizes *fastconv_sizes_of(int isa, ptrdiff_t itemsiz
     [isa]->tiles[(vectors)-1][(rows)-1](a, a_at, b, __VA_ARGS__)
 #define fastconv_run_dots(isa, rows, a, b, vectors, sums, row)                                     \
     FASTCONV_BY_TYPE(sums, fastconv_tile_table)[isa]->dots[(rows)-1](a, b, vectors, sums, row)
-#define fastconv_run_pixels(isa, pixels_, vectors, span, x, ...)                                   \
+#define fastconv_run_pixels(isa, pixels_, vectors, kind, x, ...)                                   \
     FASTCONV_BY_TYPE(x, fastconv_tile_table)                                                       \
-    [isa]->pixels[(span) / 2][(vectors)-1][(pixels_)-1](x, __VA_ARGS__)
-#define fastconv_run_blocked(isa, pixels_, vectors, neighbours, x, ...)                            \
-    FASTCONV_BY_TYPE(x, fastconv_tile_table)                                                       \
-    [isa]->blocked[neighbours][(vectors)-1][(pixels_)-1](x, __VA_ARGS__)
+    [isa]->pixels[kind][(vectors)-1][(pixels_)-1](x, __VA_ARGS__)
 
 #endif

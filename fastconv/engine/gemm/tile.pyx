@@ -9,15 +9,16 @@ addressed through lists of offsets, so that a packed panel, a slab and an array 
 same to it. tile_loops.h says how a tile leaves the registers.
 """
 
-
-from libc.stdlib cimport free, malloc
-
 from fastconv.engine.base.axis cimport ceil_div
 from fastconv.engine.base.isa cimport isa_row
 from fastconv.engine.base.threads cimport EVEN, parallel_for
+from fastconv.engine.base.workspace cimport give, take
 from fastconv.engine.gemm.slab cimport fetch
 
 cdef extern from "gemm/tile.h" nogil:
+    enum:
+        APART "FASTCONV_APART"
+        NEIGHBOURS "FASTCONV_NEIGHBOURS"
     ctypedef struct Sizes "fastconv_sizes":
         int lanes
         int[4] max_rows
@@ -28,7 +29,6 @@ cdef extern from "gemm/tile.h" nogil:
     void tile_loop "fastconv_run_tile"(int isa, ...) noexcept
     void dot_loop "fastconv_run_dots"(int isa, ...) noexcept
     void pixel_loop "fastconv_run_pixels"(int isa, ...) noexcept
-    void blocked_loop "fastconv_run_blocked"(int isa, ...) noexcept
 
 cdef int ISA = isa_row()
 
@@ -104,9 +104,9 @@ cdef void run_pixels(const Pixels* tiles, Py_ssize_t count, Py_ssize_t vectors, 
             for _ in range(share):
                 fetch(ahead)
                 ahead += line
-            pixel_loop(ISA, tiles[i].count, vectors, span, x + tiles[i].at, x_at + near, w, number,
-                       start + tiles[i].first * width if start is not NULL else start,
-                       target + tiles[i].first * width, last and accumulate)
+            pixel_loop(ISA, tiles[i].count, vectors, span // 2, x + tiles[i].at, x_at + near, w,
+                       number, start + tiles[i].first * width if start is not NULL else start,
+                       target + tiles[i].first * width, last and accumulate, 0, 0)
         w += number * width
         start = near_sums
 
@@ -119,8 +119,8 @@ cdef void run_blocked(Py_ssize_t pixels, Py_ssize_t vectors, bint neighbours, co
 
     What lies `x_ahead` and `w_ahead` is fetched meanwhile; of neighbours, a cache line a step.
     """
-    blocked_loop(ISA, pixels, vectors, neighbours, x, x_at, w, steps, sums, accumulate, x_ahead,
-                 w_ahead)
+    pixel_loop(ISA, pixels, vectors, NEIGHBOURS if neighbours else APART, x, x_at, w, steps,
+               <const floating*>NULL, sums, accumulate, x_ahead, w_ahead)
 
 
 def vector_lanes(Py_ssize_t itemsize):
@@ -176,24 +176,18 @@ def run_peak(floating one, Py_ssize_t steps, Py_ssize_t repeats, int threads):
     cdef Py_ssize_t rows = max_rows(sizeof(floating), VECTORS)
     cdef Py_ssize_t width = VECTORS * lanes(sizeof(floating)), i
     cdef Peak peak
-    cdef Py_ssize_t* at = <Py_ssize_t*>malloc(2 * steps * sizeof(Py_ssize_t))
-    cdef floating* data = <floating*>malloc((rows * steps + steps * width) * sizeof(floating))
-    cdef floating* sums = <floating*>malloc(threads * rows * width * sizeof(floating))
-    if at is NULL or data is NULL or sums is NULL:
-        free(at)
-        free(data)
-        free(sums)
-        raise MemoryError("no room for the operands")
+    cdef Py_ssize_t numbers = rows * steps + steps * width
+    cdef Py_ssize_t* at = <Py_ssize_t*>take(2 * steps * sizeof(Py_ssize_t)
+                                            + (numbers + threads * rows * width) * sizeof(floating))
+    cdef floating* data = <floating*>(at + 2 * steps)
     for i in range(steps):
         at[i] = i
         at[steps + i] = i * width
-    for i in range(rows * steps + steps * width):
+    for i in range(numbers):
         data[i] = one
     peak.itemsize, peak.steps, peak.repeats = sizeof(floating), steps, repeats
-    peak.data, peak.at, peak.sums = data, at, sums
+    peak.data, peak.at, peak.sums = data, at, data + numbers
     with nogil:
         parallel_for(threads, threads, peak_task, &peak, EVEN)
-    free(at)
-    free(data)
-    free(sums)
+    give(at)
     return 2 * rows * width * steps * repeats * threads

@@ -180,11 +180,12 @@ EACH_ROWS_4(TILE, 4, )
  * lie `x_ahead` and `w_ahead`, and step l fetches those of one pixel. Of neighbours these are where
  * two shares of them begin, of which each step fetches a cache line. */
 static inline __attribute__((always_inline)) void
-ISA(TYPED(pixels))(const int pixels, const int vectors, const int span, const int apart,
-                   const int fetches, const SCALAR *x, const ptrdiff_t *x_at, const SCALAR *w,
-                   ptrdiff_t steps, const SCALAR *start, SCALAR *sums, int accumulate,
-                   ptrdiff_t x_ahead, ptrdiff_t w_ahead)
+ISA(TYPED(pixels))(const int pixels, const int vectors, const int kind, const SCALAR *x,
+                   const ptrdiff_t *x_at, const SCALAR *w, ptrdiff_t steps, const SCALAR *start,
+                   SCALAR *sums, int accumulate, ptrdiff_t x_ahead, ptrdiff_t w_ahead)
 {
+    const int fetches = kind >= FASTCONV_APART, span = fetches ? 1 : 2 * kind + 1;
+    const int apart = kind == FASTCONV_APART ? LANES : 1;
     const SCALAR *first = w;
     VECTOR t[FASTCONV_PIXELS][FASTCONV_PIXEL_VECTORS];
 
@@ -234,32 +235,23 @@ ISA(TYPED(pixels))(const int pixels, const int vectors, const int span, const in
         }
 }
 
-#define PIXELS(COUNT, VECTORS, SPAN)                                                               \
-    static __attribute__((noinline)) void ISA(TYPED(pixels_##COUNT##x##VECTORS##s##SPAN))(         \
+#define PIXELS(COUNT, VECTORS, KIND)                                                               \
+    static __attribute__((noinline)) void ISA(TYPED(pixels_##COUNT##x##VECTORS##k##KIND))(         \
         const SCALAR *x, const ptrdiff_t *x_at, const SCALAR *w, ptrdiff_t steps,                  \
-        const SCALAR *start, SCALAR *sums, int accumulate)                                         \
+        const SCALAR *start, SCALAR *sums, int accumulate, ptrdiff_t x_ahead, ptrdiff_t w_ahead)   \
     {                                                                                              \
         ISA(TYPED(pixels))                                                                         \
-        (COUNT, VECTORS, SPAN, 1, 0, x, x_at, w, steps, start, sums, accumulate, 0, 0);            \
+        (COUNT, VECTORS, KIND, x, x_at, w, steps, start, sums, accumulate, x_ahead, w_ahead);      \
     }
-#define BLOCKED(COUNT, VECTORS, DENSE)                                                             \
-    static __attribute__((noinline)) void ISA(TYPED(blocked_##COUNT##x##VECTORS##d##DENSE))(       \
-        const SCALAR *x, const ptrdiff_t *x_at, const SCALAR *w, ptrdiff_t steps, SCALAR *sums,    \
-        int accumulate, ptrdiff_t x_ahead, ptrdiff_t w_ahead)                                      \
-    {                                                                                              \
-        ISA(TYPED(pixels))                                                                         \
-        (COUNT, VECTORS, 1, DENSE ? 1 : LANES, 1, x, x_at, w, steps, NULL, sums, accumulate,       \
-         x_ahead, w_ahead);                                                                        \
-    }
+EACH_PIXELS_1(PIXELS, 1, 0)
+EACH_PIXELS_2(PIXELS, 2, 0)
+EACH_PIXELS_3(PIXELS, 3, 0)
 EACH_PIXELS_1(PIXELS, 1, 1)
+EACH_PIXELS_1(PIXELS, 1, 2)
 EACH_PIXELS_1(PIXELS, 1, 3)
-EACH_PIXELS_1(PIXELS, 1, 5)
-EACH_PIXELS_2(PIXELS, 2, 1)
-EACH_PIXELS_3(PIXELS, 3, 1)
-EACH_PIXELS_1(BLOCKED, 1, 0)
-EACH_PIXELS_2(BLOCKED, 2, 0)
-EACH_PIXELS_1(BLOCKED, 1, 1)
-EACH_PIXELS_2(BLOCKED, 2, 1)
+EACH_PIXELS_2(PIXELS, 2, 3)
+EACH_PIXELS_1(PIXELS, 1, 4)
+EACH_PIXELS_2(PIXELS, 2, 4)
 
 /* Sums of products along the vectors, for outputs that are too few to fill them:
  *
@@ -305,8 +297,7 @@ EACH_DOTS(DOT, , )
 
 #define SIZE(ROWS, VECTORS, _) ISA(TYPED(tile_##ROWS##x##VECTORS)),
 #define DOT_SIZE(ROWS, _1, _2) ISA(TYPED(dot_##ROWS)),
-#define PIXEL_SIZE(COUNT, VECTORS, SPAN) ISA(TYPED(pixels_##COUNT##x##VECTORS##s##SPAN)),
-#define BLOCKED_SIZE(COUNT, VECTORS, DENSE) ISA(TYPED(blocked_##COUNT##x##VECTORS##d##DENSE)),
+#define PIXEL_SIZE(COUNT, VECTORS, KIND) ISA(TYPED(pixels_##COUNT##x##VECTORS##k##KIND)),
 static const TYPED(fastconv_tiles) ISA(TYPED(tiles)) = {
 #if REGISTERS == 32
     .sizes = {LANES, {12, 12, 8, 6}, 6, {14, 14, 8}},
@@ -318,13 +309,13 @@ static const TYPED(fastconv_tiles) ISA(TYPED(tiles)) = {
               {EACH_ROWS_3(SIZE, 3, )},
               {EACH_ROWS_4(SIZE, 4, )}},
     .dots = {EACH_DOTS(DOT_SIZE, , )},
-    .pixels = {{{EACH_PIXELS_1(PIXEL_SIZE, 1, 1)},
-                {EACH_PIXELS_2(PIXEL_SIZE, 2, 1)},
-                {EACH_PIXELS_3(PIXEL_SIZE, 3, 1)}},
-               {{EACH_PIXELS_1(PIXEL_SIZE, 1, 3)}},
-               {{EACH_PIXELS_1(PIXEL_SIZE, 1, 5)}}},
-    .blocked = {{{EACH_PIXELS_1(BLOCKED_SIZE, 1, 0)}, {EACH_PIXELS_2(BLOCKED_SIZE, 2, 0)}},
-                {{EACH_PIXELS_1(BLOCKED_SIZE, 1, 1)}, {EACH_PIXELS_2(BLOCKED_SIZE, 2, 1)}}},
+    .pixels = {{{EACH_PIXELS_1(PIXEL_SIZE, 1, 0)},
+                {EACH_PIXELS_2(PIXEL_SIZE, 2, 0)},
+                {EACH_PIXELS_3(PIXEL_SIZE, 3, 0)}},
+               {{EACH_PIXELS_1(PIXEL_SIZE, 1, 1)}},
+               {{EACH_PIXELS_1(PIXEL_SIZE, 1, 2)}},
+               {{EACH_PIXELS_1(PIXEL_SIZE, 1, 3)}, {EACH_PIXELS_2(PIXEL_SIZE, 2, 3)}},
+               {{EACH_PIXELS_1(PIXEL_SIZE, 1, 4)}, {EACH_PIXELS_2(PIXEL_SIZE, 2, 4)}}},
 };
 
 #undef A_AHEAD
@@ -335,8 +326,6 @@ static const TYPED(fastconv_tiles) ISA(TYPED(tiles)) = {
 #undef DOT_SIZE
 #undef PIXELS
 #undef PIXEL_SIZE
-#undef BLOCKED
-#undef BLOCKED_SIZE
 #undef EACH_ROWS_1
 #undef EACH_ROWS_2
 #undef EACH_ROWS_3

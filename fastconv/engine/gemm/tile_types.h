@@ -9,18 +9,11 @@ typedef void (*TYPED(fastconv_dot))(const SCALAR *const *a, const SCALAR *const 
 
 typedef void (*TYPED(fastconv_pixels))(const SCALAR *x, const ptrdiff_t *x_at, const SCALAR *w,
                                        ptrdiff_t steps, const SCALAR *start, SCALAR *sums,
-                                       int accumulate);
-
-typedef void (*TYPED(fastconv_blocked))(const SCALAR *x, const ptrdiff_t *x_at, const SCALAR *w,
-                                        ptrdiff_t steps, SCALAR *sums, int accumulate,
-                                        ptrdiff_t x_ahead, ptrdiff_t w_ahead);
+                                       int accumulate, ptrdiff_t x_ahead, ptrdiff_t w_ahead);
 
 typedef struct {
     fastconv_sizes sizes;
     TYPED(fastconv_tile) tiles[FASTCONV_VECTORS][FASTCONV_ROWS];
     TYPED(fastconv_dot) dots[FASTCONV_DOT_ROWS];
-    TYPED(fastconv_pixels) pixels[FASTCONV_SPANS][FASTCONV_PIXEL_VECTORS][FASTCONV_PIXELS];
-    /* Pixels a vector apart, and neighbours. */
-    TYPED(fastconv_blocked)
-    blocked[FASTCONV_LAYOUTS][FASTCONV_BLOCKED_VECTORS][FASTCONV_PIXELS];
+    TYPED(fastconv_pixels) pixels[FASTCONV_KINDS][FASTCONV_PIXEL_VECTORS][FASTCONV_PIXELS];
 } TYPED(fastconv_tiles);

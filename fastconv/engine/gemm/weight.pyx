@@ -37,7 +37,7 @@ from fastconv.engine.base.axis cimport ceil_div
 from fastconv.engine.base.threads cimport EVEN, Phase, make_phase, parallel_phases
 from fastconv.engine.base.workspace cimport give, take
 from fastconv.engine.base.kernel cimport Kernel, record
-from fastconv.engine.gemm.correlation cimport Context
+from fastconv.engine.gemm.correlation cimport Context, Job, run_job
 from fastconv.engine.gemm.slab cimport (
     Run, Slab, Target, Walk, Windows, add_run, copy_row, even_share, fill_shifts, fill_slab,
     make_block, next_pixels, slab_planes, start_walk, transpose, transpose_rows)
@@ -109,11 +109,6 @@ cdef Py_ssize_t list_pixels(const Windows* windows, const Slab* slab, Py_ssize_t
             positions[count + i] = at + i
         count += number
     return n_runs
-
-
-cdef inline const void* rows_of(const Context* context) noexcept nogil:
-    """Return the maps that are the rows of A."""
-    return context.o.y if (<const Plan*>context.plan).swapped else context.o.x
 
 
 cdef inline const void* columns_of(const Context* context) noexcept nogil:
@@ -213,14 +208,6 @@ cdef void add_up_dots(const floating* x, const Context* context, Py_ssize_t task
                 for j in range(p.lanes):
                     total += sums[j]
                 partial[panel.lane * p.steps + step * panel.width + k] = total
-
-
-cdef void dot_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
-    cdef const Context* c = <const Context*>context
-    if c.o.layout.itemsize == sizeof(float):
-        add_up_dots(<const float*>rows_of(c), c, task, thread)
-    else:
-        add_up_dots(<const double*>rows_of(c), c, task, thread)
 
 
 cdef inline Py_ssize_t tap_at(const Plan* p, Py_ssize_t step) noexcept nogil:
@@ -379,19 +366,10 @@ cdef void add_up_chunk(const floating* x, const Context* context, Py_ssize_t tas
                                 c * p.windows.taps, steps, panel.lane, panel.lanes, dw)
 
 
-cdef void chunk_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
-    cdef const Context* c = <const Context*>context
-    if c.o.layout.itemsize == sizeof(float):
-        add_up_chunk(<const float*>rows_of(c), c, task, thread)
-    else:
-        add_up_chunk(<const double*>rows_of(c), c, task, thread)
-
-
-cdef void add_chunks(floating* dw, const Context* context, Py_ssize_t task,
+cdef void add_chunks(const floating* partial, const Context* context, Py_ssize_t task,
                      int thread) noexcept nogil:
     """Write the sum of the chunks, in order, into a block of rows of a panel."""
     cdef const Plan* p = <const Plan*>context.plan
-    cdef const floating* partial = <const floating*>(context.shared + p.partial_at)
     cdef floating* sums = <floating*>(
         context.shared + p.threads_at + thread * p.thread_bytes + p.rows_at)
     cdef Py_ssize_t blocks = ceil_div(p.steps, BLOCK), size = p.groups * p.steps * p.width
@@ -406,15 +384,8 @@ cdef void add_chunks(floating* dw, const Context* context, Py_ssize_t task,
         source += size
         for i in range(count * lanes.width):
             sums[i] += source[i]
-    write_block(<const floating*>sums, lanes.width, p, g, step, count, lanes.lane, lanes.lanes, dw)
-
-
-cdef void sum_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
-    cdef const Context* c = <const Context*>context
-    if c.o.layout.itemsize == sizeof(float):
-        add_chunks(<float*>c.o.w, c, task, thread)
-    else:
-        add_chunks(<double*>c.o.w, c, task, thread)
+    write_block(<const floating*>sums, lanes.width, p, g, step, count, lanes.lane, lanes.lanes,
+                <floating*>context.o.w)
 
 
 cdef inline Py_ssize_t chunk_tasks(const Plan* p) noexcept nogil:
@@ -457,6 +428,8 @@ cdef class WeightGradient(Kernel):
         cdef char* shared = <char*>take(bytes)
         cdef Py_ssize_t sums = 0
         cdef Context context
+        cdef Job[2] jobs
+        cdef const void* rows = o.y if p.swapped else o.x
         cdef Phase[2] phases
         record(self.name, self.largest[0], self.largest[1])
         fill_shifts(&p.windows, &p.slab, p.channels, <Py_ssize_t*>(shared + p.shifts_at))
@@ -466,9 +439,12 @@ cdef class WeightGradient(Kernel):
         context.plan, context.o, context.shared = p, o, shared
         if p.chunks > 1 or p.role == PIXELS:
             sums = p.groups * p.panels * ceil_div(p.steps, BLOCK)
-        phases[0] = make_phase(dot_task if p.role == PIXELS else chunk_task, &context,
-                               chunk_tasks(p), 0)
-        phases[1] = make_phase(sum_task, &context, sums, EVEN)
+        jobs[0] = Job(add_up_chunk[float], add_up_chunk[double], rows, &context)
+        if p.role == PIXELS:
+            jobs[0] = Job(add_up_dots[float], add_up_dots[double], rows, &context)
+        jobs[1] = Job(add_chunks[float], add_chunks[double], shared + p.partial_at, &context)
+        phases[0] = make_phase(run_job, &jobs[0], chunk_tasks(p), 0)
+        phases[1] = make_phase(run_job, &jobs[1], sums, EVEN)
         with nogil:
             parallel_phases(self.team, phases, 2)
         give(shared)
