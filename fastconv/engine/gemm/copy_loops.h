@@ -32,7 +32,8 @@ ISA(TYPED(copy_plane))(const SCALAR *source, const ptrdiff_t step, const fastcon
         const ptrdiff_t from = holds ? low : 0, to = holds ? high : 0;
 
         /* The next channel's row, meanwhile. */
-        __builtin_prefetch(source + piece->channel);
+        for (ptrdiff_t j = 0; j < (to - from) * step; j += 64 / SCALAR_BYTES)
+            __builtin_prefetch(source + piece->channel + j);
         ISA(TYPED(clear))(target, from);
         ISA(TYPED(copy))(source, step, to - from, target + from);
         ISA(TYPED(clear))(target + to, width - to);

@@ -47,8 +47,8 @@ from fastconv.engine.gemm.correlation cimport (
 from fastconv.engine.gemm.slab cimport (
     Run, Share, Slab, Split, Target, Walk, Windows, add_run, block_channels, even_share,
     fill_offsets, fill_shifts, fill_slab, find_share, imbalance, in_elements, line_up, make_block,
-    make_slab, make_split, make_windows, next_pixels, pack_columns, pack_rows, slab_planes,
-    split_tasks, start_walk, steps_are_neighbours, transpose)
+    make_slab, make_split, make_windows, next_pixels, pack_columns, pack_rows, slab_bytes,
+    slab_planes, split_tasks, start_walk, steps_are_neighbours, transpose)
 from fastconv.engine.gemm.tile cimport MAX_ROWS, VECTORS, lanes, max_rows, run_tile
 
 # A block of B: much of the second-level cache of a core, since the weights are read once for each
@@ -123,18 +123,13 @@ cdef inline Py_ssize_t unit_pixels(const Product* p, Py_ssize_t columns) noexcep
     return p.lanes if p.packs_b else columns
 
 
-cdef int size_blocks(Product* p, Py_ssize_t itemsize, int threads) noexcept nogil:
-    """Choose the blocks of channels and pixels, and the tasks.
-
-    Returns -1 where the slab of one row of the output would not fit in memory at all.
-    """
+cdef int size_blocks(Product* p, Py_ssize_t itemsize, int threads) except -1:
+    """Choose the blocks of channels and pixels, and the tasks."""
     cdef Py_ssize_t planes = slab_planes(&p.windows), out = p.windows.column.out
     cdef Py_ssize_t pixels, total, lines, unit
     p.channels = block_channels(&p.windows, itemsize)
     # Columns: all of them, unless a slab of one line is too large.
-    if <double>planes * itemsize * (1.0 + p.windows.row.reach) * (
-            p.width + <double>p.windows.column.reach) > 1e15:
-        return -1
+    slab_bytes(&p.windows, p.width, itemsize)
     p.columns = out
     choose_packing(p)
     if not p.windows.in_place:
@@ -396,8 +391,7 @@ cdef int make_product(Product* p, const Layout* layout, tuple stride, tuple befo
                                                           else SMALL_BYTES)
     if p.neighbours and p.windows.lines * p.windows.column.out < MANY_PIXELS:
         p.packs_a = False
-    if size_blocks(p, itemsize, threads) < 0:
-        raise MemoryError("the padded input of a few outputs does not fit in memory")
+    size_blocks(p, itemsize, threads)
     size_workspace(p, itemsize)
     return 0
 

@@ -33,8 +33,8 @@ from fastconv.engine.gemm.correlation cimport (
 from fastconv.engine.gemm.slab cimport (
     Run, Share, Slab, Split, Walk, Windows, add_run, block_channels, even_share, fill_offsets,
     fill_shifts, fill_slab, find_share, imbalance, in_elements, line_up, make_block, make_slab,
-    make_split, make_windows, next_pixels, pack_rows, slab_planes, split_tasks, start_walk,
-    steps_are_neighbours, store_pixels, transpose)
+    make_split, make_windows, next_pixels, pack_rows, slab_bytes, slab_planes, split_tasks,
+    start_walk, steps_are_neighbours, store_pixels, transpose)
 from fastconv.engine.gemm.tile cimport MAX_PIXEL_VECTORS, Pixels, lanes, max_pixels, run_pixels
 
 # A slab with the sums of its pixels: as much of the second-level cache as leaves room for the
@@ -112,11 +112,7 @@ cdef int make_plan(Plan* p, const Layout* layout, tuple stride, tuple before, tu
     p.vectors = ceil_div(p.outputs, p.lanes)
     p.channels = block_channels(windows, itemsize)
     choose_panels(p, itemsize)
-    # A window may span more cells than an integer can count.
-    p.slab_bytes = <double>slab_planes(windows) * itemsize * p.channels * (
-        1.0 + windows.row.reach) * (windows.column.out + <double>windows.column.reach)
-    if p.slab_bytes > 1e15:
-        raise MemoryError("the padded input of a few outputs does not fit in memory")
+    p.slab_bytes = slab_bytes(windows, windows.column.out, itemsize * p.channels)
     p.line_bytes = itemsize * windows.column.out * p.lanes * (
         p.width if p.channels == windows.channels else p.vectors)
     if not windows.in_place:

@@ -80,6 +80,7 @@ cdef Block make_block(const Windows* windows, Py_ssize_t columns, Py_ssize_t col
                       Py_ssize_t pixel, Py_ssize_t end) noexcept nogil
 cdef Slab make_slab(const Windows* windows, Py_ssize_t lines, Py_ssize_t columns) noexcept nogil
 cdef Py_ssize_t slab_planes(const Windows* windows) noexcept nogil
+cdef double slab_bytes(const Windows* windows, Py_ssize_t columns, Py_ssize_t size) except -1
 cdef Walk start_walk(const Windows* windows, const Slab* slab) noexcept nogil
 cdef Py_ssize_t next_pixels(Walk* walk, Py_ssize_t most) noexcept nogil
 cdef Py_ssize_t add_run(Run* runs, Py_ssize_t count, Py_ssize_t first, Py_ssize_t number,

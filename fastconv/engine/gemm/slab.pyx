@@ -159,6 +159,21 @@ cdef Py_ssize_t slab_planes(const Windows* windows) noexcept nogil:
     return windows.depth.taps * windows.row.phases * windows.column.phases
 
 
+cdef double slab_bytes(const Windows* windows, Py_ssize_t columns, Py_ssize_t size) except -1:
+    """Return the bytes of a slab of one line and so many columns, `size` for each position.
+
+    Raises
+    ------
+    MemoryError
+        If they are far too many: a window may span more cells than an integer can count.
+    """
+    cdef double number = <double>slab_planes(windows) * size * (1.0 + windows.row.reach) * (
+        columns + <double>windows.column.reach)
+    if number > 1e15:
+        raise MemoryError("the padded input of a few outputs does not fit in memory")
+    return number
+
+
 cdef Py_ssize_t block_steps(Py_ssize_t itemsize) noexcept nogil:
     """Return the most steps that are summed at once, where a channel has no more."""
     return ROW_BYTES // itemsize

@@ -8,7 +8,8 @@ sums (units and chunks) follows the shapes; parts follow the threads, too.
 
 from fastconv.engine.gemm.correlation cimport read_layout
 from fastconv.engine.gemm.slab cimport (
-    Run, in_elements, line_up, make_slab, make_windows, slab_planes, steps_are_neighbours)
+    Run, in_elements, line_up, make_slab, make_windows, slab_bytes, slab_planes,
+    steps_are_neighbours)
 from fastconv.engine.gemm.tile cimport DOT_COLUMNS, lanes, output_vectors
 
 # Bytes of one step's pixels in a unit: the rows of A in a tile stay in the first-level cache, and
@@ -34,9 +35,7 @@ cdef int cut_units(Plan* p, Py_ssize_t itemsize) except -1:
     p.pixels = ceil_div(total, ceil_div(total, most))
     p.blocks = ceil_div(total, p.pixels)
     p.units = p.column_blocks * p.blocks
-    if <double>slab_planes(&p.kernel) * itemsize * (2.0 + p.kernel.row.reach) * (
-            p.columns + <double>p.kernel.column.reach) > 1e15:
-        raise MemoryError("the padded input of a few outputs does not fit in memory")
+    slab_bytes(&p.kernel, p.columns, itemsize)
     # The last column block may be narrower: there, the pixels of a unit lie in more lines.
     last = out - (p.column_blocks - 1) * p.columns
     p.lines = min(ceil_div(p.pixels, last) + 1, p.kernel.lines)
