@@ -24,6 +24,8 @@ the threads.
 
 from cython cimport floating
 
+from libc.string cimport memset
+
 from libc.string cimport memcpy
 
 from fastconv.engine.base.arrays cimport Layout, Operands
@@ -341,6 +343,7 @@ cdef void correlate_samples(const floating* w, const Context* context, const Uni
     cdef const Plan* p = &context.call.plan
     cdef Py_ssize_t a = 2 if context.call.by_columns else 1, b = 3 - a
     cdef Steps steps
+    memset(&steps, 0, sizeof(Steps))
     steps.count[0], steps.a_hop[0], steps.a_row = p.inputs, p.w_strides[2], p.w_strides[1]
     steps.b_hop[0], steps.b_column = p.slab_vector, p.column.stride * p.lanes.lanes
     steps.b_hop[a] = p.row.dilation * p.slab_line
@@ -357,6 +360,7 @@ cdef void correlate_channels(const floating* w, const Context* context, const Un
     cdef const Plan* p = &c.plan
     cdef Py_ssize_t n, v, channel, lanes = p.lanes.lanes
     cdef Steps steps
+    memset(&steps, 0, sizeof(Steps))
     steps.b_hop[2] = p.out_vectors * lanes
     steps.out_row, steps.out_column = p.column.step * lanes, p.out_vector
     for v from 0 <= v < p.out_vectors by MAX_VECTORS:

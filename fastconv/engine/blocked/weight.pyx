@@ -22,6 +22,8 @@ own.
 
 from cython cimport floating
 
+from libc.string cimport memset
+
 from fastconv.engine.base.arrays cimport Layout, Operands
 from fastconv.engine.base.axis cimport LONGEST_SUM, ceil_div, first_tap, past_tap
 from fastconv.engine.base.kernel cimport Kernel, record
@@ -193,6 +195,7 @@ cdef void add_lane_lines(const floating* slab, const floating* residual, const P
     cdef const Plan* p = &c.plan
     cdef Py_ssize_t lanes = p.lanes.lanes, line, column
     cdef Steps steps
+    memset(&steps, 0, sizeof(Steps))
     steps.a_hop[1], steps.a_row = p.out_line, p.out_vector
     steps.b_hop[1], steps.b_hop[2] = p.row.stride * p.slab_line, p.column.stride * lanes
     steps.out_row = c.width * lanes
@@ -226,6 +229,7 @@ cdef void add_channel_lines(const floating* slab, const floating* residual, cons
     cdef const Plan* p = &c.plan
     cdef Py_ssize_t near, past, v, r, s, tap, first, last, place, lanes = p.lanes.lanes
     cdef Steps steps
+    memset(&steps, 0, sizeof(Steps))
     steps.count[2] = p.column.out
     steps.a_hop[1], steps.b_hop[2] = p.row.stride * p.slab_line, p.out_vectors * lanes
     steps.b_hop[1] = p.out_vectors * p.out_line

@@ -219,6 +219,7 @@ cdef void multiply(const Product* p, const floating* u, const floating* v, Py_ss
     cdef const Tiling* t = &p.tiling
     cdef Py_ssize_t _, i, lanes = t.plan.lanes.lanes
     cdef Steps steps
+    memset(&steps, 0, sizeof(Steps))
     steps.count[0], steps.count[1] = t.plan.inputs, 1
     steps.a_hop[0], steps.a_hop[1], steps.a_hop[2] = TAPS, 0, 1
     steps.b_hop[0], steps.b_hop[1] = t.plan.slab_rows * t.tiles * lanes, 0

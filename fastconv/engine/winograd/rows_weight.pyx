@@ -110,6 +110,7 @@ cdef void add_products(const floating* v, const floating* z, const Correlation* 
     cdef Py_ssize_t lanes = plan.lanes.lanes, steps = plan.inputs * TAPS
     cdef Py_ssize_t _, panel, k, rows, part, parts, first, past
     cdef Steps loops
+    memset(&loops, 0, sizeof(Steps))
     # The tiles of all lines are one line.
     loops.count[1], loops.count[2] = 1, lines * t.tiles
     loops.a_hop[1] = loops.b_hop[1] = 0
