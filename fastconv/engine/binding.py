@@ -12,11 +12,11 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from fastconv import _kernels
-from fastconv._check import Array
+from fastconv._check import C_TYPES, Array
 from fastconv._geometry import ConvGeometry, Ints, three_axes
 from fastconv.engine.base.axes import forward_axes, gradient_axes
 from fastconv.engine.base.kernel import Kernel
-from fastconv.engine.base.operation import Axes, Case, input_parts, moves
+from fastconv.engine.base.operation import Axes, Case, input_parts, moves, view_shapes
 from fastconv.engine.blocked import fits
 from fastconv.engine.blocked import forward as blocked
 from fastconv.engine.blocked import weight as blocked_weight
@@ -219,11 +219,13 @@ def columns(case: Case) -> Kernel:
 
 def transformed_by_tiles(geometry: ConvGeometry, weight: Array) -> Array | None:
     """Return the weights as the tiles want them, or None where each use transforms them anew."""
-    size = winograd_tiles.prepare(weight, geometry.groups)
+    prepare = winograd_tiles.prepare[C_TYPES[weight.dtype]]
+    kernels = weight.reshape(view_shapes(geometry).weight)
+    size = prepare(kernels)
     if not size:
         return None
     data = np.empty(size, weight.dtype)
-    winograd_tiles.prepare(weight, geometry.groups, data)
+    prepare(kernels, data)
     return data
 
 

@@ -22,21 +22,8 @@ static void FORM(free_lines)(SCALAR *stage, ptrdiff_t step, ptrdiff_t next, ptrd
 }
 #endif
 
-/* The second half of a transform into points: the rows of `half` to v[point * point_step]. The
- * places of the tile after the next, `step` from here each, are fetched meanwhile. */
-#define STORE(points, half, v, step)                                                               \
-    _Pragma("GCC unroll 10") for (int r = 0; r < ROW_POINTS; r++)                                  \
-    {                                                                                              \
-        ACROSS(points)(half[r], 1, row, 1);                                                        \
-        _Pragma("GCC unroll 10") for (int s = 0; s < COLUMN_POINTS; s++)                           \
-        {                                                                                          \
-            const ptrdiff_t at = (COLUMN_POINTS * r + s) * point_step;                             \
-            __builtin_prefetch(v + 2 * step + at, 1);                                              \
-            *(VECTOR *)(v + at) = row[s];                                                          \
-        }                                                                                          \
-    }
-
-/* Both sides of all tiles, `width` pixels wide, to v[point * point_step + tile * tile_step]. */
+/* Both sides of all tiles, `width` pixels wide, to v[point * point_step + tile * tile_step]. The
+ * places of the tile after the next are fetched meanwhile. */
 #define TILES(name, width, points)                                                                 \
     static void FORM(name)(const SCALAR *stage, ptrdiff_t pitch, ptrdiff_t rows,                   \
                            ptrdiff_t columns, SCALAR *v, ptrdiff_t tile_step,                      \
@@ -48,7 +35,16 @@ static void FORM(free_lines)(SCALAR *stage, ptrdiff_t step, ptrdiff_t next, ptrd
                 VECTOR half[ROW_POINTS][width], row[COLUMN_POINTS];                                \
                 _Pragma("GCC unroll 10") for (int s = 0; s < width; s++)                           \
                     DOWN(points)(tile + s, pitch, &half[0][s], width);                             \
-                STORE(points, half, v, tile_step)                                                  \
+                _Pragma("GCC unroll 10") for (int r = 0; r < ROW_POINTS; r++)                      \
+                {                                                                                  \
+                    ACROSS(points)(half[r], 1, row, 1);                                            \
+                    _Pragma("GCC unroll 10") for (int s = 0; s < COLUMN_POINTS; s++)               \
+                    {                                                                              \
+                        const ptrdiff_t at = (COLUMN_POINTS * r + s) * point_step;                 \
+                        __builtin_prefetch(v + 2 * tile_step + at, 1);                             \
+                        *(VECTOR *)(v + at) = row[s];                                              \
+                    }                                                                              \
+                }                                                                                  \
             }                                                                                      \
     }
 TILES(input_tiles, COLUMN_POINTS, input_points)
@@ -185,7 +181,16 @@ static void FORM(kernels)(const SCALAR *w, ptrdiff_t output_step, ptrdiff_t outp
             for (int s = 0; s < COLUMN_TAPS; s++)
                 DOWN(kernel_points)(first + COUNT * i + s * step, COLUMN_TAPS * step, &half[0][s],
                                     COLUMN_TAPS);
-            STORE(kernel_points, half, u, channel_step)
+#pragma GCC unroll 10
+            for (int r = 0; r < ROW_POINTS; r++) {
+                ACROSS(kernel_points)(half[r], 1, row, 1);
+#pragma GCC unroll 10
+                for (int s = 0; s < COLUMN_POINTS; s++) {
+                    const ptrdiff_t at = (COLUMN_POINTS * r + s) * point_step;
+                    __builtin_prefetch(u + 2 * channel_step + at, 1);
+                    *(VECTOR *)(u + at) = row[s];
+                }
+            }
         }
     }
 }
@@ -257,14 +262,14 @@ static const TYPED(fastconv_winograd) FORM(winograd) = {
 #if ROW_TAPS == 3 && COLUMN_TAPS == 3
     .free_inputs = FORM(free_lines),
 #endif
-    .tiles = {FORM(residual_tiles), FORM(input_tiles)},
+    .input_tiles = FORM(input_tiles),
+    .residual_tiles = FORM(residual_tiles),
     .output_tiles = FORM(output_tiles),
     .unstage = ISA(TYPED(unstage)),
     .kernels = FORM(kernels),
     .kernel_gradients = FORM(kernel_gradients),
 };
 
-#undef STORE
 #undef TILES
 #undef NEIGHBOURS
 #undef FEW

@@ -1,7 +1,9 @@
-from fastconv._check import Array
+from collections.abc import Callable, Mapping
+
 from fastconv.engine.base.kernel import Kernel
 
-def prepare(w: Array, groups: int, u: Array | None = None) -> int: ...
+# A fused function: one compiled function for each of the C types "float" and "double".
+prepare: Mapping[str, Callable[..., int]]
 
 class Correlation(Kernel):
     def __init__(

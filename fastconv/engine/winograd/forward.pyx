@@ -34,15 +34,14 @@ from cython cimport floating
 
 from libc.string cimport memset
 
-from fastconv.engine.base.arrays cimport (
-    Axes, Flat, Layout, Operands, View, look, look_flat, rot180, split_weights)
+from fastconv.engine.base.arrays cimport Axes, Layout, Operands, rot180
 from fastconv.engine.base.axis cimport ceil_div
 from fastconv.engine.base.kernel cimport Kernel, record
-from fastconv.engine.base.threads cimport EVEN, threads_for
+from fastconv.engine.base.threads cimport (
+    EVEN, Phase, make_phase, parallel_for, parallel_phases, threads_for)
 from fastconv.engine.base.workspace cimport give, take
 from fastconv.engine.gemm.slab cimport line_up
 from fastconv.engine.gemm.tile cimport lanes, max_pixels, run_blocked
-from fastconv.engine.winograd.passes cimport Context, Pass, Passes, add_phase, run_passes
 from fastconv.engine.winograd.tiles cimport (
     SMALL_MAP, STAGE_BYTES, Tiles, TileRange, Window, cut_off, find_form, is_cut, make_tiles,
     make_window, point_step, same_work, tile_points, transform_kernels, transform_tiles,
@@ -51,9 +50,9 @@ from fastconv.engine.winograd.tiles cimport (
 # The most vectors of output channels in a panel.
 cdef enum:
     PANEL = 2
-# What a phase does.
-cdef enum Step:
-    KEEP_U, COMPUTE_CHUNKS, FILL_V, COMPUTE_PANELS
+# Passes for which a team of threads stays together.
+cdef enum:
+    PASSES = 16
 
 # The most bytes of one tile's numbers in a block of channels, for all points, as if there were at
 # least 36: sums stay short.
@@ -93,9 +92,26 @@ cdef struct Product:
     Py_ssize_t v_vectors                        # vectors of channels in a task that transforms V
     # Distances in V between vectors of channels and between chunks; distances between points.
     Py_ssize_t v_vector, v_chunk, v_point, u_point, m_point
-    # The workspace: what is shared, from the steps on; then one part for each thread.
-    # Either U or V is shared, and the other is each thread's own, past its stage.
-    size_t bias_at, kept_at, threads_at, m_at, thread_bytes
+    # The workspace: what is shared, then one part for each thread.
+    size_t steps_at, bias_at, u_at, v_at, threads_at
+    size_t stage_at, own_at, m_at, thread_bytes
+
+
+# What the tasks share.
+cdef struct Context:
+    const Product* product
+    Py_ssize_t itemsize
+    const void* x
+    const void* w
+    void* y
+    void* u                                     # where U is there as a whole
+    char* shared
+
+
+# Where V is held: the chunks of one group whose V is there at once.
+cdef struct Pass:
+    const Context* context
+    Py_ssize_t group, chunk, chunks             # its first chunk, and their number
 
 
 cdef void fit_chunks(Product* p, Py_ssize_t itemsize, int threads) noexcept nogil:
@@ -168,9 +184,15 @@ cdef void size_blocks(Product* p, Py_ssize_t itemsize, bint prepared, int thread
     p.v_vectors = max(min(V_VECTORS, ceil_div(p.channels, p.lanes) * p.held // threads), 1)
     p.v_point = point_step(p.held * p.v_chunk, itemsize)
     p.m_point = point_step(p.chunk * p.width, itemsize)
-    p.bias_at = line_up(p.depth * sizeof(Py_ssize_t))
-    p.threads_at = p.kept_at = p.bias_at + line_up(p.groups * p.panels * p.width * itemsize)
-    p.m_at = STAGE_BYTES
+    p.steps_at = 0
+    p.bias_at = p.steps_at + line_up(p.depth * sizeof(Py_ssize_t))
+    p.u_at = p.bias_at + line_up(p.groups * p.panels * p.width * itemsize)
+    p.v_at = p.u_at
+    p.threads_at = p.v_at
+    p.stage_at = 0
+    p.own_at = STAGE_BYTES
+    # Either U or V is shared, and the other is each thread's own.
+    p.m_at = p.own_at
     if p.keeps_u:
         p.threads_at += 0 if p.ready else kept_numbers(p) * itemsize
         p.m_at += p.points * p.v_point * itemsize
@@ -204,12 +226,25 @@ cdef void fill_u(const floating* w, const Product* p, Py_ssize_t g, Py_ssize_t p
 
 cdef void keep_u(const floating* w, const Context* context, Py_ssize_t task) noexcept nogil:
     """Transform the kernels of one group's panel and a block of channels for all threads."""
-    cdef const Product* p = <const Product*>context.plan
+    cdef const Product* p = context.product
     cdef Py_ssize_t blocks = ceil_div(p.channels, p.depth), first = task % blocks * p.depth
     cdef Py_ssize_t panel = task // blocks % p.panels
     cdef floating* u = <floating*>context.u
     fill_u(w, p, task // blocks // p.panels, panel, first, min(p.depth, p.channels - first),
            u + task // blocks * p.points * p.u_point + first * vectors_of(p, panel) * p.lanes)
+
+
+cdef void keep_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
+    cdef const Context* c = <const Context*>context
+    if c.itemsize == sizeof(float):
+        keep_u(<const float*>c.w, c, task)
+    else:
+        keep_u(<const double*>c.w, c, task)
+
+
+cdef inline Py_ssize_t kept_tasks(const Product* p) noexcept nogil:
+    """Return how many tasks make U."""
+    return p.groups * p.panels * ceil_div(p.channels, p.depth)
 
 
 cdef void multiply(const Product* p, const char* shared, const floating* v, Py_ssize_t count,
@@ -220,7 +255,7 @@ cdef void multiply(const Product* p, const char* shared, const floating* v, Py_s
     `v` and `u` are those of the first channel of the block; its place `first` says whether the
     products are added to what is there.
     """
-    cdef const Py_ssize_t* at = <const Py_ssize_t*>shared
+    cdef const Py_ssize_t* at = <const Py_ssize_t*>(shared + p.steps_at)
     cdef Py_ssize_t most = max_pixels(sizeof(floating), vectors), width = vectors * p.lanes
     cdef Py_ssize_t maps = count // (p.inputs.rows * p.inputs.columns)
     cdef bint cut = is_cut(&p.inputs)
@@ -262,22 +297,22 @@ cdef void finish(const Product* p, const char* shared, Py_ssize_t g, Py_ssize_t 
 cdef void fill_v(const floating* x, const Context* context, Py_ssize_t g, Py_ssize_t chunk,
                  Py_ssize_t c, Py_ssize_t channels, char* own, floating* v) noexcept nogil:
     """Transform the input tiles of a chunk, and of some channels from `c` on."""
-    cdef const Product* p = <const Product*>context.plan
+    cdef const Product* p = context.product
     cdef TileRange held
     held.first = chunk * p.chunk
     held.end = min(held.first + p.chunk, p.tiles)
     transform_tiles(x + g * p.x_group + c * p.inputs.channel_step, &p.inputs, held, held.first,
-                    held.end - held.first, channels, <floating*>own,
+                    held.end - held.first, channels, <floating*>(own + p.stage_at),
                     v + c * p.chunk, 1, p.chunk, p.v_point)
 
 
 cdef void compute_panel(const floating* w, const Context* context, Py_ssize_t g, Py_ssize_t panel,
                         Py_ssize_t chunk, const floating* v, char* own) noexcept nogil:
     """Compute a panel of output channels for a chunk, whose V is there."""
-    cdef const Product* p = <const Product*>context.plan
+    cdef const Product* p = context.product
     cdef Py_ssize_t tile = chunk * p.chunk, count = min(p.chunk, p.tiles - tile)
     cdef Py_ssize_t vectors = vectors_of(p, panel), c, steps
-    cdef const floating* u = <const floating*>(own + STAGE_BYTES)
+    cdef const floating* u = <const floating*>(own + p.own_at)
     cdef floating* m = <floating*>(own + p.m_at)
     for c from 0 <= c < p.channels by p.depth:
         steps = min(p.depth, p.channels - c)
@@ -285,54 +320,73 @@ cdef void compute_panel(const floating* w, const Context* context, Py_ssize_t g,
             u = (<const floating*>context.u + (g * p.panels + panel) * p.points * p.u_point
                  + c * vectors * p.lanes)
         else:
-            fill_u(w, p, g, panel, c, steps, <floating*>(own + STAGE_BYTES))
+            fill_u(w, p, g, panel, c, steps, <floating*>(own + p.own_at))
         multiply(p, context.shared, v + c * p.chunk, count, u, vectors, c, steps, m)
     finish(p, context.shared, g, panel, tile, count, <const floating*>m,
-           <floating*>own, <floating*>context.y)
+           <floating*>(own + p.stage_at), <floating*>context.y)
+
+
+cdef inline char* part_of(const Context* context, int thread) noexcept nogil:
+    """Return a thread's part of the workspace."""
+    cdef const Product* p = context.product
+    return context.shared + p.threads_at + thread * p.thread_bytes
 
 
 cdef void compute_chunk(const floating* x, const Context* context, Py_ssize_t task,
-                        char* own) noexcept nogil:
+                        int thread) noexcept nogil:
     """Compute a task where U is kept: a chunk, all panels."""
-    cdef const Product* p = <const Product*>context.plan
+    cdef const Product* p = context.product
     cdef Py_ssize_t g = task // p.chunks, chunk = task % p.chunks, panel
-    cdef floating* v = <floating*>(own + STAGE_BYTES)
+    cdef char* own = part_of(context, thread)
+    cdef floating* v = <floating*>(own + p.own_at)
     fill_v(x, context, g, chunk, 0, p.channels, own, v)
     for panel in range(p.panels):
         compute_panel(<const floating*>context.w, context, g, panel, chunk, <const floating*>v, own)
 
 
-cdef void run_step(const floating* x, const Pass* current, Py_ssize_t task,
-                   int thread) noexcept nogil:
-    """Run a task of a phase."""
-    cdef const Context* c = current.context
-    cdef const Product* p = <const Product*>c.plan
-    cdef const floating* w = <const floating*>c.w
-    cdef floating* v = <floating*>(c.shared + p.kept_at)
-    cdef char* own = c.shared + p.threads_at + thread * p.thread_bytes
-    cdef Py_ssize_t width = p.v_vectors * p.lanes, blocks, at, channel
-    if current.step == KEEP_U:
-        keep_u(w, c, task)
-    elif current.step == COMPUTE_CHUNKS:
-        compute_chunk(x, c, task, own)
-    elif current.step == FILL_V:
-        # Some channels of one of the chunks, for all threads.
-        blocks = ceil_div(p.channels, width)
-        at, channel = task // blocks, task % blocks * width
-        fill_v(x, c, current.group, current.first + at, channel, min(width, p.channels - channel),
-               own, v + at * p.v_chunk)
+cdef void chunk_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
+    cdef const Context* c = <const Context*>context
+    if c.itemsize == sizeof(float):
+        compute_chunk(<const float*>c.x, c, task, thread)
     else:
-        at = task % current.count
-        compute_panel(w, c, current.group, task // current.count, current.first + at,
-                      <const floating*>v + at * p.v_chunk, own)
+        compute_chunk(<const double*>c.x, c, task, thread)
 
 
-cdef void run_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
+cdef void fill_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
+    """Transform some channels of one of the chunks of a pass, for all threads."""
     cdef const Pass* current = <const Pass*>context
-    if current.context.itemsize == sizeof(float):
-        run_step(<const float*>current.context.x, current, task, thread)
+    cdef const Context* c = current.context
+    cdef const Product* p = c.product
+    cdef Py_ssize_t width = p.v_vectors * p.lanes, blocks = ceil_div(p.channels, width)
+    cdef Py_ssize_t at = task // blocks, first = task % blocks * width
+    cdef Py_ssize_t channels = min(width, p.channels - first)
+    cdef char* own = part_of(c, thread)
+    cdef char* v = c.shared + p.v_at + at * p.v_chunk * c.itemsize
+    at += current.chunk
+    if c.itemsize == sizeof(float):
+        fill_v(<const float*>c.x, c, current.group, at, first, channels, own, <float*>v)
     else:
-        run_step(<const double*>current.context.x, current, task, thread)
+        fill_v(<const double*>c.x, c, current.group, at, first, channels, own, <double*>v)
+
+
+cdef void panel_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
+    """Compute a panel, for one of the chunks of a pass."""
+    cdef const Pass* current = <const Pass*>context
+    cdef const Context* c = current.context
+    cdef const Product* p = c.product
+    cdef Py_ssize_t panel = task // current.chunks, at = task % current.chunks
+    cdef char* own = part_of(c, thread)
+    cdef const char* v = c.shared + p.v_at + at * p.v_chunk * c.itemsize
+    at += current.chunk
+    if c.itemsize == sizeof(float):
+        compute_panel(<const float*>c.w, c, current.group, panel, at, <const float*>v, own)
+    else:
+        compute_panel(<const double*>c.w, c, current.group, panel, at, <const double*>v, own)
+
+
+cdef inline Py_ssize_t compute_tasks(const Product* p) noexcept nogil:
+    """Return the tasks that compute outputs at once."""
+    return p.groups * p.chunks if p.keeps_u else p.panels * p.held
 
 
 cdef Product make_product(const Layout* layout, const Window* window, bint rotates,
@@ -349,59 +403,63 @@ cdef Product make_product(const Layout* layout, const Window* window, bint rotat
     p.x_group = layout.x.strides[1] // itemsize
     p.y_group = layout.y.strides[1] // itemsize
     size_blocks(&p, itemsize, layout.prepared, threads)
-    p.threads = min(<Py_ssize_t>threads,
-                    p.groups * p.chunks if p.keeps_u else p.panels * p.held)
+    p.threads = min(<Py_ssize_t>threads, compute_tasks(&p))
     return p
 
 
-def prepare(w, Py_ssize_t groups, u=None):
-    """Write U of weights (G K, C, *spatial) into `u`, unless that is None; return its size.
+def prepare(const floating[:, :, :, :, :, :] w, floating[::1] u=None):
+    """Write U of weights (G, K, C, 1, R, S) into `u`, unless that is None; return its size.
 
     Where kernels are transformed only when they are used, it has no number.
     """
     cdef Product p
     cdef Axes weights
     cdef Context context
-    cdef View view
-    cdef Flat kept
-    cdef int axes = w.ndim
-    look(w, axes, False, &view)
-    split_weights(&view, axes, groups, &weights)
-    size_weights(&p, &weights, view.itemsize, False)
+    cdef int axis, threads = threads_for(100.0 * w.shape[0] * w.shape[1] * w.shape[2])
+    for axis in range(6):
+        weights.shape[axis], weights.strides[axis] = w.shape[axis], w.strides[axis]
+    size_weights(&p, &weights, sizeof(floating), False)
     if u is not None:
-        look_flat(u, True, &kept)
-        p.threads = threads_for(100.0 * p.groups * p.rows * p.channels)
-        context.plan, context.itemsize, context.shared = &p, view.itemsize, NULL
-        context.x, context.w, context.u = NULL, view.data, kept.data
+        context.product, context.itemsize = &p, sizeof(floating)
+        context.w, context.u = &w[0, 0, 0, 0, 0, 0], &u[0]
         with nogil:
-            run_all(&context, True, False)
+            parallel_for(threads, kept_tasks(&p), keep_task, &context, EVEN)
     return kept_numbers(&p)
 
 
-cdef void run_all(const Context* context, bint keeps, bint computes) noexcept nogil:
-    """Make U as a whole, and compute all outputs: with it, or pass by pass, where V is held."""
-    cdef const Product* p = <const Product*>context.plan
-    cdef Py_ssize_t g, chunk, count
-    cdef Passes passes
-    passes.run, passes.context, passes.threads, passes.count = run_task, context, p.threads, 0
-    if keeps:
-        add_phase(&passes, KEEP_U, 0, 0, 0, p.groups * p.panels * ceil_div(p.channels, p.depth),
-                  EVEN)
-    if computes and p.keeps_u:
-        add_phase(&passes, COMPUTE_CHUNKS, 0, 0, 0, p.groups * p.chunks, 0)
-    elif computes:
-        for g in range(p.groups):
-            for chunk from 0 <= chunk < p.chunks by p.held:
-                count = min(p.held, p.chunks - chunk)
-                add_phase(&passes, FILL_V, g, chunk, count,
-                          count * ceil_div(p.channels, p.v_vectors * p.lanes), 0)
-                add_phase(&passes, COMPUTE_PANELS, g, chunk, count, p.panels * count, 0)
-    run_passes(&passes)
+cdef void run_chunks(Context* context) noexcept nogil:
+    """Compute all chunks where U is kept: make U, then use it."""
+    cdef const Product* p = context.product
+    cdef Phase[2] phases
+    phases[0] = make_phase(keep_task, context, 0 if p.ready else kept_tasks(p), EVEN)
+    phases[1] = make_phase(chunk_task, context, compute_tasks(p), 0)
+    parallel_phases(p.threads, phases, 2)
+
+
+cdef void run_passes(const Context* context) noexcept nogil:
+    """Compute all passes where V is held: fill V, then use it."""
+    cdef const Product* p = context.product
+    cdef Py_ssize_t g, chunk, i = 0
+    cdef Pass[PASSES] passes
+    cdef Phase[2 * PASSES] phases
+    for g in range(p.groups):
+        for chunk from 0 <= chunk < p.chunks by p.held:
+            passes[i].context, passes[i].group, passes[i].chunk = context, g, chunk
+            passes[i].chunks = min(p.held, p.chunks - chunk)
+            phases[2 * i] = make_phase(fill_task, passes + i, passes[i].chunks * ceil_div(
+                p.channels, p.v_vectors * p.lanes), 0)
+            phases[2 * i + 1] = make_phase(panel_task, passes + i, p.panels * passes[i].chunks, 0)
+            i += 1
+            if i == PASSES:
+                parallel_phases(p.threads, phases, 2 * i)
+                i = 0
+    if i:
+        parallel_phases(p.threads, phases, 2 * i)
 
 
 cdef void fill_bias(const floating* bias, const Operands* o, const Context* context) noexcept nogil:
     """Write the bias of whole panels, or zeros where it is NULL."""
-    cdef const Product* p = <const Product*>context.plan
+    cdef const Product* p = context.product
     cdef floating* to = <floating*>(context.shared + p.bias_at)
     cdef Py_ssize_t g, j
     for g in range(p.groups):
@@ -413,8 +471,8 @@ cdef void fill_bias(const floating* bias, const Operands* o, const Context* cont
 
 cdef void prepare_shared(const Context* context, const Operands* o) noexcept nogil:
     """Write what all tasks read: where the channels of a tile lie in V, and the bias."""
-    cdef const Product* p = <const Product*>context.plan
-    cdef Py_ssize_t* at = <Py_ssize_t*>context.shared
+    cdef const Product* p = context.product
+    cdef Py_ssize_t* at = <Py_ssize_t*>(context.shared + p.steps_at)
     cdef Py_ssize_t i
     for i in range(p.depth):
         at[i] = i // p.lanes * p.v_vector + i % p.lanes
@@ -456,11 +514,14 @@ cdef class Correlation(Kernel):
         cdef const Product* p = &self.product
         cdef char* shared = <char*>take(bytes)
         cdef Context context
-        context.plan, context.itemsize, context.shared = p, o.layout.itemsize, shared
+        context.product, context.itemsize, context.shared = p, o.layout.itemsize, shared
         context.x, context.w, context.y = o.x, o.w + p.w_first, o.y
-        context.u = o.prepared if p.ready else shared + p.kept_at
+        context.u = o.prepared if p.ready else shared + p.u_at
         with nogil:
             prepare_shared(&context, o)
-            run_all(&context, p.keeps_u and not p.ready, True)
+            if p.keeps_u:
+                run_chunks(&context)
+            else:
+                run_passes(&context)
         give(shared)
         return 0

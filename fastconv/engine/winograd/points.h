@@ -46,19 +46,19 @@
 /* The outputs of a tile, and its points. */
 enum { AXIS(step) = STEP, AXIS(size) = POINTS };
 
-/* A matrix, by its name. */
-#define MATRIX(name, ...)                                                                          \
+#if TAPS == 1
+/* Each matrix is the number 1. */
+#define COPY(name)                                                                                 \
     INLINE void AXIS(name)(const VECTOR *from, ptrdiff_t from_step, VECTOR *to, ptrdiff_t to_step) \
     {                                                                                              \
-        __VA_ARGS__;                                                                               \
+        to[0] = from[0];                                                                           \
     }
-
-#if TAPS == 1
-MATRIX(input_points, to[0] = from[0])
-MATRIX(points_output, to[0] = from[0])
-MATRIX(kernel_points, to[0] = from[0])
-MATRIX(residual_points, to[0] = from[0])
-MATRIX(points_kernel, to[0] = from[0])
+COPY(input_points)
+COPY(points_output)
+COPY(kernel_points)
+COPY(residual_points)
+COPY(points_kernel)
+#undef COPY
 #else
 
 /* The pairs; those that there are not are 0. */
@@ -135,62 +135,99 @@ INLINE void AXIS(input_points)(const VECTOR *d, ptrdiff_t from_step, VECTOR *v, 
     }
 }
 
-/* G, or A, which is not `normed`: `count` numbers, seen as a polynomial, to POINTS points. */
-INLINE void AXIS(evaluate)(const VECTOR *from, ptrdiff_t from_step, VECTOR *to, ptrdiff_t to_step,
-                           const int count, const int normed)
+/* POINTS points to STEP outputs. */
+INLINE void AXIS(points_output)(const VECTOR *m, ptrdiff_t from_step, VECTOR *y, ptrdiff_t to_step)
 {
-    if (ZERO)
-        to[0] = K(normed ? 1 / NORM_0 : 1) * from[0];
-    to[(POINTS - 1) * to_step] = from[(count - 1) * from_step];
-#pragma GCC unroll 4
-    for (int j = 0; j < PAIRS; j++) {
-        const double p = AXIS(points)[j], norm = normed ? AXIS(norms)[j] : 1;
-        VECTOR even = K(1 / norm) * from[0];
-        VECTOR odd = ZERO ? from[from_step] : K(p / norm) * from[from_step];
-#pragma GCC unroll 3
-        for (int i = 2; i < count; i += 2)
-            even += K(POWER(p, i) / norm) * from[i * from_step];
-#pragma GCC unroll 3
-        for (int i = 3; i < count; i += 2)
-            odd += K(ZERO ? POWER(p, i - 1) : POWER(p, i) / norm) * from[i * from_step];
-        if (ZERO)
-            odd *= K(p / norm);
-        to[(2 * j + ZERO) * to_step] = even + odd;
-        /* Without 0 the norm of -p is that of p with the other sign. */
-        to[(2 * j + ZERO + 1) * to_step] = normed && !ZERO ? odd - even : even - odd;
-    }
-}
-MATRIX(kernel_points, AXIS(evaluate)(from, from_step, to, to_step, TAPS, 1))
-MATRIX(residual_points, AXIS(evaluate)(from, from_step, to, to_step, STEP, 0))
-
-/* Transposed: POINTS points to `count` numbers. */
-INLINE void AXIS(interpolate)(const VECTOR *from, ptrdiff_t from_step, VECTOR *to,
-                              ptrdiff_t to_step, const int count, const int normed)
-{
-    VECTOR sums[POINTS];
+    VECTOR sums[STEP];
 
 #pragma GCC unroll 4
     for (int j = 0; j < PAIRS; j++) {
-        const double p = AXIS(points)[j], norm = normed ? AXIS(norms)[j] : 1;
-        const VECTOR plus = from[(2 * j + ZERO) * from_step];
-        const VECTOR minus = from[(2 * j + ZERO + 1) * from_step];
-        const VECTOR even = normed && !ZERO ? plus - minus : plus + minus;
-        const VECTOR odd = normed && !ZERO ? plus + minus : plus - minus;
-#pragma GCC unroll 7
-        for (int i = 0; i < count; i++) {
-            const VECTOR term = K(POWER(p, i) / norm) * (i % 2 ? odd : even);
-            sums[i] = j             ? sums[i] + term
-                      : i || !ZERO ? term
-                                   : K(normed ? 1 / NORM_0 : 1) * from[0] + term;
+        const VECTOR plus = m[(2 * j + ZERO) * from_step];
+        const VECTOR minus = m[(2 * j + ZERO + 1) * from_step];
+        const VECTOR even = plus + minus, odd = plus - minus;
+#pragma GCC unroll 5
+        for (int i = 0; i < STEP; i++) {
+            const VECTOR term = K(POWER(AXIS(points)[j], i)) * (i % 2 ? odd : even);
+            sums[i] = j ? sums[i] + term : i || !ZERO ? term : m[0] + term;
         }
     }
-    sums[count - 1] += from[(POINTS - 1) * from_step];
-#pragma GCC unroll 7
-    for (int i = 0; i < count; i++)
-        to[i * to_step] = sums[i];
+    sums[STEP - 1] += m[(POINTS - 1) * from_step];
+#pragma GCC unroll 5
+    for (int i = 0; i < STEP; i++)
+        y[i * to_step] = sums[i];
 }
-MATRIX(points_output, AXIS(interpolate)(from, from_step, to, to_step, STEP, 0))
-MATRIX(points_kernel, AXIS(interpolate)(from, from_step, to, to_step, TAPS, 1))
+
+/* The even and the odd part of a polynomial of `count` numbers, divided by `norm`, at p. */
+INLINE void AXIS(evaluate)(const VECTOR *numbers, ptrdiff_t step, const int count, const double p,
+                           const double norm, VECTOR *even, VECTOR *odd)
+{
+    *even = K(1 / norm) * numbers[0];
+    *odd = ZERO ? numbers[step] : K(p / norm) * numbers[step];
+#pragma GCC unroll 3
+    for (int i = 2; i < count; i += 2)
+        *even += K(POWER(p, i) / norm) * numbers[i * step];
+#pragma GCC unroll 3
+    for (int i = 3; i < count; i += 2)
+        *odd += K(ZERO ? POWER(p, i - 1) : POWER(p, i) / norm) * numbers[i * step];
+    if (ZERO)
+        *odd *= K(p / norm);
+}
+
+/* TAPS taps of a kernel to POINTS points. */
+INLINE void AXIS(kernel_points)(const VECTOR *g, ptrdiff_t from_step, VECTOR *u, ptrdiff_t to_step)
+{
+    if (ZERO)
+        u[0] = K(1 / NORM_0) * g[0];
+    u[(POINTS - 1) * to_step] = g[(TAPS - 1) * from_step];
+#pragma GCC unroll 4
+    for (int j = 0; j < PAIRS; j++) {
+        VECTOR even, odd;
+        AXIS(evaluate)(g, from_step, TAPS, AXIS(points)[j], AXIS(norms)[j], &even, &odd);
+        u[(2 * j + ZERO) * to_step] = even + odd;
+        /* Without 0 the norm of -p is that of p with the other sign. */
+        u[(2 * j + ZERO + 1) * to_step] = ZERO ? even - odd : odd - even;
+    }
+}
+
+/* The transposed matrices: STEP residuals to POINTS points. */
+INLINE void AXIS(residual_points)(const VECTOR *y, ptrdiff_t from_step, VECTOR *z,
+                                  ptrdiff_t to_step)
+{
+    if (ZERO)
+        z[0] = y[0];
+    z[(POINTS - 1) * to_step] = y[(STEP - 1) * from_step];
+#pragma GCC unroll 4
+    for (int j = 0; j < PAIRS; j++) {
+        VECTOR even, odd;
+        AXIS(evaluate)(y, from_step, STEP, AXIS(points)[j], 1, &even, &odd);
+        z[(2 * j + ZERO) * to_step] = even + odd;
+        z[(2 * j + ZERO + 1) * to_step] = even - odd;
+    }
+}
+
+/* POINTS points to TAPS taps of a kernel's gradient. */
+INLINE void AXIS(points_kernel)(const VECTOR *m, ptrdiff_t from_step, VECTOR *g, ptrdiff_t to_step)
+{
+    VECTOR sums[TAPS];
+
+#pragma GCC unroll 4
+    for (int j = 0; j < PAIRS; j++) {
+        const double p = AXIS(points)[j], norm = AXIS(norms)[j];
+        const VECTOR plus = m[(2 * j + ZERO) * from_step];
+        const VECTOR minus = m[(2 * j + ZERO + 1) * from_step];
+        const VECTOR even = ZERO ? plus + minus : plus - minus;
+        const VECTOR odd = ZERO ? plus - minus : plus + minus;
+#pragma GCC unroll 7
+        for (int i = 0; i < TAPS; i++) {
+            const VECTOR term = K(POWER(p, i) / norm) * (i % 2 ? odd : even);
+            sums[i] = j ? sums[i] + term : i || !ZERO ? term : K(1 / NORM_0) * m[0] + term;
+        }
+    }
+    sums[TAPS - 1] += m[(POINTS - 1) * from_step];
+#pragma GCC unroll 7
+    for (int i = 0; i < TAPS; i++)
+        g[i * to_step] = sums[i];
+}
 
 #if TAPS == 3
 /* Of the last tile of a row only the first `outputs`, 1 or 2, may be wanted: all its inputs but the
@@ -233,5 +270,4 @@ INLINE void AXIS(free_inputs)(VECTOR *d, ptrdiff_t step, ptrdiff_t outputs)
 #undef UP_TO_CUBE
 #undef POWER
 #undef INLINE
-#undef MATRIX
 #undef TAPS

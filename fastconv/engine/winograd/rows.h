@@ -21,7 +21,8 @@ static const fastconv_winograd_rows_d *const fastconv_winograd_rows_table_d[] =
 /* A loop for the type that the first pointer has. */
 #define FASTCONV_ROWS(name, isa, x, ...)                                                           \
     FASTCONV_BY_TYPE(x, fastconv_winograd_rows_table)[isa]->name(x, __VA_ARGS__)
-#define fastconv_rows(seen, isa, ...) FASTCONV_ROWS(rows[seen], isa, __VA_ARGS__)
+#define fastconv_input_rows(isa, ...) FASTCONV_ROWS(input_rows, isa, __VA_ARGS__)
+#define fastconv_residual_rows(isa, ...) FASTCONV_ROWS(residual_rows, isa, __VA_ARGS__)
 #define fastconv_output_rows(isa, ...) FASTCONV_ROWS(output_rows, isa, __VA_ARGS__)
 #define fastconv_kernel_rows(isa, ...) FASTCONV_ROWS(kernel_rows, isa, __VA_ARGS__)
 #define fastconv_kernel_gradients(isa, ...) FASTCONV_ROWS(kernel_gradients, isa, __VA_ARGS__)

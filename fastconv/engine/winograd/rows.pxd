@@ -22,10 +22,10 @@ cdef struct Tiling:
     size_t at_bytes, slab_bytes, v_bytes
 
 
-cdef void list_axis(Py_ssize_t before, Py_ssize_t* numbers) noexcept nogil
-cdef Tiling make_tiling(const Layout* layout, bint rotates, const Py_ssize_t* row,
-                        const Py_ssize_t* column, Py_ssize_t beside, Py_ssize_t most_bytes,
+cdef Tiling make_tiling(const Layout* layout, bint rotates, Py_ssize_t row_before,
+                        Py_ssize_t column_before, Py_ssize_t beside, Py_ssize_t most_bytes,
                         int threads) noexcept nogil
+cdef void list_positions(const Tiling* t, Py_ssize_t* at) noexcept nogil
 cdef void transform_lines(const floating* x, const Tiling* t, Py_ssize_t block, Py_ssize_t line,
                           Py_ssize_t lines, bint zeros, const Py_ssize_t* at, floating* slab,
                           floating* v) noexcept nogil

@@ -22,24 +22,24 @@ from cython cimport floating
 
 from libc.string cimport memset
 
-from fastconv.engine.base.arrays cimport Layout, Operands, rot180
-from fastconv.engine.base.axis cimport ceil_div
+from fastconv.engine.base.arrays cimport Axes, Layout, Operands, rot180
+from fastconv.engine.base.axis cimport ceil_div, first_tap, past_tap
 from fastconv.engine.base.isa cimport isa_row
 from fastconv.engine.base.kernel cimport Kernel, record
 from fastconv.engine.base.threads cimport EVEN, Phase, make_phase, parallel_phases, threads_for
 from fastconv.engine.base.workspace cimport give, take
 from fastconv.engine.blocked.layout cimport (
-    Line, Plan, Rows, Tile, cut_lines, fill_bias, gather_rows, input_rows, list_lines,
-    list_positions, scatter_rows, share_lanes, size_slab, slab_width, take_layout)
+    Plan, Rows, Tile, cut_lines, fill_bias, fill_positions, gather_rows, scatter_rows,
+    share_lanes)
 from fastconv.engine.blocked.tiles cimport (
     MAX_LANES, SAMPLES, Steps, most_columns, most_rows, run_tile)
 from fastconv.engine.gemm.slab cimport line_up
-from fastconv.engine.winograd.passes cimport Context
 
 cdef extern from "winograd/rows.h" nogil:
     # Macros that choose by the type of the argument after `isa`; rows_types.h says what the others
     # are.
-    void tiles_of "fastconv_rows"(bint seen, int isa, ...) noexcept
+    void input_tiles "fastconv_input_rows"(int isa, ...) noexcept
+    void residual_tiles "fastconv_residual_rows"(int isa, ...) noexcept
     void output_tiles "fastconv_output_rows"(int isa, ...) noexcept
     void kernel_points "fastconv_kernel_rows"(int isa, ...) noexcept
     void kernel_gradients "fastconv_kernel_gradients"(int isa, ...) noexcept
@@ -53,23 +53,27 @@ cdef Py_ssize_t BLOCK_BYTES = 3 << 17
 cdef struct Product:
     Tiling tiling
     Py_ssize_t u_point              # from one point to the next, in elements
-    Py_ssize_t m_row                # from one output channel to the next
-    # The workspace: what all threads share, from the positions on; then for each its slab, ...
-    size_t lines_at, bias_at, u_at, threads_at
+    Py_ssize_t m_row, out_row       # from one output channel to the next
+    # The workspace: what all threads share, then one part for each.
+    size_t at_at, bias_at, u_at, threads_at
     size_t v_at, m_at, out_at, tiles_at, thread_bytes
     int threads
     Py_ssize_t units
 
 
-cdef void list_axis(Py_ssize_t before, Py_ssize_t* numbers) noexcept nogil:
-    """Write the numbers of an axis (base/axis.pxd) with so many zeros before it."""
-    numbers[0] = numbers[1] = numbers[2] = numbers[3] = numbers[7] = 1
-    numbers[4] = numbers[6] = 0
-    numbers[5], numbers[8] = before, TAPS
+# What the tasks share.
+cdef struct Context:
+    const Product* product
+    Py_ssize_t itemsize
+    const void* x
+    const void* w
+    void* y
+    bint has_bias
+    char* shared
 
 
-cdef Tiling make_tiling(const Layout* layout, bint rotates, const Py_ssize_t* row,
-                        const Py_ssize_t* column, Py_ssize_t beside, Py_ssize_t most_bytes,
+cdef Tiling make_tiling(const Layout* layout, bint rotates, Py_ssize_t row_before,
+                        Py_ssize_t column_before, Py_ssize_t beside, Py_ssize_t most_bytes,
                         int threads) noexcept nogil:
     """Return the tiles for arrays of this layout; the kernels may be seen rotated by 180 degrees.
 
@@ -78,31 +82,47 @@ cdef Tiling make_tiling(const Layout* layout, bint rotates, const Py_ssize_t* ro
     """
     cdef Tiling t
     cdef Plan* plan = &t.plan
-    cdef Py_ssize_t itemsize = layout.itemsize, vector, line
-    cdef Layout seen = layout[0]
-    t.w_first = rot180(&seen.w) if rotates else 0
-    take_layout(plan, &seen, row, column, SAMPLES, 1)
-    plan.lanes = share_lanes(seen.x.shape[0], plan.row.out, 0.3 * plan.row.reach, MAX_LANES,
-                             itemsize)
-    t.tiles = ceil_div(plan.column.out, STEP)
-    # Rows are whole tiles.
-    plan.column.count = t.tiles * STEP
-    plan.width = slab_width(&plan.column)
-    plan.slab_line = plan.width * plan.lanes.lanes
+    cdef Py_ssize_t itemsize = layout.itemsize, i, vector, line
+    cdef const Axes* x = &layout.x
+    cdef const Axes* y = &layout.y
+    cdef Axes w = layout.w
+    t.w_first = rot180(&w) if rotates else 0
+    plan.held = SAMPLES
+    plan.groups, plan.outputs, plan.inputs = w.shape[0], w.shape[1], w.shape[2]
+    for i in range(6):
+        plan.x_strides[i] = x.strides[i] // itemsize
+        plan.w_strides[i] = w.strides[i] // itemsize
+        plan.y_strides[i] = y.strides[i] // itemsize
+    plan.row.size, plan.row.out, plan.row.before = x.shape[4], y.shape[4], row_before
+    plan.column.size, plan.column.out, plan.column.before = x.shape[5], y.shape[5], column_before
+    plan.row.step = 1
+    plan.row.reach = TAPS - 1
+    plan.lanes = share_lanes(x.shape[0], y.shape[4], 0.3 * plan.row.reach, MAX_LANES, itemsize)
+    t.tiles = ceil_div(y.shape[5], STEP)
+    plan.left = max(column_before, 0)
+    plan.width = max(plan.left + x.shape[5],
+                     plan.left - column_before + (t.tiles - 1) * STEP + POINTS)
     vector = plan.lanes.lanes * itemsize
     line = t.tiles * POINTS * vector
     plan.lines = ((most_bytes - plan.inputs * plan.row.reach * line)
                   // ((plan.inputs + beside) * line))
     plan.lines = max(plan.lines, 1)
     cut_lines(plan, threads)
-    size_slab(plan, plan.lines)
+    plan.slab_rows = plan.lines + plan.row.reach
     t.sums = ceil_div(plan.inputs * TAPS, plan.lanes.lanes) * plan.lanes.lanes
     # An odd number of vectors: the points of a tile fall into different sets of the cache.
     t.v_point = (plan.inputs * plan.slab_rows * t.tiles | 1) * plan.lanes.lanes
-    t.at_bytes = line_up(plan.slab_rows * plan.column.size * sizeof(Py_ssize_t))
-    t.slab_bytes = line_up(plan.slab_vector * itemsize)
+    t.at_bytes = line_up(plan.slab_rows * x.shape[5] * sizeof(Py_ssize_t))
+    t.slab_bytes = line_up(plan.slab_rows * plan.width * vector)
     t.v_bytes = line_up(POINTS * t.v_point * itemsize)
     return t
+
+
+cdef void list_positions(const Tiling* t, Py_ssize_t* at) noexcept nogil:
+    """Write where each number of neighbouring rows of the input goes."""
+    cdef const Plan* plan = &t.plan
+    fill_positions(plan.slab_rows, plan.column.size, plan.left, plan.width * plan.lanes.lanes,
+                   plan.lanes.lanes, at)
 
 
 cdef void transform_lines(const floating* x, const Tiling* t, Py_ssize_t block, Py_ssize_t line,
@@ -116,8 +136,13 @@ cdef void transform_lines(const floating* x, const Tiling* t, Py_ssize_t block, 
     cdef Py_ssize_t lanes = plan.lanes.lanes, c, first = 0, past = lines + plan.row.reach
     cdef const floating* source
     cdef floating* target
-    cdef Rows rows = input_rows(plan)
-    rows.first, rows.count, rows.zeros = line - plan.row.before, past, zeros
+    cdef Rows rows
+    rows.size, rows.width = plan.row.size, plan.column.size
+    rows.lane, rows.channel = plan.x_strides[0], plan.x_strides[2]
+    rows.first, rows.hop = line - plan.row.before, plan.lanes.rows
+    rows.count = past
+    rows.to_line, rows.to_vector = plan.width * lanes, 0
+    rows.zeros = zeros
     if not zeros:
         first = min(max(-rows.first, 0), past)
         past = max(min(past, rows.size - rows.first), first)
@@ -125,13 +150,13 @@ cdef void transform_lines(const floating* x, const Tiling* t, Py_ssize_t block, 
     for c in range(plan.inputs):
         gather_rows(x + c * rows.channel, &plan.lanes, block, &rows, 1, at, slab)
         target = v + (c * plan.slab_rows + first) * t.tiles * lanes
-        tiles_of(True, isa, source, rows.to_line, past - first, t.tiles, target, t.v_point)
+        input_tiles(isa, source, rows.to_line, past - first, t.tiles, target, t.v_point)
 
 
 cdef void residual_rows(const Tiling* t, const floating* slab, Py_ssize_t rows, floating* z,
                         Py_ssize_t point_step) noexcept nogil:
     """Transform rows of residuals, whole tiles, to z[point * point_step]."""
-    tiles_of(False, isa, slab, t.tiles * STEP * t.plan.lanes.lanes, rows, t.tiles, z, point_step)
+    residual_tiles(isa, slab, t.tiles * STEP * t.plan.lanes.lanes, rows, t.tiles, z, point_step)
 
 
 cdef void write_kernel_gradients(const Tiling* t, const floating* sums, Py_ssize_t point_step,
@@ -145,16 +170,15 @@ cdef void write_kernel_gradients(const Tiling* t, const floating* sums, Py_ssize
 cdef void clear_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
     """Write the zeros on either side of the maps: in a thread's part, they stay for all units."""
     cdef const Context* c = <const Context*>context
-    cdef const Product* p = <const Product*>c.plan
-    memset(c.shared + p.threads_at + task * p.thread_bytes, 0, p.v_at)
+    memset(c.shared + c.product.threads_at + task * c.product.thread_bytes, 0, c.product.v_at)
 
 
 cdef void transform_kernels(const floating* w, const Context* context,
                             Py_ssize_t task) noexcept nogil:
     """Transform the kernels of an output channel of a group."""
-    cdef const Product* p = <const Product*>context.plan
+    cdef const Product* p = context.product
     cdef const Plan* plan = &p.tiling.plan
-    cdef floating* u = <floating*>context.u
+    cdef floating* u = <floating*>(context.shared + p.u_at)
     cdef Py_ssize_t g = task // plan.outputs, k = task % plan.outputs
     w += g * plan.w_strides[0] + k * plan.w_strides[1]
     u += g * POINTS * p.u_point + k * p.tiling.sums
@@ -176,38 +200,47 @@ cdef void size_product(Product* p, Py_ssize_t itemsize) noexcept nogil:
     cdef const Plan* plan = &t.plan
     p.u_point = plan.outputs * t.sums
     p.m_row = plan.lines * t.tiles * POINTS * plan.lanes.lanes
-    p.lines_at = t.at_bytes
-    p.bias_at = p.lines_at + line_up(plan.row.out * sizeof(Line))
+    p.out_row = plan.lines * plan.column.out * plan.lanes.lanes
+    p.at_at = 0
+    p.bias_at = p.at_at + t.at_bytes
     p.u_at = p.bias_at + line_up(plan.groups * plan.outputs * plan.lanes.lanes * itemsize)
     p.threads_at = p.u_at + line_up(plan.groups * POINTS * p.u_point * itemsize)
     p.v_at = t.slab_bytes
     p.m_at = p.v_at + t.v_bytes
     p.out_at = p.m_at + line_up(plan.height * p.m_row * itemsize)
     # Past the last row there is room for what its last tile has too much.
-    p.tiles_at = p.out_at + line_up((plan.height * plan.out_vector + STEP * plan.lanes.lanes)
+    p.tiles_at = p.out_at + line_up((plan.height * p.out_row + STEP * plan.lanes.lanes)
                                     * itemsize)
     p.thread_bytes = p.tiles_at + line_up(plan.lines * t.tiles * sizeof(Tile))
 
 
-cdef Py_ssize_t list_tiles(const Tiling* t, const Line* lines, Py_ssize_t count,
+cdef Py_ssize_t list_tiles(const Tiling* t, Py_ssize_t line, Py_ssize_t lines,
                            Tile* tiles) noexcept nogil:
-    """Cut the products of some lines into tiles of the same taps; return their number."""
-    cdef Py_ssize_t row, end = 0, pixels, number, i, first, total = 0, lanes = t.plan.lanes.lanes
+    """Cut the products of a block of lines into tiles of the same taps; return their number."""
+    cdef const Plan* plan = &t.plan
+    cdef Py_ssize_t row, end = 0, place, tap, past, count, number, i, first, total = 0
+    cdef Py_ssize_t lanes = plan.lanes.lanes, reach = (plan.lanes.bands - 1) * plan.lanes.rows
     cdef Tile* tile
-    while end < count:
+    line -= plan.row.before
+    while end < lines:
         row = end
-        while (end < count and lines[end].tap == lines[row].tap
-               and lines[end].taps == lines[row].taps):
+        place = line + row
+        # Taps that lie outside of the map for every band are left out.
+        tap = first_tap(place + reach, 1)
+        past = past_tap(place, 1, plan.row.size, TAPS)
+        while (end < lines and first_tap(line + end + reach, 1) == tap
+               and past_tap(line + end, 1, plan.row.size, TAPS) == past):
             end += 1
-        pixels = (end - row) * t.tiles
-        number = ceil_div(pixels, t.plan.pixels)
+        count = (end - row) * t.tiles
+        number = ceil_div(count, plan.pixels)
         for i in range(number):
-            first = i * pixels // number
+            first = i * count // number
             tile = tiles + total
-            tile.pixels = (i + 1) * pixels // number - first
-            tile.taps, tile.w_at = lines[row].taps, lines[row].tap
+            tile.pixels = (i + 1) * count // number - first
+            tile.taps = max(past - tap, 0)
+            tile.w_at = tap
             first += row * t.tiles
-            tile.x_at = (first + tile.w_at * t.tiles) * lanes
+            tile.x_at = (first + tap * t.tiles) * lanes
             tile.out_at = first * POINTS * lanes
             total += 1
     return total
@@ -239,10 +272,10 @@ cdef void multiply(const Product* p, const floating* u, const floating* v, Py_ss
 cdef void correlate_unit(const floating* x, const Context* context, Py_ssize_t unit,
                          int thread) noexcept nogil:
     """Compute a block of lines of a block of samples, for one group."""
-    cdef const Product* p = <const Product*>context.plan
+    cdef const Product* p = context.product
     cdef char* shared = context.shared
     cdef char* own = shared + p.threads_at + thread * p.thread_bytes
-    cdef const floating* u = <const floating*>context.u
+    cdef const floating* u = <const floating*>(shared + p.u_at)
     cdef floating* y = <floating*>context.y
     cdef const Tiling* t = &p.tiling
     cdef Plan plan = t.plan
@@ -254,13 +287,12 @@ cdef void correlate_unit(const floating* x, const Context* context, Py_ssize_t u
     cdef Py_ssize_t block = unit // plan.line_blocks % plan.lanes.blocks
     cdef Py_ssize_t g = unit // plan.line_blocks // plan.lanes.blocks
     cdef Py_ssize_t lines = min(plan.lines, plan.lanes.rows - line), k, i, panel, count
-    cdef const floating* bias = <const floating*>context.bias
-    if bias is not NULL:
-        bias += g * plan.outputs * plan.lanes.lanes
+    cdef const floating* bias = (<const floating*>(shared + p.bias_at)
+                                 + g * plan.outputs * plan.lanes.lanes)
     # The rows of one band that lie outside of the map are never read; those of several differ.
     transform_lines(x + g * plan.x_strides[1], t, block, line, lines, plan.lanes.bands > 1,
-                    <const Py_ssize_t*>shared, <floating*>own, v)
-    count = list_tiles(t, <const Line*>(shared + p.lines_at) + line, lines, tiles)
+                    <const Py_ssize_t*>(shared + p.at_at), <floating*>own, v)
+    count = list_tiles(t, line, lines, tiles)
     u += g * POINTS * p.u_point
     y += g * plan.y_strides[1]
     for panel in range(plan.panels):
@@ -269,9 +301,9 @@ cdef void correlate_unit(const floating* x, const Context* context, Py_ssize_t u
         multiply(p, u + k * t.sums, <const floating*>v, plan.outputs, tiles, count, m)
         for i in range(plan.outputs):
             output_tiles(isa, <const floating*>m + i * p.m_row, lines, t.tiles,
-                         out + i * plan.out_vector, plan.column.out)
+                         out + i * p.out_row, plan.column.out)
         scatter_rows(<const floating*>out, &plan, 0, block, line,
-                     bias + k * plan.lanes.lanes if bias is not NULL else NULL,
+                     bias + k * plan.lanes.lanes if context.has_bias else NULL,
                      y + k * plan.y_strides[2])
 
 
@@ -283,15 +315,15 @@ cdef void unit_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
         correlate_unit(<const double*>c.x, c, task, thread)
 
 
-cdef Product make_product(const Layout* layout, bint rotates, const Py_ssize_t* row,
-                          const Py_ssize_t* column, int threads) noexcept nogil:
+cdef Product make_product(const Layout* layout, bint rotates, Py_ssize_t row_before,
+                          Py_ssize_t column_before, int threads) noexcept nogil:
     """Return the plan for arrays of this layout, and for at most so many threads."""
     cdef Product p
     cdef Plan* plan = &p.tiling.plan
     cdef Py_ssize_t outputs = layout.w.shape[1], itemsize = layout.itemsize
     cdef Py_ssize_t panels = ceil_div(outputs, most_rows(SAMPLES, 1, itemsize))
     cdef Py_ssize_t height = ceil_div(outputs, panels)
-    p.tiling = make_tiling(layout, rotates, row, column, height, BLOCK_BYTES, threads)
+    p.tiling = make_tiling(layout, rotates, row_before, column_before, height, BLOCK_BYTES, threads)
     plan.height = height
     plan.panels = ceil_div(outputs, height)
     plan.pixels = most_columns(SAMPLES, height, itemsize)
@@ -308,14 +340,12 @@ cdef class Correlation(Kernel):
     degrees.
     """
 
-    cdef Py_ssize_t[9] row, column
+    cdef Py_ssize_t row_before, column_before
     cdef bint rotates
     cdef Product product
 
     def __init__(self, tuple before, bint rotates=False):
-        self.rotates = rotates
-        list_axis(before[1], self.row)
-        list_axis(before[2], self.column)
+        self.row_before, self.column_before, self.rotates = before[1], before[2], rotates
 
     cdef int worth_threads(self, const Layout* layout) noexcept:
         return threads_for(4.0 * layout.x.shape[0] * layout.w.shape[0] * layout.w.shape[1]
@@ -324,7 +354,7 @@ cdef class Correlation(Kernel):
     cdef size_t plan(self, const Layout* layout, int threads) except? 0:
         cdef Product* p = &self.product
         cdef const Plan* plan = &p.tiling.plan
-        p[0] = make_product(layout, self.rotates, self.row, self.column, threads)
+        p[0] = make_product(layout, self.rotates, self.row_before, self.column_before, threads)
         self.team = p.threads
         self.largest[0] = plan.height
         self.largest[1] = min(plan.pixels, plan.lines * p.tiling.tiles) * plan.lanes.lanes
@@ -337,19 +367,16 @@ cdef class Correlation(Kernel):
         cdef char* shared = <char*>take(bytes)
         cdef Context context
         cdef Phase[3] phases
-        list_positions(plan, <Py_ssize_t*>shared)
-        list_lines(plan, <Line*>(shared + p.lines_at))
-        context.plan, context.itemsize, context.shared = p, o.layout.itemsize, shared
+        list_positions(&p.tiling, <Py_ssize_t*>(shared + p.at_at))
+        context.product, context.itemsize, context.shared = p, o.layout.itemsize, shared
         context.x, context.w, context.y = o.x, o.w + p.tiling.w_first, o.y
-        context.u, context.bias = shared + p.u_at, NULL
-        if o.bias is not NULL:
-            context.bias = shared + p.bias_at
-            if context.itemsize == sizeof(float):
-                fill_bias(<const float*>o.bias, o.bias_group, o.bias_row, plan,
-                          <float*>context.bias)
-            else:
-                fill_bias(<const double*>o.bias, o.bias_group, o.bias_row, plan,
-                          <double*>context.bias)
+        context.has_bias = o.bias is not NULL
+        if context.has_bias and context.itemsize == sizeof(float):
+            fill_bias(<const float*>o.bias, o.bias_group, o.bias_row, plan,
+                      <float*>(shared + p.bias_at))
+        elif context.has_bias:
+            fill_bias(<const double*>o.bias, o.bias_group, o.bias_row, plan,
+                      <double*>(shared + p.bias_at))
         phases[0] = make_phase(clear_task, &context, p.threads, EVEN)
         phases[1] = make_phase(kernel_task, &context, plan.groups * plan.outputs, EVEN)
         phases[2] = make_phase(unit_task, &context, p.units, EVEN)

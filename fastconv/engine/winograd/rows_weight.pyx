@@ -24,14 +24,12 @@ from fastconv.engine.base.split_k cimport (
     SplitK, add_slices, first_unit, partial_at, partial_numbers, slice_tasks, split_k)
 from fastconv.engine.base.threads cimport EVEN, Phase, make_phase, parallel_phases, threads_for
 from fastconv.engine.base.workspace cimport give, take
-from fastconv.engine.blocked.layout cimport (
-    Plan, Rows, fill_positions, gather_rows, list_positions)
+from fastconv.engine.blocked.layout cimport Plan, Rows, fill_positions, gather_rows
 from fastconv.engine.blocked.tiles cimport (
     LANE_SUMS, Steps, add_lanes, most_columns, most_rows, run_tile)
 from fastconv.engine.gemm.slab cimport line_up
-from fastconv.engine.winograd.passes cimport Context
 from fastconv.engine.winograd.rows cimport (
-    POINTS, STEP, TAPS, Tiling, list_axis, make_tiling, residual_rows, transform_lines,
+    POINTS, STEP, TAPS, Tiling, list_positions, make_tiling, residual_rows, transform_lines,
     write_kernel_gradients)
 
 # V and Z of a block of lines: those of a point stay near the first-level cache.
@@ -47,9 +45,19 @@ cdef struct Correlation:
     Py_ssize_t panels               # of output channels
     SplitK split                    # of blocks of lines of blocks of samples
     int threads
-    # The workspace: what all threads share, from the positions on; then for each its slab, ...
-    size_t dy_at, steps_at, partial_at, threads_at
-    size_t residual_at, v_at, z_at, sums_at, thread_bytes
+    # The workspace: what all threads share, then one part for each.
+    size_t x_at, dy_at, steps_at, partial_at, threads_at
+    size_t residual_at, residual_bytes, v_at, z_at, sums_at, thread_bytes
+
+
+# What the tasks share.
+cdef struct Context:
+    const Correlation* correlation
+    Py_ssize_t itemsize
+    const void* x
+    const void* dy
+    void* dw
+    char* shared
 
 
 cdef void size_correlation(Correlation* p, Py_ssize_t itemsize) noexcept nogil:
@@ -63,12 +71,14 @@ cdef void size_correlation(Correlation* p, Py_ssize_t itemsize) noexcept nogil:
     p.panels = ceil_div(plan.outputs, most_rows(LANE_SUMS, 1, itemsize))
     p.split = split_k(plan.groups, POINTS * p.numbers, plan.lanes.blocks * plan.line_blocks, 1,
                       TASKS)
-    p.dy_at = t.at_bytes
+    p.x_at = 0
+    p.dy_at = p.x_at + t.at_bytes
     p.steps_at = p.dy_at + line_up(plan.lines * plan.column.out * sizeof(Py_ssize_t))
     p.partial_at = p.steps_at + line_up(t.sums * sizeof(Py_ssize_t))
     p.threads_at = p.partial_at + line_up(partial_numbers(&p.split) * itemsize)
+    p.residual_bytes = line_up(plan.lines * t.tiles * STEP * lanes * itemsize)
     p.residual_at = t.slab_bytes
-    p.v_at = p.residual_at + line_up(plan.lines * t.tiles * STEP * lanes * itemsize)
+    p.v_at = p.residual_at + p.residual_bytes
     p.z_at = p.v_at + t.v_bytes
     p.sums_at = p.z_at + line_up(POINTS * p.z_point * itemsize)
     p.thread_bytes = p.sums_at + line_up(POINTS * p.numbers * lanes * itemsize)
@@ -137,15 +147,15 @@ cdef void clear_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
     They lie beside the maps, and past the ends of the residual's rows.
     """
     cdef const Context* c = <const Context*>context
-    cdef const Correlation* p = <const Correlation*>c.plan
-    memset(c.shared + p.threads_at + task * p.thread_bytes, 0, p.v_at)
+    memset(c.shared + c.correlation.threads_at + task * c.correlation.thread_bytes, 0,
+           c.correlation.v_at)
 
 
 cdef void add_up_slice(const floating* x, const Context* context, Py_ssize_t task,
                        int thread) noexcept nogil:
     """Add up one slice of a group's units, lane by lane, then the lanes."""
-    cdef const Correlation* p = <const Correlation*>context.plan
-    cdef const floating* dy = <const floating*>context.y
+    cdef const Correlation* p = context.correlation
+    cdef const floating* dy = <const floating*>context.dy
     cdef char* shared = context.shared
     cdef char* own = shared + p.threads_at + thread * p.thread_bytes
     cdef const Plan* plan = &p.tiling.plan
@@ -159,7 +169,7 @@ cdef void add_up_slice(const floating* x, const Context* context, Py_ssize_t tas
         lines = min(plan.lines, plan.lanes.rows - line)
         block = unit // plan.line_blocks
         transform_lines(x + g * plan.x_strides[1], &p.tiling, block, line, lines, True,
-                        <const Py_ssize_t*>shared, <floating*>own, v)
+                        <const Py_ssize_t*>(shared + p.x_at), <floating*>own, v)
         transform_residual(dy + g * plan.y_strides[1], p, block, line, lines,
                            <const Py_ssize_t*>(shared + p.dy_at),
                            <floating*>(own + p.residual_at), z)
@@ -179,7 +189,7 @@ cdef void slice_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
 
 cdef void write_channel(floating* dw, const Context* context, Py_ssize_t task) noexcept nogil:
     """Add up an output channel's sums of all slices, and write its gradients."""
-    cdef const Correlation* p = <const Correlation*>context.plan
+    cdef const Correlation* p = context.correlation
     cdef const Plan* plan = &p.tiling.plan
     cdef Py_ssize_t g = task // plan.outputs, k = task % plan.outputs, point
     cdef floating* sums = <floating*>(context.shared + p.partial_at)
@@ -193,9 +203,9 @@ cdef void write_channel(floating* dw, const Context* context, Py_ssize_t task) n
 cdef void sum_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
     cdef const Context* c = <const Context*>context
     if c.itemsize == sizeof(float):
-        write_channel(<float*>c.w, c, task)
+        write_channel(<float*>c.dw, c, task)
     else:
-        write_channel(<double*>c.w, c, task)
+        write_channel(<double*>c.dw, c, task)
 
 
 cdef class WeightGradient(Kernel):
@@ -204,12 +214,11 @@ cdef class WeightGradient(Kernel):
     `before` is the padding before three axes.
     """
 
-    cdef Py_ssize_t[9] row, column
+    cdef Py_ssize_t row_before, column_before
     cdef Correlation correlation
 
     def __init__(self, tuple before):
-        list_axis(before[1], self.row)
-        list_axis(before[2], self.column)
+        self.row_before, self.column_before = before[1], before[2]
 
     cdef int worth_threads(self, const Layout* layout) noexcept:
         return threads_for(4.0 * layout.x.shape[0] * layout.w.shape[0] * layout.w.shape[1]
@@ -217,8 +226,8 @@ cdef class WeightGradient(Kernel):
 
     cdef size_t plan(self, const Layout* layout, int threads) except? 0:
         cdef Correlation* p = &self.correlation
-        p.tiling = make_tiling(layout, False, self.row, self.column, layout.w.shape[1],
-                               BLOCK_BYTES, 1)
+        p.tiling = make_tiling(layout, False, self.row_before, self.column_before,
+                               layout.w.shape[1], BLOCK_BYTES, 1)
         size_correlation(p, layout.itemsize)
         self.team = p.threads = min(<Py_ssize_t>threads, slice_tasks(&p.split))
         self.largest[0] = ceil_div(layout.w.shape[1], p.panels)
@@ -233,13 +242,13 @@ cdef class WeightGradient(Kernel):
         cdef char* shared = <char*>take(bytes)
         cdef Context context
         cdef Phase[3] phases
-        list_positions(plan, <Py_ssize_t*>shared)
+        list_positions(&p.tiling, <Py_ssize_t*>(shared + p.x_at))
         fill_positions(plan.lines, plan.column.out, 0,
                        p.tiling.tiles * STEP * plan.lanes.lanes, plan.lanes.lanes,
                        <Py_ssize_t*>(shared + p.dy_at))
         list_steps(p, <Py_ssize_t*>(shared + p.steps_at))
-        context.plan, context.itemsize, context.shared = p, o.layout.itemsize, shared
-        context.x, context.y, context.w = o.x, o.y, o.w
+        context.correlation, context.itemsize, context.shared = p, o.layout.itemsize, shared
+        context.x, context.dy, context.dw = o.x, o.y, o.w
         phases[0] = make_phase(clear_task, &context, p.threads, EVEN)
         phases[1] = make_phase(slice_task, &context, slice_tasks(&p.split), EVEN)
         phases[2] = make_phase(sum_task, &context, plan.groups * plan.outputs, EVEN)

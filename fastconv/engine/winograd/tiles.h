@@ -30,7 +30,9 @@ static const fastconv_winograd_d *const fastconv_winograd_forms_d[][FASTCONV_ISA
     FASTCONV_BY_TYPE(x, fastconv_winograd_forms)[form][isa]->name(x, __VA_ARGS__)
 #define fastconv_stage(form, isa, ...) FASTCONV_WINOGRAD(stage, form, isa, __VA_ARGS__)
 #define fastconv_free_inputs(form, isa, ...) FASTCONV_WINOGRAD(free_inputs, form, isa, __VA_ARGS__)
-#define fastconv_tiles(seen, form, isa, ...) FASTCONV_WINOGRAD(tiles[seen], form, isa, __VA_ARGS__)
+#define fastconv_input_tiles(form, isa, ...) FASTCONV_WINOGRAD(input_tiles, form, isa, __VA_ARGS__)
+#define fastconv_residual_tiles(form, isa, ...)                                                    \
+    FASTCONV_WINOGRAD(residual_tiles, form, isa, __VA_ARGS__)
 #define fastconv_output_tiles(form, isa, ...)                                                      \
     FASTCONV_WINOGRAD(output_tiles, form, isa, __VA_ARGS__)
 #define fastconv_unstage(form, isa, ...) FASTCONV_WINOGRAD(unstage, form, isa, __VA_ARGS__)

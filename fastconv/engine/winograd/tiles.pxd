@@ -21,7 +21,7 @@ cdef struct Window:
 
 # One of the two axes of maps. Kernels whose taps are `dilation` apart see every `dilation`-th pixel
 # only: a map then has that many phases (or fewer, if it has fewer outputs), each a map of its own.
-cdef struct TileAxis:
+cdef struct Axis:
     Py_ssize_t size, before                     # of a map: its pixels, and the zeros before them
     Py_ssize_t step                             # between neighbouring pixels, in elements
     Py_ssize_t dilation, phases
@@ -33,7 +33,7 @@ cdef struct Tiles:
     bint seen                                   # input tiles, or output tiles
     Py_ssize_t rows, columns                    # of tiles in one phase of a map
     Py_ssize_t count                            # of tiles in all
-    TileAxis down, across
+    Axis down, across
     # Outputs of the last row and of the last column of tiles, where they are cut off; otherwise 0.
     Py_ssize_t last_rows, last_columns
     Py_ssize_t sample_step, channel_step        # of the maps (N, G, C, D, H, W), in elements

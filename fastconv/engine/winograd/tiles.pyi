@@ -1,6 +1,4 @@
-from fastconv._check import Array
-from fastconv._geometry import Ints
+from collections.abc import Callable, Mapping
 
-def transformed(
-    maps: Array, kernel: Ints, seen: bool, out: Ints, before: Ints, v: Array
-) -> None: ...
+# A fused function: one compiled function for each of the C types "float" and "double".
+transformed: Mapping[str, Callable[..., None]]

@@ -35,7 +35,6 @@ in which the tiles that want a point follow each other.
 
 from libc.string cimport memset
 
-from fastconv.engine.base.arrays cimport View, look, split_maps
 from fastconv.engine.base.axis cimport ceil_div
 from fastconv.engine.base.isa cimport isa_row
 from fastconv.engine.base.workspace cimport give, take
@@ -51,7 +50,8 @@ cdef extern from "winograd/tiles.h" nogil:
     # are.
     void stage_pixels "fastconv_stage"(Py_ssize_t form, int isa, ...) noexcept
     void free_inputs "fastconv_free_inputs"(Py_ssize_t form, int isa, ...) noexcept
-    void tiles_of "fastconv_tiles"(bint seen, Py_ssize_t form, int isa, ...) noexcept
+    void input_tiles "fastconv_input_tiles"(Py_ssize_t form, int isa, ...) noexcept
+    void residual_tiles "fastconv_residual_tiles"(Py_ssize_t form, int isa, ...) noexcept
     void output_tiles "fastconv_output_tiles"(Py_ssize_t form, int isa, ...) noexcept
     void unstage_pixels "fastconv_unstage"(Py_ssize_t form, int isa, ...) noexcept
     void kernels "fastconv_kernels"(Py_ssize_t form, int isa, ...) noexcept
@@ -108,11 +108,10 @@ cdef Py_ssize_t same_work(Py_ssize_t tiles, Py_ssize_t form) noexcept nogil:
     return max(tiles * 36 // tile_points(form), tiles)
 
 
-cdef TileAxis make_axis(Py_ssize_t size, Py_ssize_t step, Py_ssize_t out, Py_ssize_t before,
-                        Py_ssize_t dilation, Py_ssize_t outputs,
-                        Py_ssize_t pixels) noexcept nogil:
+cdef Axis make_axis(Py_ssize_t size, Py_ssize_t step, Py_ssize_t out, Py_ssize_t before,
+                    Py_ssize_t dilation, Py_ssize_t outputs, Py_ssize_t pixels) noexcept nogil:
     """Return an axis of `size` pixels which `out` outputs see; a tile has so many of both."""
-    cdef TileAxis axis
+    cdef Axis axis
     axis.size, axis.before, axis.step = size, before, step
     axis.dilation, axis.phases = dilation, min(dilation, out)
     axis.outputs, axis.pixels = outputs, pixels
@@ -204,7 +203,7 @@ cdef TileRange wanted_tiles(const Tiles* tiles, Py_ssize_t maps, Py_ssize_t poin
     return wanted
 
 
-cdef Span find_span(const TileAxis* axis, Py_ssize_t phase, Py_ssize_t tile,
+cdef Span find_span(const Axis* axis, Py_ssize_t phase, Py_ssize_t tile,
                     Py_ssize_t tiles) noexcept nogil:
     """Return the pixels of some tiles from `tile` on, of the outputs `phase`, `phase + dilation`...
     """
@@ -293,40 +292,39 @@ cdef inline void choose_inputs(const Tiles* tiles, const Piece* piece,
                     piece.down.pixels, tiles.last_columns)
 
 
-cdef inline Rectangle piece_part(const Tiles* tiles, const Piece* piece, Py_ssize_t part,
-                                 Py_ssize_t count, Py_ssize_t* place) noexcept nogil:
-    """Return the tiles of a piece that are of one part, seen from its first; empty if it has none.
-
-    The first of the piece is number `place` of `count` tiles, which becomes that of the part's.
-    """
-    cdef Py_ssize_t size = tiles.rows * tiles.columns
-    cdef Rectangle found
-    if is_cut(tiles):
-        place[0] = part_place(tiles, count // size, place[0] // size, part)
-        return find_part(tiles, part)
-    found = piece.tiles
-    found.row = found.column = 0
-    found.rows = found.rows if part == 1 else 0
-    return found
+cdef inline void transform_staged(const floating* stage, const Tiles* tiles,
+                                  const Rectangle* part, Py_ssize_t pitch, floating* v,
+                                  Py_ssize_t tile_step, Py_ssize_t point_step) noexcept nogil:
+    """Transform a rectangle of the tiles that are on the stage."""
+    stage += (tiles.down.outputs * part.row * pitch
+              + tiles.across.outputs * part.column) * tiles.lanes
+    if tiles.seen:
+        input_tiles(tiles.form, isa, stage, pitch, part.rows, part.columns, v, tile_step,
+                    point_step)
+    else:
+        residual_tiles(tiles.form, isa, stage, pitch, part.rows, part.columns, v, tile_step,
+                       point_step)
 
 
 cdef inline void transform_piece(const floating* stage, const Tiles* tiles, const Piece* piece,
-                                 Py_ssize_t first, Py_ssize_t count, floating* v,
+                                 Py_ssize_t place, Py_ssize_t count, floating* v,
                                  Py_ssize_t tile_step, Py_ssize_t point_step) noexcept nogil:
     """Transform the tiles of a piece, which is on the stage, to their places among `count` tiles.
 
-    Its first has the number `first`.
+    Its first has the number `place`.
     """
-    cdef Py_ssize_t pitch = piece.across.pixels, place, i
-    cdef Rectangle part
+    cdef Py_ssize_t size = tiles.rows * tiles.columns, i
+    cdef Rectangle part = piece.tiles
+    if not is_cut(tiles):
+        part.row = part.column = 0
+        transform_staged(stage, tiles, &part, piece.across.pixels, v + place * tile_step, tile_step,
+                         point_step)
+        return
     for i in range(4):
-        place = first
-        part = piece_part(tiles, piece, i, count, &place)
-        if part.rows > 0:
-            tiles_of(tiles.seen, tiles.form, isa,
-                     stage + (tiles.down.outputs * part.row * pitch
-                              + tiles.across.outputs * part.column) * tiles.lanes,
-                     pitch, part.rows, part.columns, v + place * tile_step, tile_step, point_step)
+        part = find_part(tiles, i)
+        transform_staged(stage, tiles, &part, piece.across.pixels,
+                         v + part_place(tiles, count // size, place // size, i) * tile_step,
+                         tile_step, point_step)
 
 
 cdef void transform_tiles(const floating* x, const Tiles* tiles, TileRange held,
@@ -365,20 +363,26 @@ cdef void transform_tiles(const floating* x, const Tiles* tiles, TileRange held,
 
 
 cdef inline void finish_piece(const floating* m, const Tiles* tiles, const Piece* piece,
-                              Py_ssize_t first, Py_ssize_t count, Py_ssize_t tile_step,
+                              Py_ssize_t place, Py_ssize_t count, Py_ssize_t tile_step,
                               Py_ssize_t point_step, const floating* bias,
                               floating* stage) noexcept nogil:
-    """Transform the products of a piece back, onto the stage; its first tile is number `first`."""
-    cdef Py_ssize_t height = piece.down.end, width = piece.across.end, place, row, i
+    """Transform the products of a piece back, onto the stage; its first tile is number `place`."""
+    cdef Py_ssize_t size = tiles.rows * tiles.columns, i, j
+    cdef Py_ssize_t height = piece.down.end, width = piece.across.end, row
     cdef Rectangle part
-    for i in range(4):
-        place = first
-        part = piece_part(tiles, piece, BACKWARDS[i], count, &place)
+    if not is_cut(tiles):
+        output_tiles(tiles.form, isa, m + place * tile_step, tile_step, point_step, bias, stage,
+                     piece.tiles.rows, piece.tiles.columns, height, width)
+        return
+    for j in range(4):
+        i = BACKWARDS[j]
+        part = find_part(tiles, i)
         row = tiles.down.outputs * part.row
-        if part.rows > 0:
-            output_tiles(tiles.form, isa, m + place * tile_step, tile_step, point_step, bias,
-                         stage + (row * width + tiles.across.outputs * part.column) * tiles.lanes,
-                         part.rows, part.columns, height - row, width)
+        output_tiles(tiles.form, isa,
+                     m + part_place(tiles, count // size, place // size, i) * tile_step, tile_step,
+                     point_step, bias,
+                     stage + (row * width + tiles.across.outputs * part.column) * tiles.lanes,
+                     part.rows, part.columns, height - row, width)
 
 
 cdef void write_outputs(const floating* m, const Tiles* tiles, Py_ssize_t first,
@@ -426,29 +430,26 @@ cdef void write_kernel_gradients(const floating* m, Py_ssize_t point_step, Py_ss
     kernel_gradients(form, isa, m, point_step, dw, strides[2], channels, strides[4], strides[5])
 
 
-def transformed(maps, tuple kernel, bint seen, tuple out, tuple before, v):
-    """Write the transformed tiles of maps (N, C, H, W) into `v` (point, tile, channel).
+def transformed(const floating[:, :, :, :, :, :] maps, tuple kernel, bint seen, tuple out,
+                tuple before, floating[:, :, :] v):
+    """Write the transformed tiles of the first group of `maps` into `v` (point, tile, channel).
 
     It has a whole number of vectors of channels.
     """
     cdef Window window = make_window((0, *before), (1, 1, 1))
-    cdef View view, to
     cdef Axes axes, outputs
-    look(maps, 4, False, &view)
-    look(v, 3, True, &to)
-    split_maps(&view, 4, 1, &axes)
+    cdef Py_ssize_t i
+    for i in range(6):
+        axes.shape[i], axes.strides[i] = maps.shape[i], maps.strides[i]
     # Of these only the last two count.
     outputs.shape = (0, 0, 0, 1, *out)
     cdef Py_ssize_t[6] weights = [0, 0, 0, 1, kernel[0], kernel[1]]
-    cdef Tiles tiles = make_tiles(&axes, &outputs, &window, view.itemsize, find_form(weights), seen)
-    cdef Py_ssize_t panel = to.shape[2] // tiles.lanes, step = to.strides[0] // to.itemsize
-    cdef void* stage = take(STAGE_BYTES)
+    cdef Tiles tiles = make_tiles(&axes, &outputs, &window, sizeof(floating), find_form(weights),
+                                  seen)
+    cdef floating* stage = <floating*>take(STAGE_BYTES)
     cdef TileRange held
     held.first, held.end = 0, tiles.count
-    if view.itemsize == sizeof(float):
-        transform_tiles(<const float*>view.data, &tiles, held, 0, tiles.count, axes.shape[2],
-                        <float*>stage, <float*>to.data, panel, tiles.count, step)
-    else:
-        transform_tiles(<const double*>view.data, &tiles, held, 0, tiles.count, axes.shape[2],
-                        <double*>stage, <double*>to.data, panel, tiles.count, step)
+    transform_tiles(&maps[0, 0, 0, 0, 0, 0], &tiles, held, 0, tiles.count, maps.shape[2], stage,
+                    &v[0, 0, 0], v.shape[2] // tiles.lanes, tiles.count,
+                    v.strides[0] // sizeof(floating))
     give(stage)

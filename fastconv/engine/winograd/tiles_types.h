@@ -10,9 +10,11 @@ typedef struct {
     /* Only for kernels of 3x3. */
     void (*free_inputs)(SCALAR *stage, ptrdiff_t step, ptrdiff_t next, ptrdiff_t count,
                         ptrdiff_t outputs);
-    /* Of the residual and of the input. */
-    void (*tiles[2])(const SCALAR *stage, ptrdiff_t pitch, ptrdiff_t rows, ptrdiff_t columns,
-                     SCALAR *v, ptrdiff_t tile_step, ptrdiff_t point_step);
+    void (*input_tiles)(const SCALAR *stage, ptrdiff_t pitch, ptrdiff_t rows, ptrdiff_t columns,
+                        SCALAR *v, ptrdiff_t tile_step, ptrdiff_t point_step);
+    void (*residual_tiles)(const SCALAR *stage, ptrdiff_t pitch, ptrdiff_t rows,
+                           ptrdiff_t columns, SCALAR *v, ptrdiff_t tile_step,
+                           ptrdiff_t point_step);
     void (*output_tiles)(const SCALAR *m, ptrdiff_t tile_step, ptrdiff_t point_step,
                          const SCALAR *bias, SCALAR *stage, ptrdiff_t rows, ptrdiff_t columns,
                          ptrdiff_t height, ptrdiff_t width);

@@ -34,11 +34,10 @@ from fastconv.engine.base.arrays cimport Axes, Layout, Operands
 from fastconv.engine.base.axis cimport ceil_div
 from fastconv.engine.base.kernel cimport Kernel, record
 from fastconv.engine.base.split_k cimport SplitK, first_unit, split_k
-from fastconv.engine.base.threads cimport EVEN
+from fastconv.engine.base.threads cimport EVEN, Phase, make_phase, parallel_phases
 from fastconv.engine.base.workspace cimport give, take
 from fastconv.engine.gemm.slab cimport line_up
 from fastconv.engine.gemm.tile cimport BLOCKED_VECTORS, lanes, max_pixels, run_blocked
-from fastconv.engine.winograd.passes cimport Context, Pass, Passes, add_phase, run_passes
 from fastconv.engine.winograd.tiles cimport (
     STAGE_BYTES, TileRange, Tiles, Window, cut_off, find_form, is_cut, make_tiles, make_window,
     point_step, same_work, tile_points, transform_tiles, wanted_tiles, write_kernel_gradients)
@@ -60,9 +59,9 @@ cdef Py_ssize_t FEW_TILES = 192
 cdef Py_ssize_t PANELS_BYTES = 800 << 10
 # Parts for each thread: transforming inputs and residuals takes different times.
 cdef Py_ssize_t PARTS = 4
-# What a phase does.
-cdef enum Step:
-    TRANSFORM, MULTIPLY_PANELS, MULTIPLY_POINTS, WRITE
+# Passes for which a team of threads stays together.
+cdef enum:
+    PASSES = 16
 
 
 cdef struct Side:
@@ -88,9 +87,25 @@ cdef struct Correlation:
     Py_ssize_t rows, point_step         # of dU: output channels; the distance of its points
     int threads
     Py_ssize_t parts, point_parts       # of a slice's tiles, of the products of a point
-    # The workspace: what all threads share, from the steps on; then for each its stage and, where
-    # the gradient is written panel by panel, its sums.
-    size_t sums_at, threads_at, thread_bytes
+    # The workspace: what all threads share, then one part for each.
+    size_t steps_at, sums_at, threads_at
+    size_t stage_at, own_sums_at, thread_bytes
+
+
+# What the tasks share.
+cdef struct Context:
+    const Correlation* correlation
+    Py_ssize_t itemsize
+    const void* x
+    const void* dy
+    void* dw
+    char* shared
+
+
+# A slice of a group's tiles.
+cdef struct Pass:
+    const Context* context
+    Py_ssize_t group, slice
 
 
 cdef inline Py_ssize_t first_vector(const Side* side, Py_ssize_t panel) noexcept nogil:
@@ -166,11 +181,14 @@ cdef void size_workspace(Correlation* p, Py_ssize_t itemsize) noexcept nogil:
     cdef size_t sums = line_up(p.points * p.point_step * itemsize)
     p.input.point_step = point_step(p.steps * p.input.vectors * p.lanes, itemsize)
     p.residual.point_step = point_step(p.steps * p.residual.vectors * p.lanes, itemsize)
-    p.input.at = line_up(OUTPUTS * p.steps * sizeof(Py_ssize_t))
+    p.steps_at = 0
+    p.input.at = p.steps_at + line_up(OUTPUTS * p.steps * sizeof(Py_ssize_t))
     p.residual.at = p.input.at + line_up(p.points * p.input.point_step * itemsize)
     p.sums_at = p.residual.at + line_up(p.points * p.residual.point_step * itemsize)
     p.threads_at = p.sums_at + (0 if p.fused else sums)
-    p.thread_bytes = STAGE_BYTES + (sums if p.fused else 0)
+    p.stage_at = 0
+    p.own_sums_at = p.stage_at + line_up(STAGE_BYTES)
+    p.thread_bytes = p.own_sums_at + (sums if p.fused else 0)
 
 
 cdef inline Py_ssize_t groups_of(const Side* side) noexcept nogil:
@@ -200,11 +218,14 @@ cdef Correlation make_correlation(const Layout* layout, const Window* window,
 
 
 cdef void transform_part(const floating* maps, const Side* side, const Pass* current,
-                         Py_ssize_t task, char* own) noexcept nogil:
+                         Py_ssize_t task, int thread) noexcept nogil:
     """Transform a part of the slice's tiles for a group of panels of channels."""
-    cdef const Correlation* p = <const Correlation*>current.context.plan
+    cdef const Correlation* p = current.context.correlation
+    cdef char* shared = current.context.shared
+    cdef floating* stage = <floating*>(
+        shared + p.threads_at + thread * p.thread_bytes + p.stage_at)
     cdef Py_ssize_t parts = p.parts, group = task // parts, part = task % parts
-    cdef TileRange held = tiles_of(p, current.first)
+    cdef TileRange held = tiles_of(p, current.slice)
     cdef Py_ssize_t units = (held.end - held.first) // p.unit
     cdef Py_ssize_t first = held.first + part * units // parts * p.unit
     cdef Py_ssize_t end = held.first + (part + 1) * units // parts * p.unit
@@ -213,9 +234,24 @@ cdef void transform_part(const floating* maps, const Side* side, const Pass* cur
     cdef Py_ssize_t channels = min(first_vector(side, (group + 1) * panels) * p.lanes,
                                    side.channels) - channel
     transform_tiles(maps + current.group * side.group_step + channel * side.tiles.channel_step,
-                    &side.tiles, held, first, end - first, channels, <floating*>own,
-                    <floating*>(current.context.shared + side.at) + channel * p.steps, side.panel,
-                    p.steps, side.point_step)
+                    &side.tiles, held, first, end - first, channels, stage,
+                    <floating*>(shared + side.at) + channel * p.steps, side.panel, p.steps,
+                    side.point_step)
+
+
+cdef void transform_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
+    """Transform a part of the input or, in the later tasks, of the residual."""
+    cdef const Pass* current = <const Pass*>context
+    cdef const Context* c = current.context
+    cdef const Side* side = &c.correlation.input
+    cdef const void* maps = c.x
+    cdef Py_ssize_t inputs = c.correlation.parts * groups_of(side)
+    if task >= inputs:
+        side, maps, task = &c.correlation.residual, c.dy, task - inputs
+    if c.itemsize == sizeof(float):
+        transform_part(<const float*>maps, side, current, task, thread)
+    else:
+        transform_part(<const double*>maps, side, current, task, thread)
 
 
 cdef void multiply(const Correlation* p, TileRange wanted, Py_ssize_t point, Py_ssize_t output,
@@ -241,7 +277,7 @@ cdef void multiply(const Correlation* p, TileRange wanted, Py_ssize_t point, Py_
                               + point * p.residual.point_step + k * p.steps)
     cdef const floating* v = (<const floating*>(shared + p.input.at)
                               + point * p.input.point_step + c * p.steps)
-    cdef const Py_ssize_t* at = <const Py_ssize_t*>shared
+    cdef const Py_ssize_t* at = <const Py_ssize_t*>(shared + p.steps_at)
     cdef Py_ssize_t tile = wanted.first, tiles, z_at, v_at, row
     at += (z_vectors - 1) * p.steps
     while True:
@@ -272,7 +308,7 @@ cdef inline TileRange wanted_of(const Correlation* p, Py_ssize_t tiles,
 cdef void write_kernels(const floating* sums, const Pass* current, Py_ssize_t row, Py_ssize_t k,
                         Py_ssize_t first, Py_ssize_t end, floating* dw) noexcept nogil:
     """Write the gradients of the output channel `k`, a row of dU, for some panels of inputs."""
-    cdef const Correlation* p = <const Correlation*>current.context.plan
+    cdef const Correlation* p = current.context.correlation
     cdef Py_ssize_t panel, vector, width, c
     dw += current.group * p.strides[0] + k * p.strides[1]
     for panel in range(first, end):
@@ -285,15 +321,28 @@ cdef void write_kernels(const floating* sums, const Pass* current, Py_ssize_t ro
         sums += p.rows * width
 
 
+cdef void write_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
+    """Write the gradients of an output channel from the sums that all threads share."""
+    cdef const Pass* current = <const Pass*>context
+    cdef const Context* c = current.context
+    cdef const char* sums = c.shared + c.correlation.sums_at
+    cdef Py_ssize_t panels = c.correlation.input.panels
+    if c.itemsize == sizeof(float):
+        write_kernels(<const float*>sums, current, task, task, 0, panels, <float*>c.dw)
+    else:
+        write_kernels(<const double*>sums, current, task, task, 0, panels, <double*>c.dw)
+
+
 cdef void multiply_panels(floating* dw, const Pass* current, Py_ssize_t task,
-                          char* own) noexcept nogil:
+                          int thread) noexcept nogil:
     """Compute the gradients of a panel of outputs and a block of inputs, from the only slice."""
-    cdef const Correlation* p = <const Correlation*>current.context.plan
+    cdef const Correlation* p = current.context.correlation
     cdef char* shared = current.context.shared
+    cdef char* own = shared + p.threads_at + thread * p.thread_bytes
     cdef Py_ssize_t output = task % p.residual.panels
     cdef Py_ssize_t first = task // p.residual.panels * p.block
     cdef Py_ssize_t end = min(first + p.block, p.input.panels)
-    cdef floating* sums = <floating*>(own + STAGE_BYTES)
+    cdef floating* sums = <floating*>(own + p.own_sums_at)
     cdef Py_ssize_t c = first_vector(&p.input, first), point, k, input
     cdef Py_ssize_t row = first_vector(&p.residual, output) * p.lanes
     cdef TileRange wanted
@@ -309,13 +358,21 @@ cdef void multiply_panels(floating* dw, const Pass* current, Py_ssize_t task,
         write_kernels(<const floating*>sums, current, k - row, k, first, end, dw)
 
 
+cdef void panels_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
+    cdef const Pass* current = <const Pass*>context
+    if current.context.itemsize == sizeof(float):
+        multiply_panels(<float*>current.context.dw, current, task, thread)
+    else:
+        multiply_panels(<double*>current.context.dw, current, task, thread)
+
+
 cdef void multiply_point(floating* sums, const Pass* current, Py_ssize_t task) noexcept nogil:
     """Add a part of one point's product to the sums that all threads share."""
-    cdef const Correlation* p = <const Correlation*>current.context.plan
+    cdef const Correlation* p = current.context.correlation
     cdef const char* shared = current.context.shared
     cdef Py_ssize_t parts = p.point_parts, point = task // parts, part = task % parts
     cdef Py_ssize_t panels = p.residual.panels * p.input.panels, i, output, input, c, k, width
-    cdef TileRange tiles = tiles_of(p, current.first)
+    cdef TileRange tiles = tiles_of(p, current.slice)
     tiles = wanted_of(p, tiles.end - tiles.first, point)
     sums += point * p.point_step
     for i in range(part * panels // parts, (part + 1) * panels // parts):
@@ -323,56 +380,47 @@ cdef void multiply_point(floating* sums, const Pass* current, Py_ssize_t task) n
         c, k = first_vector(&p.input, input), first_vector(&p.residual, output)
         width = (first_vector(&p.input, input + 1) - c) * p.lanes
         multiply(p, tiles, point, output, input, shared,
-                 sums + c * p.lanes * p.rows + k * p.lanes * width, current.first > 0,
+                 sums + c * p.lanes * p.rows + k * p.lanes * width, current.slice > 0,
                  p.steps * p.residual.panel * p.lanes, p.steps * width)
 
 
-cdef void run_step(const floating* x, const Pass* current, Py_ssize_t task,
-                   int thread) noexcept nogil:
-    """Run a task of a phase."""
-    cdef const Context* c = current.context
-    cdef const Correlation* p = <const Correlation*>c.plan
-    cdef floating* dw = <floating*>c.w
-    cdef floating* sums = <floating*>(c.shared + p.sums_at)
-    cdef char* own = c.shared + p.threads_at + thread * p.thread_bytes
-    cdef Py_ssize_t inputs = p.parts * groups_of(&p.input)
-    if current.step == TRANSFORM and task < inputs:
-        transform_part(x, &p.input, current, task, own)
-    elif current.step == TRANSFORM:
-        transform_part(<const floating*>c.y, &p.residual, current, task - inputs, own)
-    elif current.step == MULTIPLY_PANELS:
-        multiply_panels(dw, current, task, own)
-    elif current.step == MULTIPLY_POINTS:
-        multiply_point(sums, current, task)
-    else:
-        write_kernels(<const floating*>sums, current, task, task, 0, p.input.panels, dw)
-
-
-cdef void run_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
+cdef void point_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
     cdef const Pass* current = <const Pass*>context
+    cdef char* sums = current.context.shared + current.context.correlation.sums_at
     if current.context.itemsize == sizeof(float):
-        run_step(<const float*>current.context.x, current, task, thread)
+        multiply_point(<float*>sums, current, task)
     else:
-        run_step(<const double*>current.context.x, current, task, thread)
+        multiply_point(<double*>sums, current, task)
 
 
-cdef void run_all(const Context* context) noexcept nogil:
+cdef void run_passes(const Context* context) noexcept nogil:
     """Compute slice after slice of each group."""
-    cdef const Correlation* p = <const Correlation*>context.plan
-    cdef Py_ssize_t g, slice, parts = p.parts * (groups_of(&p.input) + groups_of(&p.residual))
-    cdef Passes passes
-    passes.run, passes.context, passes.threads, passes.count = run_task, context, p.threads, 0
+    cdef const Correlation* p = context.correlation
+    cdef Py_ssize_t g, slice, i = 0, n = 0
+    cdef Pass[PASSES] passes
+    cdef Phase[3 * PASSES] phases
     for g in range(p.groups):
         for slice in range(p.split.slices):
-            add_phase(&passes, TRANSFORM, g, slice, 1, parts, 0)
+            passes[i].context, passes[i].group, passes[i].slice = context, g, slice
+            phases[n] = make_phase(transform_task, passes + i, p.parts * (
+                groups_of(&p.input) + groups_of(&p.residual)), 0)
             if p.fused:
-                add_phase(&passes, MULTIPLY_PANELS, g, slice, 1, p.blocks * p.residual.panels, 0)
+                phases[n + 1] = make_phase(
+                    panels_task, passes + i, p.blocks * p.residual.panels, 0)
             else:
                 # The same points for a thread each time: their sums stay in its cache.
-                add_phase(&passes, MULTIPLY_POINTS, g, slice, 1, p.points * p.point_parts, EVEN)
-        if not p.fused:
-            add_phase(&passes, WRITE, g, 0, 1, p.residual.channels, EVEN)
-    run_passes(&passes)
+                phases[n + 1] = make_phase(
+                    point_task, passes + i, p.points * p.point_parts, EVEN)
+            n += 2
+            if not p.fused and slice == p.split.slices - 1:
+                phases[n] = make_phase(write_task, passes + i, p.residual.channels, EVEN)
+                n += 1
+            i += 1
+            if i == PASSES:
+                parallel_phases(p.threads, phases, n)
+                i = n = 0
+    if i:
+        parallel_phases(p.threads, phases, n)
 
 
 cdef class WeightGradient(Kernel):
@@ -407,10 +455,10 @@ cdef class WeightGradient(Kernel):
         cdef Context context
         for v in range(OUTPUTS):
             for i in range(p.steps):
-                (<Py_ssize_t*>shared)[v * p.steps + i] = i * (v + 1) * p.lanes
-        context.plan, context.itemsize, context.shared = p, o.layout.itemsize, shared
-        context.x, context.y, context.w = o.x, o.y, o.w
+                (<Py_ssize_t*>(shared + p.steps_at))[v * p.steps + i] = i * (v + 1) * p.lanes
+        context.correlation, context.itemsize, context.shared = p, o.layout.itemsize, shared
+        context.x, context.dy, context.dw = o.x, o.y, o.w
         with nogil:
-            run_all(&context)
+            run_passes(&context)
         give(shared)
         return 0

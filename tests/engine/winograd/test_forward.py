@@ -9,6 +9,7 @@ import pytest
 import fastconv
 from fastconv import functional as F
 from fastconv import reference
+from fastconv._check import C_TYPES
 from fastconv._geometry import conv_geometry
 from fastconv.engine.errors import WINOGRAD_GROWTH
 from fastconv.engine.gemm.tile import tile_shape
@@ -131,9 +132,11 @@ def test_transformed_tiles(shape, before, dtype, kernel, seen):
     room = -(-shape[1] // lanes) * lanes
     for values in (maps, np.asfortranarray(maps), maps[:, :, ::-1, ::-1].copy()[:, :, ::-1, ::-1]):
         v = np.full((points, len(expected), room), 7, dtype)
-        compiled.transformed(values, kernel, seen, out, before, v)
-        np.testing.assert_array_equal(v[..., : shape[1]], expected.swapaxes(0, 1))
-        assert np.isin(v[..., shape[1] :], (0, 7)).all()
+        n, c, h, w = shape
+        transformed = compiled.transformed[C_TYPES[maps.dtype]]
+        transformed(values.reshape(n, 1, c, 1, h, w), kernel, seen, out, before, v)
+        np.testing.assert_array_equal(v[..., :c], expected.swapaxes(0, 1))
+        assert np.isin(v[..., c:], (0, 7)).all()
 
 
 def bound(x, weight, shape, before, groups, dtype):
