@@ -383,6 +383,29 @@ ZEROS = Variant(
     operations=(_INPUT,),
 )
 
+
+def _few_channels(by_columns: bool) -> tuple[Variant, Variant]:
+    """Return the rows for few channels, which add taps in the order of an algorithm."""
+    return (
+        Variant(
+            "samples in the lanes",
+            partial(binding.sample_lanes, by_columns=by_columns),
+            serves=_serves_lanes,
+            wins=_samples_win,
+            why="channels are few and samples many: all lanes count, and strides cost nothing",
+            copies=_copy_gradient,
+        ),
+        Variant(
+            "groups in the lanes",
+            partial(binding.group_lanes, by_columns=by_columns),
+            serves=_serves_lanes,
+            wins=_groups_win,
+            why="groups are many, of few channels, and planes too small to fill vectors",
+            copies=_copy_gradient,
+        ),
+    )
+
+
 ALGORITHMS = (
     Algorithm(
         "fft",
@@ -405,22 +428,7 @@ ALGORITHMS = (
         _always,
         why="kernels of one channel have too few products for a tile of several outputs",
         variants=(
-            Variant(
-                "samples in the lanes",
-                partial(binding.sample_lanes, by_columns=True),
-                serves=_serves_lanes,
-                wins=_samples_win,
-                why="channels are few and samples many: all lanes count, and strides cost nothing",
-                copies=_copy_gradient,
-            ),
-            Variant(
-                "groups in the lanes",
-                partial(binding.group_lanes, by_columns=True),
-                serves=_serves_lanes,
-                wins=_groups_win,
-                why="groups are many, of few channels, and planes too small to fill vectors",
-                copies=_copy_gradient,
-            ),
+            *_few_channels(by_columns=True),
             Variant(
                 "depthwise rows",
                 binding.depthwise_rows,
@@ -487,22 +495,7 @@ ALGORITHMS = (
                 why="the channels of a group fill the lanes, and those of two by turns",
                 copies=_copy_gradient,
             ),
-            Variant(
-                "samples in the lanes",
-                binding.sample_lanes,
-                serves=_serves_lanes,
-                wins=_samples_win,
-                why="channels are few and samples many: all lanes count, and strides cost nothing",
-                copies=_copy_gradient,
-            ),
-            Variant(
-                "groups in the lanes",
-                binding.group_lanes,
-                serves=_serves_lanes,
-                wins=_groups_win,
-                why="groups are many, of few channels, and planes too small to fill vectors",
-                copies=_copy_gradient,
-            ),
+            *_few_channels(by_columns=False),
             Variant(
                 "products first",
                 binding.products_first,
