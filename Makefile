@@ -1,6 +1,7 @@
 # make demo        train on real digits and compare the fast code with the reference
 # make test        lint, types, doctests and all tests
 # make sanitize    the kernels' tests with gcc's address and undefined-behaviour sanitizers
+# make tsan        the pool's and the threads' tests with gcc's thread sanitizer, a million jobs
 # All make an environment in .venv first; nothing outside this folder changes.
 
 PYTHON ?= python3
@@ -16,16 +17,19 @@ SANITIZED := engine functional training/test_optimizers.py
 # torch is not ours to convict.
 UNSANITIZED := not near_the_end_of_the_integers and not torch
 
-.PHONY: demo test sanitize env lint clean
+TSAN := build/tsan
+POOL := task_runs_once or not_begun or all_workers
+THREADED := number_of_threads or python_threads
+
+.PHONY: demo test sanitize tsan env lint clean
 
 demo: $(STAMP)
 	$(BIN)/fastconv info
 	$(BIN)/fastconv train --data digits --output demo --overwrite
 	$(BIN)/fastconv check
 
-# Several processes side by side, whose waiting threads must not take the cores from each other.
 test: $(STAMP) lint
-	OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto
 
 # A copy of the tree, so that the build in place stays as it is. Python itself is not instrumented:
 # the sanitizers' libraries must be there before it, and what it never frees is not a leak of ours.
@@ -43,6 +47,21 @@ sanitize: $(STAMP)
 	  $(abspath $(BIN))/python -m pytest -q -s -p no:cacheprovider -k "$(UNSANITIZED)" \
 	    $(SANITIZED:%=tests/%) || exit 1; \
 	done
+
+# The pool by itself; then the threads of the package. What Python itself does is suppressed.
+tsan: $(STAMP)
+	FASTCONV_POOL_FLAGS="-fsanitize=thread -O1 -g" FASTCONV_POOL_JOBS=200000 \
+	  $(BIN)/python -m pytest -q -p no:cacheprovider tests/engine/base/test_pool.py -k "$(POOL)"
+	mkdir -p $(TSAN)
+	tar -cf - --exclude='*.so' --exclude=__pycache__ \
+	  setup.py pyproject.toml README.md LICENSE fastconv tests | tar -xf - -C $(TSAN)
+	cd $(TSAN) && CC=gcc CFLAGS="-fsanitize=thread -O1 -fno-omit-frame-pointer -g" \
+	  LDFLAGS="-fsanitize=thread" $(abspath $(BIN))/python setup.py -q build_ext --inplace
+	printf 'race:libpython\nrace:_multiarray_umath\n' > $(TSAN)/suppressions
+	cd $(TSAN) && $$(command -v setarch && echo -R) env LD_PRELOAD="$$(gcc -print-file-name=libtsan.so)" \
+	  TSAN_OPTIONS="halt_on_error=1:suppressions=suppressions" FASTCONV_RANDOM=100 \
+	  $(abspath $(BIN))/python -m pytest -q -s -p no:cacheprovider -k "$(THREADED)" \
+	    tests/engine/base/test_threads.py
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

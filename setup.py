@@ -15,11 +15,11 @@ from setuptools.errors import CCompilerError, CompileError, LinkError
 
 # -fno-math-errno and -fno-trapping-math change no result; they let the compiler use vector
 # instructions in loops with comparisons and square roots. No -march: a wheel runs everywhere.
-COMPILE_ARGS = ["-fno-math-errno", "-fno-trapping-math"]
+COMPILE_ARGS = ["-fno-math-errno", "-fno-trapping-math", "-pthread"]
 # The environment may ask for another level, and for debug information, as sanitizers do. Otherwise
 # it is left out, and so are the symbols: with both, the modules are five times as large.
 CFLAGS = os.environ.get("CFLAGS", "").split()
-LINK_ARGS = []
+LINK_ARGS = ["-pthread"]
 if "-g" not in CFLAGS:
     COMPILE_ARGS.append("-g0")
     LINK_ARGS += ["-s"] if sys.platform.startswith("linux") else []
@@ -32,7 +32,6 @@ SHARED = "fastconv._cython"
 BY_O2 = (SHARED, "fastconv.engine.base.")
 
 PROBE = "int main(void) { return 0; }\n"
-OPENMP_PROBE = "#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n"
 
 
 class BuildKernels(build_ext):
@@ -49,15 +48,12 @@ class BuildKernels(build_ext):
                 f"fastconv: no working C compiler was found (tried '{command}'); install gcc or "
                 "clang (on Debian and Ubuntu: apt install gcc; on macOS: xcode-select --install)."
             )
-        openmp = ["-fopenmp"] if self.builds(OPENMP_PROBE, ["-fopenmp"]) else []
-        if not openmp:
-            print("fastconv: this compiler has no OpenMP; the kernels will use one thread.")
         for extension in self.extensions:
             if not any(flag.startswith("-O") for flag in CFLAGS):
                 level = "-O2" if extension.name.startswith(BY_O2) else "-O3"
                 extension.extra_compile_args.append(level)
-            extension.extra_compile_args += COMPILE_ARGS + openmp
-            extension.extra_link_args += LINK_ARGS + openmp
+            extension.extra_compile_args += COMPILE_ARGS
+            extension.extra_link_args += LINK_ARGS
         super().build_extensions()
 
     def builds(self, source, flags):

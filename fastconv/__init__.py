@@ -21,7 +21,7 @@ from importlib import import_module
 from typing import Any
 
 from fastconv.engine.base.isa import isa
-from fastconv.engine.base.threads import get_num_threads, openmp, set_num_threads
+from fastconv.engine.base.threads import get_num_threads, num_threads, set_num_threads
 from fastconv.engine.base.workspace import release_workspace
 
 _ROOMS = ("benchmark", "functional", "layers", "models", "reference", "training")
@@ -37,7 +37,7 @@ __all__ = [
     "isa",
     "layers",
     "models",
-    "openmp",
+    "num_threads",
     "reference",
     "release_workspace",
     "set_num_threads",

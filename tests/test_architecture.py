@@ -46,6 +46,7 @@ LEVELS = {
     "functional": 9,
     "layers": 10,
     "models": 11,
+    "adapters": 12,
     "training": 12,
     "benchmark": 12,
     "plots": 13,

@@ -20,7 +20,6 @@ def info() -> None:
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "CPU": cpu_model(),
         "instruction set": fastconv.isa(),
-        "OpenMP": "yes" if fastconv.openmp() else "no: everything runs on one thread",
         "threads": str(fastconv.get_num_threads()),
     }
     for name, value in rows.items():

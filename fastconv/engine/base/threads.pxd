@@ -5,19 +5,17 @@
 ctypedef void (*Task)(void* context, Py_ssize_t task, int thread) noexcept nogil
 
 cdef enum:
-    # The tasks take equally long: a thread has the same share each time, and finds its part of the
-    # arrays in its cache. Otherwise whoever is free takes the next.
     EVEN = 1
     # Denormal numbers count; otherwise they are flushed to zero.
     DENORMALS = 2
 
-
-# A loop over tasks.
-cdef struct Phase:
-    Task run
-    void* context
-    Py_ssize_t tasks
-    int how                     # EVEN, DENORMALS, both, or 0
+cdef extern from "base/phase.h" nogil:
+    # A loop over tasks.
+    ctypedef struct Phase "fastconv_phase":
+        Task run
+        void* context
+        Py_ssize_t tasks
+        int how
 
 
 cdef inline Phase make_phase(Task run, void* context, Py_ssize_t tasks, int how) noexcept nogil:

@@ -12,72 +12,49 @@ hold before is a phase, too, with a task for each part.
 """
 
 import os
+from contextlib import ContextDecorator
+from contextvars import ContextVar
 
-from cython.parallel cimport parallel, prange, threadid
+cdef extern from "base/pool.h" nogil:
+    void run_pool "fastconv_run"(int threads, int limit, const Phase* phases,
+                                 Py_ssize_t count) noexcept
+    int prepare_pool "fastconv_prepare_pool"(long long spin) noexcept
+    enum:
+        MOST_THREADS "FASTCONV_MOST_THREADS"
 
-cdef extern from "base/denormals.h" nogil:
-    unsigned long flush_denormals "fastconv_flush_denormals"() noexcept
-    void restore_denormals "fastconv_restore_denormals"(unsigned long saved) noexcept
-
-cdef extern from *:
-    """
-    #ifdef _OPENMP
-    #define FASTCONV_OPENMP 1
-    #else
-    #define FASTCONV_OPENMP 0
-    #endif
-    """
-    bint FASTCONV_OPENMP
-
-# Multiply-adds that pay for one more thread: waking and joining a thread costs about 3 us, and a
-# core does this many in about as long.
+# Multiply-adds that pay for one more thread: having a worker that is awake join costs about 1 us,
+# and a core does this many in two or three times as long.
 cdef double GRAIN = 65536.0
 
+# What set_num_threads has set, for all threads.
 cdef int _num_threads = 1
-cdef bint _forked = False
+# What `num_threads` has set for the running thread or task: pairs of a number and the pair before,
+# or None. It is not looked at before the first time.
+_own = ContextVar("fastconv.num_threads", default=None)
+cdef bint _has_own = False
+
+
+cdef int most_threads() noexcept nogil:
+    """Return the number of threads that the running thread or task may use."""
+    if not _has_own:
+        return _num_threads
+    with gil:
+        own = _own.get()
+        return _num_threads if own is None else own[0]
 
 
 cdef int threads_for(double work) noexcept nogil:
     """Return the number of threads for a loop of `work` multiply-adds."""
-    # libgomp's threads do not survive a fork, and waiting for them hangs the child.
-    if _forked or not FASTCONV_OPENMP or work < 2.0 * GRAIN:
+    if work < 2.0 * GRAIN:
         return 1
+    cdef int most = most_threads()
     cdef double worth = work / GRAIN
-    return _num_threads if worth > _num_threads else <int>worth
-
-
-cdef inline unsigned long begin_phase(const Phase* phase) noexcept nogil:
-    return 0 if phase.how & DENORMALS else flush_denormals()
-
-
-cdef inline void end_phase(const Phase* phase, unsigned long saved) noexcept nogil:
-    if not phase.how & DENORMALS:
-        restore_denormals(saved)
+    return most if worth > most else <int>worth
 
 
 cdef void parallel_phases(int threads, const Phase* phases, Py_ssize_t count) noexcept nogil:
     """Run loops one after the other on at most so many threads."""
-    cdef Py_ssize_t i, task
-    cdef unsigned long saved = 0
-    if threads <= 1:
-        for i in range(count):
-            saved = begin_phase(phases + i)
-            for task in range(phases[i].tasks):
-                phases[i].run(phases[i].context, task, 0)
-            end_phase(phases + i, saved)
-        return
-    with parallel(num_threads=threads):
-        for i in range(count):
-            if phases[i].tasks == 0:
-                continue
-            saved = begin_phase(phases + i)
-            if phases[i].how & EVEN:
-                for task in prange(phases[i].tasks, schedule="static"):
-                    phases[i].run(phases[i].context, task, threadid())
-            else:
-                for task in prange(phases[i].tasks, schedule="dynamic"):
-                    phases[i].run(phases[i].context, task, threadid())
-            end_phase(phases + i, saved)
+    run_pool(threads, max(threads, _num_threads), phases, count)
 
 
 cdef void parallel_for(int threads, Py_ssize_t tasks, Task run, void* context,
@@ -85,6 +62,28 @@ cdef void parallel_for(int threads, Py_ssize_t tasks, Task run, void* context,
     """Run the tasks 0, 1, ... of one loop on at most so many threads."""
     cdef Phase phase = make_phase(run, context, tasks, how)
     parallel_phases(threads, &phase, 1)
+
+
+cdef void do_nothing(void* context, Py_ssize_t task, int thread) noexcept nogil:
+    pass
+
+
+def run_empty(int threads, Py_ssize_t tasks, Py_ssize_t calls):
+    """Run so many loops of tasks that do nothing: the benchmarks time it."""
+    cdef Py_ssize_t i
+    with nogil:
+        for i in range(calls):
+            parallel_for(threads, tasks, do_nothing, NULL, 0)
+
+
+cdef int checked(n) except 0:
+    """Return a number of threads as an integer, or raise."""
+    if isinstance(n, bool) or not hasattr(n, "__index__"):
+        raise TypeError(f"n must be an integer, got {type(n).__name__}")
+    count = n.__index__()
+    if not 1 <= count <= MOST_THREADS:
+        raise ValueError(f"n must be between 1 and {MOST_THREADS}, got {count}")
+    return count
 
 
 def set_num_threads(n):
@@ -113,20 +112,15 @@ def set_num_threads(n):
     >>> fastconv.set_num_threads(before)
     """
     global _num_threads
-    if isinstance(n, bool) or not hasattr(n, "__index__"):
-        raise TypeError(f"n must be an integer, got {type(n).__name__}")
-    count = n.__index__()
-    if not 1 <= count <= 1024:
-        raise ValueError(f"n must be between 1 and 1024, got {count}")
-    _num_threads = count
+    _num_threads = checked(n)
 
 
 def get_num_threads():
-    """Return the number of threads that the kernels use.
+    """Return the number of threads that the kernels may use when called from here.
 
-    The default is the environment variable FASTCONV_NUM_THREADS, else OMP_NUM_THREADS, else the
-    cores this process may use (its affinity and its control group's quota). Without OpenMP, and
-    in a child after a fork, one thread computes whatever this number says.
+    Inside `num_threads` it is that number; otherwise what `set_num_threads` has set. To begin with
+    it is the environment variable FASTCONV_NUM_THREADS, else OMP_NUM_THREADS, else the cores this
+    process may use (its affinity and its control group's quota).
 
     Returns
     -------
@@ -138,17 +132,47 @@ def get_num_threads():
     >>> fastconv.get_num_threads() >= 1
     True
     """
-    return _num_threads
+    return most_threads()
 
 
-def openmp():
-    """Tell whether the kernels were compiled with OpenMP; without it they use one thread.
+class num_threads(ContextDecorator):
+    """Another number of threads for the calls in a `with` statement, or in a decorated function.
 
-    Returns
-    -------
-    bool
+    It holds for the running thread, or the running asyncio task, alone.
+
+    Parameters
+    ----------
+    n : int
+        From 1 to 1024.
+
+    Raises
+    ------
+    TypeError
+        If `n` is not an integer.
+    ValueError
+        If `n` is less than 1 or more than 1024.
+
+    Examples
+    --------
+    >>> import fastconv
+    >>> before = fastconv.get_num_threads()
+    >>> with fastconv.num_threads(3):
+    ...     fastconv.get_num_threads()
+    3
+    >>> fastconv.get_num_threads() == before
+    True
     """
-    return bool(FASTCONV_OPENMP)
+
+    def __init__(self, n):
+        self.n = checked(n)
+
+    def __enter__(self):
+        global _has_own
+        _has_own = True
+        _own.set((self.n, _own.get()))
+
+    def __exit__(self, kind, error, traceback):
+        _own.set(_own.get()[1])
 
 
 def _environment_threads():
@@ -194,12 +218,13 @@ def _default_threads():
     return min(cores, _quota_cores() or cores, 1024)
 
 
-def _after_fork_in_child():
-    """Keep a forked child away from the thread pool that it did not inherit."""
-    global _forked
-    _forked = True
+def _environment_spin():
+    """Return how long a worker without work stays awake, in microseconds."""
+    text = os.environ.get("FASTCONV_SPIN", "").strip() or "50"
+    if not (text.isdecimal() and int(text) <= 1_000_000):
+        raise ValueError(f"FASTCONV_SPIN must be from 0 to 1000000 microseconds, got {text!r}")
+    return int(text)
 
 
 set_num_threads(_default_threads())
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+prepare_pool(1000 * _environment_spin())

@@ -136,39 +136,38 @@ def tile_shape(Py_ssize_t itemsize, bint weight_gradient):
 
 # What the threads of `run_peak` share.
 cdef struct Peak:
-    Py_ssize_t itemsize, steps, repeats
+    Py_ssize_t itemsize, steps
     const void* data
     const Py_ssize_t* at
     void* sums
 
 
-cdef void repeat_tile(const floating* data, const Peak* peak, Py_ssize_t task) noexcept nogil:
-    """Compute a full tile again and again."""
+cdef void peak_tile(const floating* data, const Peak* peak, int thread) noexcept nogil:
+    """Compute a full tile."""
     cdef Py_ssize_t rows = max_rows(sizeof(floating), VECTORS), steps = peak.steps
-    cdef Py_ssize_t width = VECTORS * lanes(sizeof(floating)), i, _
+    cdef Py_ssize_t width = VECTORS * lanes(sizeof(floating)), i
     cdef const floating* a[MAX_ROWS]
     cdef Run run
     cdef Target target
     for i in range(rows):
         a[i] = data + i * steps
     run.first, run.count, run.at, run.step = 0, width, 0, 1
-    target.c, target.row = <floating*>peak.sums + task * rows * width, width
+    target.c, target.row = <floating*>peak.sums + thread * rows * width, width
     target.runs, target.n_runs, target.accumulate = &run, 1, False
     target.row_bias = target.column_bias = NULL
-    for _ in range(peak.repeats):
-        run_tile(rows, VECTORS, a, peak.at, data + rows * steps, peak.at + steps, steps, &target)
+    run_tile(rows, VECTORS, a, peak.at, data + rows * steps, peak.at + steps, steps, &target)
 
 
 cdef void peak_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
     cdef const Peak* peak = <const Peak*>context
     if peak.itemsize == sizeof(float):
-        repeat_tile(<const float*>peak.data, peak, task)
+        peak_tile(<const float*>peak.data, peak, thread)
     else:
-        repeat_tile(<const double*>peak.data, peak, task)
+        peak_tile(<const double*>peak.data, peak, thread)
 
 
 def run_peak(floating one, Py_ssize_t steps, Py_ssize_t repeats, int threads):
-    """Compute `repeats` full tiles of `steps` steps on each thread, from first-level cache.
+    """Compute `repeats` full tiles of `steps` steps for each thread, from first-level cache.
 
     All operands hold the number `one`, which also fixes the type. The benchmarks time it: no
     convolution of this type can be faster. Returns the floating-point operations done.
@@ -185,9 +184,9 @@ def run_peak(floating one, Py_ssize_t steps, Py_ssize_t repeats, int threads):
         at[steps + i] = i * width
     for i in range(numbers):
         data[i] = one
-    peak.itemsize, peak.steps, peak.repeats = sizeof(floating), steps, repeats
+    peak.itemsize, peak.steps = sizeof(floating), steps
     peak.data, peak.at, peak.sums = data, at, data + numbers
     with nogil:
-        parallel_for(threads, threads, peak_task, &peak, EVEN)
+        parallel_for(threads, threads * repeats, peak_task, &peak, EVEN)
     give(at)
     return 2 * rows * width * steps * repeats * threads

@@ -71,7 +71,7 @@ def assert_same_bits(results, expected, what):
 
 @pytest.mark.parametrize("case", CONVS, ids=str)
 def test_the_cases_are_large_enough_for_every_thread(case):
-    # The grain of threads_for in base/threads.pyx.
+    # GRAIN of base/threads.pyx.
     multiply_adds = prod(case.geometry.output_shape) * prod(case.weight_shape[1:])
     assert multiply_adds >= max(THREADS) * 65536
 
@@ -254,17 +254,8 @@ DIGEST = (
 )
 
 
-def test_fewer_threads_than_asked_for_compute_the_same():
-    # OMP_THREAD_LIMIT makes a team smaller than the kernels planned for.
-    code = DIGEST + "\n    print(digest())"
-    expected = run_python(code, FASTCONV_NUM_THREADS="1")
-    for limit in ("1", "2"):
-        environment = {"OMP_THREAD_LIMIT": limit, "FASTCONV_NUM_THREADS": "6"}
-        assert run_python(code, **environment) == expected
-
-
 def test_python_threads_at_once():
-    # Each has a team of OpenMP threads of its own, and nothing that is shared.
+    # They share the workers of the pool, and change their number all the time.
     cases = served([CONVS[i] for i in (1, 2, 4, 6, 9, 11, 12)], ours=True)
     tasks = [(case, problem(case, np.float32), name) for case, name in (p.values for p in cases)]
     fastconv.set_num_threads(1)
@@ -332,7 +323,7 @@ FORK = (
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here, skipped: its children")
 def test_a_forked_child_computes():
-    # GCC's OpenMP threads do not survive a fork, and a child that waits for them waits for ever.
+    # No thread but the one that forks survives a fork.
     assert run_python(FORK) == str([(0, True, 4)] * 5)
 
 

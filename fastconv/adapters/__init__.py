@@ -1,0 +1,1 @@
+"""Ways from other libraries to fastconv; each module is named for the library, which it imports."""

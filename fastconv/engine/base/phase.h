@@ -1,0 +1,18 @@
+/* A loop over tasks, as a kernel gives it to the threads. */
+#ifndef FASTCONV_PHASE_H
+#define FASTCONV_PHASE_H
+
+#include <stddef.h>
+
+typedef struct {
+    /* Called for each task, on any thread and in any order. `thread` is below the number of
+     * threads, and no two tasks run at once with the same one: it selects a part of the
+     * workspace. */
+    void (*run)(void *context, ptrdiff_t task, int thread);
+    void *context;
+    ptrdiff_t tasks;
+    /* Whether denormal numbers count; otherwise they are flushed to zero. */
+    int how;
+} fastconv_phase;
+
+#endif
