@@ -86,6 +86,15 @@ static struct {
     int64_t spin; /* nanoseconds that a worker without work stays awake */
 } fastconv_pool;
 
+/* GOMP_parallel and omp_get_thread_num of an OpenMP library that is in the process, or NULL. Its
+ * threads stay awake for milliseconds after each of its loops and have the cores then: where calls of
+ * that library and of ours follow each other, its team serves our callers, too, and no worker is
+ * called. It has to come, and is waited for, as in the library's own loops. */
+static struct {
+    void (*parallel)(void (*run)(void *), void *argument, unsigned threads, unsigned flags);
+    int (*number)(void);
+} fastconv_team;
+
 /* By this symbol threadpoolctl finds the module (fastconv.adapters.threadpoolctl). */
 __attribute__((visibility("default"))) extern const int fastconv_pool_marker;
 const int fastconv_pool_marker = 1;
@@ -197,13 +206,15 @@ static inline int fastconv_wants(uint64_t state, int worker)
            worker < fastconv_limit(state) - 1;
 }
 
-/* Return a job that wants a worker, or NULL. */
-static fastconv_job *fastconv_find(int worker)
+/* Return a job that wants a worker and is not at the round in which it had no task for it, or NULL. */
+static fastconv_job *fastconv_find(int worker, const uint32_t *spent)
 {
     for (uint64_t open = FASTCONV_LOAD(&fastconv_pool.open); open; open &= open - 1) {
-        fastconv_job *job = &fastconv_jobs[__builtin_ctzll(open)];
+        int number = __builtin_ctzll(open);
+        fastconv_job *job = &fastconv_jobs[number];
 
-        if (fastconv_wants(FASTCONV_LOAD(&job->state), worker))
+        if (fastconv_wants(FASTCONV_LOAD(&job->state), worker) &&
+            FASTCONV_LOAD(&job->round) != spent[number])
             return job;
     }
     return NULL;
@@ -237,14 +248,14 @@ static void fastconv_leave(fastconv_job *job, int thread)
 
 static void fastconv_call(fastconv_job *job, int limit);
 
-/* Join a job and do tasks of it, as long as it has any; return whether it wanted the worker. */
-static int fastconv_serve(fastconv_job *job, int worker)
+/* Join a job and do tasks of it, as long as it has any; note the round in which it had none. */
+static void fastconv_serve(fastconv_job *job, int worker, uint32_t *spent)
 {
     int threads, thread = fastconv_join(job, worker, &threads);
     uint32_t round, done, bunches;
 
     if (!thread)
-        return 0;
+        return;
     fastconv_call(job, fastconv_limit(FASTCONV_LOAD(&job->state)));
     do {
         round = FASTCONV_LOAD(&job->round);
@@ -258,14 +269,14 @@ static int fastconv_serve(fastconv_job *job, int worker)
         }
     } while (FASTCONV_LOAD(&job->state) & FASTCONV_OPEN &&
              fastconv_spin(&job->round, round, fastconv_patience()));
+    spent[job - fastconv_jobs] = round;
     fastconv_leave(job, thread);
-    return 1;
 }
 
 static void *fastconv_work(void *argument)
 {
     int worker = (int)(intptr_t)argument;
-    uint32_t *state = &fastconv_workers[worker].state;
+    uint32_t *state = &fastconv_workers[worker].state, spent[FASTCONV_JOBS] = {0};
 
     fastconv_name_thread("fastconv");
     for (;;) {
@@ -276,19 +287,19 @@ static void *fastconv_work(void *argument)
         __atomic_store_n(state, FASTCONV_SPINNING, __ATOMIC_SEQ_CST);
         do {
             epoch = FASTCONV_LOAD(&fastconv_pool.epoch);
-            job = fastconv_find(worker);
+            job = fastconv_find(worker, spent);
         } while (!job && fastconv_spin(&fastconv_pool.epoch, epoch, end));
         if (!job) {
             /* Who opens a job looks for sleepers after it; a sleeper looks for jobs after it has
              * said that it sleeps: one of them sees the other. */
             __atomic_store_n(state, FASTCONV_SLEEPING, __ATOMIC_SEQ_CST);
-            job = fastconv_find(worker);
+            job = fastconv_find(worker, spent);
             while (!job && FASTCONV_LOAD(state) == FASTCONV_SLEEPING)
                 fastconv_sleep_while(state, FASTCONV_SLEEPING);
         }
         __atomic_store_n(state, FASTCONV_COMPUTING, __ATOMIC_SEQ_CST);
         if (job)
-            fastconv_serve(job, worker);
+            fastconv_serve(job, worker, spent);
     }
     return NULL;
 }
@@ -386,24 +397,33 @@ static void fastconv_begin(fastconv_job *job, const fastconv_phase *phase, int t
     __atomic_add_fetch(&job->round, 1, __ATOMIC_SEQ_CST);
 }
 
-/* Open a job for workers, and call as many as its first or next phase wants and does not have. */
+/* Let workers join a job; return its state. */
+static uint64_t fastconv_open(fastconv_job *job, int threads, int limit)
+{
+    uint64_t state = FASTCONV_LOAD(&job->state);
+
+    state = (state + FASTCONV_ONE_TURN) & ~FASTCONV_OPEN & ~0xFFFFFFFFFFFFull;
+    state |= FASTCONV_OPEN | FASTCONV_OWNED | (uint64_t)limit << 32 | (uint64_t)(threads - 1) << 16;
+    __atomic_store_n(&job->calls, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&job->state, state, __ATOMIC_SEQ_CST);
+    __atomic_or_fetch(&fastconv_pool.open, 1ull << (job - fastconv_jobs), __ATOMIC_SEQ_CST);
+    return state;
+}
+
+/* Let workers know of a phase, and call as many as it wants and the job does not have. */
 static void fastconv_publish(fastconv_job *job, int threads, int limit)
 {
-    uint64_t state = FASTCONV_LOAD(&job->state), bit = 1ull << (job - fastconv_jobs);
+    uint64_t state = FASTCONV_LOAD(&job->state);
     int wanted = threads - 1, callers, workers;
 
     if (job->bunches <= (uint32_t)wanted)
         wanted = (int)job->bunches - 1;
-    wanted -= (int)(state & FASTCONV_MEMBERS);
-    if (!(state & FASTCONV_OPEN)) {
-        state = (state + FASTCONV_ONE_TURN) & ~FASTCONV_OPEN & ~0xFFFFFFFFFFFFull;
-        state |= FASTCONV_OPEN | FASTCONV_OWNED | (uint64_t)limit << 32 |
-                 (uint64_t)(threads - 1) << 16;
-        __atomic_store_n(&job->state, state, __ATOMIC_SEQ_CST);
-        __atomic_or_fetch(&fastconv_pool.open, bit, __ATOMIC_SEQ_CST);
-    } else if (wanted <= 0) {
+    if (!(state & FASTCONV_OPEN))
+        fastconv_open(job, threads, limit);
+    else
+        wanted -= (int)(state & FASTCONV_MEMBERS);
+    if (wanted <= 0 || FASTCONV_LOAD(&fastconv_team.parallel))
         return;
-    }
     __atomic_add_fetch(&fastconv_pool.epoch, 1, __ATOMIC_SEQ_CST);
     /* Other callers compute as well: with them no more than the limit. */
     callers = __builtin_popcountll(FASTCONV_LOAD(&fastconv_pool.open));
@@ -443,10 +463,66 @@ static void fastconv_alone(const fastconv_phase *phase)
         fastconv_restore_denormals(saved);
 }
 
+/* Run phases one after the other in a job, the caller as its thread 0, and close it. */
+static void fastconv_run_job(fastconv_job *job, int threads, int limit,
+                             const fastconv_phase *phases, ptrdiff_t count)
+{
+    for (ptrdiff_t i = 0; i < count; i++) {
+        uint32_t done;
+
+        if (phases[i].tasks <= 1) {
+            fastconv_alone(&phases[i]);
+            continue;
+        }
+        fastconv_begin(job, &phases[i], threads);
+        fastconv_publish(job, threads, limit);
+        done = fastconv_do_tasks(job, 0, threads);
+        if (__atomic_add_fetch(&job->done, done, __ATOMIC_SEQ_CST) != job->bunches)
+            fastconv_finish(job);
+    }
+    __atomic_and_fetch(&fastconv_pool.open, ~(1ull << (job - fastconv_jobs)), __ATOMIC_SEQ_CST);
+    __atomic_and_fetch(&job->state, ~(FASTCONV_OPEN | FASTCONV_OWNED), __ATOMIC_SEQ_CST);
+    __atomic_add_fetch(&job->round, 1, __ATOMIC_SEQ_CST);
+}
+
+/* ---- The team of another library ---- */
+
+typedef struct {
+    fastconv_job *job;
+    uint64_t turn;
+    int threads, limit;
+    const fastconv_phase *phases;
+    ptrdiff_t count;
+} fastconv_region;
+
+/* What each thread of the team does: the one that called is the caller, the others serve it. */
+static void fastconv_member(void *argument)
+{
+    fastconv_region *region = argument;
+    fastconv_job *job = region->job;
+    int number = fastconv_team.number();
+    uint32_t spent[FASTCONV_JOBS];
+
+    if (!number) {
+        fastconv_run_job(job, region->threads, region->limit, region->phases, region->count);
+        return;
+    }
+    /* It waits for its caller alone, as its library would have it do. */
+    while (number < region->threads) {
+        uint64_t state = FASTCONV_LOAD(&job->state);
+
+        if ((state ^ region->turn) / FASTCONV_ONE_TURN)
+            return;
+        fastconv_serve(job, number - 1, spent);
+    }
+}
+
 /* Run phases one after the other on at most `threads` threads; in all callers that call with this
  * `limit` or a lower one have less than `limit` workers. */
 static void fastconv_run(int threads, int limit, const fastconv_phase *phases, ptrdiff_t count)
 {
+    void (*parallel)(void (*)(void *), void *, unsigned, unsigned) =
+        FASTCONV_LOAD(&fastconv_team.parallel);
     fastconv_job *job = NULL;
     ptrdiff_t most = 0;
 
@@ -457,23 +533,16 @@ static void fastconv_run(int threads, int limit, const fastconv_phase *phases, p
         threads = (int)most;
     if (threads > 1)
         job = fastconv_own();
-    for (ptrdiff_t i = 0; i < count; i++) {
-        uint32_t done;
-
-        if (!job || phases[i].tasks <= 1) {
+    if (!job) {
+        for (ptrdiff_t i = 0; i < count; i++)
             fastconv_alone(&phases[i]);
-            continue;
-        }
-        fastconv_begin(job, &phases[i], threads);
-        fastconv_publish(job, threads, limit);
-        done = fastconv_do_tasks(job, 0, threads);
-        if (__atomic_add_fetch(&job->done, done, __ATOMIC_SEQ_CST) != job->bunches)
-            fastconv_finish(job);
-    }
-    if (job) {
-        __atomic_and_fetch(&fastconv_pool.open, ~(1ull << (job - fastconv_jobs)), __ATOMIC_SEQ_CST);
-        __atomic_and_fetch(&job->state, ~(FASTCONV_OPEN | FASTCONV_OWNED), __ATOMIC_SEQ_CST);
-        __atomic_add_fetch(&job->round, 1, __ATOMIC_SEQ_CST);
+    } else if (parallel) {
+        fastconv_region region = {job, 0, threads, limit, phases, count};
+
+        region.turn = fastconv_open(job, threads, limit);
+        parallel(fastconv_member, &region, 0, 0);
+    } else {
+        fastconv_run_job(job, threads, limit, phases, count);
     }
 }
 
@@ -482,6 +551,8 @@ static void fastconv_run(int threads, int limit, const fastconv_phase *phases, p
 /* A child after a fork has only the thread that forked: it begins anew. */
 static void fastconv_forget(void)
 {
+    /* Nor does another library's team survive a fork. */
+    fastconv_team.parallel = NULL;
     fastconv_pool.open = 0;
     fastconv_pool.workers = 0;
     fastconv_pool.refused = 0;
@@ -501,6 +572,15 @@ static int fastconv_prepare_pool(int64_t spin)
 {
     fastconv_pool.spin = spin;
     return pthread_atfork(NULL, NULL, fastconv_forget);
+}
+
+/* Have another library's team in place of the pool's workers; NULL and NULL: no longer. */
+static inline void fastconv_borrow_team(void *parallel, void *number)
+{
+    /* A caller that is in a loop of the team may still ask for its number. */
+    if (number)
+        __atomic_store_n((void **)&fastconv_team.number, number, __ATOMIC_SEQ_CST);
+    __atomic_store_n((void **)&fastconv_team.parallel, parallel, __ATOMIC_SEQ_CST);
 }
 
 #endif

@@ -19,6 +19,7 @@ cdef extern from "base/pool.h" nogil:
     void run_pool "fastconv_run"(int threads, int limit, const Phase* phases,
                                  Py_ssize_t count) noexcept
     int prepare_pool "fastconv_prepare_pool"(long long spin) noexcept
+    void use_team "fastconv_borrow_team"(void* parallel, void* number) noexcept
     enum:
         MOST_THREADS "FASTCONV_MOST_THREADS"
 
@@ -173,6 +174,15 @@ class num_threads(ContextDecorator):
 
     def __exit__(self, kind, error, traceback):
         _own.set(_own.get()[1])
+
+
+def borrow_team(parallel, number):
+    """Compute with the team of an OpenMP library; or, with two zeros, with our own threads.
+
+    The arguments are the addresses of its functions GOMP_parallel and omp_get_thread_num. See
+    `fastconv.adapters.openmp`.
+    """
+    use_team(<void*><size_t>parallel, <void*><size_t>number)
 
 
 def _environment_threads():
