@@ -46,22 +46,20 @@ from libc.string cimport memcpy, memset
 
 from fastconv.engine.base.arrays cimport Axes, Layout, Operands
 from fastconv.engine.base.axis cimport ceil_div
-from fastconv.engine.base.kernel cimport Kernel, record
+from fastconv.engine.base.kernel cimport (
+    FORWARD, INPUT_GRADIENT, WEIGHT_GRADIENT, Kernel, record)
 from fastconv.engine.base.threads cimport parallel_for
 from fastconv.engine.base.workspace cimport give, take
 from fastconv.engine.gemm.matmul cimport Product, plan_product, run_product, write_steps
 from fastconv.engine.gemm.slab cimport line_up
+
+from fastconv.engine.base.kernel import OPERATIONS
 
 ctypedef Py_ssize_t Index
 
 # Rounding errors grow with the length of a running sum. A weight gradient adds up as many products
 # as there are outputs: so many at a time, and the sums of these in double precision.
 cdef Index PART = 256
-
-OPERATIONS = ("conv2d", "conv2d_input", "conv2d_weight")
-
-cdef enum:
-    FORWARD, INPUT_GRADIENT, WEIGHT_GRADIENT    # the places of these names
 
 cdef struct Array:
     void* data

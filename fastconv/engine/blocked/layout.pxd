@@ -3,8 +3,9 @@
 
 from cython cimport floating
 
-from fastconv.engine.base.arrays cimport Layout
+from fastconv.engine.base.arrays cimport Layout, Operands
 from fastconv.engine.base.axis cimport Axis
+from fastconv.engine.base.kernel cimport Kernel
 from fastconv.engine.blocked.tiles cimport MAX_LANES
 
 
@@ -63,6 +64,14 @@ cdef struct Plan:
     Py_ssize_t tile_rows, tile_columns      # of the largest tile, in numbers
 
 
+cdef class LaneKernel(Kernel):
+    cdef const Py_ssize_t[::1] row, column
+    cdef int held
+    cdef Py_ssize_t together
+    cdef bint by_columns
+    cdef void lay_out(self, const Layout* layout, Plan* p) noexcept
+
+
 cdef inline Py_ssize_t slab_width(const Axis* column) noexcept nogil:
     """Return the columns of a slab: those of the map, and the zeros that taps reach."""
     cdef Py_ssize_t left = max(column.before, 0)
@@ -96,8 +105,6 @@ cdef inline Py_ssize_t channel_place(const Plan* p, Py_ssize_t channel) noexcept
 
 cdef Lanes share_lanes(Py_ssize_t batch, Py_ssize_t rows, double reach, Py_ssize_t most_bands,
                        Py_ssize_t itemsize) noexcept nogil
-cdef void take_layout(Plan* p, const Layout* layout, const Py_ssize_t* row,
-                      const Py_ssize_t* column, int held, Py_ssize_t together) noexcept nogil
 cdef Py_ssize_t size_slab(Plan* p, Py_ssize_t lines) noexcept nogil
 cdef void cut_lines(Plan* p, int threads) noexcept nogil
 cdef void size_lines(Plan* p, Py_ssize_t itemsize, int threads) noexcept nogil
@@ -114,8 +121,8 @@ cdef void fill_positions(Py_ssize_t rows, Py_ssize_t width, Py_ssize_t left, Py_
                          Py_ssize_t lanes, Py_ssize_t* at) noexcept nogil
 cdef void list_positions(const Plan* p, Py_ssize_t* at) noexcept nogil
 cdef void list_lines(const Plan* p, Line* lines) noexcept nogil
-cdef Py_ssize_t widest_tile(const Plan* p) noexcept nogil
-cdef void list_tiles(Plan* p, Tile* tiles) noexcept nogil
+cdef Py_ssize_t count_tiles(Plan* p) noexcept nogil
+cdef void list_tiles(const Plan* p, Tile* tile) noexcept nogil
 cdef void list_taps(const Plan* p, Py_ssize_t* tap_at, Py_ssize_t* steps) noexcept nogil
-cdef void fill_bias(const floating* bias, Py_ssize_t group, Py_ssize_t row, const Plan* p,
+cdef void fill_bias(const floating* bias, const Operands* o, const Plan* p,
                     floating* to) noexcept nogil

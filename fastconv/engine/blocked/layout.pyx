@@ -16,7 +16,7 @@ from libc.string cimport memset
 
 from fastconv.engine.base.axis cimport Phase, ceil_div, first_tap, make_axis, past_tap, phase_count
 from fastconv.engine.blocked.tiles cimport (
-    CHANNELS, MAX_LANES, SAMPLES, gather, scatter, vector_lanes)
+    CHANNELS, GROUPS, MAX_LANES, SAMPLES, gather, scatter, vector_lanes)
 from fastconv.engine.gemm.slab cimport block_steps
 
 # What a block of lines reads, and what it writes, with samples or groups in the lanes: together
@@ -54,33 +54,47 @@ cdef Lanes share_lanes(Py_ssize_t batch, Py_ssize_t rows, double reach, Py_ssize
     return best
 
 
-cdef void take_layout(Plan* p, const Layout* layout, const Py_ssize_t* row,
-                      const Py_ssize_t* column, int held, Py_ssize_t together) noexcept nogil:
-    """Begin the plan for arrays of this layout: what lies in the lanes, so many together."""
-    cdef const Py_ssize_t* x = layout.x.shape
-    cdef const Py_ssize_t* w = layout.w.shape
-    cdef Py_ssize_t i, itemsize = layout.itemsize
-    cdef bint across = held != SAMPLES
-    p.held = held
-    p.row = make_axis(x[4], layout.y.shape[4], row)
-    p.column = make_axis(x[5], layout.y.shape[5], column)
-    p.groups = x[1 - across]
-    p.inputs, p.outputs, p.kernel, p.columns = w[2], w[1], w[4] * w[5], w[5]
-    for i in range(6):
-        p.x_strides[i] = layout.x.strides[i ^ (across and i < 2)] // itemsize
-        p.w_strides[i] = layout.w.strides[i] // itemsize
-        p.y_strides[i] = layout.y.strides[i ^ (across and i < 2)] // itemsize
-    p.lanes = make_lanes(x[across], p.row.count, together, vector_lanes(itemsize))
-    p.parts = 1
-    if held == CHANNELS:
-        # Channels take the place of bands.
-        p.lanes.each, p.lanes.bands, p.lanes.rows = p.lanes.bands, 1, p.row.count
-        p.parts = p.column.stride
-    p.in_vectors = ceil_div(p.inputs, p.lanes.each)
-    p.out_vectors = ceil_div(p.outputs, p.lanes.each)
-    p.left, p.width = max(p.column.before, 0), slab_width(&p.column)
-    p.part = ceil_div(p.width, p.parts)
-    p.slab_line, p.out_line = p.parts * p.part * p.lanes.lanes, p.column.out * p.lanes.lanes
+cdef class LaneKernel(Kernel):
+    """A kernel for maps with few channels, no depth and contiguous planes; none may be empty.
+
+    `row` and `column` say what is correlated on each axis (base/axis.pxd). `held` says what lies in
+    the lanes, "samples", "groups" or "channels", and `together` how many samples, or groups, share
+    a vector. With `by_columns` a correlation adds the taps in the order of
+    depthwise/correlation.pyx, else in that of gemm/forward.pyx.
+    """
+
+    def __init__(self, row, column, str held, Py_ssize_t together, bint by_columns=False):
+        self.row, self.column = row, column
+        self.variant = f"{held} in the lanes"
+        self.held = {"samples": SAMPLES, "groups": GROUPS, "channels": CHANNELS}[held]
+        self.together, self.by_columns = together, by_columns
+
+    cdef void lay_out(self, const Layout* layout, Plan* p) noexcept:
+        """Begin the plan for arrays of this layout."""
+        cdef const Py_ssize_t* x = layout.x.shape
+        cdef const Py_ssize_t* w = layout.w.shape
+        cdef Py_ssize_t i, itemsize = layout.itemsize
+        cdef bint across = self.held != SAMPLES
+        p.held = self.held
+        p.row = make_axis(x[4], layout.y.shape[4], &self.row[0])
+        p.column = make_axis(x[5], layout.y.shape[5], &self.column[0])
+        p.groups = x[1 - across]
+        p.inputs, p.outputs, p.kernel, p.columns = w[2], w[1], w[4] * w[5], w[5]
+        for i in range(6):
+            p.x_strides[i] = layout.x.strides[i ^ (across and i < 2)] // itemsize
+            p.w_strides[i] = layout.w.strides[i] // itemsize
+            p.y_strides[i] = layout.y.strides[i ^ (across and i < 2)] // itemsize
+        p.lanes = make_lanes(x[across], p.row.count, self.together, vector_lanes(itemsize))
+        p.parts = 1
+        if p.held == CHANNELS:
+            # Channels take the place of bands.
+            p.lanes.each, p.lanes.bands, p.lanes.rows = p.lanes.bands, 1, p.row.count
+            p.parts = p.column.stride
+        p.in_vectors = ceil_div(p.inputs, p.lanes.each)
+        p.out_vectors = ceil_div(p.outputs, p.lanes.each)
+        p.left, p.width = max(p.column.before, 0), slab_width(&p.column)
+        p.part = ceil_div(p.width, p.parts)
+        p.slab_line, p.out_line = p.parts * p.part * p.lanes.lanes, p.column.out * p.lanes.lanes
 
 
 cdef Py_ssize_t size_slab(Plan* p, Py_ssize_t lines) noexcept nogil:
@@ -281,28 +295,28 @@ cdef void list_lines(const Plan* p, Line* lines) noexcept nogil:
                 past_tap(place, p.row.dilation, p.row.size, row.taps) - line.tap, 0)
 
 
-cdef Py_ssize_t widest_tile(const Plan* p) noexcept nogil:
-    """Return the pixels of the widest tile that `list_tiles` makes."""
-    cdef Py_ssize_t i, count, widest = 0
+cdef Py_ssize_t count_tiles(Plan* p) noexcept nogil:
+    """Count the tiles of at most `p.pixels` in a row; return the pixels of the widest."""
+    cdef Py_ssize_t i, count, number, widest = 0
+    p.tiles = 0
     for i in range(p.column.phases):
         count = phase_count(&p.column, p.column.phase + i)
-        widest = max(widest, ceil_div(count, max(ceil_div(count, p.pixels), 1)))
+        number = ceil_div(count, p.pixels)
+        widest = max(widest, ceil_div(count, max(number, 1)))
+        p.tiles += number
     return widest
 
 
-cdef void list_tiles(Plan* p, Tile* tiles) noexcept nogil:
-    """Cut a row of the output into tiles of at most `p.pixels`, phase by phase."""
+cdef void list_tiles(const Plan* p, Tile* tile) noexcept nogil:
+    """Cut a row of the output into tiles, phase by phase."""
     cdef Py_ssize_t i, j, first, past, place, tap, number, count, before = 0
     cdef const Phase* column
-    cdef Tile* tile
-    p.tiles = 0
     for i in range(p.column.phases):
         column = p.column.phase + i
         count = phase_count(&p.column, column)
         number = ceil_div(count, p.pixels)
         for j in range(number):
             first, past = j * count // number, (j + 1) * count // number
-            tile = tiles + p.tiles
             tile.pixels = past - first
             tile.out_at = (column.first + first * p.column.step) * p.lanes.lanes
             if p.held == CHANNELS:
@@ -316,7 +330,7 @@ cdef void list_tiles(Plan* p, Tile* tiles) noexcept nogil:
                 tile.tap_hop = column.tap_step * p.w_strides[5]
                 tile.w_at = (column.tap_first + tap * column.tap_step) * p.w_strides[5]
                 tile.x_at = (p.left + place + tap * p.column.dilation) * p.lanes.lanes
-            p.tiles += 1
+            tile += 1
         before += column.taps
 
 
@@ -352,20 +366,22 @@ cdef void list_taps(const Plan* p, Py_ssize_t* tap_at, Py_ssize_t* steps) noexce
     tap_at[listed] = 0
 
 
-cdef void fill_bias(const floating* bias, Py_ssize_t group, Py_ssize_t row, const Plan* p,
+cdef void fill_bias(const floating* bias, const Operands* o, const Plan* p,
                     floating* to) noexcept nogil:
-    """Write the bias of the lanes of each group, or block of groups.
+    """Write the bias, if there is one, of the lanes of each group, or block of groups.
 
-    Biases lie `group` and `row` apart. Lanes that have no channel get that of another.
+    Lanes that have no channel get that of another.
     """
     cdef Py_ssize_t i, k, n, g, _, last = p.lanes.number - 1
+    if bias is NULL:
+        return
     for i in range(p.groups if p.held == SAMPLES else p.lanes.blocks):
         # Whole vectors.
         for k in range(ceil_div(p.outputs, p.lanes.each) * p.lanes.each):
             for _ in range(p.lanes.bands):
                 for n in range(p.lanes.together):
                     g = i if p.held == SAMPLES else min(i * p.lanes.together + n, last)
-                    to[0] = bias[g * group + min(k, p.outputs - 1) * row]
+                    to[0] = bias[g * o.bias_group + min(k, p.outputs - 1) * o.bias_row]
                     to += 1
 
 

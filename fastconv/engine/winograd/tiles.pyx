@@ -35,8 +35,10 @@ in which the tiles that want a point follow each other.
 
 from libc.string cimport memset
 
-from fastconv.engine.base.axis cimport ceil_div
+from fastconv.engine.base.arrays cimport Layout
+from fastconv.engine.base.axis cimport Axis, ceil_div, window_axis
 from fastconv.engine.base.isa cimport isa_row
+from fastconv.engine.base.threads cimport threads_for
 from fastconv.engine.base.workspace cimport give, take
 
 cdef extern from "winograd/tiles.h" nogil:
@@ -81,6 +83,29 @@ cdef struct Piece:
     Span down, across
 
 
+cdef class TileKernel(Kernel):
+    """A kernel with stride 1.
+
+    `before` and `dilation` are of three axes. If it `rotates`, the kernels are seen rotated by 180
+    degrees.
+    """
+
+    def __init__(self, tuple before, tuple dilation, bint rotates=False):
+        self.window = make_window(before, dilation)
+        self.rotates = rotates
+
+    cdef int worth_threads(self, const Layout* layout) noexcept:
+        cdef const Py_ssize_t* w = layout.w.shape
+        cdef const Py_ssize_t* y = layout.y.shape
+        return threads_for(4.0 * y[0] * w[0] * w[1] * w[2] * y[4] * y[5])
+
+
+cdef str tiles_variant(const Layout* layout):
+    """Return what the table of variants calls the tiles for weights of this shape."""
+    return ("winograd lines" if layout.w.shape[4] == 1 or layout.w.shape[5] == 1
+            else "winograd squares")
+
+
 cdef Window make_window(tuple before, tuple dilation):
     """Return the window of kernels; both tuples are of three axes."""
     cdef Window window
@@ -108,15 +133,20 @@ cdef Py_ssize_t same_work(Py_ssize_t tiles, Py_ssize_t form) noexcept nogil:
     return max(tiles * 36 // tile_points(form), tiles)
 
 
-cdef Axis make_axis(Py_ssize_t size, Py_ssize_t step, Py_ssize_t out, Py_ssize_t before,
-                    Py_ssize_t dilation, Py_ssize_t outputs, Py_ssize_t pixels) noexcept nogil:
-    """Return an axis of `size` pixels which `out` outputs see; a tile has so many of both."""
-    cdef Axis axis
-    axis.size, axis.before, axis.step = size, before, step
-    axis.dilation, axis.phases = dilation, min(dilation, out)
-    axis.outputs, axis.pixels = outputs, pixels
-    axis.tiles = ceil_div(ceil_div(out, dilation), outputs)
-    return axis
+cdef TiledAxis tile_axis(const Axes* maps, const Axes* outs, int number, const Window* window,
+                         Py_ssize_t itemsize, Py_ssize_t outputs, Py_ssize_t taps,
+                         bint seen) noexcept nogil:
+    """Return the axis of rows, 0, or columns, 1: a tile has so many outputs, of so many taps."""
+    cdef TiledAxis tiled
+    cdef Py_ssize_t out = outs.shape[4 + number], dilation = window.dilation[number]
+    tiled.axis = window_axis(maps.shape[4 + number], out, taps if seen else 1, 1,
+                             window.before[number] if seen else 0, dilation)
+    tiled.axis.step, tiled.axis.phases = dilation, min(dilation, out)
+    tiled.axis.count = ceil_div(out, dilation)
+    tiled.hop = maps.strides[4 + number] // itemsize
+    tiled.outputs, tiled.pixels = outputs, outputs + tiled.axis.taps - 1
+    tiled.tiles = ceil_div(tiled.axis.count, outputs)
+    return tiled
 
 
 cdef Tiles make_tiles(const Axes* maps, const Axes* outputs, const Window* window,
@@ -128,15 +158,11 @@ cdef Tiles make_tiles(const Axes* maps, const Axes* outputs, const Window* windo
     cdef Tiles tiles
     cdef const Form* f = forms[form][isa]
     tiles.form, tiles.seen = form, seen
-    tiles.down = make_axis(
-        maps.shape[4], maps.strides[4] // itemsize, outputs.shape[4], seen * window.before[0],
-        window.dilation[0], f.row_step, f.row_step + seen * (f.row_taps - 1))
-    tiles.across = make_axis(
-        maps.shape[5], maps.strides[5] // itemsize, outputs.shape[5], seen * window.before[1],
-        window.dilation[1], f.column_step, f.column_step + seen * (f.column_taps - 1))
+    tiles.down = tile_axis(maps, outputs, 0, window, itemsize, f.row_step, f.row_taps, seen)
+    tiles.across = tile_axis(maps, outputs, 1, window, itemsize, f.column_step, f.column_taps, seen)
     tiles.rows, tiles.columns = tiles.down.tiles, tiles.across.tiles
     tiles.last_rows = tiles.last_columns = 0
-    tiles.count = (maps.shape[0] * tiles.down.phases * tiles.across.phases
+    tiles.count = (maps.shape[0] * tiles.down.axis.phases * tiles.across.axis.phases
                    * tiles.rows * tiles.columns)
     tiles.sample_step = maps.strides[0] // itemsize
     tiles.channel_step = maps.strides[2] // itemsize
@@ -147,8 +173,8 @@ cdef Tiles make_tiles(const Axes* maps, const Axes* outputs, const Window* windo
 
 cdef void cut_off(Tiles* tiles, const Axes* outputs) noexcept nogil:
     """Let small maps of these outputs be cut off, where the tiles are of 6 x 6 points."""
-    if (forms[tiles.form][isa].free_inputs != NULL and tiles.down.dilation == 1
-            and tiles.across.dilation == 1 and tiles.rows * tiles.columns <= SMALL_MAP):
+    if (forms[tiles.form][isa].free_inputs != NULL and tiles.down.axis.dilation == 1
+            and tiles.across.axis.dilation == 1 and tiles.rows * tiles.columns <= SMALL_MAP):
         tiles.last_rows = outputs.shape[4] % tiles.down.outputs
         tiles.last_columns = outputs.shape[5] % tiles.across.outputs
 
@@ -203,19 +229,20 @@ cdef TileRange wanted_tiles(const Tiles* tiles, Py_ssize_t maps, Py_ssize_t poin
     return wanted
 
 
-cdef Span find_span(const Axis* axis, Py_ssize_t phase, Py_ssize_t tile,
+cdef Span find_span(const TiledAxis* tiled, Py_ssize_t phase, Py_ssize_t tile,
                     Py_ssize_t tiles) noexcept nogil:
     """Return the pixels of some tiles from `tile` on, of the outputs `phase`, `phase + dilation`...
     """
+    cdef const Axis* axis = &tiled.axis
     cdef Span span
     # Their taps meet the pixels number phase - before, and every dilation-th from there.
     cdef Py_ssize_t origin = (phase - axis.before) % axis.dilation, first
     if origin < 0:
         origin += axis.dilation
-    first = axis.outputs * tile - (axis.before + origin - phase) // axis.dilation
-    span.step = axis.dilation * axis.step
-    span.at = origin * axis.step + first * span.step
-    span.pixels = axis.outputs * (tiles - 1) + axis.pixels
+    first = tiled.outputs * tile - (axis.before + origin - phase) // axis.dilation
+    span.step = axis.dilation * tiled.hop
+    span.at = origin * tiled.hop + first * span.step
+    span.pixels = tiled.outputs * (tiles - 1) + tiled.pixels
     span.begin = max(-first, 0)
     span.end = min(ceil_div(axis.size - origin, axis.dilation) - first, span.pixels)
     return span
@@ -234,10 +261,10 @@ cdef Piece find_piece(const Tiles* tiles, Py_ssize_t first, Py_ssize_t count) no
     found.column = first - row * tiles.columns
     sample = row // tiles.rows
     found.row = row - sample * tiles.rows
-    row = sample // tiles.across.phases
-    column_phase = sample - row * tiles.across.phases
-    sample = row // tiles.down.phases
-    row_phase = row - sample * tiles.down.phases
+    row = sample // tiles.across.axis.phases
+    column_phase = sample - row * tiles.across.axis.phases
+    sample = row // tiles.down.axis.phases
+    row_phase = row - sample * tiles.down.axis.phases
     found.columns = min(tiles.columns - found.column, count,
                         (tiles.room // tiles.down.pixels - beside) // tiles.across.outputs)
     found.rows = 1
