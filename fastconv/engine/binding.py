@@ -94,7 +94,9 @@ def _rotated(geometry: ConvGeometry) -> tuple[Ints, Ints]:
     return part.before, part.dilation
 
 
-def _winograd(case: Case, correlation: Callable[..., Kernel], gradient: type[Kernel]) -> Kernel:
+def _winograd(
+    case: Case, correlation: Callable[..., Kernel], gradient: Callable[..., Kernel]
+) -> Kernel:
     if case.operation == "conv2d_input":
         return correlation(*_rotated(case.geometry), rotates=True)
     _, before, dilation = moves(case.geometry)
@@ -182,6 +184,7 @@ def _correlation(case: Case, lanes: Callable[..., type[Correlation]], name: str)
     return phases_of_gradient.InputGradient(variants, phases, covers, name)
 
 
+@lru_cache(maxsize=16)
 def _phases(geometry: ConvGeometry) -> tuple[tuple[Any, ...], bool]:
     """Return the phases of an input gradient in numbers, and whether they cover the input."""
     parts, covers = input_parts(geometry)

@@ -91,12 +91,17 @@ cdef class Kernel:
     cdef void share(self, Context* context, Jobs* jobs) noexcept nogil:
         """Complete the context, write what all tasks read, and add the jobs."""
 
+    @property
+    def tile(self):
+        """Rows and columns of the largest register tile, or None."""
+        return (self.largest[0], self.largest[1]) if self.largest[0] else None
+
 
 cdef class ArrayKernel(Kernel):
     """A kernel that is written in Python, and gets the arrays.
 
-    A subclass has `workspace()`, the bytes, and `run`, which gets x, w, the bias, y and what was made
-    of the weights before, and notes that it ran.
+    A subclass has `workspace()`, the bytes, and `run`, which gets x, w, the bias, y and what was
+    made of the weights before, and notes that it ran.
     """
 
     def __init__(self):
@@ -122,8 +127,7 @@ cdef class Choice:
     @property
     def tile(self):
         """Rows and columns of the largest register tile, or None."""
-        cdef const Py_ssize_t* largest = self.kernel.largest
-        return (largest[0], largest[1]) if largest[0] else None
+        return self.kernel.tile
 
 
 cdef object strides_of(const Axes* axes):

@@ -6,7 +6,7 @@ The room's docstring draws them.
 
 from cpython.bytearray cimport PyByteArray_AS_STRING
 
-from fastconv.engine.base.arrays cimport Axes, Layout, View, in_elements, look
+from fastconv.engine.base.arrays cimport Layout, View, in_elements, look
 from fastconv.engine.base.axis cimport Axis, Phase, ceil_div, make_axis
 from fastconv.engine.base.isa cimport isa_row
 from fastconv.engine.base.threads cimport threads_for

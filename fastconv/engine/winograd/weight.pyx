@@ -234,7 +234,8 @@ cdef void multiply(const floating* v, const Correlation* p, TileRange wanted, Py
                    bint accumulate, Py_ssize_t z_ahead, Py_ssize_t v_ahead) noexcept nogil:
     """Write the product of a panel of outputs and one of inputs for one point, or add it.
 
-    `v` is all of V. The operands of the next product lie `z_ahead` and `v_ahead`. Each tile fetches its share.
+    `v` is all of V. The operands of the next product lie `z_ahead` and `v_ahead`: each tile fetches
+    its share.
     """
     cdef Py_ssize_t z_first = first_vector(&p.residual, output)
     cdef Py_ssize_t v_first = first_vector(&p.input, input)
