@@ -152,7 +152,7 @@ cdef class Depthwise(Kernel):
             axes[i] = make_axis(p.x.shape[3 + i], p.y.shape[3 + i], <const Py_ssize_t*>view.data)
         p.depth, p.row, p.column = axes[0], axes[1], axes[2]
         p.isa = isa_row()
-        p.registers = registers_of(p.isa)
+        p.registers = registers_of[p.isa][0]
         p.lanes = p.registers.vector_bytes // itemsize
         size_blocks(p)
         taps = p.w.shape[2] * p.w.shape[3] * p.w.shape[4] * p.w.shape[5]

@@ -36,7 +36,7 @@ from fastconv.engine.gemm.slab cimport line_up
 from fastconv.engine.winograd.tiles cimport TileKernel, Window
 
 cdef extern from "winograd/rows.h" nogil:
-    # Macros that choose by the type of the argument after `isa`; rows_types.h says what the others
+    # Macros that choose by the type of the argument after `isa`; rows_loops.h says what the others
     # are.
     void input_tiles "fastconv_input_rows"(int isa, ...) noexcept
     void residual_tiles "fastconv_residual_rows"(int isa, ...) noexcept

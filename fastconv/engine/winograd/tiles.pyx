@@ -40,22 +40,20 @@ from fastconv.engine.base.axis cimport Axis, ceil_div, window_axis
 from fastconv.engine.base.isa cimport isa_row
 from fastconv.engine.base.threads cimport threads_for
 from fastconv.engine.base.workspace cimport give, take
+from fastconv.engine.blocked.tiles cimport vector_lanes
 
 cdef extern from "winograd/tiles.h" nogil:
-    enum:
-        FORMS "FASTCONV_WINOGRAD_FORMS"
-    ctypedef struct Form "fastconv_winograd_f":
-        int lanes, row_taps, column_taps, row_step, column_step
-        void* free_inputs
-    const Form* forms "fastconv_winograd_forms_f"[FORMS][1]
-    # Macros that choose by the type of the argument after `isa`; tiles_types.h says what the others
-    # are.
-    void stage_pixels "fastconv_stage"(Py_ssize_t form, int isa, ...) noexcept
-    void free_inputs "fastconv_free_inputs"(Py_ssize_t form, int isa, ...) noexcept
+    ctypedef struct Form "fastconv_form":
+        int row_taps, column_taps
+    const Form* forms "fastconv_forms"
+    # Macros that choose by the type of the argument after `isa`; tiles_loops.h and form.h say what
+    # the others are.
+    void stage_pixels "fastconv_stage"(int isa, ...) noexcept
+    void unstage_pixels "fastconv_unstage"(int isa, ...) noexcept
+    void free_inputs "fastconv_free_inputs"(int isa, ...) noexcept
     void input_tiles "fastconv_input_tiles"(Py_ssize_t form, int isa, ...) noexcept
     void residual_tiles "fastconv_residual_tiles"(Py_ssize_t form, int isa, ...) noexcept
     void output_tiles "fastconv_output_tiles"(Py_ssize_t form, int isa, ...) noexcept
-    void unstage_pixels "fastconv_unstage"(Py_ssize_t form, int isa, ...) noexcept
     void kernels "fastconv_kernels"(Py_ssize_t form, int isa, ...) noexcept
     void kernel_gradients "fastconv_kernel_gradients"(Py_ssize_t form, int isa, ...) noexcept
 
@@ -116,16 +114,20 @@ cdef Window make_window(tuple before, tuple dilation):
 cdef Py_ssize_t find_form(const Py_ssize_t* weights) noexcept nogil:
     """Return the form of tiles for weights (G, K, C, 1, R, S), which there must be."""
     cdef Py_ssize_t form = 0
-    while (forms[form][isa].row_taps != weights[4]
-            or forms[form][isa].column_taps != weights[5]):
+    while forms[form].row_taps != weights[4] or forms[form].column_taps != weights[5]:
         form += 1
     return form
 
 
+cdef inline Py_ssize_t tile_outputs(Py_ssize_t taps) noexcept nogil:
+    """Return the outputs of a tile on an axis of so many taps (points.h)."""
+    return 4 if taps > 1 else 1
+
+
 cdef Py_ssize_t tile_points(Py_ssize_t form) noexcept nogil:
     """Return the points of a tile."""
-    cdef const Form* f = forms[form][isa]
-    return (f.row_step + f.row_taps - 1) * (f.column_step + f.column_taps - 1)
+    cdef Py_ssize_t rows = forms[form].row_taps, columns = forms[form].column_taps
+    return (tile_outputs(rows) + rows - 1) * (tile_outputs(columns) + columns - 1)
 
 
 cdef Py_ssize_t same_work(Py_ssize_t tiles, Py_ssize_t form) noexcept nogil:
@@ -134,9 +136,8 @@ cdef Py_ssize_t same_work(Py_ssize_t tiles, Py_ssize_t form) noexcept nogil:
 
 
 cdef TiledAxis tile_axis(const Axes* maps, const Axes* outs, int number, const Window* window,
-                         Py_ssize_t itemsize, Py_ssize_t outputs, Py_ssize_t taps,
-                         bint seen) noexcept nogil:
-    """Return the axis of rows, 0, or columns, 1: a tile has so many outputs, of so many taps."""
+                         Py_ssize_t itemsize, Py_ssize_t taps, bint seen) noexcept nogil:
+    """Return the axis of rows, 0, or columns, 1: of kernels of so many taps."""
     cdef TiledAxis tiled
     cdef Py_ssize_t out = outs.shape[4 + number], dilation = window.dilation[number]
     tiled.axis = window_axis(maps.shape[4 + number], out, taps if seen else 1, 1,
@@ -144,8 +145,9 @@ cdef TiledAxis tile_axis(const Axes* maps, const Axes* outs, int number, const W
     tiled.axis.step, tiled.axis.phases = dilation, min(dilation, out)
     tiled.axis.count = ceil_div(out, dilation)
     tiled.hop = maps.strides[4 + number] // itemsize
-    tiled.outputs, tiled.pixels = outputs, outputs + tiled.axis.taps - 1
-    tiled.tiles = ceil_div(tiled.axis.count, outputs)
+    tiled.outputs = tile_outputs(taps)
+    tiled.pixels = tiled.outputs + tiled.axis.taps - 1
+    tiled.tiles = ceil_div(tiled.axis.count, tiled.outputs)
     return tiled
 
 
@@ -156,24 +158,23 @@ cdef Tiles make_tiles(const Axes* maps, const Axes* outputs, const Window* windo
     They are input tiles, which the window shows to the outputs, or output tiles.
     """
     cdef Tiles tiles
-    cdef const Form* f = forms[form][isa]
     tiles.form, tiles.seen = form, seen
-    tiles.down = tile_axis(maps, outputs, 0, window, itemsize, f.row_step, f.row_taps, seen)
-    tiles.across = tile_axis(maps, outputs, 1, window, itemsize, f.column_step, f.column_taps, seen)
+    tiles.down = tile_axis(maps, outputs, 0, window, itemsize, forms[form].row_taps, seen)
+    tiles.across = tile_axis(maps, outputs, 1, window, itemsize, forms[form].column_taps, seen)
     tiles.rows, tiles.columns = tiles.down.tiles, tiles.across.tiles
     tiles.last_rows = tiles.last_columns = 0
     tiles.count = (maps.shape[0] * tiles.down.axis.phases * tiles.across.axis.phases
                    * tiles.rows * tiles.columns)
     tiles.sample_step = maps.strides[0] // itemsize
     tiles.channel_step = maps.strides[2] // itemsize
-    tiles.lanes = f.lanes * sizeof(float) // itemsize
+    tiles.lanes = vector_lanes(itemsize)
     tiles.room = STAGE_BYTES // (tiles.lanes * itemsize)
     return tiles
 
 
 cdef void cut_off(Tiles* tiles, const Axes* outputs) noexcept nogil:
     """Let small maps of these outputs be cut off, where the tiles are of 6 x 6 points."""
-    if (forms[tiles.form][isa].free_inputs != NULL and tiles.down.axis.dilation == 1
+    if (tile_points(tiles.form) == 36 and tiles.down.axis.dilation == 1
             and tiles.across.axis.dilation == 1 and tiles.rows * tiles.columns <= SMALL_MAP):
         tiles.last_rows = outputs.shape[4] % tiles.down.outputs
         tiles.last_columns = outputs.shape[5] % tiles.across.outputs
@@ -298,7 +299,7 @@ cdef inline void stage_piece(const floating* x, const Tiles* tiles, const Piece*
                   or down.end < down.pixels or across.end < across.pixels):
         memset(stage, 0, down.pixels * across.pixels * tiles.lanes * sizeof(floating))
     if down.begin < down.end and across.begin < across.end:
-        stage_pixels(tiles.form, isa, x + piece.at + down.begin * down.step
+        stage_pixels(isa, x + piece.at + down.begin * down.step
                      + across.begin * across.step, tiles.channel_step, channels, down.step,
                      across.step, down.end - down.begin, across.end - across.begin, ahead,
                      stage + (down.begin * across.pixels + across.begin) * tiles.lanes,
@@ -312,10 +313,10 @@ cdef inline void choose_inputs(const Tiles* tiles, const Piece* piece,
     cdef Py_ssize_t row = tiles.down.outputs * (tiles.rows - 1) * pitch
     cdef Py_ssize_t column = tiles.across.outputs * (tiles.columns - 1)
     if 0 < tiles.last_rows < 3:
-        free_inputs(tiles.form, isa, stage + row * tiles.lanes, pitch, <Py_ssize_t>1, pitch,
+        free_inputs(isa, stage + row * tiles.lanes, pitch, <Py_ssize_t>1, pitch,
                     tiles.last_rows)
     if 0 < tiles.last_columns < 3:
-        free_inputs(tiles.form, isa, stage + column * tiles.lanes, <Py_ssize_t>1, pitch,
+        free_inputs(isa, stage + column * tiles.lanes, <Py_ssize_t>1, pitch,
                     piece.down.pixels, tiles.last_columns)
 
 
@@ -428,7 +429,7 @@ cdef void write_outputs(const floating* m, const Tiles* tiles, Py_ssize_t first,
         # The last tiles may lie beyond a phase that has fewer outputs than the first.
         if piece.down.end > 0 and piece.across.end > 0:
             finish_piece(m, tiles, &piece, place, count, tile_step, point_step, bias, stage)
-            unstage_pixels(tiles.form, isa, <const floating*>stage, piece.down.end,
+            unstage_pixels(isa, <const floating*>stage, piece.down.end,
                            piece.across.end, y + piece.at, tiles.channel_step, channels,
                            piece.down.step, piece.across.step)
         place += piece.tiles.rows * piece.tiles.columns
