@@ -86,3 +86,20 @@ cdef inline Py_ssize_t past_tap(Py_ssize_t place, Py_ssize_t dilation, Py_ssize_
 cdef inline Py_ssize_t phase_count(const Axis* axis, const Phase* phase) noexcept nogil:
     """Return the number of outputs of a phase."""
     return ceil_div(axis.out - phase.first, axis.step)
+
+
+# Some taps that follow each other.
+cdef struct Taps:
+    Py_ssize_t first, count
+
+
+cdef inline Taps taps_inside(const Axis* axis, Py_ssize_t taps, Py_ssize_t place,
+                             Py_ssize_t last) noexcept nogil:
+    """Return which of so many taps lie in the map for some output.
+
+    Their first tap has places from `place` to `last`.
+    """
+    cdef Taps inside
+    inside.first = first_tap(last, axis.dilation)
+    inside.count = max(past_tap(place, axis.dilation, axis.size, taps) - inside.first, 0)
+    return inside

@@ -27,11 +27,11 @@ from cython cimport floating
 from libc.string cimport memcpy, memset
 
 from fastconv.engine.base.arrays cimport Layout
-from fastconv.engine.base.axis cimport Phase, ceil_div, first_tap, make_axis, past_tap, phase_count
+from fastconv.engine.base.axis cimport Phase, Taps, ceil_div, phase_count, taps_inside
 from fastconv.engine.base.jobs cimport Context, Jobs, add_job
-from fastconv.engine.base.threads cimport EVEN, threads_for
+from fastconv.engine.base.threads cimport EVEN
 from fastconv.engine.blocked.layout cimport (
-    LaneKernel, Line, Plan, Rows, Tile, channel_place, clear_columns, count_tiles, fill_bias,
+    LaneKernel, Plan, Rows, Tile, channel_place, clear_columns, count_tiles, fill_bias,
     fill_positions, find_kernels, gather_rows, input_rows, list_lines, list_positions, list_taps,
     list_tiles, move_lanes, scatter_rows, size_lines, size_slab)
 from fastconv.engine.blocked.tiles cimport (
@@ -79,10 +79,10 @@ cdef double row_cycles(const Plan* p, Py_ssize_t pixels) noexcept nogil:
             first, past = tile * count // tiles, (tile + 1) * count // tiles
             width = past - first
             place = first * p.column.stride - phase.before
-            taps = past_tap(place, p.column.dilation, p.column.size, phase.taps) - first_tap(
-                place + (past - first - 1) * p.column.stride, p.column.dilation)
+            taps = taps_inside(&p.column, phase.taps, place,
+                               place + (past - first - 1) * p.column.stride).count
             # Two products and two loads in a cycle; four cycles to wait for each; the loops.
-            cycles += (max(taps, 0) * max(max(rows * width / 2, (rows + width) / 2), 4.0) + 6
+            cycles += (taps * max(max(rows * width / 2, (rows + width) / 2), 4.0) + 6
                        + (30 + rows * width) / (p.inputs * <double>p.row.taps))
     return cycles * p.panels
 
@@ -161,7 +161,7 @@ cdef void complete(Call* c, Py_ssize_t itemsize, int threads) noexcept nogil:
     c.threads = min(<Py_ssize_t>threads, c.units)
     c.at_at = 0
     c.lines_at = c.at_at + line_up(p.slab_rows * p.column.size * sizeof(Py_ssize_t))
-    c.tiles_at = c.lines_at + line_up(p.row.out * sizeof(Line))
+    c.tiles_at = c.lines_at + line_up(p.row.out * sizeof(Taps))
     c.taps_at = c.tiles_at + line_up((p.column.out + 1) * sizeof(Tile))
     c.channel_at = c.taps_at + line_up((p.kernel + 1) * sizeof(Py_ssize_t))
     c.steps_at = c.channel_at + line_up(p.inputs * sizeof(Py_ssize_t))
@@ -227,7 +227,7 @@ cdef Unit find_unit(const Call* c, Py_ssize_t number) noexcept nogil:
 
 
 cdef void sample_row(const floating* w, const Call* c, const Tile* tile, const Phase* row,
-                     const Line* line, Steps* steps, const floating* slab,
+                     const Taps* line, Steps* steps, const floating* slab,
                      floating* out) noexcept nogil:
     """Compute a row of the output with samples or groups in the lanes.
 
@@ -235,9 +235,9 @@ cdef void sample_row(const floating* w, const Call* c, const Tile* tile, const P
     """
     cdef const Plan* p = &c.plan
     cdef Py_ssize_t panel, k, past = 0, i, a = 2 if c.by_columns else 1, b = 3 - a
-    slab += line.tap * p.row.dilation * p.slab_line
-    w += (row.tap_first + line.tap * row.tap_step) * p.w_strides[4]
-    steps.count[a], steps.a_hop[a] = line.taps, row.tap_step * p.w_strides[4]
+    slab += line.first * p.row.dilation * p.slab_line
+    w += (row.tap_first + line.first * row.tap_step) * p.w_strides[4]
+    steps.count[a], steps.a_hop[a] = line.count, row.tap_step * p.w_strides[4]
     for panel in range(p.panels):
         k, past = past, p.outputs
         if panel + 1 < p.panels:
@@ -250,7 +250,7 @@ cdef void sample_row(const floating* w, const Call* c, const Tile* tile, const P
 
 
 cdef void channel_row(const floating* w, const Call* c, const Tile* tile, const Phase* row,
-                      const Line* line, const Py_ssize_t* tap_at, Py_ssize_t listed,
+                      const Taps* line, const Py_ssize_t* tap_at, Py_ssize_t listed,
                       Py_ssize_t channel, Py_ssize_t vectors, Steps* steps, const floating* slab,
                       floating* out) noexcept nogil:
     """Compute some vectors of a row, from a channel on, with channels in the lanes.
@@ -261,11 +261,11 @@ cdef void channel_row(const floating* w, const Call* c, const Tile* tile, const 
     cdef Py_ssize_t at, _
     for _ in range(p.tiles):
         at = listed + row.taps * tile.before
-        steps.count[2] = line.taps * tile.taps
-        steps.inner_at = tap_at + at + line.tap * tile.taps
+        steps.count[2] = line.count * tile.taps
+        steps.inner_at = tap_at + at + line.first * tile.taps
         steps.b_hop[0] = row.taps * tile.taps * steps.b_hop[2]
         run_tile(CHANNELS + <int>p.lanes.together - 1, tile.pixels, vectors, slab + tile.x_at,
-                 w + (at * p.inputs + line.tap * tile.taps) * steps.b_hop[2]
+                 w + (at * p.inputs + line.first * tile.taps) * steps.b_hop[2]
                  + channel * steps.b_hop[0], steps, out + tile.out_at)
         tile += 1
 
@@ -277,11 +277,11 @@ cdef void correlate_lines(const floating* w, const Context* context, const Unit*
     cdef const Call* c = <const Call*>context.plan
     cdef const Plan* p = &c.plan
     cdef const Tile* tile = <const Tile*>(context.shared + c.tiles_at)
-    cdef const Line* lines = <const Line*>(context.shared + c.lines_at)
+    cdef const Taps* lines = <const Taps*>(context.shared + c.lines_at)
     cdef const Py_ssize_t* tap_at = <const Py_ssize_t*>(context.shared + c.taps_at)
     cdef Py_ssize_t i, m, taps = 0, listed = 0
     cdef const Phase* row
-    cdef const Line* line
+    cdef const Taps* line
     cdef const floating* source
     cdef floating* target
     for i in range(p.column.phases):
@@ -379,7 +379,7 @@ cdef void list_all(const Call* c, char* shared) noexcept nogil:
     cdef Py_ssize_t* channels = <Py_ssize_t*>(shared + c.channel_at)
     cdef Py_ssize_t channel
     list_positions(p, <Py_ssize_t*>(shared + c.at_at))
-    list_lines(p, <Line*>(shared + c.lines_at))
+    list_lines(p, <Taps*>(shared + c.lines_at))
     list_tiles(p, <Tile*>(shared + c.tiles_at))
     if p.held == CHANNELS:
         list_taps(p, <Py_ssize_t*>(shared + c.taps_at), steps)
@@ -393,13 +393,6 @@ cdef class Correlation(LaneKernel):
     """The correlation of maps with few channels."""
 
     cdef Call call
-
-    cdef int worth_threads(self, const Layout* layout) noexcept:
-        cdef const Py_ssize_t* y = layout.y.shape
-        cdef Py_ssize_t rows = make_axis(layout.x.shape[4], y[4], &self.row[0]).taps
-        cdef Py_ssize_t columns = make_axis(layout.x.shape[5], y[5], &self.column[0]).taps
-        return threads_for(<double>y[0] * y[1] * y[2] * y[4] * y[5] * layout.x.shape[2]
-                           * rows * columns)
 
     cdef size_t plan(self, const Layout* layout, int threads) except? 0:
         cdef Call* c = &self.call

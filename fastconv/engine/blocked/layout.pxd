@@ -4,7 +4,7 @@
 from cython cimport floating
 
 from fastconv.engine.base.arrays cimport Layout, Operands
-from fastconv.engine.base.axis cimport Axis
+from fastconv.engine.base.axis cimport Axis, Taps
 from fastconv.engine.base.kernel cimport Kernel
 from fastconv.engine.blocked.tiles cimport MAX_LANES
 
@@ -34,11 +34,6 @@ cdef struct Tile:
     Py_ssize_t tap_hop, w_at        # in weights that are read in place: from tap to tap, the first
     Py_ssize_t before               # in packed weights: taps of a row of the phases before
     Py_ssize_t x_at, out_at         # where it begins
-
-
-# The taps of a row of the output that lie in the map.
-cdef struct Line:
-    Py_ssize_t tap, taps
 
 
 cdef struct Plan:
@@ -109,6 +104,7 @@ cdef Py_ssize_t size_slab(Plan* p, Py_ssize_t lines) noexcept nogil
 cdef void cut_lines(Plan* p, int threads) noexcept nogil
 cdef void size_lines(Plan* p, Py_ssize_t itemsize, int threads) noexcept nogil
 cdef Rows input_rows(const Plan* p) noexcept nogil
+cdef Rows output_rows(const Plan* p) noexcept nogil
 cdef void gather_rows(const floating* x, const Lanes* lanes, Py_ssize_t block, const Rows* rows,
                       Py_ssize_t channels, const Py_ssize_t* at, floating* to) noexcept nogil
 cdef void find_kernels(const floating* w, const Plan* p, const Py_ssize_t* strides,
@@ -120,7 +116,7 @@ cdef void clear_columns(const Plan* p, Py_ssize_t slabs, floating* slab) noexcep
 cdef void fill_positions(Py_ssize_t rows, Py_ssize_t width, Py_ssize_t left, Py_ssize_t line,
                          Py_ssize_t lanes, Py_ssize_t* at) noexcept nogil
 cdef void list_positions(const Plan* p, Py_ssize_t* at) noexcept nogil
-cdef void list_lines(const Plan* p, Line* lines) noexcept nogil
+cdef void list_lines(const Plan* p, Taps* lines) noexcept nogil
 cdef Py_ssize_t count_tiles(Plan* p) noexcept nogil
 cdef void list_tiles(const Plan* p, Tile* tile) noexcept nogil
 cdef void list_taps(const Plan* p, Py_ssize_t* tap_at, Py_ssize_t* steps) noexcept nogil

@@ -32,7 +32,8 @@ from fastconv.engine.base.split_k cimport (
 from fastconv.engine.base.threads cimport EVEN
 from fastconv.engine.blocked.layout cimport (
     LaneKernel, Plan, Rows, channel_place, clear_columns, column_place, fill_positions,
-    find_kernels, gather_rows, input_rows, list_positions, move_lanes, size_lines, size_slab)
+    find_kernels, gather_rows, input_rows, list_positions, move_lanes, output_rows, size_lines,
+    size_slab)
 from fastconv.engine.blocked.tiles cimport (
     CHANNELS, CHANNEL_SUMS, LANE_SUMS, MAX_LANES, SAMPLES, Steps, add_lanes, most_columns,
     most_rows, run_tile, scatter)
@@ -142,11 +143,8 @@ cdef void list_steps(const Call* c, Py_ssize_t* at) noexcept nogil:
 
 cdef Rows residual_rows(const Plan* p) noexcept nogil:
     """Return the rows of a block of lines of the residual, but for the first and their number."""
-    cdef Rows rows
-    rows.size, rows.width = p.row.out, p.column.out
-    rows.lane, rows.channel = p.y_strides[0], p.y_strides[2]
-    rows.first, rows.count, rows.hop, rows.zeros = 0, 0, p.lanes.rows, True
-    rows.to_line, rows.to_vector = p.out_line, p.out_vector
+    cdef Rows rows = output_rows(p)
+    rows.zeros = True
     if p.held == CHANNELS:
         rows.to_line, rows.to_vector = p.out_vectors * p.out_line, p.lanes.lanes
     return rows

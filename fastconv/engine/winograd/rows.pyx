@@ -23,12 +23,12 @@ from cython cimport floating
 from libc.string cimport memset
 
 from fastconv.engine.base.arrays cimport Axes, Layout, in_elements, rot180
-from fastconv.engine.base.axis cimport ceil_div, first_tap, past_tap, window_axis
+from fastconv.engine.base.axis cimport Taps, ceil_div, taps_inside, window_axis
 from fastconv.engine.base.isa cimport isa_row
 from fastconv.engine.base.jobs cimport Context, Jobs, add_job
 from fastconv.engine.base.threads cimport EVEN
 from fastconv.engine.blocked.layout cimport (
-    Plan, Rows, Tile, cut_lines, fill_bias, fill_positions, gather_rows, scatter_rows,
+    Plan, Rows, Tile, cut_lines, fill_bias, fill_positions, gather_rows, input_rows, scatter_rows,
     share_lanes)
 from fastconv.engine.blocked.tiles cimport (
     MAX_LANES, SAMPLES, Steps, most_columns, most_rows, run_tile)
@@ -53,7 +53,7 @@ cdef Py_ssize_t BLOCK_BYTES = 3 << 17
 cdef struct Product:
     Tiling tiling
     Py_ssize_t u_point              # from one point to the next, in elements
-    Py_ssize_t m_row, out_row       # from one output channel to the next
+    Py_ssize_t m_row                # from one output channel to the next
     # The workspace: what all threads share, then one part for each.
     size_t at_at, bias_at, u_at, threads_at
     size_t v_at, m_at, out_at, tiles_at, thread_bytes
@@ -92,7 +92,9 @@ cdef Tiling make_tiling(const Layout* layout, bint rotates, const Window* window
                   // ((plan.inputs + beside) * line))
     plan.lines = max(plan.lines, 1)
     cut_lines(plan, threads)
-    plan.slab_rows = plan.lines + plan.row.reach
+    plan.slab_rows, plan.slab_line = plan.lines + plan.row.reach, plan.width * plan.lanes.lanes
+    plan.out_line = plan.column.out * plan.lanes.lanes
+    plan.slab_vector, plan.out_vector = 0, plan.lines * plan.out_line
     t.sums = ceil_div(plan.inputs * TAPS, plan.lanes.lanes) * plan.lanes.lanes
     # An odd number of vectors: the points of a tile fall into different sets of the cache.
     t.v_point = (plan.inputs * plan.slab_rows * t.tiles | 1) * plan.lanes.lanes
@@ -105,8 +107,8 @@ cdef Tiling make_tiling(const Layout* layout, bint rotates, const Window* window
 cdef void list_positions(const Tiling* t, Py_ssize_t* at) noexcept nogil:
     """Write where each number of neighbouring rows of the input goes."""
     cdef const Plan* plan = &t.plan
-    fill_positions(plan.slab_rows, plan.column.size, plan.left, plan.width * plan.lanes.lanes,
-                   plan.lanes.lanes, at)
+    fill_positions(plan.slab_rows, plan.column.size, plan.left, plan.slab_line, plan.lanes.lanes,
+                   at)
 
 
 cdef void transform_lines(const floating* x, const Tiling* t, Py_ssize_t block, Py_ssize_t line,
@@ -120,13 +122,8 @@ cdef void transform_lines(const floating* x, const Tiling* t, Py_ssize_t block, 
     cdef Py_ssize_t lanes = plan.lanes.lanes, c, first = 0, past = lines + plan.row.reach
     cdef const floating* source
     cdef floating* target
-    cdef Rows rows
-    rows.size, rows.width = plan.row.size, plan.column.size
-    rows.lane, rows.channel = plan.x_strides[0], plan.x_strides[2]
-    rows.first, rows.hop = line - plan.row.before, plan.lanes.rows
-    rows.count = past
-    rows.to_line, rows.to_vector = plan.width * lanes, 0
-    rows.zeros = zeros
+    cdef Rows rows = input_rows(plan)
+    rows.first, rows.count, rows.zeros = line - plan.row.before, past, zeros
     if not zeros:
         first = min(max(-rows.first, 0), past)
         past = max(min(past, rows.size - rows.first), first)
@@ -182,7 +179,6 @@ cdef void size_product(Product* p, Py_ssize_t itemsize) noexcept nogil:
     cdef const Plan* plan = &t.plan
     p.u_point = plan.outputs * t.sums
     p.m_row = plan.lines * t.tiles * POINTS * plan.lanes.lanes
-    p.out_row = plan.lines * plan.column.out * plan.lanes.lanes
     p.at_at = 0
     p.bias_at = p.at_at + t.at_bytes
     p.u_at = p.bias_at + line_up(plan.groups * plan.outputs * plan.lanes.lanes * itemsize)
@@ -191,8 +187,8 @@ cdef void size_product(Product* p, Py_ssize_t itemsize) noexcept nogil:
     p.m_at = p.v_at + t.v_bytes
     p.out_at = p.m_at + line_up(plan.height * p.m_row * itemsize)
     # Past the last row there is room for what its last tile has too much.
-    p.tiles_at = p.out_at + line_up((plan.height * p.out_row + STEP * plan.lanes.lanes)
-                                    * itemsize)
+    p.tiles_at = p.out_at + line_up(
+        (plan.height * plan.out_vector + STEP * plan.lanes.lanes) * itemsize)
     p.thread_bytes = p.tiles_at + line_up(plan.lines * t.tiles * sizeof(Tile))
 
 
@@ -200,29 +196,27 @@ cdef Py_ssize_t list_tiles(const Tiling* t, Py_ssize_t line, Py_ssize_t lines,
                            Tile* tiles) noexcept nogil:
     """Cut the products of a block of lines into tiles of the same taps; return their number."""
     cdef const Plan* plan = &t.plan
-    cdef Py_ssize_t row, end = 0, place, tap, past, count, number, i, first, total = 0
+    cdef Py_ssize_t row, end = 0, count, number, i, first, total = 0
     cdef Py_ssize_t lanes = plan.lanes.lanes, reach = (plan.lanes.bands - 1) * plan.lanes.rows
+    cdef Taps taps, other
     cdef Tile* tile
     line -= plan.row.before
     while end < lines:
         row = end
-        place = line + row
         # Taps that lie outside of the map for every band are left out.
-        tap = first_tap(place + reach, 1)
-        past = past_tap(place, 1, plan.row.size, TAPS)
-        while (end < lines and first_tap(line + end + reach, 1) == tap
-               and past_tap(line + end, 1, plan.row.size, TAPS) == past):
+        taps = other = taps_inside(&plan.row, TAPS, line + row, line + row + reach)
+        while end < lines and other.first == taps.first and other.count == taps.count:
             end += 1
+            other = taps_inside(&plan.row, TAPS, line + end, line + end + reach)
         count = (end - row) * t.tiles
         number = ceil_div(count, plan.pixels)
         for i in range(number):
             first = i * count // number
             tile = tiles + total
             tile.pixels = (i + 1) * count // number - first
-            tile.taps = max(past - tap, 0)
-            tile.w_at = tap
+            tile.taps, tile.w_at = taps.count, taps.first
             first += row * t.tiles
-            tile.x_at = (first + tap * t.tiles) * lanes
+            tile.x_at = (first + taps.first * t.tiles) * lanes
             tile.out_at = first * POINTS * lanes
             total += 1
     return total
@@ -283,7 +277,7 @@ cdef void correlate_unit(const floating* x, const Context* context, Py_ssize_t u
         multiply(p, u + k * t.sums, <const floating*>v, plan.outputs, tiles, count, m)
         for i in range(plan.outputs):
             output_tiles(isa, <const floating*>m + i * p.m_row, lines, t.tiles,
-                         out + i * p.out_row, plan.column.out)
+                         out + i * plan.out_vector, plan.column.out)
         scatter_rows(<const floating*>out, &plan, 0, block, line,
                      bias + k * plan.lanes.lanes if context.o.bias is not NULL else NULL,
                      y + k * plan.y_strides[2])

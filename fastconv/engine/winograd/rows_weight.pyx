@@ -23,7 +23,8 @@ from fastconv.engine.base.jobs cimport Context, Jobs, add_job
 from fastconv.engine.base.split_k cimport (
     SplitK, add_slices, first_unit, partial_at, partial_numbers, slice_tasks, split_k)
 from fastconv.engine.base.threads cimport EVEN
-from fastconv.engine.blocked.layout cimport Plan, Rows, fill_positions, gather_rows
+from fastconv.engine.blocked.layout cimport (
+    Plan, Rows, fill_positions, gather_rows, output_rows)
 from fastconv.engine.blocked.tiles cimport (
     LANE_SUMS, Steps, add_lanes, most_columns, most_rows, run_tile)
 from fastconv.engine.gemm.slab cimport line_up
@@ -80,13 +81,9 @@ cdef void transform_residual(const floating* dy, const Correlation* p, Py_ssize_
     """Transform a block of lines of a group's residual."""
     cdef const Plan* plan = &p.tiling.plan
     cdef Py_ssize_t k
-    cdef Rows rows
-    rows.size, rows.width = plan.row.out, plan.column.out
-    rows.lane, rows.channel = plan.y_strides[0], plan.y_strides[2]
-    rows.first, rows.hop = line, plan.lanes.rows
-    rows.count = lines
-    rows.zeros = True
-    rows.to_line, rows.to_vector = p.tiling.tiles * STEP * plan.lanes.lanes, 0
+    cdef Rows rows = output_rows(plan)
+    rows.first, rows.count, rows.zeros = line, lines, True
+    rows.to_line = p.tiling.tiles * STEP * plan.lanes.lanes
     for k in range(plan.outputs):
         gather_rows(dy + k * rows.channel, &plan.lanes, block, &rows, 1, at, residual)
         residual_rows(&p.tiling, <const floating*>residual, lines, z + k * p.z_row, p.z_point)

@@ -93,6 +93,7 @@ cdef class TileKernel(Kernel):
         self.rotates = rotates
 
     cdef int worth_threads(self, const Layout* layout) noexcept:
+        # The products of a tile, and its transforms, for each of its outputs.
         cdef const Py_ssize_t* w = layout.w.shape
         cdef const Py_ssize_t* y = layout.y.shape
         return threads_for(4.0 * y[0] * w[0] * w[1] * w[2] * y[4] * y[5])
