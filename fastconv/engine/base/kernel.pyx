@@ -66,11 +66,15 @@ cdef class Kernel:
     """
 
     cdef int worth_threads(self, const Layout* layout) noexcept:
-        """Return how many threads the products of a correlation of these arrays are worth."""
+        """Return how many threads the products of these arrays are worth.
+
+        Every position of the smaller map meets every weight; zeros that a stride inserts count not.
+        """
+        cdef const Py_ssize_t* x = layout.x.shape
         cdef const Py_ssize_t* w = layout.w.shape
         cdef const Py_ssize_t* y = layout.y.shape
-        return threads_for(<double>y[0] * y[3] * y[4] * y[5] * w[0] * w[1] * w[2] * w[3] * w[4]
-                           * w[5])
+        cdef double positions = min(<double>x[3] * x[4] * x[5], <double>y[3] * y[4] * y[5])
+        return threads_for(positions * y[0] * w[0] * w[1] * w[2] * w[3] * w[4] * w[5])
 
     cdef size_t plan(self, const Layout* layout, int threads) except? 0:
         raise NotImplementedError

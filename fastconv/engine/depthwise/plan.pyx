@@ -9,7 +9,6 @@ from cpython.bytearray cimport PyByteArray_AS_STRING
 from fastconv.engine.base.arrays cimport Layout, View, in_elements, look
 from fastconv.engine.base.axis cimport Axis, Phase, ceil_div, make_axis
 from fastconv.engine.base.isa cimport isa_row
-from fastconv.engine.base.threads cimport threads_for
 from fastconv.engine.depthwise.kernels cimport Span, SubKernel, registers_of, shared_taps
 
 # An input tile of this many bytes leaves room in the first-level cache (32 KB) for what is written.
@@ -123,16 +122,6 @@ cdef class Depthwise(Kernel):
 
     def __init__(self, tuple numbers):
         self.numbers = numbers
-
-    cdef int worth_threads(self, const Layout* layout) noexcept:
-        cdef double work = layout.y.shape[0]
-        cdef int axis
-        for axis in range(6):
-            work *= layout.w.shape[axis]
-        for axis in range(3):
-            # Each phase of an axis has its own taps.
-            work *= ceil_div(layout.y.shape[3 + axis], self.numbers[axis][1])
-        return threads_for(work)
 
     cdef int make_plan(self, const Layout* layout) except -1:
         """Complete what both kernels plan, for arrays of this layout."""
