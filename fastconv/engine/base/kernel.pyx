@@ -85,6 +85,7 @@ cdef class Kernel:
         cdef Jobs jobs
         record(self.variant, self.largest[0], self.largest[1])
         context.o, context.shared = o, <char*>take(bytes)
+        context.plan, context.group, context.first = NULL, 0, 0
         jobs.threads, jobs.count = self.team, 0
         with nogil:
             self.share(&context, &jobs)
