@@ -7,5 +7,6 @@ workspace   blocks of memory that calls take and give back; memory: the same for
 cache       results of a function by its arguments, as long as they are recent
 arrays.pxd  arrays as pointers and strides; axis.pxd, axes: an axis and its phases in numbers
 kernel      the class of compiled kernels, and the dispatch: it takes the arrays as they are
+jobs.pxd    the tasks of a kernel, phase by phase, each written once for float and double
 operation   an operation of a geometry as kernels see it, and a case: on arrays of one layout
 """

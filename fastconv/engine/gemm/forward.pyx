@@ -100,7 +100,7 @@ cdef void choose_packing(Product* p) noexcept nogil:
     lie across cache lines. Packing copies run after run, each 3.
     """
     cdef double computes = 1.5 * p.rows, columns = p.columns
-    cdef Py_ssize_t gap = p.windows.column.reach
+    cdef Py_ssize_t gap = p.windows.column.part_reach
     p.packs_b = computes * (gap / columns + 0.125) > 3 * (p.width / columns + 1)
     if p.windows.in_place:
         # Without gaps, packing is the only copy. With them, a slab must first be made.
@@ -112,8 +112,9 @@ cdef Py_ssize_t fit_columns(const Product* p, Py_ssize_t itemsize,
                             Py_ssize_t channels) noexcept nogil:
     """Return how many columns to take at once, so that a slab of one line is small enough."""
     cdef Py_ssize_t bytes_column = (slab_planes(&p.windows) * itemsize * channels
-                                    * (1 + p.windows.row.reach))
-    cdef Py_ssize_t columns = max(SLAB_BYTES // bytes_column - p.windows.column.reach, 2 * p.width)
+                                    * (1 + p.windows.row.part_reach))
+    cdef Py_ssize_t columns = max(SLAB_BYTES // bytes_column - p.windows.column.part_reach,
+                                  2 * p.width)
     columns = min(columns, p.windows.column.out)
     return ceil_div(p.windows.column.out, ceil_div(p.windows.column.out, columns))
 
@@ -146,8 +147,8 @@ cdef int size_blocks(Product* p, Py_ssize_t itemsize, int threads) except -1:
         pixels = max(pixels, 2 * p.width)
     else:
         lines = SLAB_BYTES // (planes * itemsize * p.channels
-                               * (p.columns + p.windows.column.reach)) - p.windows.row.reach
-        pixels = max(lines, 1) * p.columns
+                               * (p.columns + p.windows.column.part_reach))
+        pixels = max(lines - p.windows.row.part_reach, 1) * p.columns
     total = p.windows.lines * p.columns
     unit = unit_pixels(p, p.columns)
     p.split = make_split(p.groups * p.column_blocks, ceil_div(total, unit),
@@ -363,7 +364,7 @@ cdef double product_cycles(const Product* p, int threads) noexcept nogil:
     if p.packs_b:
         tile += 3 * (p.width / columns + 1)
     else:
-        tile *= 1.125 * (columns + p.windows.column.reach) / columns
+        tile *= 1.125 * (columns + p.windows.column.part_reach) / columns
     if p.packs_a:
         tile += (1 if p.neighbours else 3) * p.rows / pixels * p.width
     else:
