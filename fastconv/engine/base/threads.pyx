@@ -12,7 +12,10 @@ hold before is a phase, too, with a task for each part.
 """
 
 import os
+from contextlib import contextmanager
+from time import perf_counter
 
+from cpython.pythread cimport PyThread_get_thread_ident
 from cython.parallel cimport parallel, prange, threadid
 
 cdef extern from "base/denormals.h" nogil:
@@ -34,6 +37,8 @@ cdef extern from *:
 cdef double GRAIN = 65536.0
 
 cdef int _num_threads = 1
+# The thread whose phases are listed in place of being run, or 0; see `listed_phases`.
+cdef unsigned long _lister = 0
 cdef bint _forked = False
 
 
@@ -59,6 +64,8 @@ cdef void parallel_phases(int threads, const Phase* phases, Py_ssize_t count) no
     """Run loops one after the other on at most so many threads."""
     cdef Py_ssize_t i, task
     cdef unsigned long saved = 0
+    if _lister and list_phases(threads, phases, count):
+        return
     if threads <= 1:
         for i in range(count):
             saved = begin_phase(phases + i)
@@ -86,6 +93,61 @@ cdef void parallel_for(int threads, Py_ssize_t tasks, Task run, void* context,
     cdef Phase phase = make_phase(run, context, tasks, how)
     parallel_phases(threads, &phase, 1)
 
+
+# ---- phases on paper ----------------------------------------------------------------------------
+
+cdef list _phases = None
+cdef bint _timed = False
+
+
+cdef bint list_phases(int threads, const Phase* phases, Py_ssize_t count) noexcept with gil:
+    """List the phases if this thread asked for it, and run their tasks if they are timed."""
+    cdef const Phase* phase
+    cdef Py_ssize_t i, task
+    cdef unsigned long saved
+    cdef double begin
+    if PyThread_get_thread_ident() != _lister:
+        return False
+    for i in range(count):
+        phase = phases + i
+        if phase.tasks == 0:
+            continue
+        costs = seconds = None
+        if phase.cost is not NULL:
+            costs = [phase.cost(phase.context, task) for task in range(phase.tasks)]
+        if _timed:
+            seconds = []
+            saved = begin_phase(phase)
+            for task in range(phase.tasks):
+                begin = perf_counter()
+                phase.run(phase.context, task, 0)
+                seconds.append(perf_counter() - begin)
+            end_phase(phase, saved)
+        _phases.append((threads, phase.tasks, costs, seconds))
+    return True
+
+
+@contextmanager
+def listed_phases(timed=False):
+    """List what this thread's kernels would share among threads, in place of running it.
+
+    Inside a `with` statement nothing is computed, and results hold anything. For each phase the
+    list has the number of threads, that of tasks, what each task costs (base/costs.pxd) or None,
+    and None. If `timed`, the tasks run on this thread, one after the other, and in the last place
+    are the seconds that each took. One thread at a time may list.
+    """
+    global _lister, _phases, _timed
+    if _lister:
+        raise RuntimeError("phases are listed already")
+    _phases, _timed = [], timed
+    _lister = PyThread_get_thread_ident()
+    try:
+        yield _phases
+    finally:
+        _lister, _phases = 0, None
+
+
+# ---- how many -----------------------------------------------------------------------------------
 
 def set_num_threads(n):
     """Set the number of threads that the kernels of this process use.

@@ -30,14 +30,15 @@ from libc.string cimport memcpy
 
 from fastconv.engine.base.arrays cimport Layout, Operands
 from fastconv.engine.base.axis cimport Phase, ceil_div, first_tap, make_axis, past_tap, phase_count
+from fastconv.engine.base.costs cimport COPIED, PACKED, tile_cost, tiles_cost
 from fastconv.engine.base.kernel cimport Kernel, record
 from fastconv.engine.base.threads cimport (
-    EVEN, Phase as Loop, make_phase, parallel_phases, threads_for)
+    EVEN, Phase as Loop, parallel_phases, threads_for, weighed_phase)
 from fastconv.engine.base.workspace cimport give, take
 from fastconv.engine.blocked.layout cimport (
     Line, Plan, Rows, Tile, channel_place, clear_columns, fill_bias, fill_positions, find_kernels,
-    gather_rows, input_rows, list_lines, list_positions, list_taps, list_tiles, move_lanes,
-    scatter_rows, size_lines, size_slab, take_layout, widest_tile)
+    gather_rows, gathered, input_rows, list_lines, list_positions, list_taps, list_tiles,
+    move_lanes, scatter_rows, size_lines, size_slab, take_layout, widest_tile)
 from fastconv.engine.blocked.tiles cimport (
     CHANNELS, GROUPS, MAX_LANES, SAMPLES, Steps, gather, most_columns, most_rows, run_tile)
 from fastconv.engine.gemm.slab cimport line_up
@@ -211,6 +212,13 @@ cdef void prepare_task(void* context, Py_ssize_t task, int thread) noexcept nogi
         prepare(<const double*>c.bias, c, task)
 
 
+cdef double prepare_cost(void* context, Py_ssize_t task) noexcept nogil:
+    cdef const Call* c = (<const Context*>context).call
+    cdef const Plan* p = &c.plan
+    return (<double>COPIED * c.samples * p.in_vectors * p.slab_rows
+            * (p.width - p.column.size) * p.lanes.lanes)
+
+
 cdef void pack_weights(const floating* w, const Context* context,
                        Py_ssize_t block) noexcept nogil:
     """Write the kernels of a block of groups as vectors, of one number of each lane's kernel."""
@@ -244,6 +252,11 @@ cdef void weights_task(void* context, Py_ssize_t task, int thread) noexcept nogi
         pack_weights(<const float*>c.w, c, task)
     else:
         pack_weights(<const double*>c.w, c, task)
+
+
+cdef double weights_cost(void* context, Py_ssize_t task) noexcept nogil:
+    cdef const Plan* p = &(<const Context*>context).call.plan
+    return <double>PACKED * p.inputs * p.kernel * p.out_vectors * p.lanes.lanes
 
 
 cdef Unit find_unit(const Call* c, Py_ssize_t number) noexcept nogil:
@@ -416,6 +429,36 @@ cdef void unit_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
         correlate_unit(<const double*>c.x, c, task, thread)
 
 
+cdef double unit_cost(void* context, Py_ssize_t number) noexcept nogil:
+    """Return what a call of correlate_unit costs."""
+    cdef const Context* shared = <const Context*>context
+    cdef const Call* c = shared.call
+    cdef const Plan* p = &c.plan
+    cdef const Tile* tiles = <const Tile*>(shared.shared + c.tiles_at)
+    cdef const Line* lines = <const Line*>(shared.shared + c.lines_at)
+    cdef Unit unit = find_unit(c, number)
+    cdef Rows rows = input_rows(p)
+    cdef Py_ssize_t i, j, m, v, outs = 0, steps
+    cdef const Phase* row
+    cdef double cost = 0
+    rows.first = unit.first
+    for i in range(p.row.phases):
+        row = p.row.phase + i
+        for m in range(unit.line, min(unit.line + p.lines, phase_count(&p.row, row))):
+            outs += 1
+            for j in range(p.tiles):
+                steps = p.inputs * lines[row.first + m * p.row.step].taps * tiles[j].taps
+                if p.held == CHANNELS:
+                    for v from 0 <= v < p.out_vectors by MAX_VECTORS:
+                        cost += tile_cost(tiles[j].pixels, min(p.out_vectors - v, MAX_VECTORS),
+                                          p.lanes.lanes, steps)
+                else:
+                    cost += tiles_cost(p.outputs, p.height, tiles[j].pixels, p.lanes.lanes, steps)
+    return unit.samples * (
+        cost + PACKED * gathered(&p.lanes, &rows, p.inputs)
+        + <double>PACKED * outs * p.column.out * p.out_vectors * p.lanes.lanes)
+
+
 cdef void list_all(Call* c, char* shared) noexcept nogil:
     """Write the tables that all threads read."""
     cdef Plan* p = &c.plan
@@ -481,11 +524,11 @@ cdef class Correlation(Kernel):
         context.x, context.w, context.y, context.bias = o.x, o.w, o.y, o.bias
         context.bias_group, context.bias_row = o.bias_group, o.bias_row
         list_all(&c, shared)
-        loops[0] = make_phase(prepare_task, &context, c.threads, EVEN)
-        loops[1] = make_phase(
-            weights_task, &context, 0 if c.plan.held == SAMPLES else c.plan.lanes.blocks, EVEN)
-        loops[2] = make_phase(
-            unit_task, &context, c.units, 0 if c.plan.held == CHANNELS else EVEN)
+        loops[0] = weighed_phase(prepare_task, prepare_cost, &context, c.threads, EVEN)
+        loops[1] = weighed_phase(weights_task, weights_cost, &context,
+                                 0 if c.plan.held == SAMPLES else c.plan.lanes.blocks, EVEN)
+        loops[2] = weighed_phase(
+            unit_task, unit_cost, &context, c.units, 0 if c.plan.held == CHANNELS else EVEN)
         with nogil:
             parallel_phases(c.threads, loops, 3)
         give(shared)

@@ -26,14 +26,16 @@ from libc.string cimport memset
 
 from fastconv.engine.base.arrays cimport Layout, Operands
 from fastconv.engine.base.axis cimport LONGEST_SUM, ceil_div, first_tap, past_tap
+from fastconv.engine.base.costs cimport COPIED, PACKED, tiles_cost
 from fastconv.engine.base.kernel cimport Kernel, record
 from fastconv.engine.base.split_k cimport (
     SplitK, add_slices, first_unit, partial_at, partial_numbers, slice_tasks, split_k)
-from fastconv.engine.base.threads cimport EVEN, Phase, make_phase, parallel_phases
+from fastconv.engine.base.threads cimport EVEN, Phase, parallel_phases, weighed_phase
 from fastconv.engine.base.workspace cimport give, take
 from fastconv.engine.blocked.layout cimport (
     Plan, Rows, channel_place, clear_columns, column_place, fill_positions, find_kernels,
-    gather_rows, input_rows, list_positions, move_lanes, size_lines, size_slab, take_layout)
+    gather_rows, gathered, input_rows, list_positions, move_lanes, size_lines, size_slab,
+    take_layout)
 from fastconv.engine.blocked.tiles cimport (
     CHANNELS, CHANNEL_SUMS, GROUPS, LANE_SUMS, MAX_LANES, SAMPLES, Steps, add_lanes, most_columns,
     most_rows, run_tile, scatter)
@@ -264,6 +266,12 @@ cdef void clear_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
         clear_columns(&c.call.plan, 1, <double*>own)
 
 
+cdef double clear_cost(void* context, Py_ssize_t task) noexcept nogil:
+    cdef const Plan* p = &(<const Context*>context).call.plan
+    return (<double>COPIED * p.in_vectors * p.slab_rows * (p.width - p.column.size)
+            * p.lanes.lanes)
+
+
 cdef void add_up_slice(const floating* x, const Context* context, Py_ssize_t task,
                        int thread) noexcept nogil:
     """Add up one slice of the units of a kernel; then the lanes, where they hold samples."""
@@ -300,6 +308,49 @@ cdef void add_up_slice(const floating* x, const Context* context, Py_ssize_t tas
                            residuals.count, unit == begin, sums)
     if p.held == SAMPLES:
         add_lanes(<const floating*>sums, p.outputs * c.numbers, partial)
+
+
+cdef double lane_products_cost(const Call* c, Py_ssize_t pixels) noexcept nogil:
+    """Return what a call of lane_products for so many pixels costs."""
+    cdef const Plan* p = &c.plan
+    cdef Py_ssize_t panel, rows
+    cdef double cost = 0
+    for panel in range(p.panels):
+        rows = (panel + 1) * p.outputs // p.panels - panel * p.outputs // p.panels
+        cost += tiles_cost(c.steps, c.most_steps[p.height - rows], rows, p.lanes.lanes, pixels)
+    return cost
+
+
+cdef double slice_cost(void* context, Py_ssize_t task) noexcept nogil:
+    """Return what a call of add_up_slice costs."""
+    cdef const Call* c = (<const Context*>context).call
+    cdef const Plan* p = &c.plan
+    cdef Rows rows = input_rows(p), residuals = residual_rows(p)
+    cdef Py_ssize_t slice = task % c.split.slices, unit, line, near, channels, v
+    cdef double cost = 0
+    rows.zeros = p.held != CHANNELS
+    for unit in range(first_unit(&c.split, slice), first_unit(&c.split, slice + 1)):
+        line = unit % p.line_blocks * p.lines
+        rows.first = line * p.row.stride - p.row.before
+        residuals.first, residuals.count = line, min(p.lines, p.lanes.rows - line)
+        cost += PACKED * (gathered(&p.lanes, &rows, p.inputs)
+                          + gathered(&p.lanes, &residuals, p.outputs))
+        for near from 0 <= near < residuals.count by c.near_lines:
+            line = min(c.near_lines, residuals.count - near)
+            if p.held != CHANNELS:
+                cost += lane_products_cost(c, line * p.column.out)
+                continue
+            for v from 0 <= v < p.out_vectors by MAX_VECTORS:
+                channels = min(p.lanes.each, p.inputs)
+                cost += p.in_vectors * p.kernel * tiles_cost(
+                    channels, p.height, min(p.out_vectors - v, MAX_VECTORS), p.lanes.lanes,
+                    line * p.column.out)
+    return cost + (COPIED * p.outputs * c.numbers if p.held == SAMPLES else 0)
+
+
+cdef double sum_cost(void* context, Py_ssize_t task) noexcept nogil:
+    cdef const Call* c = (<const Context*>context).call
+    return <double>c.numbers * (COPIED * c.split.slices + PACKED)
 
 
 cdef void slice_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
@@ -399,9 +450,10 @@ cdef class WeightGradient(Kernel):
         list_steps(&c, <Py_ssize_t*>(shared + c.steps_at))
         context.call, context.itemsize, context.shared = &c, o.layout.itemsize, shared
         context.x, context.dy, context.dw = o.x, o.y, o.w
-        phases[0] = make_phase(clear_task, &context, c.threads, EVEN)
-        phases[1] = make_phase(slice_task, &context, slice_tasks(&c.split), EVEN)
-        phases[2] = make_phase(sum_task, &context, c.split.groups * p.out_vectors, EVEN)
+        phases[0] = weighed_phase(clear_task, clear_cost, &context, c.threads, EVEN)
+        phases[1] = weighed_phase(slice_task, slice_cost, &context, slice_tasks(&c.split), EVEN)
+        phases[2] = weighed_phase(sum_task, sum_cost, &context, c.split.groups * p.out_vectors,
+                                  EVEN)
         with nogil:
             parallel_phases(c.threads, phases, 3)
         give(shared)

@@ -12,12 +12,13 @@ from libc.string cimport memset
 from fastconv.engine.base.arrays cimport Layout, Operands
 from fastconv.engine.base.axis cimport Axis, ceil_div
 from fastconv.engine.base.kernel cimport Kernel, record
-from fastconv.engine.base.threads cimport parallel_for, threads_for
+from fastconv.engine.base.threads cimport Phase, parallel_phases, threads_for, weighed_phase
 from fastconv.engine.base.workspace cimport give, take
 from fastconv.engine.depthwise.kernels cimport SubKernel, correlate, interleave
 from fastconv.engine.depthwise.pack cimport copy_rows, pack_tile
 from fastconv.engine.depthwise.plan cimport (
-    TASKS, Block, Call, Plan, find_block, make_plan, multiply_adds, next_block, whole_lines)
+    TASKS, Block, Call, Plan, block_cost, find_block, make_plan, multiply_adds, next_block,
+    whole_lines)
 
 
 cdef inline void correlate_rows(const Plan* p, const SubKernel* sub, const floating* tile,
@@ -138,6 +139,19 @@ cdef void correlate_task(void* context, Py_ssize_t task, int thread) noexcept no
         correlate_blocks(call, task, <double*>call.own + thread * call.plan.own)
 
 
+cdef double correlate_cost(void* context, Py_ssize_t task) noexcept nogil:
+    """Return what a call of correlate_blocks costs."""
+    cdef const Plan* p = (<const Call*>context).plan
+    cdef Py_ssize_t blocks = p.batch * p.groups * p.blocks, _
+    cdef Py_ssize_t begin = task * blocks // p.tasks, end = (task + 1) * blocks // p.tasks
+    cdef Block b = find_block(p, begin)
+    cdef double cost = 0
+    for _ in range(begin, end):
+        cost += block_cost(p, &b)
+        next_block(p, &b)
+    return cost
+
+
 cdef class Correlation(Kernel):
     """A forward pass or, with the axes of a gradient, an input gradient.
 
@@ -173,9 +187,11 @@ cdef class Correlation(Kernel):
 
     cdef int compute(self, const Operands* o, size_t bytes) except -1:
         cdef Call call
+        cdef Phase phase
         record("depthwise rows", self.largest[0], self.largest[1])
         call.plan, call.o, call.own = &self.p, o, <char*>take(bytes)
+        phase = weighed_phase(correlate_task, correlate_cost, &call, self.p.tasks, 0)
         with nogil:
-            parallel_for(self.team, self.p.tasks, correlate_task, &call, 0)
+            parallel_phases(self.team, &phase, 1)
             give(call.own)
         return 0

@@ -6,6 +6,7 @@ from cpython.bytearray cimport PyByteArray_AS_STRING
 
 from fastconv.engine.base.arrays cimport Axes, Layout, Operands, View, look
 from fastconv.engine.base.axis cimport Axis, Phase, ceil_div, make_axis
+from fastconv.engine.base.costs cimport COPIED
 from fastconv.engine.base.isa cimport isa_row
 from fastconv.engine.base.split_k cimport SplitK
 from fastconv.engine.depthwise.kernels cimport Registers, Span, SubKernel, registers_of, shared_taps
@@ -214,6 +215,17 @@ cdef inline bytearray make_plan(Plan* p, const Layout* layout, tuple numbers):
     fill_spans(p)
     fill_subkernels(p)
     return tables
+
+
+cdef inline double block_cost(const Plan* p, const Block* b) noexcept nogil:
+    """Return what a block costs: its tile is copied, and each vector meets each tap.
+
+    A tap takes as long as two products of other tiles: it loads, and few sums wait for each other.
+    """
+    cdef Py_ssize_t rows = (b.rows - 1) * p.pitch + p.row.reach + 1
+    return (<double>COPIED * p.in_channels * p.depth.taps * rows * p.tile_row
+            + <double>p.out_channels * b.rows * ceil_div(b.columns, p.lanes) * p.lanes
+            * (2 * p.taps + COPIED * p.row.step * p.column.step))
 
 
 cdef inline Block find_block(const Plan* p, Py_ssize_t number) noexcept nogil:

@@ -13,15 +13,18 @@ from libc.string cimport memset
 
 from fastconv.engine.base.arrays cimport Layout, Operands
 from fastconv.engine.base.axis cimport LONGEST_SUM, ceil_div
+from fastconv.engine.base.costs cimport COPIED
 from fastconv.engine.base.kernel cimport Kernel, record
 from fastconv.engine.base.split_k cimport (
     SplitK, add_slices, first_unit, partial_numbers, split_k)
-from fastconv.engine.base.threads cimport EVEN, Phase, make_phase, parallel_phases, threads_for
+from fastconv.engine.base.threads cimport (
+    EVEN, Phase, parallel_phases, threads_for, weighed_phase)
 from fastconv.engine.base.workspace cimport give, take
 from fastconv.engine.depthwise.kernels cimport accumulate, held_runs
 from fastconv.engine.depthwise.pack cimport copy_rows, pack_tile
 from fastconv.engine.depthwise.plan cimport (
-    TASKS, Block, Call, Plan, find_block, make_plan, multiply_adds, next_block, whole_lines)
+    TASKS, Block, Call, Plan, block_cost, find_block, make_plan, multiply_adds, next_block,
+    whole_lines)
 
 # The sums of a task take so many bytes at most: they stay in the cache beside the input tile.
 cdef Py_ssize_t SUMS_BYTES = 8192
@@ -113,6 +116,26 @@ cdef void accumulate_task(void* context, Py_ssize_t task, int thread) noexcept n
                           <double*>call.partial)
 
 
+cdef double accumulate_cost(void* context, Py_ssize_t task) noexcept nogil:
+    """Return what a call of accumulate_groups costs."""
+    cdef const Plan* p = (<const Call*>context).plan
+    cdef const SplitK* split = &p.split
+    cdef Py_ssize_t slice = task // p.group_blocks, first = task % p.group_blocks * p.group_block
+    cdef Py_ssize_t groups = min(p.group_block, p.groups - first), _
+    cdef Py_ssize_t samples = first_unit(split, slice + 1) - first_unit(split, slice)
+    cdef Block b = find_block(p, first * p.blocks)
+    cdef double cost = 0
+    for _ in range(p.blocks):
+        cost += block_cost(p, &b)
+        next_block(p, &b)
+    return groups * (samples * cost + <double>2 * COPIED * split.numbers * p.lanes)
+
+
+cdef double add_cost(void* context, Py_ssize_t group) noexcept nogil:
+    cdef const Plan* p = (<const Call*>context).plan
+    return <double>COPIED * p.split.numbers * (p.split.slices + 1)
+
+
 cdef void add_group(const Call* call, Py_ssize_t g, floating* partial) noexcept nogil:
     """Write the sum of the slices into the gradient of a group."""
     cdef const Plan* p = call.plan
@@ -178,8 +201,8 @@ cdef class WeightGradient(Kernel):
         record("depthwise sums", self.largest[0], self.largest[1])
         call.plan, call.o, call.own = p, o, <char*>take(bytes)
         call.partial = call.own + self.team * p.own * p.itemsize
-        phases[0] = make_phase(accumulate_task, &call, p.tasks, 0)
-        phases[1] = make_phase(add_task, &call, p.groups, EVEN)
+        phases[0] = weighed_phase(accumulate_task, accumulate_cost, &call, p.tasks, 0)
+        phases[1] = weighed_phase(add_task, add_cost, &call, p.groups, EVEN)
         with nogil:
             parallel_phases(self.team, phases, 2)
             give(call.own)

@@ -40,7 +40,8 @@ from cython cimport floating
 from fastconv.engine.base.arrays cimport Layout, Operands
 from fastconv.engine.base.kernel cimport record
 from fastconv.engine.base.axis cimport ceil_div
-from fastconv.engine.base.threads cimport EVEN, Phase, make_phase, parallel_phases
+from fastconv.engine.base.costs cimport COPIED, PACKED, tile_cost
+from fastconv.engine.base.threads cimport EVEN, Phase, parallel_phases, weighed_phase
 from fastconv.engine.base.workspace cimport give, take
 from fastconv.engine.gemm.correlation cimport (
     Context, Correlation, Estimate, Job, copy_bias, run_job)
@@ -48,7 +49,7 @@ from fastconv.engine.gemm.slab cimport (
     Run, Share, Slab, Split, Target, Walk, Windows, add_run, block_channels, even_share,
     fill_offsets, fill_shifts, fill_slab, find_share, imbalance, in_elements, line_up, make_block,
     make_slab, make_split, make_windows, next_pixels, pack_columns, pack_rows, slab_bytes,
-    slab_planes, split_tasks, start_walk, steps_are_neighbours, transpose)
+    slab_numbers, slab_planes, split_tasks, start_walk, steps_are_neighbours, transpose)
 from fastconv.engine.gemm.tile cimport MAX_ROWS, VECTORS, lanes, max_rows, run_tile
 
 # A block of B: much of the second-level cache of a core, since the weights are read once for each
@@ -270,6 +271,14 @@ cdef void pack_a(const floating* w, const Context* context, Py_ssize_t task,
         packed += p.steps * p.height
 
 
+cdef double pack_a_cost(void* job, Py_ssize_t task) noexcept nogil:
+    """Return what a call of pack_a costs."""
+    cdef const Product* p = <const Product*>(<const Job*>job).context.plan
+    cdef Py_ssize_t count = pack_a_channels(p)
+    cdef Py_ssize_t c = task % ceil_div(p.windows.channels, count) * count
+    return <double>PACKED * min(count, p.windows.channels - c) * p.windows.taps * p.rows
+
+
 cdef void pack_b(const floating* x, const Product* p, const Slab* slab, Py_ssize_t channel,
                  Py_ssize_t channels, const Py_ssize_t* shifts, const Run* packs,
                  Py_ssize_t n_packs, floating* slab_data, floating* packed) noexcept nogil:
@@ -350,6 +359,34 @@ cdef void multiply_block(const floating* x, const Context* context, Py_ssize_t t
                 b = packed_b + j * p.panel_size if p.packs_b else slab_data + panels[j].at
                 target.runs, target.n_runs = outs + panels[j].outs, panels[j].n_outs
                 run_tile(rows, panels[j].vectors, a, a_at, b, b_at, channels * taps, &target)
+
+
+cdef double block_cost(void* job, Py_ssize_t task) noexcept nogil:
+    """Return what a call of multiply_block costs, whose lists it makes in the first thread's part."""
+    cdef const Context* context = (<const Job*>job).context
+    cdef const Product* p = <const Product*>context.plan
+    cdef char* own = context.shared + p.threads_at
+    cdef Panel* panels = <Panel*>(own + p.panel_list_at)
+    cdef Run* packs = <Run*>(own + p.runs_at)
+    cdef Slab slab = p.slab
+    cdef Share share = find_share(&p.split, task)
+    cdef Py_ssize_t c, channels, count, n_packs, i, j, rows, pixels
+    cdef double cost = 0
+    move_slab(p, &share, &slab)
+    pixels = slab.block.end - slab.block.pixel
+    count = list_panels(p, &slab, panels, packs, &n_packs, packs + p.max_runs)
+    for c from 0 <= c < p.windows.channels by p.channels:
+        channels = min(p.channels, p.windows.channels - c)
+        if not p.windows.in_place:
+            cost += COPIED * slab_numbers(&p.windows, &slab, channels)
+        if p.packs_b:
+            cost += <double>PACKED * channels * p.windows.taps * pixels
+        for i in range(share.panel, share.past_panel):
+            rows = even_share(i + 1, p.rows, p.row_panels) - even_share(i, p.rows, p.row_panels)
+            for j in range(count):
+                cost += tile_cost(rows, panels[j].vectors, p.lanes, channels * p.windows.taps)
+            cost += COPIED * rows * pixels
+    return cost
 
 
 cdef double product_cycles(const Product* p, int threads) noexcept nogil:
@@ -437,9 +474,9 @@ cdef class PixelLanes(Correlation):
         context.plan, context.o, context.shared = p, o, shared
         jobs[0] = Job(pack_a[float], pack_a[double], o.w, &context)
         jobs[1] = Job(multiply_block[float], multiply_block[double], o.x, &context)
-        phases[0] = make_phase(run_job, &jobs[0], p.groups * ceil_div(
+        phases[0] = weighed_phase(run_job, pack_a_cost, &jobs[0], p.groups * ceil_div(
             p.windows.channels, pack_a_channels(p)) if p.packs_a else 0, EVEN)
-        phases[1] = make_phase(run_job, &jobs[1], split_tasks(&p.split), 0)
+        phases[1] = weighed_phase(run_job, block_cost, &jobs[1], split_tasks(&p.split), 0)
         with nogil:
             parallel_phases(self.team, phases, 2)
         give(shared)

@@ -87,6 +87,8 @@ cdef Py_ssize_t add_run(Run* runs, Py_ssize_t count, Py_ssize_t first, Py_ssize_
                         Py_ssize_t at, Py_ssize_t step) noexcept nogil
 cdef void fill_shifts(const Windows* windows, const Slab* slab, Py_ssize_t channels,
                       Py_ssize_t* shifts) noexcept nogil
+cdef double slab_numbers(const Windows* windows, const Slab* slab,
+                         Py_ssize_t channels) noexcept nogil
 cdef void fill_slab(const floating* x, const Windows* windows, const Slab* slab,
                     Py_ssize_t channel, Py_ssize_t channels, floating* to) noexcept nogil
 cdef void pack_columns(const floating* source, const Py_ssize_t* at, Py_ssize_t steps,

@@ -400,6 +400,15 @@ cdef Py_ssize_t list_planes(const Windows* windows, const Slab* slab, Py_ssize_t
     return count
 
 
+cdef double slab_numbers(const Windows* windows, const Slab* slab,
+                         Py_ssize_t channels) noexcept nogil:
+    """Return how many numbers `fill_slab` writes."""
+    cdef Py_ssize_t lines = slab.block.lines, out = windows.row.out
+    cdef Py_ssize_t pieces = ceil_div(slab.block.line % out + lines, out)
+    return (<double>channels * slab_planes(windows) * slab.width
+            * (lines + pieces * windows.row.reach))
+
+
 cdef void fill_slab(const floating* x, const Windows* windows, const Slab* slab,
                     Py_ssize_t channel, Py_ssize_t channels, floating* to) noexcept nogil:
     """Copy what the slab's lines need of some channels; `x` is the first of the group."""

@@ -34,13 +34,14 @@ from libc.string cimport memset
 
 from fastconv.engine.base.arrays cimport Layout, Operands
 from fastconv.engine.base.axis cimport ceil_div
-from fastconv.engine.base.threads cimport EVEN, Phase, make_phase, parallel_phases
+from fastconv.engine.base.costs cimport COPIED, PACKED, tile_cost, tiles_cost
+from fastconv.engine.base.threads cimport EVEN, Phase, parallel_phases, weighed_phase
 from fastconv.engine.base.workspace cimport give, take
 from fastconv.engine.base.kernel cimport Kernel, record
 from fastconv.engine.gemm.correlation cimport Context, Job, run_job
 from fastconv.engine.gemm.slab cimport (
     Run, Slab, Target, Walk, Windows, add_run, copy_row, even_share, fill_shifts, fill_slab,
-    make_block, next_pixels, slab_planes, start_walk, transpose, transpose_rows)
+    make_block, next_pixels, slab_numbers, slab_planes, start_walk, transpose, transpose_rows)
 from fastconv.engine.gemm.tile cimport (
     DOT_COLUMNS, DOT_ROWS, MAX_ROWS, MAX_VECTORS, dot_rows, max_rows, run_dots, run_tile)
 from fastconv.engine.gemm.weight_plan cimport (
@@ -388,6 +389,72 @@ cdef void add_chunks(const floating* partial, const Context* context, Py_ssize_t
                 <floating*>context.o.w)
 
 
+cdef double chunk_cost(void* job, Py_ssize_t task) noexcept nogil:
+    """Return what a call of add_up_chunk costs."""
+    cdef const Context* context = (<const Job*>job).context
+    cdef const Plan* p = <const Plan*>context.plan
+    cdef Py_ssize_t itemsize = context.o.layout.itemsize
+    cdef Py_ssize_t panel_part = task % p.panel_parts
+    cdef Py_ssize_t row_part = task // p.panel_parts % p.row_parts
+    cdef Py_ssize_t chunk = task // p.panel_parts // p.row_parts // p.groups
+    cdef Py_ssize_t first = panel_part * p.panels // p.panel_parts
+    cdef Py_ssize_t past = (panel_part + 1) * p.panels // p.panel_parts
+    cdef Py_ssize_t start = row_part * p.windows.channels // p.row_parts
+    cdef Py_ssize_t end = (row_part + 1) * p.windows.channels // p.row_parts
+    cdef Work work = find_work(context, chunk, 0, 0)
+    cdef Py_ssize_t unit, c, steps, pixels, i
+    cdef double cost = 0
+    cdef Panel panel
+    for unit in range(work.first, work.past):
+        move_slab(p, unit, &work.slab)
+        work.lane_slab.block = work.slab.block
+        pixels = work.slab.block.end - work.slab.block.pixel
+        for c from start <= c < end by p.channels:
+            steps = min(p.channels, end - c) * p.windows.taps
+            if not p.windows.in_place:
+                cost += COPIED * slab_numbers(&p.windows, &work.slab, min(p.channels, end - c))
+            for i in range(first, past):
+                panel = find_panel(p, i)
+                if c == start or not p.kept:
+                    cost += <double>PACKED * panel.lanes * (
+                        p.packed if p.role == TAPS else pixels)
+                    if p.role == TAPS:
+                        cost += COPIED * slab_numbers(&p.kernel, &work.lane_slab, ceil_div(
+                            panel.lanes, p.kernel.taps))
+                cost += tiles_cost(steps, max_rows(itemsize, panel.vectors), panel.vectors,
+                                   p.lanes, pixels)
+                if p.chunks == 1 and unit == p.units - 1 and not p.in_place:
+                    cost += PACKED * steps * panel.lanes
+    return cost
+
+
+cdef double dots_cost(void* job, Py_ssize_t task) noexcept nogil:
+    """Return what a call of add_up_dots costs."""
+    cdef const Context* context = (<const Job*>job).context
+    cdef const Plan* p = <const Plan*>context.plan
+    cdef Work work = find_work(context, task // p.groups, 0, 0)
+    cdef Py_ssize_t size = dot_pixels(p), unit, rows
+    cdef Py_ssize_t panels = ceil_div(p.outputs, dot_rows(context.o.layout.itemsize))
+    cdef double cost = <double>COPIED * p.outputs * p.dot_steps * p.lanes
+    for unit in range(work.first, work.past):
+        move_slab(p, unit, &work.slab)
+        cost += COPIED * (slab_numbers(&p.windows, &work.slab, p.windows.channels)
+                          + p.outputs * size)
+        rows = ceil_div(p.outputs, panels)
+        cost += p.dot_steps // DOT_COLUMNS * panels * tile_cost(
+            rows, DOT_COLUMNS, p.lanes, ceil_div(size, p.lanes))
+    return cost
+
+
+cdef double add_cost(void* job, Py_ssize_t task) noexcept nogil:
+    """Return what a call of add_chunks costs."""
+    cdef const Plan* p = <const Plan*>(<const Job*>job).context.plan
+    cdef Py_ssize_t blocks = ceil_div(p.steps, BLOCK)
+    cdef Py_ssize_t count = min(p.steps - task % blocks * BLOCK, <Py_ssize_t>BLOCK)
+    cdef Panel panel = find_panel(p, task // blocks % p.panels)
+    return <double>count * (COPIED * p.chunks * panel.width + PACKED * panel.lanes)
+
+
 cdef inline Py_ssize_t chunk_tasks(const Plan* p) noexcept nogil:
     """Return the number of tasks that add up chunks."""
     return p.chunks * p.groups * p.row_parts * p.panel_parts
@@ -443,8 +510,9 @@ cdef class WeightGradient(Kernel):
         if p.role == PIXELS:
             jobs[0] = Job(add_up_dots[float], add_up_dots[double], rows, &context)
         jobs[1] = Job(add_chunks[float], add_chunks[double], shared + p.partial_at, &context)
-        phases[0] = make_phase(run_job, &jobs[0], chunk_tasks(p), 0)
-        phases[1] = make_phase(run_job, &jobs[1], sums, EVEN)
+        phases[0] = weighed_phase(run_job, dots_cost if p.role == PIXELS else chunk_cost, &jobs[0],
+                                  chunk_tasks(p), 0)
+        phases[1] = weighed_phase(run_job, add_cost, &jobs[1], sums, EVEN)
         with nogil:
             parallel_phases(self.team, phases, 2)
         give(shared)

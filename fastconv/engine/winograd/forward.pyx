@@ -36,9 +36,10 @@ from libc.string cimport memset
 
 from fastconv.engine.base.arrays cimport Axes, Layout, Operands, rot180
 from fastconv.engine.base.axis cimport ceil_div
+from fastconv.engine.base.costs cimport TRANSFORMED, tiles_cost
 from fastconv.engine.base.kernel cimport Kernel, record
 from fastconv.engine.base.threads cimport (
-    EVEN, Phase, make_phase, parallel_for, parallel_phases, threads_for)
+    EVEN, Phase, parallel_for, parallel_phases, threads_for, weighed_phase)
 from fastconv.engine.base.workspace cimport give, take
 from fastconv.engine.gemm.slab cimport line_up
 from fastconv.engine.gemm.tile cimport lanes, max_pixels, run_blocked
@@ -384,6 +385,64 @@ cdef void panel_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
         compute_panel(<const double*>c.w, c, current.group, panel, at, <const double*>v, own)
 
 
+cdef double panel_cost(const Product* p, Py_ssize_t itemsize, Py_ssize_t panel,
+                       Py_ssize_t chunk) noexcept nogil:
+    """Return what a call of compute_panel costs."""
+    cdef Py_ssize_t count = min(p.chunk, p.tiles - chunk * p.chunk), vectors = vectors_of(p, panel)
+    cdef Py_ssize_t maps = count // (p.inputs.rows * p.inputs.columns), c, point
+    cdef bint cut = is_cut(&p.inputs)
+    cdef double cost = <double>TRANSFORMED * p.points * count
+    cdef TileRange wanted
+    if not p.keeps_u and not p.ready:
+        cost += <double>TRANSFORMED * p.points * p.channels
+    cost *= vectors * p.lanes
+    wanted.first, wanted.end = 0, count
+    for point in range(p.points):
+        if cut:
+            wanted = wanted_tiles(&p.inputs, maps, point)
+        for c from 0 <= c < p.channels by p.depth:
+            cost += tiles_cost(wanted.end - wanted.first, max_pixels(itemsize, vectors), vectors,
+                               p.lanes, min(p.depth, p.channels - c))
+    return cost
+
+
+cdef inline double fill_v_cost(const Product* p, Py_ssize_t chunk,
+                               Py_ssize_t channels) noexcept nogil:
+    return (<double>TRANSFORMED * p.points * min(p.chunk, p.tiles - chunk * p.chunk)
+            * ceil_div(channels, p.lanes) * p.lanes)
+
+
+cdef double keep_cost(void* context, Py_ssize_t task) noexcept nogil:
+    cdef const Product* p = (<const Context*>context).product
+    cdef Py_ssize_t blocks = ceil_div(p.channels, p.depth), first = task % blocks * p.depth
+    return (<double>TRANSFORMED * p.points * min(p.depth, p.channels - first)
+            * vectors_of(p, task // blocks % p.panels) * p.lanes)
+
+
+cdef double chunk_cost(void* context, Py_ssize_t task) noexcept nogil:
+    cdef const Context* c = <const Context*>context
+    cdef const Product* p = c.product
+    cdef Py_ssize_t chunk = task % p.chunks, panel
+    cdef double cost = fill_v_cost(p, chunk, p.channels)
+    for panel in range(p.panels):
+        cost += panel_cost(p, c.itemsize, panel, chunk)
+    return cost
+
+
+cdef double fill_cost(void* context, Py_ssize_t task) noexcept nogil:
+    cdef const Pass* current = <const Pass*>context
+    cdef const Product* p = current.context.product
+    cdef Py_ssize_t width = p.v_vectors * p.lanes, blocks = ceil_div(p.channels, width)
+    return fill_v_cost(p, current.chunk + task // blocks,
+                       min(width, p.channels - task % blocks * width))
+
+
+cdef double panel_task_cost(void* context, Py_ssize_t task) noexcept nogil:
+    cdef const Pass* current = <const Pass*>context
+    return panel_cost(current.context.product, current.context.itemsize,
+                      task // current.chunks, current.chunk + task % current.chunks)
+
+
 cdef inline Py_ssize_t compute_tasks(const Product* p) noexcept nogil:
     """Return the tasks that compute outputs at once."""
     return p.groups * p.chunks if p.keeps_u else p.panels * p.held
@@ -431,8 +490,8 @@ cdef void run_chunks(Context* context) noexcept nogil:
     """Compute all chunks where U is kept: make U, then use it."""
     cdef const Product* p = context.product
     cdef Phase[2] phases
-    phases[0] = make_phase(keep_task, context, 0 if p.ready else kept_tasks(p), EVEN)
-    phases[1] = make_phase(chunk_task, context, compute_tasks(p), 0)
+    phases[0] = weighed_phase(keep_task, keep_cost, context, 0 if p.ready else kept_tasks(p), EVEN)
+    phases[1] = weighed_phase(chunk_task, chunk_cost, context, compute_tasks(p), 0)
     parallel_phases(p.threads, phases, 2)
 
 
@@ -446,9 +505,11 @@ cdef void run_passes(const Context* context) noexcept nogil:
         for chunk from 0 <= chunk < p.chunks by p.held:
             passes[i].context, passes[i].group, passes[i].chunk = context, g, chunk
             passes[i].chunks = min(p.held, p.chunks - chunk)
-            phases[2 * i] = make_phase(fill_task, passes + i, passes[i].chunks * ceil_div(
-                p.channels, p.v_vectors * p.lanes), 0)
-            phases[2 * i + 1] = make_phase(panel_task, passes + i, p.panels * passes[i].chunks, 0)
+            phases[2 * i] = weighed_phase(
+                fill_task, fill_cost, passes + i,
+                passes[i].chunks * ceil_div(p.channels, p.v_vectors * p.lanes), 0)
+            phases[2 * i + 1] = weighed_phase(
+                panel_task, panel_task_cost, passes + i, p.panels * passes[i].chunks, 0)
             i += 1
             if i == PASSES:
                 parallel_phases(p.threads, phases, 2 * i)

@@ -25,8 +25,10 @@ from libc.string cimport memset
 from fastconv.engine.base.arrays cimport Axes, Layout, Operands, rot180
 from fastconv.engine.base.axis cimport ceil_div, first_tap, past_tap
 from fastconv.engine.base.isa cimport isa_row
+from fastconv.engine.base.costs cimport COPIED, PACKED, TRANSFORMED, tiles_cost
 from fastconv.engine.base.kernel cimport Kernel, record
-from fastconv.engine.base.threads cimport EVEN, Phase, make_phase, parallel_phases, threads_for
+from fastconv.engine.base.threads cimport (
+    EVEN, Phase, parallel_phases, threads_for, weighed_phase)
 from fastconv.engine.base.workspace cimport give, take
 from fastconv.engine.blocked.layout cimport (
     Plan, Rows, Tile, cut_lines, fill_bias, fill_positions, gather_rows, scatter_rows,
@@ -153,6 +155,12 @@ cdef void transform_lines(const floating* x, const Tiling* t, Py_ssize_t block, 
         input_tiles(isa, source, rows.to_line, past - first, t.tiles, target, t.v_point)
 
 
+cdef double lines_cost(const Tiling* t, Py_ssize_t lines) noexcept nogil:
+    """Return what a call of transform_lines costs."""
+    return (<double>t.plan.inputs * (lines + t.plan.row.reach) * t.plan.lanes.lanes
+            * (PACKED * t.plan.width + TRANSFORMED * POINTS * t.tiles))
+
+
 cdef void residual_rows(const Tiling* t, const floating* slab, Py_ssize_t rows, floating* z,
                         Py_ssize_t point_step) noexcept nogil:
     """Transform rows of residuals, whole tiles, to z[point * point_step]."""
@@ -171,6 +179,16 @@ cdef void clear_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
     """Write the zeros on either side of the maps: in a thread's part, they stay for all units."""
     cdef const Context* c = <const Context*>context
     memset(c.shared + c.product.threads_at + task * c.product.thread_bytes, 0, c.product.v_at)
+
+
+cdef double clear_cost(void* context, Py_ssize_t task) noexcept nogil:
+    cdef const Context* c = <const Context*>context
+    return <double>COPIED * (c.product.v_at // c.itemsize)
+
+
+cdef double kernel_cost(void* context, Py_ssize_t task) noexcept nogil:
+    cdef const Product* p = (<const Context*>context).product
+    return <double>TRANSFORMED * POINTS * TAPS * p.tiling.plan.inputs
 
 
 cdef void transform_kernels(const floating* w, const Context* context,
@@ -307,6 +325,24 @@ cdef void correlate_unit(const floating* x, const Context* context, Py_ssize_t u
                      y + k * plan.y_strides[2])
 
 
+cdef double unit_cost(void* context, Py_ssize_t unit) noexcept nogil:
+    """Return what a call of correlate_unit costs."""
+    cdef const Context* c = <const Context*>context
+    cdef const Product* p = c.product
+    cdef const Tiling* t = &p.tiling
+    cdef const Plan* plan = &t.plan
+    cdef Tile* tiles = <Tile*>(c.shared + p.threads_at + p.tiles_at)
+    cdef Py_ssize_t line = unit % plan.line_blocks * plan.lines, lanes = plan.lanes.lanes, i
+    cdef Py_ssize_t lines = min(plan.lines, plan.lanes.rows - line)
+    cdef double cost = lines_cost(t, lines) + (
+        <double>plan.outputs * lines * lanes
+        * (TRANSFORMED * POINTS * t.tiles + PACKED * plan.column.out))
+    for i in range(list_tiles(t, line, lines, tiles)):
+        cost += POINTS * tiles_cost(plan.outputs, plan.height, tiles[i].pixels, lanes,
+                                    plan.inputs * tiles[i].taps)
+    return cost
+
+
 cdef void unit_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
     cdef const Context* c = <const Context*>context
     if c.itemsize == sizeof(float):
@@ -377,9 +413,10 @@ cdef class Correlation(Kernel):
         elif context.has_bias:
             fill_bias(<const double*>o.bias, o.bias_group, o.bias_row, plan,
                       <double*>(shared + p.bias_at))
-        phases[0] = make_phase(clear_task, &context, p.threads, EVEN)
-        phases[1] = make_phase(kernel_task, &context, plan.groups * plan.outputs, EVEN)
-        phases[2] = make_phase(unit_task, &context, p.units, EVEN)
+        phases[0] = weighed_phase(clear_task, clear_cost, &context, p.threads, EVEN)
+        phases[1] = weighed_phase(kernel_task, kernel_cost, &context, plan.groups * plan.outputs,
+                                  EVEN)
+        phases[2] = weighed_phase(unit_task, unit_cost, &context, p.units, EVEN)
         with nogil:
             parallel_phases(p.threads, phases, 3)
         give(shared)

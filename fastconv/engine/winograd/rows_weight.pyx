@@ -19,18 +19,20 @@ from libc.string cimport memset
 
 from fastconv.engine.base.arrays cimport Layout, Operands
 from fastconv.engine.base.axis cimport ceil_div
+from fastconv.engine.base.costs cimport COPIED, PACKED, TRANSFORMED, tiles_cost
 from fastconv.engine.base.kernel cimport Kernel, record
 from fastconv.engine.base.split_k cimport (
     SplitK, add_slices, first_unit, partial_at, partial_numbers, slice_tasks, split_k)
-from fastconv.engine.base.threads cimport EVEN, Phase, make_phase, parallel_phases, threads_for
+from fastconv.engine.base.threads cimport (
+    EVEN, Phase, parallel_phases, threads_for, weighed_phase)
 from fastconv.engine.base.workspace cimport give, take
 from fastconv.engine.blocked.layout cimport Plan, Rows, fill_positions, gather_rows
 from fastconv.engine.blocked.tiles cimport (
     LANE_SUMS, Steps, add_lanes, most_columns, most_rows, run_tile)
 from fastconv.engine.gemm.slab cimport line_up
 from fastconv.engine.winograd.rows cimport (
-    POINTS, STEP, TAPS, Tiling, list_positions, make_tiling, residual_rows, transform_lines,
-    write_kernel_gradients)
+    POINTS, STEP, TAPS, Tiling, lines_cost, list_positions, make_tiling, residual_rows,
+    transform_lines, write_kernel_gradients)
 
 # V and Z of a block of lines: those of a point stay near the first-level cache.
 cdef Py_ssize_t BLOCK_BYTES = 9 << 15
@@ -179,6 +181,37 @@ cdef void add_up_slice(const floating* x, const Context* context, Py_ssize_t tas
               <floating*>(shared + p.partial_at) + partial_at(&p.split, task))
 
 
+cdef double clear_cost(void* context, Py_ssize_t task) noexcept nogil:
+    cdef const Context* c = <const Context*>context
+    return <double>COPIED * (c.correlation.v_at // c.itemsize)
+
+
+cdef double slice_cost(void* context, Py_ssize_t task) noexcept nogil:
+    """Return what a call of add_up_slice costs."""
+    cdef const Context* c = <const Context*>context
+    cdef const Correlation* p = c.correlation
+    cdef const Tiling* t = &p.tiling
+    cdef const Plan* plan = &t.plan
+    cdef Py_ssize_t slice = task % p.split.slices, unit, lines, panel, rows
+    cdef double cost = <double>COPIED * p.split.numbers * plan.lanes.lanes
+    for unit in range(first_unit(&p.split, slice), first_unit(&p.split, slice + 1)):
+        lines = min(plan.lines, plan.lanes.rows - unit % plan.line_blocks * plan.lines)
+        cost += lines_cost(t, lines) + (
+            <double>plan.outputs * lines * plan.lanes.lanes
+            * (TRANSFORMED * POINTS * t.tiles + PACKED * plan.column.out))
+        for panel in range(p.panels):
+            rows = (panel + 1) * plan.outputs // p.panels - panel * plan.outputs // p.panels
+            cost += POINTS * tiles_cost(
+                plan.inputs * TAPS, most_columns(LANE_SUMS, rows, c.itemsize), rows,
+                plan.lanes.lanes, lines * t.tiles)
+    return cost
+
+
+cdef double sum_cost(void* context, Py_ssize_t task) noexcept nogil:
+    cdef const Correlation* p = (<const Context*>context).correlation
+    return <double>p.tiling.sums * POINTS * (COPIED * p.split.slices + TRANSFORMED)
+
+
 cdef void slice_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
     cdef const Context* c = <const Context*>context
     if c.itemsize == sizeof(float):
@@ -249,9 +282,9 @@ cdef class WeightGradient(Kernel):
         list_steps(p, <Py_ssize_t*>(shared + p.steps_at))
         context.correlation, context.itemsize, context.shared = p, o.layout.itemsize, shared
         context.x, context.dy, context.dw = o.x, o.y, o.w
-        phases[0] = make_phase(clear_task, &context, p.threads, EVEN)
-        phases[1] = make_phase(slice_task, &context, slice_tasks(&p.split), EVEN)
-        phases[2] = make_phase(sum_task, &context, plan.groups * plan.outputs, EVEN)
+        phases[0] = weighed_phase(clear_task, clear_cost, &context, p.threads, EVEN)
+        phases[1] = weighed_phase(slice_task, slice_cost, &context, slice_tasks(&p.split), EVEN)
+        phases[2] = weighed_phase(sum_task, sum_cost, &context, plan.groups * plan.outputs, EVEN)
         with nogil:
             parallel_phases(p.threads, phases, 3)
         give(shared)

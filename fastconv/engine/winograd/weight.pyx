@@ -32,9 +32,10 @@ from cython cimport floating
 
 from fastconv.engine.base.arrays cimport Axes, Layout, Operands
 from fastconv.engine.base.axis cimport ceil_div
+from fastconv.engine.base.costs cimport TRANSFORMED, tiles_cost
 from fastconv.engine.base.kernel cimport Kernel, record
 from fastconv.engine.base.split_k cimport SplitK, first_unit, split_k
-from fastconv.engine.base.threads cimport EVEN, Phase, make_phase, parallel_phases
+from fastconv.engine.base.threads cimport EVEN, Phase, parallel_phases, weighed_phase
 from fastconv.engine.base.workspace cimport give, take
 from fastconv.engine.gemm.slab cimport line_up
 from fastconv.engine.gemm.tile cimport BLOCKED_VECTORS, lanes, max_pixels, run_blocked
@@ -393,6 +394,71 @@ cdef void point_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
         multiply_point(<double*>sums, current, task)
 
 
+cdef double transform_cost(void* context, Py_ssize_t task) noexcept nogil:
+    cdef const Pass* current = <const Pass*>context
+    cdef const Correlation* p = current.context.correlation
+    cdef const Side* side = &p.input
+    cdef Py_ssize_t inputs = p.parts * groups_of(side), panels, group, part, units
+    cdef TileRange held = tiles_of(p, current.slice)
+    if task >= inputs:
+        side, task = &p.residual, task - inputs
+    panels, group, part = max(TOGETHER // side.panel, 1), task // p.parts, task % p.parts
+    units = (held.end - held.first) // p.unit
+    return (<double>TRANSFORMED * p.points * p.lanes * p.unit
+            * ((part + 1) * units // p.parts - part * units // p.parts)
+            * (first_vector(side, (group + 1) * panels) - first_vector(side, group * panels)))
+
+
+cdef double product_cost(const Correlation* p, Py_ssize_t itemsize, TileRange wanted,
+                         Py_ssize_t output, Py_ssize_t input) noexcept nogil:
+    """Return what a call of multiply costs."""
+    cdef Py_ssize_t k = first_vector(&p.residual, output) * p.lanes
+    cdef Py_ssize_t past = first_vector(&p.residual, output + 1) * p.lanes, tile = wanted.first
+    cdef Py_ssize_t vectors = first_vector(&p.input, input + 1) - first_vector(&p.input, input)
+    cdef double cost = 0
+    while tile < wanted.end:
+        cost += tiles_cost(min(past, p.residual.channels) - k, max_pixels(itemsize, vectors),
+                           vectors, p.lanes, min(wanted.end - tile, SUM_TILES))
+        tile += SUM_TILES
+    return cost
+
+
+cdef double panels_cost(void* context, Py_ssize_t task) noexcept nogil:
+    cdef const Pass* current = <const Pass*>context
+    cdef const Correlation* p = current.context.correlation
+    cdef Py_ssize_t output = task % p.residual.panels
+    cdef Py_ssize_t first = task // p.residual.panels * p.block
+    cdef Py_ssize_t end = min(first + p.block, p.input.panels), point, input
+    cdef double cost = (
+        <double>TRANSFORMED * p.points * p.lanes * p.lanes
+        * (first_vector(&p.residual, output + 1) - first_vector(&p.residual, output))
+        * (first_vector(&p.input, end) - first_vector(&p.input, first)))
+    for point in range(p.points):
+        for input in range(first, end):
+            cost += product_cost(p, current.context.itemsize,
+                                 wanted_of(p, p.split.units * p.unit, point), output, input)
+    return cost
+
+
+cdef double point_cost(void* context, Py_ssize_t task) noexcept nogil:
+    cdef const Pass* current = <const Pass*>context
+    cdef const Correlation* p = current.context.correlation
+    cdef Py_ssize_t parts = p.point_parts, point = task // parts, part = task % parts, i
+    cdef Py_ssize_t panels = p.residual.panels * p.input.panels
+    cdef TileRange tiles = tiles_of(p, current.slice)
+    cdef double cost = 0
+    tiles = wanted_of(p, tiles.end - tiles.first, point)
+    for i in range(part * panels // parts, (part + 1) * panels // parts):
+        cost += product_cost(p, current.context.itemsize, tiles, i % p.residual.panels,
+                             i // p.residual.panels)
+    return cost
+
+
+cdef double write_cost(void* context, Py_ssize_t task) noexcept nogil:
+    cdef const Correlation* p = (<const Pass*>context).context.correlation
+    return <double>TRANSFORMED * p.points * p.input.vectors * p.lanes
+
+
 cdef void run_passes(const Context* context) noexcept nogil:
     """Compute slice after slice of each group."""
     cdef const Correlation* p = context.correlation
@@ -402,18 +468,19 @@ cdef void run_passes(const Context* context) noexcept nogil:
     for g in range(p.groups):
         for slice in range(p.split.slices):
             passes[i].context, passes[i].group, passes[i].slice = context, g, slice
-            phases[n] = make_phase(transform_task, passes + i, p.parts * (
+            phases[n] = weighed_phase(transform_task, transform_cost, passes + i, p.parts * (
                 groups_of(&p.input) + groups_of(&p.residual)), 0)
             if p.fused:
-                phases[n + 1] = make_phase(
-                    panels_task, passes + i, p.blocks * p.residual.panels, 0)
+                phases[n + 1] = weighed_phase(
+                    panels_task, panels_cost, passes + i, p.blocks * p.residual.panels, 0)
             else:
                 # The same points for a thread each time: their sums stay in its cache.
-                phases[n + 1] = make_phase(
-                    point_task, passes + i, p.points * p.point_parts, EVEN)
+                phases[n + 1] = weighed_phase(
+                    point_task, point_cost, passes + i, p.points * p.point_parts, EVEN)
             n += 2
             if not p.fused and slice == p.split.slices - 1:
-                phases[n] = make_phase(write_task, passes + i, p.residual.channels, EVEN)
+                phases[n] = weighed_phase(
+                    write_task, write_cost, passes + i, p.residual.channels, EVEN)
                 n += 1
             i += 1
             if i == PASSES:
