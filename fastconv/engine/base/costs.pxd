@@ -10,10 +10,14 @@ from fastconv.engine.base.axis cimport ceil_div
 cdef enum:
     # A number that is copied, in a row of its neighbours.
     COPIED = 4
-    # A number of a tile that Winograd's matrices transform, with what brings it and takes it away.
-    TRANSFORMED = 8
     # A number whose neighbours come to lie elsewhere: what is packed, transposed or gathered.
     PACKED = 8
+    # A weight that is packed: it comes from far, and its neighbours with it.
+    TURNED = 20
+    # A number of a tile that Winograd's matrices transform, with what brings it and takes it away.
+    TRANSFORMED = 8
+    # And where it goes to, or comes from, memory that all threads share.
+    SHARED = 12
 
 
 cdef inline double tile_cost(Py_ssize_t rows, Py_ssize_t vectors, Py_ssize_t lanes,

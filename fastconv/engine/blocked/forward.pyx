@@ -30,7 +30,7 @@ from libc.string cimport memcpy
 
 from fastconv.engine.base.arrays cimport Layout, Operands
 from fastconv.engine.base.axis cimport Phase, ceil_div, first_tap, make_axis, past_tap, phase_count
-from fastconv.engine.base.costs cimport COPIED, PACKED, tile_cost, tiles_cost
+from fastconv.engine.base.costs cimport COPIED, PACKED, TURNED, tile_cost, tiles_cost
 from fastconv.engine.base.kernel cimport Kernel, record
 from fastconv.engine.base.threads cimport (
     EVEN, Phase as Loop, parallel_phases, threads_for, weighed_phase)
@@ -256,7 +256,7 @@ cdef void weights_task(void* context, Py_ssize_t task, int thread) noexcept nogi
 
 cdef double weights_cost(void* context, Py_ssize_t task) noexcept nogil:
     cdef const Plan* p = &(<const Context*>context).call.plan
-    return <double>PACKED * p.inputs * p.kernel * p.out_vectors * p.lanes.lanes
+    return <double>TURNED * p.inputs * p.kernel * p.out_vectors * p.lanes.lanes
 
 
 cdef Unit find_unit(const Call* c, Py_ssize_t number) noexcept nogil:

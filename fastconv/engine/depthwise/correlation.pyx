@@ -147,7 +147,7 @@ cdef double correlate_cost(void* context, Py_ssize_t task) noexcept nogil:
     cdef Block b = find_block(p, begin)
     cdef double cost = 0
     for _ in range(begin, end):
-        cost += block_cost(p, &b)
+        cost += block_cost(p, &b, 2)
         next_block(p, &b)
     return cost
 

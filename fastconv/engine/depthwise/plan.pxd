@@ -217,15 +217,15 @@ cdef inline bytearray make_plan(Plan* p, const Layout* layout, tuple numbers):
     return tables
 
 
-cdef inline double block_cost(const Plan* p, const Block* b) noexcept nogil:
+cdef inline double block_cost(const Plan* p, const Block* b, Py_ssize_t tap) noexcept nogil:
     """Return what a block costs: its tile is copied, and each vector meets each tap.
 
-    A tap takes as long as two products of other tiles: it loads, and few sums wait for each other.
+    `tap` is what that costs in products of other tiles: there are loads, and sums that wait.
     """
     cdef Py_ssize_t rows = (b.rows - 1) * p.pitch + p.row.reach + 1
     return (<double>COPIED * p.in_channels * p.depth.taps * rows * p.tile_row
             + <double>p.out_channels * b.rows * ceil_div(b.columns, p.lanes) * p.lanes
-            * (2 * p.taps + COPIED * p.row.step * p.column.step))
+            * (tap * p.taps + COPIED * p.row.step * p.column.step))
 
 
 cdef inline Block find_block(const Plan* p, Py_ssize_t number) noexcept nogil:

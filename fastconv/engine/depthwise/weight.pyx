@@ -126,7 +126,7 @@ cdef double accumulate_cost(void* context, Py_ssize_t task) noexcept nogil:
     cdef Block b = find_block(p, first * p.blocks)
     cdef double cost = 0
     for _ in range(p.blocks):
-        cost += block_cost(p, &b)
+        cost += block_cost(p, &b, 3)
         next_block(p, &b)
     return groups * (samples * cost + <double>2 * COPIED * split.numbers * p.lanes)
 

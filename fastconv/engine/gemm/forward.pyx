@@ -40,7 +40,7 @@ from cython cimport floating
 from fastconv.engine.base.arrays cimport Layout, Operands
 from fastconv.engine.base.kernel cimport record
 from fastconv.engine.base.axis cimport ceil_div
-from fastconv.engine.base.costs cimport COPIED, PACKED, tile_cost
+from fastconv.engine.base.costs cimport COPIED, PACKED, TURNED, tile_cost
 from fastconv.engine.base.threads cimport EVEN, Phase, parallel_phases, weighed_phase
 from fastconv.engine.base.workspace cimport give, take
 from fastconv.engine.gemm.correlation cimport (
@@ -276,7 +276,7 @@ cdef double pack_a_cost(void* job, Py_ssize_t task) noexcept nogil:
     cdef const Product* p = <const Product*>(<const Job*>job).context.plan
     cdef Py_ssize_t count = pack_a_channels(p)
     cdef Py_ssize_t c = task % ceil_div(p.windows.channels, count) * count
-    return <double>PACKED * min(count, p.windows.channels - c) * p.windows.taps * p.rows
+    return <double>TURNED * min(count, p.windows.channels - c) * p.windows.taps * p.rows
 
 
 cdef void pack_b(const floating* x, const Product* p, const Slab* slab, Py_ssize_t channel,

@@ -26,7 +26,7 @@ from cython cimport floating
 from fastconv.engine.base.arrays cimport Layout, Operands
 from fastconv.engine.base.kernel cimport record
 from fastconv.engine.base.axis cimport ceil_div
-from fastconv.engine.base.costs cimport COPIED, PACKED, tile_cost
+from fastconv.engine.base.costs cimport COPIED, TURNED, tile_cost
 from fastconv.engine.base.threads cimport EVEN, Phase, parallel_phases, weighed_phase
 from fastconv.engine.base.workspace cimport give, take
 from fastconv.engine.gemm.correlation cimport (
@@ -210,7 +210,7 @@ cdef double weights_cost(void* job, Py_ssize_t task) noexcept nogil:
     cdef const Plan* p = <const Plan*>(<const Job*>job).context.plan
     cdef Py_ssize_t blocks = ceil_div(p.windows.channels, p.channels)
     cdef Py_ssize_t c = task // p.panels % blocks * p.channels
-    return (<double>PACKED * min(p.channels, p.windows.channels - c) * p.windows.taps
+    return (<double>TURNED * min(p.channels, p.windows.channels - c) * p.windows.taps
             * panel_width(p, task % p.panels) * p.lanes)
 
 

@@ -27,7 +27,7 @@ from libc.string cimport memset
 
 from fastconv.engine.base.arrays cimport Layout, Operands
 from fastconv.engine.base.axis cimport ceil_div
-from fastconv.engine.base.costs cimport COPIED, PACKED, tiles_cost
+from fastconv.engine.base.costs cimport COPIED, PACKED, TURNED, tiles_cost
 from fastconv.engine.base.threads cimport EVEN, Phase, parallel_phases, weighed_phase
 from fastconv.engine.base.workspace cimport give, take
 from fastconv.engine.base.kernel cimport Kernel, record
@@ -182,7 +182,7 @@ cdef double channels_cost(void* job, Py_ssize_t vector) noexcept nogil:
         for step from 0 <= step < p.steps by p.block:
             steps = min(p.block, p.steps - step)
             if block == 0 or steps < p.steps:
-                cost += <double>PACKED * steps * p.taps * p.lanes
+                cost += <double>TURNED * steps * p.taps * p.lanes
             cost += (p.taps // WIDTH) * tiles_cost(pixels, p.height, WIDTH, p.lanes, steps)
             if p.taps % WIDTH:
                 cost += tiles_cost(pixels, p.height, p.taps % WIDTH, p.lanes, steps)

@@ -36,7 +36,7 @@ from libc.string cimport memset
 
 from fastconv.engine.base.arrays cimport Axes, Layout, Operands, rot180
 from fastconv.engine.base.axis cimport ceil_div
-from fastconv.engine.base.costs cimport TRANSFORMED, tiles_cost
+from fastconv.engine.base.costs cimport SHARED, TRANSFORMED, tiles_cost
 from fastconv.engine.base.kernel cimport Kernel, record
 from fastconv.engine.base.threads cimport (
     EVEN, Phase, parallel_for, parallel_phases, threads_for, weighed_phase)
@@ -408,14 +408,14 @@ cdef double panel_cost(const Product* p, Py_ssize_t itemsize, Py_ssize_t panel,
 
 cdef inline double fill_v_cost(const Product* p, Py_ssize_t chunk,
                                Py_ssize_t channels) noexcept nogil:
-    return (<double>TRANSFORMED * p.points * min(p.chunk, p.tiles - chunk * p.chunk)
-            * ceil_div(channels, p.lanes) * p.lanes)
+    return (<double>(TRANSFORMED + (0 if p.keeps_u else SHARED)) * p.points
+            * min(p.chunk, p.tiles - chunk * p.chunk) * ceil_div(channels, p.lanes) * p.lanes)
 
 
 cdef double keep_cost(void* context, Py_ssize_t task) noexcept nogil:
     cdef const Product* p = (<const Context*>context).product
     cdef Py_ssize_t blocks = ceil_div(p.channels, p.depth), first = task % blocks * p.depth
-    return (<double>TRANSFORMED * p.points * min(p.depth, p.channels - first)
+    return (<double>(TRANSFORMED + SHARED) * p.points * min(p.depth, p.channels - first)
             * vectors_of(p, task // blocks % p.panels) * p.lanes)
 
 

@@ -32,7 +32,7 @@ from cython cimport floating
 
 from fastconv.engine.base.arrays cimport Axes, Layout, Operands
 from fastconv.engine.base.axis cimport ceil_div
-from fastconv.engine.base.costs cimport TRANSFORMED, tiles_cost
+from fastconv.engine.base.costs cimport SHARED, TRANSFORMED, tiles_cost
 from fastconv.engine.base.kernel cimport Kernel, record
 from fastconv.engine.base.split_k cimport SplitK, first_unit, split_k
 from fastconv.engine.base.threads cimport EVEN, Phase, parallel_phases, weighed_phase
@@ -404,7 +404,7 @@ cdef double transform_cost(void* context, Py_ssize_t task) noexcept nogil:
         side, task = &p.residual, task - inputs
     panels, group, part = max(TOGETHER // side.panel, 1), task // p.parts, task % p.parts
     units = (held.end - held.first) // p.unit
-    return (<double>TRANSFORMED * p.points * p.lanes * p.unit
+    return (<double>(TRANSFORMED + SHARED) * p.points * p.lanes * p.unit
             * ((part + 1) * units // p.parts - part * units // p.parts)
             * (first_vector(side, (group + 1) * panels) - first_vector(side, group * panels)))
 
@@ -456,7 +456,8 @@ cdef double point_cost(void* context, Py_ssize_t task) noexcept nogil:
 
 cdef double write_cost(void* context, Py_ssize_t task) noexcept nogil:
     cdef const Correlation* p = (<const Pass*>context).context.correlation
-    return <double>TRANSFORMED * p.points * p.input.vectors * p.lanes
+    # Which are read once, in order.
+    return (TRANSFORMED + SHARED / 2.0) * p.points * p.input.vectors * p.lanes
 
 
 cdef void run_passes(const Context* context) noexcept nogil:
