@@ -128,6 +128,8 @@ cdef int size_blocks(Product* p, Py_ssize_t itemsize, int threads) except -1:
     """Choose the blocks of channels and pixels, and the tasks."""
     cdef Py_ssize_t planes = slab_planes(&p.windows), out = p.windows.column.out
     cdef Py_ssize_t pixels, total, lines, unit
+    cdef Py_ssize_t height = ceil_div(p.rows, p.row_panels), steps
+    cdef double part = <double>PACKED / p.rows, alone = 1
     p.channels = block_channels(&p.windows, itemsize)
     # Columns: all of them, unless a slab of one line is too large.
     slab_bytes(&p.windows, p.width, itemsize)
@@ -151,8 +153,16 @@ cdef int size_blocks(Product* p, Py_ssize_t itemsize, int threads) except -1:
         pixels = max(lines, 1) * p.columns
     total = p.windows.lines * p.columns
     unit = unit_pixels(p, p.columns)
+    if p.packs_b:
+        # The same rows in tiles of one vector.
+        steps = p.channels * p.windows.taps
+        alone = VECTORS * (tile_cost(height, 1, p.lanes, steps)
+                           / tile_cost(height, VECTORS, p.lanes, steps))
+    else:
+        # A slab serves all taps.
+        part *= <double>planes / p.windows.taps
     p.split = make_split(p.groups * p.column_blocks, ceil_div(total, unit),
-                         ceil_div(total, pixels), p.row_panels, threads)
+                         ceil_div(total, pixels), p.row_panels, threads, part, alone)
     p.pixels = min(ceil_div(p.split.units, p.split.blocks) * unit, total)
     return 0
 
@@ -362,7 +372,7 @@ cdef void multiply_block(const floating* x, const Context* context, Py_ssize_t t
 
 
 cdef double block_cost(void* job, Py_ssize_t task) noexcept nogil:
-    """Return what a call of multiply_block costs, whose lists it makes in the first thread's part."""
+    """Return what a call of multiply_block costs; its lists are made in the first thread's part."""
     cdef const Context* context = (<const Job*>job).context
     cdef const Product* p = <const Product*>context.plan
     cdef char* own = context.shared + p.threads_at
@@ -393,12 +403,14 @@ cdef double product_cycles(const Product* p, int threads) noexcept nogil:
     """Estimate the cycles of all threads together."""
     cdef double rows = <double>p.rows / p.row_panels, columns = p.columns
     cdef double pixels = <double>p.windows.lines * p.windows.column.out
-    cdef double tile = max(max(1.5 * rows, (rows + 5) / 2), 4.0)
+    # Blocks of one unit have tiles of one vector.
+    cdef double vectors = 1 if p.packs_b and p.split.blocks == p.split.units else VECTORS
+    cdef double tile = max(max(vectors * rows, rows + vectors + 2) / 2, 4.0) * VECTORS / vectors
     # A tile's start and end.
     tile += (40 + 6 * rows) / (p.channels * p.windows.taps)
     tile *= p.row_panels * ceil_div(<Py_ssize_t>pixels, p.lanes) * p.lanes / pixels
     if p.packs_b:
-        tile += 3 * (p.width / columns + 1)
+        tile += 3 * (p.width / columns + 1) * p.split.parts
     else:
         tile *= 1.125 * (columns + p.windows.column.reach) / columns
     if p.packs_a:

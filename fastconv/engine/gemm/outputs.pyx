@@ -301,7 +301,7 @@ cdef void multiply_lines(const floating* x, const Context* context, Py_ssize_t t
 
 
 cdef double lines_cost(void* job, Py_ssize_t task) noexcept nogil:
-    """Return what a call of multiply_lines costs, whose lists it makes in the first thread's part."""
+    """Return what a call of multiply_lines costs; its lists are made in the first thread's part."""
     cdef const Context* context = (<const Job*>job).context
     cdef const Plan* p = <const Plan*>context.plan
     cdef char* own = context.shared + p.threads_at

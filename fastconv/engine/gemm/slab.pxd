@@ -118,7 +118,7 @@ cdef void fill_offsets(const Windows* windows, const Py_ssize_t* strides, Py_ssi
                        Py_ssize_t* at) noexcept nogil
 cdef double imbalance(const Split* split, int threads) noexcept nogil
 cdef Split make_split(Py_ssize_t copies, Py_ssize_t units, Py_ssize_t blocks, Py_ssize_t panels,
-                      int threads) noexcept nogil
+                      int threads, double part=*, double alone=*) noexcept nogil
 cdef Share find_share(const Split* split, Py_ssize_t task) noexcept nogil
 
 
