@@ -129,9 +129,9 @@ class Row:
             self.balance[number] = balance(phases, number)
             self.speed[number] = alone / (number * busiest(phases))
             # The phase that takes longest says best what is shared.
-            self.tasks[number] = max(
-                (makespan(costs, team), len(costs)) for team, costs in phases
-            )[1]
+            self.tasks[number] = max((makespan(costs, team), len(costs)) for team, costs in phases)[
+                1
+            ]
 
     def __str__(self):
         return f"{self.layer!s:<22} {self.direction:<8} {self.batch:>3}"
@@ -151,9 +151,7 @@ def report(arguments):
     """Print the means of each table, batch and direction; each layer and the worst, if asked."""
     threads, rows = arguments.threads, []
     print(f"{'balance and speed, threads:':<36}" + "".join(f"{number:>9}  " for number in threads))
-    for table, batch, direction in product(
-        arguments.table, arguments.batch, arguments.direction
-    ):
+    for table, batch, direction in product(arguments.table, arguments.batch, arguments.direction):
         found = [
             Row(layer, direction, batch, threads, np.dtype(arguments.dtype))
             for layer in benchmark.load_table(table)
@@ -189,6 +187,7 @@ def compare(arguments):
     """Print beside each other what tasks cost, and how long they take on one thread."""
     print("layer, direction, batch, threads: balance by costs and by times; G costs/s; shares of")
     print("the phases by costs and by times; spread of seconds/cost in the longest phase")
+    apart = []
     for table, batch, direction, threads in product(
         arguments.table, arguments.batch, arguments.direction, arguments.threads
     ):
@@ -203,6 +202,7 @@ def compare(arguments):
             ]
             _, _, longest, seconds = max(phases, key=lambda phase: sum(phase[3]))
             rates = np.array(seconds) / np.array(longest)
+            apart.append(balance(costs, threads) - balance(times, threads))
             print(
                 f"{layer!s:<22} {direction:<8} {batch:>3} {threads:>3}: "
                 f"{balance(costs, threads):.2f} {balance(times, threads):.2f}; "
@@ -210,6 +210,8 @@ def compare(arguments):
                 f"{rates.std() / rates.mean():.0%}",
                 flush=True,
             )
+    print(f"{len(apart)}: balance by costs less that by times, mean {np.mean(apart):.3f}, ", end="")
+    print(f"from {min(apart):.2f} to {max(apart):.2f}")
 
 
 def main():

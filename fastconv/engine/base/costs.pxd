@@ -1,8 +1,9 @@
 # What a task costs: the unit in which kernels say it, for `Phase.cost` (threads.pxd).
 #
-# It is the time of a multiply-add in a full tile. A tile at an edge costs what the vectors cost that
-# it computes, whether or not their lanes count; numbers that are moved or transformed are counted
-# as the multiply-adds of the same time, as `python benches/balance.py --measure` measures them.
+# It is the time of a multiply-add in a full tile. A tile at an edge costs what the vectors cost
+# that it computes, whether or not their lanes count; numbers that are moved or transformed are
+# counted as the multiply-adds of the same time, as `python benches/balance.py --measure` measures
+# them.
 # Plans may weigh by this: it says who does what, and when, and never what is added to what.
 
 from fastconv.engine.base.axis cimport ceil_div

@@ -32,9 +32,9 @@ from fastconv.engine.base.workspace cimport give, take
 from fastconv.engine.gemm.correlation cimport (
     Context, Correlation, Estimate, Job, copy_bias, run_job)
 from fastconv.engine.gemm.slab cimport (
-    Run, Share, Slab, Split, Walk, Windows, add_run, block_channels, even_share, fill_offsets,
-    fill_shifts, fill_slab, find_share, imbalance, in_elements, line_up, make_block, make_slab,
-    make_split, make_windows, next_pixels, pack_rows, slab_bytes, slab_numbers, slab_planes,
+    Run, Share, Slab, Split, Walk, Windows, add_run, block_channels, copied_numbers, even_share,
+    fill_offsets, fill_shifts, fill_slab, find_share, imbalance, in_elements, line_up, make_block,
+    make_slab, make_split, make_windows, next_pixels, pack_rows, slab_bytes, slab_planes,
     split_tasks, start_walk, steps_are_neighbours, store_pixels, transpose)
 from fastconv.engine.gemm.tile cimport MAX_PIXEL_VECTORS, Pixels, lanes, max_pixels, run_pixels
 
@@ -316,7 +316,7 @@ cdef double lines_cost(void* job, Py_ssize_t task) noexcept nogil:
     for c from 0 <= c < p.windows.channels by p.channels:
         channels = min(p.channels, p.windows.channels - c)
         if not p.windows.in_place:
-            cost += COPIED * slab_numbers(&p.windows, &slab, channels)
+            cost += COPIED * copied_numbers(&p.windows, &slab, channels)
         for panel in range(share.panel, share.past_panel):
             vectors = panel_width(p, panel)
             for i in range(count):

@@ -344,12 +344,13 @@ cdef double imbalance(const Split* split, int threads) noexcept nogil:
 
 
 cdef Split make_split(Py_ssize_t copies, Py_ssize_t units, Py_ssize_t blocks, Py_ssize_t panels,
-                      int threads, double part=0.1, double alone=1) noexcept nogil:
+                      int threads, double parted=0, double part=0.1, double alone=1) noexcept nogil:
     """Cut the work into blocks, at least so many, and parts: the cheapest numbers.
 
-    That is: the time of the thread that has most to do. Each part makes its block once more, which
-    takes `part` of the time of the block's products. A unit that is a block by itself takes `alone`
-    times as long as beside others, whose tiles are wider.
+    That is: the time of the thread that has most to do. Each further part makes its block once
+    more, which takes `part` of the time of the block's products, and with several parts all takes
+    `parted` of it more. A unit that is a block by itself takes `alone` times as long as beside
+    others, whose tiles are wider.
     """
     cdef Split split, best
     cdef double cost, least = 1e300
@@ -360,10 +361,11 @@ cdef Split make_split(Py_ssize_t copies, Py_ssize_t units, Py_ssize_t blocks, Py
     for _ in range(2 * threads if split.blocks < 16 * threads else 1):
         for split.parts in range(1, most + 1):
             cost = busiest(&split, threads) * (1 + part * (split.parts - 1))
+            if split.parts > 1:
+                cost *= 1 + parted
             if split.blocks == units:
                 cost *= alone
-            # Estimates are not as sharp as that.
-            if cost < least * (0.98 if split.parts > 1 else 0.999):
+            if cost < least * 0.999:
                 least, best = cost, split
         if split.blocks == units:
             break
@@ -405,8 +407,8 @@ cdef Py_ssize_t list_planes(const Windows* windows, const Slab* slab, Py_ssize_t
     return count
 
 
-cdef double slab_numbers(const Windows* windows, const Slab* slab,
-                         Py_ssize_t channels) noexcept nogil:
+cdef double copied_numbers(const Windows* windows, const Slab* slab,
+                           Py_ssize_t channels) noexcept nogil:
     """Return how many numbers `fill_slab` writes."""
     cdef Py_ssize_t lines = slab.block.lines, out = windows.row.out
     cdef Py_ssize_t pieces = ceil_div(slab.block.line % out + lines, out)

@@ -40,8 +40,8 @@ from fastconv.engine.base.workspace cimport give, take
 from fastconv.engine.base.kernel cimport Kernel, record
 from fastconv.engine.gemm.correlation cimport Context, Job, run_job
 from fastconv.engine.gemm.slab cimport (
-    Run, Slab, Target, Walk, Windows, add_run, copy_row, even_share, fill_shifts, fill_slab,
-    make_block, next_pixels, slab_numbers, slab_planes, start_walk, transpose, transpose_rows)
+    Run, Slab, Target, Walk, Windows, add_run, copied_numbers, copy_row, even_share, fill_shifts,
+    fill_slab, make_block, next_pixels, slab_planes, start_walk, transpose, transpose_rows)
 from fastconv.engine.gemm.tile cimport (
     DOT_COLUMNS, DOT_ROWS, MAX_ROWS, MAX_VECTORS, dot_rows, max_rows, run_dots, run_tile)
 from fastconv.engine.gemm.weight_plan cimport (
@@ -412,14 +412,14 @@ cdef double chunk_cost(void* job, Py_ssize_t task) noexcept nogil:
         for c from start <= c < end by p.channels:
             steps = min(p.channels, end - c) * p.windows.taps
             if not p.windows.in_place:
-                cost += COPIED * slab_numbers(&p.windows, &work.slab, min(p.channels, end - c))
+                cost += COPIED * copied_numbers(&p.windows, &work.slab, min(p.channels, end - c))
             for i in range(first, past):
                 panel = find_panel(p, i)
                 if c == start or not p.kept:
                     cost += <double>PACKED * panel.lanes * (
                         p.packed if p.role == TAPS else pixels)
                     if p.role == TAPS:
-                        cost += COPIED * slab_numbers(&p.kernel, &work.lane_slab, ceil_div(
+                        cost += COPIED * copied_numbers(&p.kernel, &work.lane_slab, ceil_div(
                             panel.lanes, p.kernel.taps))
                 cost += tiles_cost(steps, max_rows(itemsize, panel.vectors), panel.vectors,
                                    p.lanes, pixels)
@@ -438,7 +438,7 @@ cdef double dots_cost(void* job, Py_ssize_t task) noexcept nogil:
     cdef double cost = <double>COPIED * p.outputs * p.dot_steps * p.lanes
     for unit in range(work.first, work.past):
         move_slab(p, unit, &work.slab)
-        cost += COPIED * (slab_numbers(&p.windows, &work.slab, p.windows.channels)
+        cost += COPIED * (copied_numbers(&p.windows, &work.slab, p.windows.channels)
                           + p.outputs * size)
         rows = ceil_div(p.outputs, panels)
         cost += p.dot_steps // DOT_COLUMNS * panels * tile_cost(

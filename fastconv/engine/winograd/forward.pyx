@@ -123,7 +123,7 @@ cdef Py_ssize_t held_chunks(const Product* p, Py_ssize_t chunk, Py_ssize_t items
 
 cdef double fit_units(Product* p, Py_ssize_t unit, Py_ssize_t most, Py_ssize_t itemsize,
                       int threads) noexcept nogil:
-    """Choose a chunk of whole units, of at most so many tiles, and return its time, the shortest."""
+    """Choose a chunk of whole units, at most so many tiles, and return its time, the shortest."""
     # In a panel's tiles, of the thread that has most to do. The kernels take as long as so many.
     cdef Py_ssize_t extra = 1 if p.keeps_u or p.ready else 7
     cdef Py_ssize_t units = p.tiles // unit, chunk = min(most // unit, units), chunks, held, passes

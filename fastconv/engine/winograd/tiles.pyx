@@ -206,8 +206,7 @@ cdef TileRange wanted_tiles(const Tiles* tiles, Py_ssize_t maps, Py_ssize_t poin
 
 cdef double products_cost(const Tiles* tiles, Py_ssize_t count, Py_ssize_t most,
                           Py_ssize_t vectors, Py_ssize_t steps) noexcept nogil:
-    """Return what the products of `count` tiles cost for all points, with so many in a register tile.
-    """
+    """Return what the products of `count` tiles cost, with at most so many in a register tile."""
     cdef Py_ssize_t point
     cdef double cost = 0
     cdef TileRange wanted
