@@ -55,6 +55,13 @@ cdef struct Panel:
     Py_ssize_t vectors, width
 
 
+# What a task adds up: some channels of the rows, and some panels.
+cdef struct Part:
+    Py_ssize_t chunk, group
+    Py_ssize_t start, end
+    Py_ssize_t first_panel, past_panel
+
+
 # A task of a thread.
 cdef struct Work:
     const Plan* plan
@@ -308,18 +315,35 @@ cdef void multiply_panel(const floating* source, const Work* work, Py_ssize_t st
     target.c = c
 
 
+cdef Part find_part(const Plan* p, Py_ssize_t task) noexcept nogil:
+    """Return what a task adds up.
+
+    The parts of a chunk follow each other. But where some chunks are much longer than others, of two
+    units and of one, say, a thread's tasks are to be of several chunks.
+    """
+    cdef Py_ssize_t number = task, parts = p.groups * p.row_parts * p.panel_parts, row, panel
+    cdef Part part
+    if p.units % p.chunks and p.units < 4 * p.chunks:
+        number = task % p.chunks * parts + task // p.chunks
+    panel = number % p.panel_parts
+    row = number // p.panel_parts % p.row_parts
+    part.group = number // p.panel_parts // p.row_parts % p.groups
+    part.chunk = number // parts
+    part.first_panel = panel * p.panels // p.panel_parts
+    part.past_panel = (panel + 1) * p.panels // p.panel_parts
+    part.start = row * p.windows.channels // p.row_parts
+    part.end = (row + 1) * p.windows.channels // p.row_parts
+    return part
+
+
 cdef void add_up_chunk(const floating* x, const Context* context, Py_ssize_t task,
                        int thread) noexcept nogil:
     """Add up one chunk of the units for some rows and panels; `x` are the rows of A."""
     cdef const Plan* p = <const Plan*>context.plan
-    cdef Py_ssize_t panel_part = task % p.panel_parts
-    cdef Py_ssize_t row_part = task // p.panel_parts % p.row_parts
-    cdef Py_ssize_t g = task // p.panel_parts // p.row_parts % p.groups
-    cdef Py_ssize_t chunk = task // p.panel_parts // p.row_parts // p.groups
-    cdef Py_ssize_t first_panel = panel_part * p.panels // p.panel_parts
-    cdef Py_ssize_t past_panel = (panel_part + 1) * p.panels // p.panel_parts
-    cdef Py_ssize_t start = row_part * p.windows.channels // p.row_parts
-    cdef Py_ssize_t end = (row_part + 1) * p.windows.channels // p.row_parts
+    cdef Part part = find_part(p, task)
+    cdef Py_ssize_t g = part.group, chunk = part.chunk
+    cdef Py_ssize_t first_panel = part.first_panel, past_panel = part.past_panel
+    cdef Py_ssize_t start = part.start, end = part.end
     cdef Work work = find_work(context, chunk, g, thread)
     cdef const floating* columns = <const floating*>columns_of(context) + g * p.windows.outs[1]
     cdef floating* dw = <floating*>context.o.w
@@ -394,14 +418,9 @@ cdef double chunk_cost(void* job, Py_ssize_t task) noexcept nogil:
     cdef const Context* context = (<const Job*>job).context
     cdef const Plan* p = <const Plan*>context.plan
     cdef Py_ssize_t itemsize = context.o.layout.itemsize
-    cdef Py_ssize_t panel_part = task % p.panel_parts
-    cdef Py_ssize_t row_part = task // p.panel_parts % p.row_parts
-    cdef Py_ssize_t chunk = task // p.panel_parts // p.row_parts // p.groups
-    cdef Py_ssize_t first = panel_part * p.panels // p.panel_parts
-    cdef Py_ssize_t past = (panel_part + 1) * p.panels // p.panel_parts
-    cdef Py_ssize_t start = row_part * p.windows.channels // p.row_parts
-    cdef Py_ssize_t end = (row_part + 1) * p.windows.channels // p.row_parts
-    cdef Work work = find_work(context, chunk, 0, 0)
+    cdef Part part = find_part(p, task)
+    cdef Py_ssize_t start = part.start, end = part.end
+    cdef Work work = find_work(context, part.chunk, 0, 0)
     cdef Py_ssize_t unit, c, steps, pixels, i
     cdef double cost = 0
     cdef Panel panel
@@ -413,7 +432,7 @@ cdef double chunk_cost(void* job, Py_ssize_t task) noexcept nogil:
             steps = min(p.channels, end - c) * p.windows.taps
             if not p.windows.in_place:
                 cost += COPIED * copied_numbers(&p.windows, &work.slab, min(p.channels, end - c))
-            for i in range(first, past):
+            for i in range(part.first_panel, part.past_panel):
                 panel = find_panel(p, i)
                 if c == start or not p.kept:
                     cost += <double>PACKED * panel.lanes * (
