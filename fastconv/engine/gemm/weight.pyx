@@ -318,8 +318,8 @@ cdef void multiply_panel(const floating* source, const Work* work, Py_ssize_t st
 cdef Part find_part(const Plan* p, Py_ssize_t task) noexcept nogil:
     """Return what a task adds up.
 
-    The parts of a chunk follow each other. But where some chunks are much longer than others, of two
-    units and of one, say, a thread's tasks are to be of several chunks.
+    The parts of a chunk follow each other. But where some chunks are much longer than others, two
+    units beside one, say, a thread's tasks are to be of several chunks.
     """
     cdef Py_ssize_t number = task, parts = p.groups * p.row_parts * p.panel_parts, row, panel
     cdef Part part
