@@ -73,7 +73,8 @@ def test_one_thread_is_always_busy():
 
 
 def test_the_table_and_the_worst(capsys, monkeypatch):
-    words = "--table lenet5 --batch 8 --direction forward --threads 1 4 --layers --worst 2"
+    # So few products are worth a thread or two.
+    words = "--table lenet5 --batch 1 --direction forward --threads 1 64 --layers --worst 2"
     monkeypatch.setattr("sys.argv", ["balance.py", *words.split()])
     balance.main()
     lines = capsys.readouterr().out.splitlines()
@@ -84,4 +85,4 @@ def test_the_table_and_the_worst(capsys, monkeypatch):
     ]
     assert all(line.split()[-4:-2] == ["1.00", "1.00"] for line in lines[1:4])
     assert lines[-3] == "the worst 2:"
-    assert "on   4 threads: balance 0." in lines[-2]
+    assert all("on  64 threads: balance 0.0" in line for line in lines[-2:])
