@@ -587,4 +587,5 @@ cdef class Plain(Kernel):
         if self.blocks.by_columns:
             way += 3
             write_steps(&self.blocks.product, context.shared)
-        add_job(jobs, context, OF_FLOATS[way], OF_DOUBLES[way], context.o.x, self.blocks.tasks, 0)
+        add_job(jobs, context, OF_FLOATS[way], OF_DOUBLES[way], NULL, context.o.x,
+                self.blocks.tasks, 0)

@@ -1,7 +1,7 @@
 # The tasks of a kernel: phases of jobs, each written once for float and double.
 
 from fastconv.engine.base.arrays cimport Operands
-from fastconv.engine.base.threads cimport Phase, make_phase, parallel_phases
+from fastconv.engine.base.threads cimport Cost, Phase, parallel_phases, weighed_phase
 
 cdef enum:
     # Jobs for which a team of threads stays together.
@@ -53,14 +53,17 @@ cdef inline void run_jobs(Jobs* jobs) noexcept nogil:
 
 
 cdef inline void add_job(Jobs* jobs, const Context* context, FloatTask of_floats,
-                         DoubleTask of_doubles, const void* operand, Py_ssize_t tasks,
+                         DoubleTask of_doubles, Cost cost, const void* operand, Py_ssize_t tasks,
                          int how) noexcept nogil:
-    """Add so many tasks, shared as `how` says (base/threads.pxd), in a context as it is now."""
+    """Add so many tasks, shared as `how` says (base/threads.pxd), in a context as it is now.
+
+    `cost` gets the Job; or it is NULL.
+    """
     cdef Py_ssize_t i
     if jobs.count == MOST_JOBS:
         run_jobs(jobs)
     i = jobs.count
     jobs.contexts[i] = context[0]
     jobs.jobs[i] = Job(of_floats, of_doubles, operand, &jobs.contexts[i])
-    jobs.phases[i] = make_phase(run_job, &jobs.jobs[i], tasks, how)
+    jobs.phases[i] = weighed_phase(run_job, cost, &jobs.jobs[i], tasks, how)
     jobs.count += 1

@@ -28,12 +28,13 @@ from libc.string cimport memcpy, memset
 
 from fastconv.engine.base.arrays cimport Layout
 from fastconv.engine.base.axis cimport Phase, Taps, ceil_div, phase_count, taps_inside
-from fastconv.engine.base.jobs cimport Context, Jobs, add_job
+from fastconv.engine.base.costs cimport COPIED, PACKED, TURNED, tile_cost, tiles_cost
+from fastconv.engine.base.jobs cimport Context, Job, Jobs, add_job
 from fastconv.engine.base.threads cimport EVEN
 from fastconv.engine.blocked.layout cimport (
     LaneKernel, Plan, Rows, Tile, channel_place, clear_columns, count_tiles, fill_bias,
-    fill_positions, find_kernels, gather_rows, input_rows, list_lines, list_positions, list_taps,
-    list_tiles, move_lanes, scatter_rows, size_lines, size_slab)
+    fill_positions, find_kernels, gather_rows, gathered, input_rows, list_lines, list_positions,
+    list_taps, list_tiles, move_lanes, scatter_rows, size_lines, size_slab)
 from fastconv.engine.blocked.tiles cimport (
     CHANNELS, GROUPS, MAX_LANES, SAMPLES, Steps, gather, most_columns, most_rows, run_tile)
 from fastconv.engine.gemm.slab cimport line_up
@@ -182,6 +183,13 @@ cdef void prepare(const floating* bias, const Context* context, Py_ssize_t task,
         fill_bias(bias, context.o, &c.plan, <floating*>(context.shared + c.bias_at))
 
 
+cdef double prepare_cost(void* job, Py_ssize_t task) noexcept nogil:
+    cdef const Call* c = <const Call*>(<const Job*>job).context.plan
+    cdef const Plan* p = &c.plan
+    return (<double>COPIED * c.samples * p.in_vectors * p.slab_rows
+            * (p.width - p.column.size) * p.lanes.lanes)
+
+
 cdef void pack_weights(const floating* w, const Context* context, Py_ssize_t block,
                        int thread) noexcept nogil:
     """Write the kernels of a block of groups as vectors, of one number of each lane's kernel."""
@@ -207,6 +215,11 @@ cdef void pack_weights(const floating* w, const Context* context, Py_ssize_t blo
                 move_lanes(kernels, p.lanes.lanes, offset, source)
                 gather(source, channels * run, at + channel * p.kernel + tap, packed)
         packed += c.w_vector
+
+
+cdef double weights_cost(void* job, Py_ssize_t task) noexcept nogil:
+    cdef const Plan* p = &(<const Call*>(<const Job*>job).context.plan).plan
+    return <double>TURNED * p.inputs * p.kernel * p.out_vectors * p.lanes.lanes
 
 
 cdef Unit find_unit(const Call* c, Py_ssize_t number) noexcept nogil:
@@ -372,6 +385,36 @@ cdef void correlate_unit(const floating* x, const Context* context, Py_ssize_t n
                      bias, <floating*>context.o.y)
 
 
+cdef double unit_cost(void* job, Py_ssize_t number) noexcept nogil:
+    """Return what a call of correlate_unit costs."""
+    cdef const Context* context = (<const Job*>job).context
+    cdef const Call* c = <const Call*>context.plan
+    cdef const Plan* p = &c.plan
+    cdef const Tile* tiles = <const Tile*>(context.shared + c.tiles_at)
+    cdef const Taps* lines = <const Taps*>(context.shared + c.lines_at)
+    cdef Unit unit = find_unit(c, number)
+    cdef Rows rows = input_rows(p)
+    cdef Py_ssize_t i, j, m, v, outs = 0, steps
+    cdef const Phase* row
+    cdef double cost = 0
+    rows.first = unit.first
+    for i in range(p.row.phases):
+        row = p.row.phase + i
+        for m in range(unit.line, min(unit.line + p.lines, phase_count(&p.row, row))):
+            outs += 1
+            for j in range(p.tiles):
+                steps = p.inputs * lines[row.first + m * p.row.step].count * tiles[j].taps
+                if p.held == CHANNELS:
+                    for v from 0 <= v < p.out_vectors by MAX_VECTORS:
+                        cost += tile_cost(tiles[j].pixels, min(p.out_vectors - v, MAX_VECTORS),
+                                          p.lanes.lanes, steps)
+                else:
+                    cost += tiles_cost(p.outputs, p.height, tiles[j].pixels, p.lanes.lanes, steps)
+    return unit.samples * (
+        cost + PACKED * gathered(&p.lanes, &rows, p.inputs)
+        + <double>PACKED * outs * p.column.out * p.out_vectors * p.lanes.lanes)
+
+
 cdef void list_all(const Call* c, char* shared) noexcept nogil:
     """Write the tables that all threads read."""
     cdef const Plan* p = &c.plan
@@ -408,9 +451,10 @@ cdef class Correlation(LaneKernel):
         cdef const Plan* p = &c.plan
         context.plan = c
         list_all(c, context.shared)
-        add_job(jobs, context, prepare[float], prepare[double], context.o.bias, c.threads, EVEN)
+        add_job(jobs, context, prepare[float], prepare[double], prepare_cost, context.o.bias,
+                c.threads, EVEN)
         if p.held != SAMPLES:
-            add_job(jobs, context, pack_weights[float], pack_weights[double], context.o.w,
-                    p.lanes.blocks, EVEN)
-        add_job(jobs, context, correlate_unit[float], correlate_unit[double], context.o.x, c.units,
-                0 if p.held == CHANNELS else EVEN)
+            add_job(jobs, context, pack_weights[float], pack_weights[double], weights_cost,
+                    context.o.w, p.lanes.blocks, EVEN)
+        add_job(jobs, context, correlate_unit[float], correlate_unit[double], unit_cost,
+                context.o.x, c.units, 0 if p.held == CHANNELS else EVEN)

@@ -107,6 +107,7 @@ cdef Rows input_rows(const Plan* p) noexcept nogil
 cdef Rows output_rows(const Plan* p) noexcept nogil
 cdef void gather_rows(const floating* x, const Lanes* lanes, Py_ssize_t block, const Rows* rows,
                       Py_ssize_t channels, const Py_ssize_t* at, floating* to) noexcept nogil
+cdef double gathered(const Lanes* lanes, const Rows* rows, Py_ssize_t channels) noexcept nogil
 cdef void find_kernels(const floating* w, const Plan* p, const Py_ssize_t* strides,
                        Py_ssize_t block, Py_ssize_t vector,
                        const floating** kernels) noexcept nogil

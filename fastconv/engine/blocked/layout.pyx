@@ -200,6 +200,14 @@ cdef void gather_rows(const floating* x, const Lanes* lanes, Py_ssize_t block, c
         i += run
 
 
+cdef double gathered(const Lanes* lanes, const Rows* rows, Py_ssize_t channels) noexcept nogil:
+    """Return how many numbers `gather_rows` writes."""
+    cdef Py_ssize_t count = rows.count
+    if not rows.zeros:
+        count = max(min(rows.first + count, rows.size) - max(rows.first, 0), 0)
+    return <double>ceil_div(channels, lanes.each) * lanes.lanes * count * rows.width
+
+
 cdef inline Py_ssize_t filled_lanes(const Lanes* lanes, Py_ssize_t channels,
                                     Py_ssize_t vector) noexcept nogil:
     """Return how many lanes of a vector have a channel, of so many in all."""

@@ -26,14 +26,15 @@ from libc.string cimport memset
 
 from fastconv.engine.base.arrays cimport Layout
 from fastconv.engine.base.axis cimport LONGEST_SUM, ceil_div, first_tap, past_tap
-from fastconv.engine.base.jobs cimport Context, Jobs, add_job
+from fastconv.engine.base.costs cimport COPIED, PACKED, tiles_cost
+from fastconv.engine.base.jobs cimport Context, Job, Jobs, add_job
 from fastconv.engine.base.split_k cimport (
     SplitK, add_slices, first_unit, partial_at, partial_numbers, slice_tasks, split_k)
 from fastconv.engine.base.threads cimport EVEN
 from fastconv.engine.blocked.layout cimport (
     LaneKernel, Plan, Rows, channel_place, clear_columns, column_place, fill_positions,
-    find_kernels, gather_rows, input_rows, list_positions, move_lanes, output_rows, size_lines,
-    size_slab)
+    find_kernels, gather_rows, gathered, input_rows, list_positions, move_lanes, output_rows,
+    size_lines, size_slab)
 from fastconv.engine.blocked.tiles cimport (
     CHANNELS, CHANNEL_SUMS, LANE_SUMS, MAX_LANES, SAMPLES, Steps, add_lanes, most_columns,
     most_rows, run_tile, scatter)
@@ -242,6 +243,12 @@ cdef void clear(const floating* x, const Context* context, Py_ssize_t task,
     clear_columns(&c.plan, 1, <floating*>(context.shared + c.threads_at + task * c.thread_bytes))
 
 
+cdef double clear_cost(void* job, Py_ssize_t task) noexcept nogil:
+    cdef const Plan* p = &(<const Call*>(<const Job*>job).context.plan).plan
+    return (<double>COPIED * p.in_vectors * p.slab_rows * (p.width - p.column.size)
+            * p.lanes.lanes)
+
+
 cdef void add_up_slice(const floating* x, const Context* context, Py_ssize_t task,
                        int thread) noexcept nogil:
     """Add up one slice of the units of a kernel; then the lanes, where they hold samples."""
@@ -278,6 +285,49 @@ cdef void add_up_slice(const floating* x, const Context* context, Py_ssize_t tas
                            residuals.count, unit == begin, sums)
     if p.held == SAMPLES:
         add_lanes(<const floating*>sums, p.outputs * c.numbers, partial)
+
+
+cdef double lane_products_cost(const Call* c, Py_ssize_t pixels) noexcept nogil:
+    """Return what a call of lane_products for so many pixels costs."""
+    cdef const Plan* p = &c.plan
+    cdef Py_ssize_t panel, rows
+    cdef double cost = 0
+    for panel in range(p.panels):
+        rows = (panel + 1) * p.outputs // p.panels - panel * p.outputs // p.panels
+        cost += tiles_cost(c.steps, c.most_steps[p.height - rows], rows, p.lanes.lanes, pixels)
+    return cost
+
+
+cdef double slice_cost(void* job, Py_ssize_t task) noexcept nogil:
+    """Return what a call of add_up_slice costs."""
+    cdef const Call* c = <const Call*>(<const Job*>job).context.plan
+    cdef const Plan* p = &c.plan
+    cdef Rows rows = input_rows(p), residuals = residual_rows(p)
+    cdef Py_ssize_t slice = task % c.split.slices, unit, line, near, channels, v
+    cdef double cost = 0
+    rows.zeros = p.held != CHANNELS
+    for unit in range(first_unit(&c.split, slice), first_unit(&c.split, slice + 1)):
+        line = unit % p.line_blocks * p.lines
+        rows.first = line * p.row.stride - p.row.before
+        residuals.first, residuals.count = line, min(p.lines, p.lanes.rows - line)
+        cost += PACKED * (gathered(&p.lanes, &rows, p.inputs)
+                          + gathered(&p.lanes, &residuals, p.outputs))
+        for near from 0 <= near < residuals.count by c.near_lines:
+            line = min(c.near_lines, residuals.count - near)
+            if p.held != CHANNELS:
+                cost += lane_products_cost(c, line * p.column.out)
+                continue
+            for v from 0 <= v < p.out_vectors by MAX_VECTORS:
+                channels = min(p.lanes.each, p.inputs)
+                cost += p.in_vectors * p.kernel * tiles_cost(
+                    channels, p.height, min(p.out_vectors - v, MAX_VECTORS), p.lanes.lanes,
+                    line * p.column.out)
+    return cost + (COPIED * p.outputs * c.numbers if p.held == SAMPLES else 0)
+
+
+cdef double sum_cost(void* job, Py_ssize_t task) noexcept nogil:
+    cdef const Call* c = <const Call*>(<const Job*>job).context.plan
+    return <double>c.numbers * (COPIED * c.split.slices + PACKED)
 
 
 cdef void write_channel(const floating* sums, const Plan* p, floating* dw) noexcept nogil:
@@ -346,8 +396,8 @@ cdef class WeightGradient(LaneKernel):
         list_positions(p, <Py_ssize_t*>(shared + c.x_at))
         fill_positions(1, p.lines * p.column.out, 0, 0, pixel, <Py_ssize_t*>(shared + c.dy_at))
         list_steps(c, <Py_ssize_t*>(shared + c.steps_at))
-        add_job(jobs, context, clear[float], clear[double], NULL, c.threads, EVEN)
-        add_job(jobs, context, add_up_slice[float], add_up_slice[double], context.o.x,
+        add_job(jobs, context, clear[float], clear[double], clear_cost, NULL, c.threads, EVEN)
+        add_job(jobs, context, add_up_slice[float], add_up_slice[double], slice_cost, context.o.x,
                 slice_tasks(&c.split), EVEN)
-        add_job(jobs, context, write_gradient[float], write_gradient[double], NULL,
+        add_job(jobs, context, write_gradient[float], write_gradient[double], sum_cost, NULL,
                 c.split.groups * p.out_vectors, EVEN)

@@ -11,11 +11,11 @@ from libc.string cimport memset
 
 from fastconv.engine.base.arrays cimport Layout, Operands
 from fastconv.engine.base.axis cimport Axis, ceil_div
-from fastconv.engine.base.jobs cimport Context, Jobs, add_job
+from fastconv.engine.base.jobs cimport Context, Job, Jobs, add_job
 from fastconv.engine.depthwise.kernels cimport SubKernel, correlate, interleave
 from fastconv.engine.depthwise.pack cimport copy_rows, pack_tile
 from fastconv.engine.depthwise.plan cimport (
-    TASKS, Block, Depthwise, Plan, find_block, next_block, whole_lines)
+    TASKS, Block, Depthwise, Plan, block_cost, find_block, next_block, whole_lines)
 
 
 cdef inline void correlate_rows(const Plan* p, const SubKernel* sub, const floating* tile,
@@ -130,6 +130,19 @@ cdef void correlate_blocks(const floating* x, const Context* context, Py_ssize_t
         next_block(p, &b)
 
 
+cdef double correlate_cost(void* job, Py_ssize_t task) noexcept nogil:
+    """Return what a call of correlate_blocks costs."""
+    cdef const Plan* p = <const Plan*>(<const Job*>job).context.plan
+    cdef Py_ssize_t blocks = p.batch * p.groups * p.blocks, _
+    cdef Py_ssize_t begin = task * blocks // p.tasks, end = (task + 1) * blocks // p.tasks
+    cdef Block b = find_block(p, begin)
+    cdef double cost = 0
+    for _ in range(begin, end):
+        cost += block_cost(p, &b, 2)
+        next_block(p, &b)
+    return cost
+
+
 cdef class Correlation(Depthwise):
     """A forward pass or, with the axes of a gradient, an input gradient.
 
@@ -156,5 +169,5 @@ cdef class Correlation(Depthwise):
 
     cdef void share(self, Context* context, Jobs* jobs) noexcept nogil:
         context.plan = &self.p
-        add_job(jobs, context, correlate_blocks[float], correlate_blocks[double], context.o.x,
-                self.p.tasks, 0)
+        add_job(jobs, context, correlate_blocks[float], correlate_blocks[double], correlate_cost,
+                context.o.x, self.p.tasks, 0)

@@ -3,7 +3,8 @@
 # the input tile of a block, and where the taps lie in it. The room's docstring draws them.
 
 from fastconv.engine.base.arrays cimport Axes, Layout
-from fastconv.engine.base.axis cimport Axis
+from fastconv.engine.base.axis cimport Axis, ceil_div
+from fastconv.engine.base.costs cimport COPIED
 from fastconv.engine.base.kernel cimport Kernel
 from fastconv.engine.base.split_k cimport SplitK
 from fastconv.engine.depthwise.kernels cimport Registers, Span, SubKernel
@@ -56,6 +57,17 @@ cdef class Depthwise(Kernel):
 
 
 cdef Py_ssize_t whole_lines(Py_ssize_t size, Py_ssize_t itemsize) noexcept nogil
+
+
+cdef inline double block_cost(const Plan* p, const Block* b, Py_ssize_t tap) noexcept nogil:
+    """Return what a block costs: its tile is copied, and each vector meets each tap.
+
+    `tap` is what that costs in products of other tiles: there are loads, and sums that wait.
+    """
+    cdef Py_ssize_t rows = (b.rows - 1) * p.pitch + p.row.reach + 1
+    return (<double>COPIED * p.in_channels * p.depth.taps * rows * p.tile_row
+            + <double>p.out_channels * b.rows * ceil_div(b.columns, p.lanes) * p.lanes
+            * (tap * p.taps + COPIED * p.row.step * p.column.step))
 
 
 cdef inline Block find_block(const Plan* p, Py_ssize_t number) noexcept nogil:

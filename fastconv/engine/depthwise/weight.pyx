@@ -13,13 +13,14 @@ from libc.string cimport memset
 
 from fastconv.engine.base.arrays cimport Layout, Operands
 from fastconv.engine.base.axis cimport LONGEST_SUM, ceil_div
-from fastconv.engine.base.jobs cimport Context, Jobs, add_job
+from fastconv.engine.base.costs cimport COPIED
+from fastconv.engine.base.jobs cimport Context, Job, Jobs, add_job
 from fastconv.engine.base.split_k cimport SplitK, add_slices, first_unit, partial_numbers, split_k
 from fastconv.engine.base.threads cimport EVEN
 from fastconv.engine.depthwise.kernels cimport accumulate, held_runs
 from fastconv.engine.depthwise.pack cimport copy_rows, pack_tile
 from fastconv.engine.depthwise.plan cimport (
-    TASKS, Block, Depthwise, Plan, find_block, next_block, whole_lines)
+    TASKS, Block, Depthwise, Plan, block_cost, find_block, next_block, whole_lines)
 
 # The sums of a task take so many bytes at most: they stay in the cache beside the input tile.
 cdef Py_ssize_t SUMS_BYTES = 8192
@@ -103,6 +104,26 @@ cdef void accumulate_groups(const floating* x, const Context* context, Py_ssize_
         partial[i] = total
 
 
+cdef double accumulate_cost(void* job, Py_ssize_t task) noexcept nogil:
+    """Return what a call of accumulate_groups costs."""
+    cdef const Plan* p = <const Plan*>(<const Job*>job).context.plan
+    cdef const SplitK* split = &p.split
+    cdef Py_ssize_t slice = task // p.group_blocks, first = task % p.group_blocks * p.group_block
+    cdef Py_ssize_t groups = min(p.group_block, p.groups - first), _
+    cdef Py_ssize_t samples = first_unit(split, slice + 1) - first_unit(split, slice)
+    cdef Block b = find_block(p, first * p.blocks)
+    cdef double cost = 0
+    for _ in range(p.blocks):
+        cost += block_cost(p, &b, 3)
+        next_block(p, &b)
+    return groups * (samples * cost + <double>2 * COPIED * split.numbers * p.lanes)
+
+
+cdef double add_cost(void* job, Py_ssize_t group) noexcept nogil:
+    cdef const Plan* p = <const Plan*>(<const Job*>job).context.plan
+    return <double>COPIED * p.split.numbers * (p.split.slices + 1)
+
+
 cdef void add_group(const floating* x, const Context* context, Py_ssize_t g,
                     int thread) noexcept nogil:
     """Write the sum of the slices into the gradient of a group."""
@@ -148,6 +169,7 @@ cdef class WeightGradient(Depthwise):
 
     cdef void share(self, Context* context, Jobs* jobs) noexcept nogil:
         context.plan = &self.p
-        add_job(jobs, context, accumulate_groups[float], accumulate_groups[double], context.o.x,
-                self.p.tasks, 0)
-        add_job(jobs, context, add_group[float], add_group[double], NULL, self.p.groups, EVEN)
+        add_job(jobs, context, accumulate_groups[float], accumulate_groups[double],
+                accumulate_cost, context.o.x, self.p.tasks, 0)
+        add_job(jobs, context, add_group[float], add_group[double], add_cost, NULL, self.p.groups,
+                EVEN)

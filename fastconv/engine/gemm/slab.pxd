@@ -75,6 +75,8 @@ cdef Py_ssize_t add_run(Run* runs, Py_ssize_t count, Py_ssize_t first, Py_ssize_
                         Py_ssize_t at, Py_ssize_t step) noexcept nogil
 cdef void fill_shifts(const Windows* windows, const Slab* slab, Py_ssize_t channels,
                       Py_ssize_t* shifts) noexcept nogil
+cdef double copied_numbers(const Windows* windows, const Slab* slab,
+                           Py_ssize_t channels) noexcept nogil
 cdef void fill_slab(const floating* x, const Windows* windows, const Slab* slab,
                     Py_ssize_t channel, Py_ssize_t channels, floating* to) noexcept nogil
 cdef void pack_columns(const floating* source, const Py_ssize_t* at, Py_ssize_t steps,
@@ -104,7 +106,7 @@ cdef void fill_offsets(const Windows* windows, const Py_ssize_t* strides, Py_ssi
                        Py_ssize_t* at) noexcept nogil
 cdef double imbalance(const Split* split, int threads) noexcept nogil
 cdef Split make_split(Py_ssize_t copies, Py_ssize_t units, Py_ssize_t blocks, Py_ssize_t panels,
-                      int threads) noexcept nogil
+                      int threads, double parted=*, double part=*, double alone=*) noexcept nogil
 cdef Share find_share(const Split* split, Py_ssize_t task) noexcept nogil
 
 

@@ -326,11 +326,13 @@ cdef double imbalance(const Split* split, int threads) noexcept nogil:
 
 
 cdef Split make_split(Py_ssize_t copies, Py_ssize_t units, Py_ssize_t blocks, Py_ssize_t panels,
-                      int threads) noexcept nogil:
+                      int threads, double parted=0, double part=0.1, double alone=1) noexcept nogil:
     """Cut the work into blocks, at least so many, and parts: the cheapest numbers.
 
-    That is: the time of the thread that has most to do, a little more where a block is made once
-    more for each part.
+    That is: the time of the thread that has most to do. Each further part makes its block once
+    more, which takes `part` of the time of the block's products, and with several parts all takes
+    `parted` of it more. A unit that is a block by itself takes `alone` times as long as beside
+    others, whose tiles are wider.
     """
     cdef Split split, best
     cdef double cost, least = 1e300
@@ -340,7 +342,11 @@ cdef Split make_split(Py_ssize_t copies, Py_ssize_t units, Py_ssize_t blocks, Py
     best = split
     for _ in range(2 * threads if split.blocks < 16 * threads else 1):
         for split.parts in range(1, most + 1):
-            cost = busiest(&split, threads) * (0.9 + 0.1 * split.parts)
+            cost = busiest(&split, threads) * (1 + part * (split.parts - 1))
+            if split.parts > 1:
+                cost *= 1 + parted
+            if split.blocks == units:
+                cost *= alone
             if cost < least * 0.999:
                 least, best = cost, split
         if split.blocks == units:
@@ -352,8 +358,9 @@ cdef Split make_split(Py_ssize_t copies, Py_ssize_t units, Py_ssize_t blocks, Py
 cdef Share find_share(const Split* split, Py_ssize_t task) noexcept nogil:
     """Return what a task computes."""
     cdef Share share
-    cdef Py_ssize_t part = task % split.parts, block = task // split.parts % split.blocks
-    share.copy = task // split.parts // split.blocks
+    # Neighbouring tasks are different blocks, so that what is left of a block is shared, too.
+    cdef Py_ssize_t block = task % split.blocks, part = task // split.blocks % split.parts
+    share.copy = task // split.blocks // split.parts
     share.unit = even_share(block, split.units, split.blocks)
     share.past_unit = even_share(block + 1, split.units, split.blocks)
     share.panel = even_share(part, split.panels, split.parts)
@@ -380,6 +387,15 @@ cdef Py_ssize_t list_planes(const Windows* windows, const Slab* slab, Py_ssize_t
         planes[i].first = (planes[i].at * windows.strides[4]
                            + (left + low * column.stride) * windows.strides[5])
     return count
+
+
+cdef double copied_numbers(const Windows* windows, const Slab* slab,
+                           Py_ssize_t channels) noexcept nogil:
+    """Return how many numbers `fill_slab` writes."""
+    cdef Py_ssize_t lines = slab.block.lines, out = windows.row.out
+    cdef Py_ssize_t pieces = ceil_div(slab.block.line % out + lines, out)
+    return (<double>channels * slab_planes(windows) * slab.width
+            * (lines + pieces * windows.row.reach))
 
 
 cdef void fill_slab(const floating* x, const Windows* windows, const Slab* slab,

@@ -2,10 +2,6 @@
 # No bounds checks: the callers in fastconv.functional have compared every shape with the geometry.
 """Winograd's convolutions: few products for a tile of several outputs.
 
-F(4x4, 3x3) takes 36 products for each channel instead of 144, F(4x4, 5x5) 64 instead of 400. For
-kernels of one row or column a tile is 1 x 4 or 4 x 1 outputs: F(4, 3) takes 6 products instead of
-12, F(4, 5) 8 instead of 20, and F(4, 7) 10 instead of 28.
-
     V = B^T d B      of every tile d of the input (tiles.pyx)
     U = G g G^T      of every kernel g
     M[point] = V[point] U[point]      tiles x channels times channels x output channels
@@ -36,18 +32,19 @@ from libc.string cimport memset
 
 from fastconv.engine.base.arrays cimport Axes, Layout, Operands, in_elements, rot180
 from fastconv.engine.base.axis cimport ceil_div
-from fastconv.engine.base.jobs cimport Context, Jobs, add_job, run_jobs
+from fastconv.engine.base.costs cimport SHARED, TRANSFORMED
+from fastconv.engine.base.jobs cimport Context, Job, Jobs, add_job, run_jobs
 from fastconv.engine.base.threads cimport EVEN, threads_for
 from fastconv.engine.gemm.correlation cimport copy_bias
 from fastconv.engine.gemm.slab cimport line_up
 from fastconv.engine.gemm.tile cimport lanes, max_pixels, run_blocked
 from fastconv.engine.winograd.tiles cimport (
     SMALL_MAP, STAGE_BYTES, TileKernel, TileRange, Tiles, Window, cut_off, find_form, is_cut,
-    make_tiles, point_step, same_work, tile_points, tiles_variant, transform_kernels,
+    make_tiles, point_step, products_cost, same_work, tile_points, tiles_variant, transform_kernels,
     transform_tiles, wanted_tiles, write_outputs)
 
-# The most vectors of output channels in a panel.
 cdef enum:
+    # The most vectors of output channels in a panel.
     PANEL = 2
 
 # The most bytes of one tile's numbers in a block of channels, for all points, as if there were at
@@ -57,10 +54,14 @@ cdef Py_ssize_t TILE_BYTES = 9216
 # may stream from the third-level cache.
 cdef Py_ssize_t KEPT_BYTES = 3 << 20
 cdef Py_ssize_t KEPT_TILES = 64
+# The channels that a task transforms of it.
+cdef Py_ssize_t KEPT_CHANNELS = 32
 # The most tiles of 36 points in a chunk: with U in the cache, and where kernels are transformed for
 # each.
 cdef Py_ssize_t FEW_TILES = 28
 cdef Py_ssize_t MANY_TILES = 128
+# Numbers of U that stay in the second-level cache until they are used.
+cdef Py_ssize_t NEAR_NUMBERS = 1 << 18
 # V of a chunk of the first kind, beside U and M in the second-level cache; a full tile of the
 # products may have more.
 cdef Py_ssize_t NEAR_BYTES = 9 << 15
@@ -93,14 +94,39 @@ cdef struct Product:
     size_t stage_at, own_at, m_at, thread_bytes
 
 
+cdef Py_ssize_t held_chunks(const Product* p, Py_ssize_t chunk, Py_ssize_t itemsize,
+                            Py_ssize_t chunks) noexcept nogil:
+    """Return how many of the chunks have their V there at once, a chunk being so many tiles."""
+    cdef Py_ssize_t size = p.points * ceil_div(p.channels, p.lanes) * p.lanes * chunk * itemsize
+    return ceil_div(chunks, ceil_div(chunks, max(V_BYTES // size, 1)))
+
+
+cdef double fit_units(Product* p, Py_ssize_t unit, Py_ssize_t most, Py_ssize_t itemsize,
+                      int threads) noexcept nogil:
+    """Choose a chunk of whole units, at most so many tiles, and return its time, the shortest."""
+    # In a panel's tiles, of the thread that has most to do. The kernels take as long as so many.
+    cdef Py_ssize_t extra = 1 if p.keeps_u or p.ready else 7
+    cdef Py_ssize_t units = p.tiles // unit, chunk = min(most // unit, units), chunks, held, passes
+    cdef double cost, best = 1e300
+    for chunk in range(chunk, 0, -1):
+        chunks = ceil_div(units, chunk)
+        cost = ceil_div(chunks * p.groups, threads)
+        if not p.keeps_u:
+            held = held_chunks(p, chunk * unit, itemsize, chunks)
+            passes = ceil_div(chunks, held) - 1
+            cost = (passes * ceil_div(held * p.panels, threads)
+                    + ceil_div((chunks - passes * held) * p.panels, threads))
+        cost *= chunk * unit + extra
+        if cost < best * 0.98:
+            best, p.chunk = cost, chunk * unit
+    return best
+
+
 cdef void fit_chunks(Product* p, Py_ssize_t itemsize, int threads) noexcept nogil:
     """Cut the tiles into chunks: whole maps or rows of tiles where they fit."""
     cdef Py_ssize_t most = same_work(FEW_TILES if p.keeps_u else MANY_TILES, p.form)
-    cdef Py_ssize_t unit, units, chunk, tasks
-    # Transforming the kernels takes as long as so many tiles of their products.
-    cdef Py_ssize_t extra = 1 if p.keeps_u or p.ready else 7
-    cdef double cost, best = 1e300
-    unit = p.inputs.rows * p.inputs.columns
+    cdef Py_ssize_t unit = p.inputs.rows * p.inputs.columns, chunk, panels = p.panels
+    cdef double best
     if unit > SMALL_MAP:
         unit = p.inputs.columns
     if unit > most:
@@ -108,15 +134,16 @@ cdef void fit_chunks(Product* p, Py_ssize_t itemsize, int threads) noexcept nogi
     if p.keeps_u:
         most = min(most, max(NEAR_BYTES // (p.points * p.channels * itemsize), unit,
                              max_pixels(itemsize, PANEL)))
-    units = p.tiles // unit
-    # The shortest time of the thread that has most to do.
-    chunk = min(most // unit, units)
-    while chunk >= 1:
-        tasks = ceil_div(units, chunk) * (p.groups if p.keeps_u else p.panels)
-        cost = <double>ceil_div(tasks, threads) * (chunk * unit + extra)
-        if cost < best * 0.98:
-            best, p.chunk = cost, chunk * unit
-        chunk -= 1
+    best = fit_units(p, unit, most, itemsize, threads)
+    chunk = p.chunk
+    # For many threads: parts of rows; or panels of one vector, which take more than half as long.
+    if unit > 1 and not is_cut(&p.inputs) and (
+            fit_units(p, 1, most, itemsize, threads) >= 0.9 * best):
+        p.chunk = chunk
+    if not p.keeps_u and not p.ready and p.chunk == chunk:
+        p.panels = ceil_div(p.rows, p.lanes)
+        if 0.65 * fit_units(p, unit, most, itemsize, threads) >= 0.9 * best:
+            p.chunk, p.panels = chunk, panels
     p.chunks = ceil_div(p.tiles, p.chunk)
 
 
@@ -157,8 +184,7 @@ cdef void size_blocks(Product* p, Py_ssize_t itemsize, bint prepared, int thread
     p.v_chunk = ceil_div(p.channels, p.lanes) * p.v_vector
     p.held = 1
     if not p.keeps_u:
-        p.held = max(V_BYTES // (p.points * p.v_chunk * itemsize), 1)
-        p.held = ceil_div(p.chunks, ceil_div(p.chunks, p.held))
+        p.held = held_chunks(p, p.chunk, itemsize, p.chunks)
     p.v_vectors = max(min(V_VECTORS, ceil_div(p.channels, p.lanes) * p.held // threads), 1)
     p.v_point = point_step(p.held * p.v_chunk, itemsize)
     p.m_point = point_step(p.chunk * p.width, itemsize)
@@ -210,18 +236,19 @@ cdef inline char* whole_u(const Context* context) noexcept nogil:
 
 cdef void keep_u(const floating* w, const Context* context, Py_ssize_t task,
                  int thread) noexcept nogil:
-    """Transform the kernels of one group's panel and a block of channels for all threads."""
+    """Transform the kernels of one group's panel and some channels for all threads."""
     cdef const Product* p = <const Product*>context.plan
-    cdef Py_ssize_t blocks = ceil_div(p.channels, p.depth), first = task % blocks * p.depth
+    cdef Py_ssize_t blocks = ceil_div(p.channels, KEPT_CHANNELS)
+    cdef Py_ssize_t first = task % blocks * KEPT_CHANNELS
     cdef Py_ssize_t panel = task // blocks % p.panels
-    fill_u(w, p, task // blocks // p.panels, panel, first, min(p.depth, p.channels - first),
+    fill_u(w, p, task // blocks // p.panels, panel, first, min(KEPT_CHANNELS, p.channels - first),
            <floating*>whole_u(context) + task // blocks * p.points * p.u_point
            + first * vectors_of(p, panel) * p.lanes)
 
 
 cdef inline Py_ssize_t kept_tasks(const Product* p) noexcept nogil:
     """Return how many tasks make U."""
-    return p.groups * p.panels * ceil_div(p.channels, p.depth)
+    return p.groups * p.panels * ceil_div(p.channels, KEPT_CHANNELS)
 
 
 cdef void multiply(const Product* p, const char* shared, const floating* v, Py_ssize_t count,
@@ -332,7 +359,7 @@ cdef void hold_v(const floating* x, const Context* context, Py_ssize_t task,
            part_of(context, thread), <floating*>(context.shared + p.v_at) + at * p.v_chunk)
 
 
-cdef inline Py_ssize_t held_chunks(const Product* p, Py_ssize_t first) noexcept nogil:
+cdef inline Py_ssize_t pass_chunks(const Product* p, Py_ssize_t first) noexcept nogil:
     """Return the chunks of the pass that begins with this one."""
     return min(p.held, p.chunks - first)
 
@@ -341,16 +368,62 @@ cdef void use_v(const floating* w, const Context* context, Py_ssize_t task,
                 int thread) noexcept nogil:
     """Compute a panel, for one of the chunks of a pass."""
     cdef const Product* p = <const Product*>context.plan
-    cdef Py_ssize_t chunks = held_chunks(p, context.first)
+    cdef Py_ssize_t chunks = pass_chunks(p, context.first)
     cdef Py_ssize_t panel = task // chunks, at = task % chunks
     compute_panel(w, context, context.group, panel, context.first + at,
                   <const floating*>(context.shared + p.v_at) + at * p.v_chunk,
                   part_of(context, thread))
 
 
-cdef inline Py_ssize_t compute_tasks(const Product* p) noexcept nogil:
-    """Return the tasks that compute outputs at once."""
-    return p.groups * p.chunks if p.keeps_u else p.panels * p.held
+cdef double panel_cost(const Product* p, Py_ssize_t itemsize, Py_ssize_t panel,
+                       Py_ssize_t chunk) noexcept nogil:
+    """Return what a call of compute_panel costs."""
+    cdef Py_ssize_t count = min(p.chunk, p.tiles - chunk * p.chunk), vectors = vectors_of(p, panel)
+    cdef Py_ssize_t kernels = 0 if p.keeps_u or p.ready else p.channels, c
+    cdef double cost = <double>TRANSFORMED * p.points * (count + kernels) * vectors * p.lanes
+    for c from 0 <= c < p.channels by p.depth:
+        cost += products_cost(&p.inputs, count, max_pixels(itemsize, vectors), vectors,
+                              min(p.depth, p.channels - c))
+    return cost
+
+
+cdef inline double fill_v_cost(const Product* p, Py_ssize_t chunk,
+                               Py_ssize_t channels) noexcept nogil:
+    return (<double>(TRANSFORMED + (0 if p.keeps_u else SHARED)) * p.points
+            * min(p.chunk, p.tiles - chunk * p.chunk) * ceil_div(channels, p.lanes) * p.lanes)
+
+
+cdef double keep_cost(void* job, Py_ssize_t task) noexcept nogil:
+    cdef const Product* p = <const Product*>(<const Job*>job).context.plan
+    cdef Py_ssize_t blocks = ceil_div(p.channels, KEPT_CHANNELS)
+    cdef Py_ssize_t number = TRANSFORMED + (SHARED if kept_numbers(p) > NEAR_NUMBERS else 0)
+    return (<double>number * p.points * vectors_of(p, task // blocks % p.panels) * p.lanes
+            * min(KEPT_CHANNELS, p.channels - task % blocks * KEPT_CHANNELS))
+
+
+cdef double chunk_cost(void* job, Py_ssize_t task) noexcept nogil:
+    cdef const Context* context = (<const Job*>job).context
+    cdef const Product* p = <const Product*>context.plan
+    cdef Py_ssize_t chunk = task % p.chunks, panel
+    cdef double cost = fill_v_cost(p, chunk, p.channels)
+    for panel in range(p.panels):
+        cost += panel_cost(p, context.o.layout.itemsize, panel, chunk)
+    return cost
+
+
+cdef double hold_cost(void* job, Py_ssize_t task) noexcept nogil:
+    cdef const Context* context = (<const Job*>job).context
+    cdef const Product* p = <const Product*>context.plan
+    cdef Py_ssize_t width = p.v_vectors * p.lanes, blocks = ceil_div(p.channels, width)
+    return fill_v_cost(p, context.first + task // blocks,
+                       min(width, p.channels - task % blocks * width))
+
+
+cdef double use_cost(void* job, Py_ssize_t task) noexcept nogil:
+    cdef const Context* context = (<const Job*>job).context
+    cdef const Product* p = <const Product*>context.plan
+    cdef Py_ssize_t chunks = pass_chunks(p, context.first)
+    return panel_cost(p, context.o.layout.itemsize, task // chunks, context.first + task % chunks)
 
 
 cdef Product make_product(const Layout* layout, const Window* window, bint rotates,
@@ -367,7 +440,8 @@ cdef Product make_product(const Layout* layout, const Window* window, bint rotat
     p.x_group = layout.x.strides[1] // itemsize
     p.y_group = layout.y.strides[1] // itemsize
     size_blocks(&p, itemsize, layout.prepared, threads)
-    p.threads = min(<Py_ssize_t>threads, compute_tasks(&p))
+    p.threads = min(<Py_ssize_t>threads,
+                    p.groups * p.chunks if p.keeps_u else p.panels * p.held)
     return p
 
 
@@ -390,8 +464,8 @@ def prepare(const floating[:, :, :, :, :, :] w, floating[::1] u=None):
         jobs.threads = threads_for(100.0 * w.shape[0] * w.shape[1] * w.shape[2])
         jobs.count = 0
         with nogil:
-            add_job(&jobs, &context, keep_u[float], keep_u[double], &w[0, 0, 0, 0, 0, 0],
-                    kept_tasks(&p), EVEN)
+            add_job(&jobs, &context, keep_u[float], keep_u[double], keep_cost,
+                    &w[0, 0, 0, 0, 0, 0], kept_tasks(&p), EVEN)
             run_jobs(&jobs)
     return kept_numbers(&p)
 
@@ -427,12 +501,14 @@ cdef class Correlation(TileKernel):
         copy_bias(context.o, p.panels * p.width, bias)
         if p.keeps_u:
             if not p.ready:
-                add_job(jobs, context, keep_u[float], keep_u[double], w, kept_tasks(p), EVEN)
-            add_job(jobs, context, compute_chunk[float], compute_chunk[double], context.o.x,
-                    compute_tasks(p), 0)
+                add_job(jobs, context, keep_u[float], keep_u[double], keep_cost, w, kept_tasks(p),
+                        EVEN)
+            add_job(jobs, context, compute_chunk[float], compute_chunk[double], chunk_cost,
+                    context.o.x, p.groups * p.chunks, 0)
             return
         for g in range(p.groups):
             for chunk from 0 <= chunk < p.chunks by p.held:
-                context.group, context.first, i = g, chunk, held_chunks(p, chunk)
-                add_job(jobs, context, hold_v[float], hold_v[double], context.o.x, i * blocks, 0)
-                add_job(jobs, context, use_v[float], use_v[double], w, p.panels * i, 0)
+                context.group, context.first, i = g, chunk, pass_chunks(p, chunk)
+                add_job(jobs, context, hold_v[float], hold_v[double], hold_cost, context.o.x,
+                        i * blocks, 0)
+                add_job(jobs, context, use_v[float], use_v[double], use_cost, w, p.panels * i, 0)

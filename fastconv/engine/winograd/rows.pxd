@@ -25,6 +25,7 @@ cdef struct Tiling:
 
 cdef Tiling make_tiling(const Layout* layout, bint rotates, const Window* window,
                         Py_ssize_t beside, Py_ssize_t most_bytes, int threads) noexcept nogil
+cdef double lines_cost(const Tiling* t, Py_ssize_t lines) noexcept nogil
 cdef void list_positions(const Tiling* t, Py_ssize_t* at) noexcept nogil
 cdef void transform_lines(const floating* x, const Tiling* t, Py_ssize_t block, Py_ssize_t line,
                           Py_ssize_t lines, bint zeros, const Py_ssize_t* at, floating* slab,

@@ -24,8 +24,9 @@ from libc.string cimport memset
 
 from fastconv.engine.base.arrays cimport Axes, Layout, in_elements, rot180
 from fastconv.engine.base.axis cimport Taps, ceil_div, taps_inside, window_axis
+from fastconv.engine.base.costs cimport COPIED, PACKED, TRANSFORMED, tiles_cost
 from fastconv.engine.base.isa cimport isa_row
-from fastconv.engine.base.jobs cimport Context, Jobs, add_job
+from fastconv.engine.base.jobs cimport Context, Job, Jobs, add_job
 from fastconv.engine.base.threads cimport EVEN
 from fastconv.engine.blocked.layout cimport (
     Plan, Rows, Tile, cut_lines, fill_bias, fill_positions, gather_rows, input_rows, scatter_rows,
@@ -134,6 +135,12 @@ cdef void transform_lines(const floating* x, const Tiling* t, Py_ssize_t block, 
         input_tiles(isa, source, rows.to_line, past - first, t.tiles, target, t.v_point)
 
 
+cdef double lines_cost(const Tiling* t, Py_ssize_t lines) noexcept nogil:
+    """Return what a call of transform_lines costs."""
+    return (<double>t.plan.inputs * (lines + t.plan.row.reach) * t.plan.lanes.lanes
+            * (PACKED * t.plan.width + TRANSFORMED * POINTS * t.tiles))
+
+
 cdef void residual_rows(const Tiling* t, const floating* slab, Py_ssize_t rows, floating* z,
                         Py_ssize_t point_step) noexcept nogil:
     """Transform rows of residuals, whole tiles, to z[point * point_step]."""
@@ -158,6 +165,16 @@ cdef void prepare(const floating* bias, const Context* context, Py_ssize_t task,
     memset(context.shared + p.threads_at + task * p.thread_bytes, 0, p.v_at)
     if task == 0:
         fill_bias(bias, context.o, &p.tiling.plan, <floating*>(context.shared + p.bias_at))
+
+
+cdef double prepare_cost(void* job, Py_ssize_t task) noexcept nogil:
+    cdef const Context* context = (<const Job*>job).context
+    return <double>COPIED * ((<const Product*>context.plan).v_at // context.o.layout.itemsize)
+
+
+cdef double kernel_cost(void* job, Py_ssize_t task) noexcept nogil:
+    cdef const Product* p = <const Product*>(<const Job*>job).context.plan
+    return <double>TRANSFORMED * POINTS * TAPS * p.tiling.plan.inputs
 
 
 cdef void transform_kernels(const floating* w, const Context* context, Py_ssize_t task,
@@ -283,6 +300,24 @@ cdef void correlate_unit(const floating* x, const Context* context, Py_ssize_t u
                      y + k * plan.y_strides[2])
 
 
+cdef double unit_cost(void* job, Py_ssize_t unit) noexcept nogil:
+    """Return what a call of correlate_unit costs; the first thread's part has its tiles."""
+    cdef const Context* context = (<const Job*>job).context
+    cdef const Product* p = <const Product*>context.plan
+    cdef const Tiling* t = &p.tiling
+    cdef const Plan* plan = &t.plan
+    cdef Tile* tiles = <Tile*>(context.shared + p.threads_at + p.tiles_at)
+    cdef Py_ssize_t line = unit % plan.line_blocks * plan.lines, lanes = plan.lanes.lanes, i
+    cdef Py_ssize_t lines = min(plan.lines, plan.lanes.rows - line)
+    cdef double cost = lines_cost(t, lines) + (
+        <double>plan.outputs * lines * lanes
+        * (TRANSFORMED * POINTS * t.tiles + PACKED * plan.column.out))
+    for i in range(list_tiles(t, line, lines, tiles)):
+        cost += POINTS * tiles_cost(plan.outputs, plan.height, tiles[i].pixels, lanes,
+                                    plan.inputs * tiles[i].taps)
+    return cost
+
+
 cdef Product make_product(const Layout* layout, bint rotates, const Window* window,
                           int threads) noexcept nogil:
     """Return the plan for arrays of this layout, and for at most so many threads."""
@@ -322,8 +357,9 @@ cdef class Correlation(TileKernel):
         cdef const char* w = context.o.w + p.tiling.w_first
         context.plan = p
         list_positions(&p.tiling, <Py_ssize_t*>(context.shared + p.at_at))
-        add_job(jobs, context, prepare[float], prepare[double], context.o.bias, p.threads, EVEN)
-        add_job(jobs, context, transform_kernels[float], transform_kernels[double], w,
+        add_job(jobs, context, prepare[float], prepare[double], prepare_cost, context.o.bias,
+                p.threads, EVEN)
+        add_job(jobs, context, transform_kernels[float], transform_kernels[double], kernel_cost, w,
                 plan.groups * plan.outputs, EVEN)
-        add_job(jobs, context, correlate_unit[float], correlate_unit[double], context.o.x,
-                p.units, EVEN)
+        add_job(jobs, context, correlate_unit[float], correlate_unit[double], unit_cost,
+                context.o.x, p.units, EVEN)

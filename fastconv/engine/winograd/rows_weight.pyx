@@ -19,7 +19,8 @@ from libc.string cimport memset
 
 from fastconv.engine.base.arrays cimport Layout
 from fastconv.engine.base.axis cimport ceil_div
-from fastconv.engine.base.jobs cimport Context, Jobs, add_job
+from fastconv.engine.base.costs cimport COPIED, PACKED, TRANSFORMED, tiles_cost
+from fastconv.engine.base.jobs cimport Context, Job, Jobs, add_job
 from fastconv.engine.base.split_k cimport (
     SplitK, add_slices, first_unit, partial_at, partial_numbers, slice_tasks, split_k)
 from fastconv.engine.base.threads cimport EVEN
@@ -29,8 +30,8 @@ from fastconv.engine.blocked.tiles cimport (
     LANE_SUMS, Steps, add_lanes, most_columns, most_rows, run_tile)
 from fastconv.engine.gemm.slab cimport line_up
 from fastconv.engine.winograd.rows cimport (
-    POINTS, STEP, TAPS, Tiling, list_positions, make_tiling, residual_rows, transform_lines,
-    write_kernel_gradients)
+    POINTS, STEP, TAPS, Tiling, lines_cost, list_positions, make_tiling, residual_rows,
+    transform_lines, write_kernel_gradients)
 from fastconv.engine.winograd.tiles cimport TileKernel
 
 # V and Z of a block of lines: those of a point stay near the first-level cache.
@@ -166,6 +167,37 @@ cdef void add_up_slice(const floating* x, const Context* context, Py_ssize_t tas
               <floating*>(shared + p.partial_at) + partial_at(&p.split, task))
 
 
+cdef double clear_cost(void* job, Py_ssize_t task) noexcept nogil:
+    cdef const Context* context = (<const Job*>job).context
+    return <double>COPIED * ((<const Correlation*>context.plan).v_at // context.o.layout.itemsize)
+
+
+cdef double slice_cost(void* job, Py_ssize_t task) noexcept nogil:
+    """Return what a call of add_up_slice costs."""
+    cdef const Context* context = (<const Job*>job).context
+    cdef const Correlation* p = <const Correlation*>context.plan
+    cdef const Tiling* t = &p.tiling
+    cdef const Plan* plan = &t.plan
+    cdef Py_ssize_t slice = task % p.split.slices, unit, lines, panel, rows
+    cdef double cost = <double>COPIED * p.split.numbers * plan.lanes.lanes
+    for unit in range(first_unit(&p.split, slice), first_unit(&p.split, slice + 1)):
+        lines = min(plan.lines, plan.lanes.rows - unit % plan.line_blocks * plan.lines)
+        cost += lines_cost(t, lines) + (
+            <double>plan.outputs * lines * plan.lanes.lanes
+            * (TRANSFORMED * POINTS * t.tiles + PACKED * plan.column.out))
+        for panel in range(p.panels):
+            rows = (panel + 1) * plan.outputs // p.panels - panel * plan.outputs // p.panels
+            cost += POINTS * tiles_cost(
+                plan.inputs * TAPS, most_columns(LANE_SUMS, rows, context.o.layout.itemsize), rows,
+                plan.lanes.lanes, lines * t.tiles)
+    return cost
+
+
+cdef double sum_cost(void* job, Py_ssize_t task) noexcept nogil:
+    cdef const Correlation* p = <const Correlation*>(<const Job*>job).context.plan
+    return <double>p.tiling.sums * POINTS * (COPIED * p.split.slices + TRANSFORMED)
+
+
 cdef void write_channel(const floating* x, const Context* context, Py_ssize_t task,
                         int thread) noexcept nogil:
     """Add up an output channel's sums of all slices, and write its gradients."""
@@ -207,8 +239,8 @@ cdef class WeightGradient(TileKernel):
                        p.tiling.tiles * STEP * plan.lanes.lanes, plan.lanes.lanes,
                        <Py_ssize_t*>(shared + p.dy_at))
         list_steps(p, <Py_ssize_t*>(shared + p.steps_at))
-        add_job(jobs, context, clear[float], clear[double], NULL, p.threads, EVEN)
-        add_job(jobs, context, add_up_slice[float], add_up_slice[double], context.o.x,
+        add_job(jobs, context, clear[float], clear[double], clear_cost, NULL, p.threads, EVEN)
+        add_job(jobs, context, add_up_slice[float], add_up_slice[double], slice_cost, context.o.x,
                 slice_tasks(&p.split), EVEN)
-        add_job(jobs, context, write_channel[float], write_channel[double], NULL,
+        add_job(jobs, context, write_channel[float], write_channel[double], sum_cost, NULL,
                 plan.groups * plan.outputs, EVEN)

@@ -61,6 +61,8 @@ cdef Py_ssize_t same_work(Py_ssize_t tiles, Py_ssize_t form) noexcept nogil
 cdef void cut_off(Tiles* tiles, const Axes* outputs) noexcept nogil
 cdef bint is_cut(const Tiles* tiles) noexcept nogil
 cdef TileRange wanted_tiles(const Tiles* tiles, Py_ssize_t maps, Py_ssize_t point) noexcept nogil
+cdef double products_cost(const Tiles* tiles, Py_ssize_t count, Py_ssize_t most,
+                          Py_ssize_t vectors, Py_ssize_t steps) noexcept nogil
 cdef Py_ssize_t point_step(Py_ssize_t numbers, Py_ssize_t itemsize) noexcept nogil
 cdef void transform_tiles(const floating* x, const Tiles* tiles, TileRange held,
                           Py_ssize_t first, Py_ssize_t count, Py_ssize_t channels,

@@ -37,6 +37,7 @@ from libc.string cimport memset
 
 from fastconv.engine.base.arrays cimport Layout
 from fastconv.engine.base.axis cimport Axis, ceil_div, window_axis
+from fastconv.engine.base.costs cimport tiles_cost
 from fastconv.engine.base.isa cimport isa_row
 from fastconv.engine.base.threads cimport threads_for
 from fastconv.engine.base.workspace cimport give, take
@@ -229,6 +230,20 @@ cdef TileRange wanted_tiles(const Tiles* tiles, Py_ssize_t maps, Py_ssize_t poin
     elif no_row:
         wanted.end = part_place(tiles, maps, 0, 3)
     return wanted
+
+
+cdef double products_cost(const Tiles* tiles, Py_ssize_t count, Py_ssize_t most,
+                          Py_ssize_t vectors, Py_ssize_t steps) noexcept nogil:
+    """Return what the products of `count` tiles cost, with at most so many in a register tile."""
+    cdef Py_ssize_t point
+    cdef double cost = 0
+    cdef TileRange wanted
+    wanted.first, wanted.end = 0, count
+    for point in range(tile_points(tiles.form)):
+        if is_cut(tiles):
+            wanted = wanted_tiles(tiles, count // (tiles.rows * tiles.columns), point)
+        cost += tiles_cost(wanted.end - wanted.first, most, vectors, tiles.lanes, steps)
+    return cost
 
 
 cdef Span find_span(const TiledAxis* tiled, Py_ssize_t phase, Py_ssize_t tile,

@@ -32,7 +32,8 @@ from cython cimport floating
 
 from fastconv.engine.base.arrays cimport Axes, Layout, in_elements
 from fastconv.engine.base.axis cimport ceil_div
-from fastconv.engine.base.jobs cimport Context, Jobs, add_job
+from fastconv.engine.base.costs cimport SHARED, TRANSFORMED, tiles_cost
+from fastconv.engine.base.jobs cimport Context, Job, Jobs, add_job
 from fastconv.engine.base.split_k cimport SplitK, first_unit, split_k
 from fastconv.engine.base.threads cimport EVEN
 from fastconv.engine.gemm.slab cimport line_up
@@ -348,6 +349,72 @@ cdef void multiply_point(const floating* v, const Context* context, Py_ssize_t t
                  p.steps * p.residual.panel * p.lanes, p.steps * width)
 
 
+cdef double transform_cost(void* job, Py_ssize_t task) noexcept nogil:
+    cdef const Context* context = (<const Job*>job).context
+    cdef const Correlation* p = <const Correlation*>context.plan
+    cdef const Side* side = &p.input
+    cdef Py_ssize_t inputs = p.parts * groups_of(side), panels, group, part, units
+    cdef TileRange held = tiles_of(p, context.first)
+    if task >= inputs:
+        side, task = &p.residual, task - inputs
+    panels, group, part = max(TOGETHER // side.panel, 1), task // p.parts, task % p.parts
+    units = (held.end - held.first) // p.unit
+    return (<double>(TRANSFORMED + SHARED) * p.points * p.lanes * p.unit
+            * ((part + 1) * units // p.parts - part * units // p.parts)
+            * (first_vector(side, (group + 1) * panels) - first_vector(side, group * panels)))
+
+
+cdef double product_cost(const Correlation* p, Py_ssize_t itemsize, TileRange wanted,
+                         Py_ssize_t output, Py_ssize_t input) noexcept nogil:
+    """Return what a call of multiply costs."""
+    cdef Py_ssize_t k = first_vector(&p.residual, output) * p.lanes
+    cdef Py_ssize_t past = first_vector(&p.residual, output + 1) * p.lanes, tile = wanted.first
+    cdef Py_ssize_t vectors = first_vector(&p.input, input + 1) - first_vector(&p.input, input)
+    cdef double cost = 0
+    while tile < wanted.end:
+        cost += tiles_cost(min(past, p.residual.channels) - k, max_pixels(itemsize, vectors),
+                           vectors, p.lanes, min(wanted.end - tile, SUM_TILES))
+        tile += SUM_TILES
+    return cost
+
+
+cdef double panels_cost(void* job, Py_ssize_t task) noexcept nogil:
+    cdef const Context* context = (<const Job*>job).context
+    cdef const Correlation* p = <const Correlation*>context.plan
+    cdef Py_ssize_t output = task % p.residual.panels
+    cdef Py_ssize_t first = task // p.residual.panels * p.block
+    cdef Py_ssize_t end = min(first + p.block, p.input.panels), point, input
+    cdef double cost = (
+        <double>TRANSFORMED * p.points * p.lanes * p.lanes
+        * (first_vector(&p.residual, output + 1) - first_vector(&p.residual, output))
+        * (first_vector(&p.input, end) - first_vector(&p.input, first)))
+    for point in range(p.points):
+        for input in range(first, end):
+            cost += product_cost(p, context.o.layout.itemsize,
+                                 wanted_of(p, p.split.units * p.unit, point), output, input)
+    return cost
+
+
+cdef double point_cost(void* job, Py_ssize_t task) noexcept nogil:
+    cdef const Context* context = (<const Job*>job).context
+    cdef const Correlation* p = <const Correlation*>context.plan
+    cdef Py_ssize_t parts = p.point_parts, point = task // parts, part = task % parts, i
+    cdef Py_ssize_t panels = p.residual.panels * p.input.panels
+    cdef TileRange tiles = tiles_of(p, context.first)
+    cdef double cost = 0
+    tiles = wanted_of(p, tiles.end - tiles.first, point)
+    for i in range(part * panels // parts, (part + 1) * panels // parts):
+        cost += product_cost(p, context.o.layout.itemsize, tiles, i % p.residual.panels,
+                             i // p.residual.panels)
+    return cost
+
+
+cdef double write_cost(void* job, Py_ssize_t task) noexcept nogil:
+    cdef const Correlation* p = <const Correlation*>(<const Job*>job).context.plan
+    # Which are read once, in order.
+    return (TRANSFORMED + SHARED / 2.0) * p.points * p.input.vectors * p.lanes
+
+
 cdef class WeightGradient(TileKernel):
     """The weight gradient for kernels that there is a form of tiles for, with depth 1.
 
@@ -379,15 +446,15 @@ cdef class WeightGradient(TileKernel):
         for g in range(p.groups):
             for slice in range(p.split.slices):
                 context.group, context.first = g, slice
-                add_job(jobs, context, transform[float], transform[double], context.o.x,
-                        p.parts * (groups_of(&p.input) + groups_of(&p.residual)), 0)
+                add_job(jobs, context, transform[float], transform[double], transform_cost,
+                        context.o.x, p.parts * (groups_of(&p.input) + groups_of(&p.residual)), 0)
                 if p.fused:
                     add_job(jobs, context, multiply_panels[float], multiply_panels[double],
-                            shared + p.input.at, p.blocks * p.residual.panels, 0)
+                            panels_cost, shared + p.input.at, p.blocks * p.residual.panels, 0)
                 else:
                     # The same points for a thread each time: their sums stay in its cache.
                     add_job(jobs, context, multiply_point[float], multiply_point[double],
-                            shared + p.input.at, p.points * p.point_parts, EVEN)
+                            point_cost, shared + p.input.at, p.points * p.point_parts, EVEN)
             if not p.fused:
-                add_job(jobs, context, write_channel[float], write_channel[double],
+                add_job(jobs, context, write_channel[float], write_channel[double], write_cost,
                         shared + p.sums_at, p.residual.channels, EVEN)
