@@ -10,6 +10,7 @@ learning", arXiv 1603.07285.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from math import gcd, prod
 
 Ints = tuple[int, ...]
@@ -344,6 +345,8 @@ class Phase:
     dilation: int
 
 
+# The axes of one operation are often alike, and several that look at it ask.
+@lru_cache(maxsize=256)
 def input_gradient_phases(
     size: int, kernel: int, stride: int, before: int, dilation: int
 ) -> tuple[Phase, ...]:

@@ -44,13 +44,14 @@ channels are split by group, since a group's outputs see that group's inputs alo
 from cython cimport floating
 from libc.string cimport memcpy, memset
 
-from fastconv.engine.base.arrays cimport Axes, Layout, Operands
+from fastconv.engine.base.arrays cimport Axes, Layout, in_elements
 from fastconv.engine.base.axis cimport ceil_div
-from fastconv.engine.base.kernel cimport Kernel, record
-from fastconv.engine.base.threads cimport parallel_for
-from fastconv.engine.base.workspace cimport give, take
+from fastconv.engine.base.jobs cimport Context, DoubleTask, FloatTask, Jobs, add_job
+from fastconv.engine.base.kernel cimport FORWARD, INPUT_GRADIENT, WEIGHT_GRADIENT, Kernel
 from fastconv.engine.gemm.matmul cimport Product, plan_product, run_product, write_steps
 from fastconv.engine.gemm.slab cimport line_up
+
+from fastconv.engine.base.kernel import OPERATIONS
 
 ctypedef Py_ssize_t Index
 
@@ -58,29 +59,19 @@ ctypedef Py_ssize_t Index
 # as there are outputs: so many at a time, and the sums of these in double precision.
 cdef Index PART = 256
 
-OPERATIONS = ("conv2d", "conv2d_input", "conv2d_weight")
-
-cdef enum:
-    FORWARD, INPUT_GRADIENT, WEIGHT_GRADIENT    # the places of these names
-
-cdef struct Array:
-    void* data
-    Index[6] shape
-    Index[6] strides               # in elements
-
 cdef struct Conv:
     int operation
-    Array x, w, y                       # or their gradients
-    void* bias                          # or NULL
-    Index bias_group, bias_kernel  # strides
+    Axes x, w, y                        # or their gradients; strides are in elements
     Index[3] stride, before, dilation
-    Index itemsize
+
+cdef struct Map:
+    Index n, g, channel
 
 cdef struct Span:
     Index low, high
 
 
-cdef inline Index at(Array a, Index e0, Index e1, Index e2, Index e3, Index e4,
+cdef inline Index at(Axes a, Index e0, Index e1, Index e2, Index e3, Index e4,
                      Index e5) noexcept nogil:
     """Return where the element [e0, e1, e2, e3, e4, e5] lies."""
     return (e0 * a.strides[0] + e1 * a.strides[1] + e2 * a.strides[2] + e3 * a.strides[3]
@@ -107,24 +98,35 @@ cdef inline Span inside(Conv conv, Index tap) noexcept nogil:
     return span
 
 
+cdef inline Map find_map(Axes maps, Index number) noexcept nogil:
+    """Return the map of this number, counted over samples, groups and channels."""
+    cdef Map found
+    found.channel, number = number % maps.shape[2], number // maps.shape[2]
+    found.n, found.g = number // maps.shape[1], number % maps.shape[1]
+    return found
+
+
 # ---- "direct": the sums ----------------------------------------------------------------------
 
-cdef void forward_map(Conv conv, Index n, Index g, Index k, floating* y) noexcept nogil:
+cdef void forward_map(const floating* x, const Context* context, Index task,
+                      int thread) noexcept nogil:
     """Compute one map of the output.
 
     y[n,k,o,i,j] = b[k] + sum over c, t, r, s of w[k,c,t,r,s] x[n,c,d,u,v], in this order.
     """
-    cdef const floating* x = <const floating*>conv.x.data
-    cdef const floating* w = <const floating*>conv.w.data
-    cdef const floating* b = <const floating*>conv.bias
-    cdef Index o, i, j, c, t, r, s, d, u, v
+    cdef Conv conv = (<const Blocks*>context.plan).conv
+    cdef Map map = find_map(conv.y, task)
+    cdef const floating* w = <const floating*>context.o.w
+    cdef const floating* b = <const floating*>context.o.bias
+    cdef floating* y = <floating*>context.o.y
+    cdef Index n = map.n, g = map.g, k = map.channel, o, i, j, c, t, r, s, d, u, v
     cdef Span span
     cdef floating weight
     for o in range(conv.y.shape[3]):
         for i in range(conv.y.shape[4]):
             for j in range(conv.y.shape[5]):
                 y[at(conv.y, n, g, k, o, i, j)] = (
-                    b[g * conv.bias_group + k * conv.bias_kernel] if b is not NULL else 0)
+                    b[g * context.o.bias_group + k * context.o.bias_row] if b is not NULL else 0)
             for c in range(conv.w.shape[2]):
                 for t in range(conv.w.shape[3]):
                     d = seen(conv, 0, o, t)
@@ -153,7 +155,8 @@ cdef inline Index residual_at(Conv conv, int axis, Index input, Index tap) noexc
     return place if 0 <= place < conv.y.shape[3 + axis] else -1
 
 
-cdef void input_gradient_map(Conv conv, Index n, Index g, Index c, floating* dx) noexcept nogil:
+cdef void input_gradient_map(const floating* dy, const Context* context, Index task,
+                             int thread) noexcept nogil:
     """Compute one map of the input gradient: the full convolution of the residual.
 
     Put stride - 1 zeros between the residuals, z[i*stride] = dy[i], and a border of zeros round
@@ -167,9 +170,11 @@ cdef void input_gradient_map(Conv conv, Index n, Index g, Index c, floating* dx)
     A place of z that is no multiple of the stride is an inserted zero, and is skipped; so is the
     border. On the last axis the loop goes from residual to residual, in steps of the stride.
     """
-    cdef const floating* w = <const floating*>conv.w.data
-    cdef const floating* dy = <const floating*>conv.y.data
-    cdef Index d, u, v, k, t, r, s, o, i, j
+    cdef Conv conv = (<const Blocks*>context.plan).conv
+    cdef Map map = find_map(conv.x, task)
+    cdef const floating* w = <const floating*>context.o.w
+    cdef floating* dx = <floating*>context.o.y
+    cdef Index n = map.n, g = map.g, c = map.channel, d, u, v, k, t, r, s, o, i, j
     cdef Span span
     cdef floating weight
     for d in range(conv.x.shape[3]):
@@ -194,13 +199,16 @@ cdef void input_gradient_map(Conv conv, Index n, Index g, Index c, floating* dx)
                                     weight * dy[at(conv.y, n, g, k, o, i, j)])
 
 
-cdef void weight_gradient_kernel(Conv conv, Index g, Index k, floating* dw) noexcept nogil:
+cdef void weight_gradient_kernel(const floating* x, const Context* context, Index task,
+                                 int thread) noexcept nogil:
     """Compute the gradient of one kernel: the correlation of the input with the residual.
 
     dw[k,c,t,r,s] = sum over n, o, i, j of dy[n,k,o,i,j] x[n,c,d,u,v], in this order.
     """
-    cdef const floating* x = <const floating*>conv.x.data
-    cdef const floating* dy = <const floating*>conv.y.data
+    cdef Conv conv = (<const Blocks*>context.plan).conv
+    cdef const floating* dy = <const floating*>context.o.y
+    cdef floating* dw = <floating*>context.o.w
+    cdef Index g = task // conv.w.shape[1], k = task % conv.w.shape[1]
     cdef Index c, t, r, s, n, o, i, j, d, u, v, first, length
     cdef Span span
     cdef floating part
@@ -255,7 +263,6 @@ cdef struct Blocks:
     Index tasks
     Product product
     # The workspace: what all threads share, then each thread's own, with its parts.
-    char* memory
     size_t shared_bytes, thread_bytes, columns_at, pixels_at, products_at, totals_at
 
 
@@ -320,13 +327,12 @@ cdef inline bint next_piece(Conv conv, Index g, Walk* walk) noexcept nogil:
     return True
 
 
-cdef void im2col(Conv conv, Index g, Index first_row, Index rows, Index first, Index count,
-                 floating* columns, Index size) noexcept nogil:
+cdef void im2col(const floating* x, Conv conv, Index g, Index first_row, Index rows, Index first,
+                 Index count, floating* columns, Index size) noexcept nogil:
     """Write what the windows of some positions see, one column for each; zeros up to the size.
 
     columns[(c,t,r,s), (n,o,i,j)] = x[n,c,d,u,v]
     """
-    cdef const floating* x = <const floating*>conv.x.data
     cdef Index row, j, step = conv.stride[2] * conv.x.strides[5]
     cdef Walk walk
     for row in range(first_row, first_row + rows):
@@ -368,33 +374,48 @@ cdef void col2im(Conv conv, Index g, Index first_row, Index rows, Index first, I
             column += walk.count
 
 
-cdef void forward_block(Blocks* blocks, Index task, char* own, floating* y) noexcept nogil:
+cdef inline char* own_part(const Context* context, int thread) noexcept nogil:
+    """Return a thread's part of the workspace."""
+    cdef const Blocks* blocks = <const Blocks*>context.plan
+    return context.shared + blocks.shared_bytes + thread * blocks.thread_bytes
+
+
+cdef void forward_block(const floating* x, const Context* context, Index task,
+                        int thread) noexcept nogil:
     """Compute a block of the output of a group: W columns + b."""
+    cdef const Blocks* blocks = <const Blocks*>context.plan
     cdef Conv conv = blocks.conv
     cdef Index g = task % conv.w.shape[0], first = task // conv.w.shape[0] * blocks.size
     cdef Index count = min(blocks.size, blocks.positions - first), k, j
-    cdef const floating* w = <const floating*>conv.w.data
-    cdef const floating* b = <const floating*>conv.bias
+    cdef const floating* w = <const floating*>context.o.w
+    cdef const floating* b = <const floating*>context.o.bias
+    cdef char* own = own_part(context, thread)
     cdef floating* columns = <floating*>(own + blocks.columns_at)
     cdef floating* products = <floating*>(own + blocks.pixels_at)
-    im2col(conv, g, 0, blocks.rows, first, count, columns, blocks.size)
-    run_product(w + g * conv.w.strides[0], columns, products, &blocks.product, blocks.memory, own)
+    im2col(x, conv, g, 0, blocks.rows, first, count, columns, blocks.size)
+    run_product(w + g * conv.w.strides[0], columns, products, &blocks.product, context.shared, own)
     if b is not NULL:
+        b += g * context.o.bias_group
         for k in range(blocks.kernels):
             for j in range(count):
-                products[k * blocks.size + j] += b[g * conv.bias_group + k * conv.bias_kernel]
-    col2im(blocks.pixels, g, 0, blocks.kernels, first, count, products, blocks.size, y, False)
+                products[k * blocks.size + j] += b[k * context.o.bias_row]
+    col2im(blocks.pixels, g, 0, blocks.kernels, first, count, products, blocks.size,
+           <floating*>context.o.y, False)
 
 
-cdef void input_gradient_block(Blocks* blocks, Index task, char* own, floating* dx) noexcept nogil:
+cdef void input_gradient_block(const floating* dy, const Context* context, Index task,
+                               int thread) noexcept nogil:
     """Compute some channels of the input gradient, of some samples: W^T dy, and back to places."""
-    cdef Array X = blocks.conv.x
+    cdef const Blocks* blocks = <const Blocks*>context.plan
+    cdef Axes X = blocks.conv.x
     cdef Index part = task % blocks.parts, g = task // blocks.parts % X.shape[1]
     cdef Index sample = task // blocks.parts // X.shape[1] * blocks.samples
     cdef Index past = min(sample + blocks.samples, X.shape[0])
     cdef Index channels = X.shape[2] // blocks.parts, size = blocks.size
     cdef Index each = blocks.positions // X.shape[0], first, count, n, c, d, u, v
-    cdef const floating* w = <const floating*>blocks.conv.w.data
+    cdef const floating* w = <const floating*>context.o.w
+    cdef floating* dx = <floating*>context.o.y
+    cdef char* own = own_part(context, thread)
     cdef floating* columns = <floating*>(own + blocks.columns_at)
     cdef floating* residual = <floating*>(own + blocks.pixels_at)
     for n in range(sample, past):
@@ -406,18 +427,23 @@ cdef void input_gradient_block(Blocks* blocks, Index task, char* own, floating* 
     w += g * blocks.conv.w.strides[0] + part * blocks.share
     for first from sample * each <= first < past * each by size:
         count = min(size, past * each - first)
-        im2col(blocks.pixels, g, 0, blocks.kernels, first, count, residual, size)
-        run_product(w, residual, columns, &blocks.product, blocks.memory, own)
+        im2col(dy, blocks.pixels, g, 0, blocks.kernels, first, count, residual, size)
+        run_product(w, residual, columns, &blocks.product, context.shared, own)
         col2im(blocks.conv, g, part * blocks.share, blocks.share, first, count, columns, size, dx,
                True)
 
 
-cdef void weight_gradient_block(Blocks* blocks, Index task, char* own, floating* dw) noexcept nogil:
+cdef void weight_gradient_block(const floating* x, const Context* context, Index task,
+                                int thread) noexcept nogil:
     """Compute some columns of the weight gradient, a matrix (K, C T R S): dy columns^T."""
-    cdef Array W = blocks.conv.w
+    cdef const Blocks* blocks = <const Blocks*>context.plan
+    cdef Axes W = blocks.conv.w
     cdef Index g = task % W.shape[0], row = task // W.shape[0] * blocks.share
     cdef Index rows = min(blocks.share, blocks.rows - row), size = blocks.size
     cdef Index numbers = blocks.kernels * blocks.share, first, count, i, k
+    cdef const floating* dy = <const floating*>context.o.y
+    cdef floating* dw = <floating*>context.o.w
+    cdef char* own = own_part(context, thread)
     cdef floating* columns = <floating*>(own + blocks.columns_at)
     cdef floating* residual = <floating*>(own + blocks.pixels_at)
     cdef floating* products = <floating*>(own + blocks.products_at)
@@ -426,9 +452,9 @@ cdef void weight_gradient_block(Blocks* blocks, Index task, char* own, floating*
     memset(totals, 0, numbers * sizeof(double))
     for first from 0 <= first < blocks.positions by size:
         count = min(size, blocks.positions - first)
-        im2col(blocks.conv, g, row, rows, first, count, columns, size)
-        im2col(blocks.pixels, g, 0, blocks.kernels, first, count, residual, size)
-        run_product(residual, columns, products, &blocks.product, blocks.memory, own)
+        im2col(x, blocks.conv, g, row, rows, first, count, columns, size)
+        im2col(dy, blocks.pixels, g, 0, blocks.kernels, first, count, residual, size)
+        run_product(residual, columns, products, &blocks.product, context.shared, own)
         for i in range(numbers):
             totals[i] += products[i]
     for k in range(blocks.kernels):
@@ -451,18 +477,18 @@ cdef inline Index evenly(Index count, Index most) noexcept nogil:
     return max(ceil_div(ceil_div(count, blocks), VECTOR), 1) * VECTOR
 
 
-cdef void plan_blocks(Blocks* blocks, int threads) noexcept nogil:
+cdef void plan_blocks(Blocks* blocks, Index item, int threads) noexcept nogil:
     """Choose the blocks and lay out the workspace.
 
     What orders a sum is set by the shapes alone; the number of threads cuts between sums.
     """
-    cdef const Array* x = &blocks.conv.x
-    cdef const Array* w = &blocks.conv.w
-    cdef const Array* y = &blocks.conv.y
+    cdef const Axes* x = &blocks.conv.x
+    cdef const Axes* w = &blocks.conv.w
+    cdef const Axes* y = &blocks.conv.y
     cdef Index groups = w.shape[0], samples = y.shape[0], kernels = w.shape[1]
     cdef Index rows = w.shape[2] * w.shape[3] * w.shape[4] * w.shape[5]
     cdef Index each = y.shape[3] * y.shape[4] * y.shape[5], positions = samples * each
-    cdef Index item = blocks.conv.itemsize, numbers = BLOCK_BYTES // item, most, size
+    cdef Index numbers = BLOCK_BYTES // item, most, size
     cdef Index wanted = ceil_div(TASKS * threads, groups), axis
     blocks.pixels = blocks.conv
     blocks.pixels.x = blocks.conv.y
@@ -506,46 +532,25 @@ cdef void plan_blocks(Blocks* blocks, int threads) noexcept nogil:
     blocks.thread_bytes = blocks.totals_at + line_up(numbers * sizeof(double))
 
 
-cdef void run(Blocks* blocks, Index task, int thread, floating* result) noexcept nogil:
-    """Compute a task: a block; or one map, or the gradient of one kernel."""
-    cdef Conv conv = blocks.conv
-    cdef Array maps = conv.y if conv.operation == FORWARD else conv.x
-    cdef Index map = task % maps.shape[2], group = task // maps.shape[2] % maps.shape[1]
-    cdef Index sample = task // maps.shape[2] // maps.shape[1]
-    cdef char* own = blocks.memory + blocks.shared_bytes + thread * blocks.thread_bytes
-    if conv.operation == FORWARD and blocks.by_columns:
-        forward_block(blocks, task, own, result)
-    elif conv.operation == FORWARD:
-        forward_map(conv, sample, group, map, result)
-    elif conv.operation == INPUT_GRADIENT and blocks.by_columns:
-        input_gradient_block(blocks, task, own, result)
-    elif conv.operation == INPUT_GRADIENT:
-        input_gradient_map(conv, sample, group, map, result)
-    elif blocks.by_columns:
-        weight_gradient_block(blocks, task, own, result)
-    else:
-        weight_gradient_kernel(conv, task // conv.w.shape[1], task % conv.w.shape[1], result)
+cdef void fill_conv(Conv* conv, const Layout* layout) noexcept nogil:
+    """Fill in the arrays: of an input gradient, what comes is a correlation of the residual."""
+    conv.x, conv.w, conv.y = layout.x, layout.w, layout.y
+    in_elements(&layout.x, layout.itemsize, conv.x.strides)
+    in_elements(&layout.w, layout.itemsize, conv.w.strides)
+    in_elements(&layout.y, layout.itemsize, conv.y.strides)
+    if conv.operation == INPUT_GRADIENT:
+        conv.x, conv.y = conv.y, conv.x
+        conv.w.shape[1], conv.w.shape[2] = conv.w.shape[2], conv.w.shape[1]
+        conv.w.strides[1], conv.w.strides[2] = conv.w.strides[2], conv.w.strides[1]
 
 
-cdef void run_task(void* context, Index task, int thread) noexcept nogil:
-    cdef Blocks* blocks = <Blocks*>context
-    cdef Array result = blocks.conv.y
-    if blocks.conv.operation == INPUT_GRADIENT:
-        result = blocks.conv.x
-    elif blocks.conv.operation == WEIGHT_GRADIENT:
-        result = blocks.conv.w
-    if blocks.conv.itemsize == sizeof(float):
-        run(blocks, task, thread, <float*>result.data)
-    else:
-        run(blocks, task, thread, <double*>result.data)
-
-
-cdef Array array_of(const Axes* axes, Index itemsize) noexcept nogil:
-    cdef Array array
-    cdef int axis
-    for axis in range(6):
-        array.shape[axis], array.strides[axis] = axes.shape[axis], axes.strides[axis] // itemsize
-    return array
+# As sums, then by columns: the tasks of each operation.
+cdef FloatTask[6] OF_FLOATS = [
+    forward_map[float], input_gradient_map[float], weight_gradient_kernel[float],
+    forward_block[float], input_gradient_block[float], weight_gradient_block[float]]
+cdef DoubleTask[6] OF_DOUBLES = [
+    forward_map[double], input_gradient_map[double], weight_gradient_kernel[double],
+    forward_block[double], input_gradient_block[double], weight_gradient_block[double]]
 
 
 cdef class Plain(Kernel):
@@ -560,41 +565,27 @@ cdef class Plain(Kernel):
         cdef Conv* conv = &self.blocks.conv
         conv.operation, self.blocks.by_columns = OPERATIONS.index(operation), by_columns
         conv.stride, conv.before, conv.dilation = stride, before, dilation
+        self.variant = "columns" if by_columns else "plain loops"
 
     cdef size_t plan(self, const Layout* layout, int threads) except? 0:
         cdef Blocks* blocks = &self.blocks
         cdef Conv* conv = &blocks.conv
-        cdef Array maps
-        conv.itemsize, conv.x = layout.itemsize, array_of(&layout.x, layout.itemsize)
-        conv.w, conv.y = array_of(&layout.w, conv.itemsize), array_of(&layout.y, conv.itemsize)
-        if conv.operation == INPUT_GRADIENT:
-            # What comes is a correlation of the residual.
-            conv.x, conv.y = conv.y, conv.x
-            conv.w.shape[1], conv.w.shape[2] = conv.w.shape[2], conv.w.shape[1]
-            conv.w.strides[1], conv.w.strides[2] = conv.w.strides[2], conv.w.strides[1]
+        cdef const Index* maps = layout.y.shape
+        fill_conv(conv, layout)
+        # Of sums, a task is a map, or the gradient of a kernel.
+        blocks.tasks = maps[0] * maps[1] * maps[2]
+        if conv.operation == WEIGHT_GRADIENT:
+            blocks.tasks = conv.w.shape[0] * conv.w.shape[1]
         if blocks.by_columns:
-            plan_blocks(blocks, threads)
-        else:
-            # A task is a map, or the gradient of a kernel.
-            maps = conv.x if conv.operation == INPUT_GRADIENT else conv.y
-            blocks.tasks = maps.shape[0] * maps.shape[1] * maps.shape[2]
-            if conv.operation == WEIGHT_GRADIENT:
-                blocks.tasks = conv.w.shape[0] * conv.w.shape[1]
+            plan_blocks(blocks, layout.itemsize, threads)
         self.team = max(min(<Index>threads, blocks.tasks), 1)
         return blocks.shared_bytes + self.team * blocks.thread_bytes
 
-    cdef int compute(self, const Operands* o, size_t bytes) except -1:
-        cdef Blocks blocks = self.blocks
-        cdef Conv* conv = &blocks.conv
-        record("columns" if blocks.by_columns else "plain loops", 0, 0)
-        conv.x.data, conv.w.data, conv.y.data = o.x, o.w, o.y
-        if conv.operation == INPUT_GRADIENT:
-            conv.x.data, conv.y.data = o.y, o.x
-        conv.bias, conv.bias_group, conv.bias_kernel = o.bias, o.bias_group, o.bias_row
-        blocks.pixels.x.data, blocks.memory = conv.y.data, <char*>take(bytes)
-        if blocks.by_columns:
-            write_steps(&blocks.product, blocks.memory)
-        with nogil:
-            parallel_for(self.team, blocks.tasks, run_task, &blocks, 0)
-        give(blocks.memory)
-        return 0
+    cdef void share(self, Context* context, Jobs* jobs) noexcept nogil:
+        cdef int way = self.blocks.conv.operation
+        context.plan = &self.blocks
+        if self.blocks.by_columns:
+            way += 3
+            write_steps(&self.blocks.product, context.shared)
+        add_job(jobs, context, OF_FLOATS[way], OF_DOUBLES[way], NULL, context.o.x,
+                self.blocks.tasks, 0)

@@ -57,7 +57,7 @@ def register() -> None:
             fastconv.set_num_threads(num_threads)
 
         def get_version(self) -> str:
-            return fastconv.__version__
+            return str(fastconv.__version__)
 
     if not _registered:
         threadpoolctl.register(FastconvController)

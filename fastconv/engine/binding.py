@@ -94,24 +94,23 @@ def _rotated(geometry: ConvGeometry) -> tuple[Ints, Ints]:
     return part.before, part.dilation
 
 
+def _winograd(
+    case: Case, correlation: Callable[..., Kernel], gradient: Callable[..., Kernel]
+) -> Kernel:
+    if case.operation == "conv2d_input":
+        return correlation(*_rotated(case.geometry), rotates=True)
+    _, before, dilation = moves(case.geometry)
+    return (correlation if case.operation == "conv2d" else gradient)(before, dilation)
+
+
 def winograd(case: Case) -> Kernel:
     """Return the kernel of Winograd's tiles that are squares, or lines."""
-    if case.operation == "conv2d_input":
-        return winograd_tiles.Correlation(*_rotated(case.geometry), rotates=True)
-    _, before, dilation = moves(case.geometry)
-    if case.operation == "conv2d":
-        return winograd_tiles.Correlation(before, dilation)
-    return winograd_tiles_weight.WeightGradient(before, dilation)
+    return _winograd(case, winograd_tiles.Correlation, winograd_tiles_weight.WeightGradient)
 
 
 def winograd_rows(case: Case) -> Kernel:
     """Return the kernel of Winograd's tiles that are parts of rows."""
-    if case.operation == "conv2d_input":
-        return winograd_parts.Correlation(_rotated(case.geometry)[0], rotates=True)
-    before = moves(case.geometry)[1]
-    if case.operation == "conv2d":
-        return winograd_parts.Correlation(before)
-    return winograd_parts_weight.WeightGradient(before)
+    return _winograd(case, winograd_parts.Correlation, winograd_parts_weight.WeightGradient)
 
 
 def products_first(case: Case) -> Kernel:
@@ -185,6 +184,7 @@ def _correlation(case: Case, lanes: Callable[..., type[Correlation]], name: str)
     return phases_of_gradient.InputGradient(variants, phases, covers, name)
 
 
+@lru_cache(maxsize=16)
 def _phases(geometry: ConvGeometry) -> tuple[tuple[Any, ...], bool]:
     """Return the phases of an input gradient in numbers, and whether they cover the input."""
     parts, covers = input_parts(geometry)

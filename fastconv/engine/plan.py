@@ -18,7 +18,7 @@ from typing import Any
 from fastconv._check import Array
 from fastconv._geometry import ConvGeometry
 from fastconv.engine import binding, errors
-from fastconv.engine.base.kernel import Kernel
+from fastconv.engine.base.kernel import OPERATIONS, Kernel
 from fastconv.engine.base.operation import Case, input_parts
 from fastconv.engine.blocked import fits
 from fastconv.engine.errors import WINOGRAD_GROWTH, Bounds
@@ -34,7 +34,6 @@ from fastconv.engine.thresholds import (
 from fastconv.engine.winograd import counts as winograd
 from fastconv.engine.winograd.counts import output_size, winograd_kernel
 
-OPERATIONS = ("conv2d", "conv2d_input", "conv2d_weight")
 _FORWARD, _INPUT, _WEIGHT = OPERATIONS
 
 

@@ -10,11 +10,13 @@ from numpy.typing import DTypeLike
 
 from fastconv import _check
 from fastconv._check import Array, PaddingLike, PerAxis
-from fastconv._geometry import ConvGeometry
+from fastconv._geometry import ConvGeometry, Ints
 from fastconv.engine.base.isa import isa
+from fastconv.engine.base.kernel import OPERATIONS
+from fastconv.engine.base.operation import contiguous_strides
 from fastconv.engine.choice import only_exact, refusals
 from fastconv.engine.errors import Magnitude
-from fastconv.engine.plan import ALGORITHMS, OPERATIONS, Algorithm
+from fastconv.engine.plan import ALGORITHMS, Algorithm
 from fastconv.functional._calls import find_call
 
 
@@ -209,10 +211,8 @@ def _refused(geometry: ConvGeometry, chosen: Algorithm, auto: bool) -> dict[str,
     return refused
 
 
-def _layout(shape: Sequence[int], dtype: np.dtype[Any]) -> Array:
+def _layout(shape: Ints, dtype: np.dtype[Any]) -> Array:
     """Return an array of this shape that has strides but no memory: not to be read or written."""
-    strides = [dtype.itemsize]
-    for length in reversed(shape[1:]):
-        strides.insert(0, strides[0] * length)
     place: Array = np.empty(1, dtype)
+    strides = contiguous_strides(shape, dtype.itemsize)
     return np.lib.stride_tricks.as_strided(place, shape, strides)

@@ -126,6 +126,14 @@ cdef inline void split_space(const View* view, int axes, Axes* six) noexcept nog
             six.strides[axis] = six.shape[axis + 1] * six.strides[axis + 1]
 
 
+cdef inline void in_elements(const Axes* axes, Py_ssize_t itemsize,
+                             Py_ssize_t* strides) noexcept nogil:
+    """Write the strides of an array."""
+    cdef int i
+    for i in range(6):
+        strides[i] = axes.strides[i] // itemsize
+
+
 cdef inline Py_ssize_t rot180(Axes* weights) noexcept nogil:
     """See the taps rotated by 180 degrees; return by how many bytes the first moves."""
     cdef Py_ssize_t first = 0
@@ -167,11 +175,3 @@ cdef inline void swap_channels(Operands* operands) noexcept nogil:
     cdef Axes* w = &operands.layout.w
     w.shape[1], w.shape[2] = w.shape[2], w.shape[1]
     w.strides[1], w.strides[2] = w.strides[2], w.strides[1]
-
-
-cdef inline int look_at_swapped(object residual, object w, object grad_input, int axes,
-                                Py_ssize_t groups, Operands* operands) except -1:
-    """Fill in the arrays of an input gradient: a residual, and kernels that are not rotated."""
-    look_at(residual, w, None, grad_input, axes, groups, False, operands)
-    swap_channels(operands)
-    return 0

@@ -24,6 +24,14 @@
 /* The table of what a family calls `name`. */
 #define FASTCONV_ADDRESS(isa, name) &fastconv_##isa##_##name,
 #define FASTCONV_TABLE(name) {FASTCONV_EACH_ISA(FASTCONV_ADDRESS, name)}
+/* The tables of a loop, for float and for double. Its arguments are said where it is written. */
+#define FASTCONV_LOOP(name)                                                                        \
+    static __typeof__(&fastconv_portable_##name##_f) const fastconv_##name##_f[] =                 \
+        FASTCONV_TABLE(name##_f);                                                                  \
+    static __typeof__(&fastconv_portable_##name##_d) const fastconv_##name##_d[] =                 \
+        FASTCONV_TABLE(name##_d);
+/* The loop for what `x` points to. */
+#define FASTCONV_CALL(name, isa, x, ...) FASTCONV_BY_TYPE(x, fastconv_##name)[isa](x, __VA_ARGS__)
 /* name_f or name_d, by what `x` points to. */
 #define FASTCONV_BY_TYPE(x, name)                                                                  \
     _Generic((x),                                                                                  \

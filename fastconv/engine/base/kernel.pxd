@@ -1,8 +1,15 @@
 # A variant of a convolution, and what runs the one that the table of variants chooses.
 
 from fastconv.engine.base.arrays cimport Layout, Operands
+from fastconv.engine.base.jobs cimport Context, Jobs
+
+# The operations: their places among OPERATIONS.
+cdef enum:
+    FORWARD, INPUT_GRADIENT, WEIGHT_GRADIENT
+
 
 cdef class Kernel:
+    cdef str variant                    # what the table calls it
     # What `plan` fills in: threads that can share the work; rows and columns of the largest tile.
     cdef int team
     cdef Py_ssize_t[2] largest
@@ -10,6 +17,7 @@ cdef class Kernel:
     cdef int worth_threads(self, const Layout* layout) noexcept
     cdef size_t plan(self, const Layout* layout, int threads) except? 0
     cdef int compute(self, const Operands* o, size_t bytes) except -1
+    cdef void share(self, Context* context, Jobs* jobs) noexcept nogil
 
 
 cdef class ArrayKernel(Kernel):
@@ -32,6 +40,10 @@ cdef class Dispatch:
     cdef int threads
     cdef Choice choice
     cdef dict choices
+    cdef int see(self, int operation, object x, object w, object bias, object y,
+                 Operands* o) except -1
+    cdef object run(self, int operation, object x, object w, object bias, object y,
+                    object prepared)
     cdef Choice find(self, const Layout* layout)
     cdef Choice settle(self, const Layout* layout, int threads)
 

@@ -4,6 +4,8 @@ from typing import Any
 
 from fastconv._geometry import Ints
 
+OPERATIONS: tuple[str, str, str]
+
 def recorded() -> AbstractContextManager[list[tuple[str, tuple[int, int] | None]]]: ...
 def note(variant: str) -> None: ...
 

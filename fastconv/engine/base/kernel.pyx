@@ -13,9 +13,13 @@ import numpy as np
 
 from libc.string cimport memcmp
 
-from fastconv.engine.base.arrays cimport (
-    Axes, Flat, look_at, look_at_swapped, look_flat)
+from fastconv.engine.base.arrays cimport Axes, Flat, look_at, look_flat, swap_channels
+from fastconv.engine.base.jobs cimport run_jobs
 from fastconv.engine.base.threads cimport threads_for
+from fastconv.engine.base.workspace cimport give, take
+
+# The operations by name; compiled modules have numbers for their places.
+OPERATIONS = ("conv2d", "conv2d_input", "conv2d_weight")
 
 # The layouts for which a Dispatch keeps kernels.
 cdef Py_ssize_t LAYOUTS = 16
@@ -54,30 +58,43 @@ cdef class Kernel:
     """One variant of an operation of one geometry.
 
     A subclass says how many threads the work is worth; makes the plan for arrays of a layout, which
-    it serves for sure, and returns the bytes of its workspace; and computes by this plan, which is
-    made once. The plan fills in `team` and `largest`.
+    it serves for sure, and returns the bytes of its workspace; and shares out the work by this
+    plan, which is made once. The plan fills in `team` and `largest`.
 
     Maps are (N, G, C, D, H, W), weights (G, K, C, T, R, S). For an input gradient x is the
     residual, y the gradient, and the weights are seen (G, C, K, T, R, S), not rotated.
     """
 
     cdef int worth_threads(self, const Layout* layout) noexcept:
-        """Return how many threads the products of a correlation of these arrays are worth."""
+        """Return how many threads the products of these arrays are worth.
+
+        Every position of the smaller map meets every weight; zeros that a stride inserts count not.
+        """
+        cdef const Py_ssize_t* x = layout.x.shape
         cdef const Py_ssize_t* w = layout.w.shape
         cdef const Py_ssize_t* y = layout.y.shape
-        return threads_for(<double>y[0] * y[3] * y[4] * y[5] * w[0] * w[1] * w[2] * w[3] * w[4]
-                           * w[5])
+        cdef double positions = min(<double>x[3] * x[4] * x[5], <double>y[3] * y[4] * y[5])
+        return threads_for(positions * y[0] * w[0] * w[1] * w[2] * w[3] * w[4] * w[5])
 
     cdef size_t plan(self, const Layout* layout, int threads) except? 0:
         raise NotImplementedError
 
     cdef int compute(self, const Operands* o, size_t bytes) except -1:
-        raise NotImplementedError
+        """Compute, with so many bytes of workspace."""
+        cdef Context context
+        cdef Jobs jobs
+        record(self.variant, self.largest[0], self.largest[1])
+        context.o, context.shared = o, <char*>take(bytes)
+        context.plan, context.group, context.first = NULL, 0, 0
+        jobs.threads, jobs.count = self.team, 0
+        with nogil:
+            self.share(&context, &jobs)
+            run_jobs(&jobs)
+            give(context.shared)
+        return 0
 
-    @property
-    def threads(self):
-        """How many threads can share the work."""
-        return self.team
+    cdef void share(self, Context* context, Jobs* jobs) noexcept nogil:
+        """Complete the context, write what all tasks read, and add the jobs."""
 
     @property
     def tile(self):
@@ -88,8 +105,8 @@ cdef class Kernel:
 cdef class ArrayKernel(Kernel):
     """A kernel that is written in Python, and gets the arrays.
 
-    A subclass has `workspace()`, the bytes, and `forward`, `input_gradient` and `weight_gradient`
-    like a Dispatch; it notes that it ran.
+    A subclass has `workspace()`, the bytes, and `run`, which gets x, w, the bias, y and what was
+    made of the weights before, and notes that it ran.
     """
 
     def __init__(self):
@@ -116,12 +133,6 @@ cdef class Choice:
     def tile(self):
         """Rows and columns of the largest register tile, or None."""
         return self.kernel.tile
-
-
-cdef object copies(copied, x, w):
-    """Return the arrays that are read, those contiguous that have to be."""
-    return [np.ascontiguousarray(array) if copy else array
-            for array, copy in zip((x, w), copied)]
 
 
 cdef object strides_of(const Axes* axes):
@@ -169,51 +180,55 @@ cdef class Dispatch:
         self.choices[key] = choice
         return choice
 
-    def forward(self, x, w, bias, y, prepared=None):
-        """Write into `y` the correlation of `x` with `w`, plus `bias` (G K) unless it is None.
+    cdef int see(self, int operation, object x, object w, object bias, object y,
+                 Operands* o) except -1:
+        """Fill in the arrays of an operation, without looking into them."""
+        look_at(x, w, bias, y, self.axes, self.groups, operation == WEIGHT_GRADIENT, o)
+        if operation == INPUT_GRADIENT:
+            swap_channels(o)
+        return 0
 
-        `prepared` is what was made of the weights before, or None.
-        """
+    cdef object run(self, int operation, object x, object w, object bias, object y,
+                    object prepared):
         cdef Operands o
         cdef Flat flat
-        look_at(x, w, bias, y, self.axes, self.groups, False, &o)
+        self.see(operation, x, w, bias, y, &o)
         if prepared is not None:
             look_flat(prepared, False, &flat)
             o.prepared, o.layout.prepared = <char*>flat.data, True
         cdef Choice choice = self.find(&o.layout)
         if choice.copied is not None:
-            return self.forward(*copies(choice.copied, x, w), bias, y, prepared)
-        if choice.kernel.takes_arrays:
-            return choice.kernel.forward(x, w, bias, y, prepared)
-        choice.kernel.compute(&o, choice.workspace)
+            x = np.ascontiguousarray(x) if choice.copied[0] else x
+            if operation == WEIGHT_GRADIENT:
+                y = np.ascontiguousarray(y) if choice.copied[1] else y
+            else:
+                w = np.ascontiguousarray(w) if choice.copied[1] else w
+            self.run(operation, x, w, bias, y, prepared)
+        elif choice.kernel.takes_arrays:
+            choice.kernel.run(x, w, bias, y, prepared)
+        else:
+            choice.kernel.compute(&o, choice.workspace)
+
+    def forward(self, x, w, bias, y, prepared=None):
+        """Write into `y` the correlation of `x` with `w`, plus `bias` (G K) unless it is None.
+
+        `prepared` is what was made of the weights before, or None.
+        """
+        self.run(FORWARD, x, w, bias, y, prepared)
 
     def input_gradient(self, residual, w, grad_input):
         """Write into `grad_input` the gradient with respect to the input."""
-        cdef Operands o
-        look_at_swapped(residual, w, grad_input, self.axes, self.groups, &o)
-        cdef Choice choice = self.find(&o.layout)
-        if choice.copied is not None:
-            return self.input_gradient(*copies(choice.copied, residual, w), grad_input)
-        if choice.kernel.takes_arrays:
-            return choice.kernel.input_gradient(residual, w, grad_input)
-        choice.kernel.compute(&o, choice.workspace)
+        self.run(INPUT_GRADIENT, residual, w, None, grad_input, None)
 
     def weight_gradient(self, x, residual, grad_weight):
         """Write into `grad_weight` the correlation of the input with the residual."""
-        cdef Operands o
-        look_at(x, grad_weight, None, residual, self.axes, self.groups, True, &o)
-        cdef Choice choice = self.find(&o.layout)
-        if choice.copied is not None:
-            return self.weight_gradient(*copies(choice.copied, x, residual), grad_weight)
-        if choice.kernel.takes_arrays:
-            return choice.kernel.weight_gradient(x, residual, grad_weight)
-        choice.kernel.compute(&o, choice.workspace)
+        self.run(WEIGHT_GRADIENT, x, grad_weight, None, residual, None)
 
     def explain(self, str operation, x, w, y):
         """Return what would compute an operation on such arrays, which are not read."""
         cdef Operands o
-        if operation == "conv2d_input":
-            look_at_swapped(y, w, x, self.axes, self.groups, &o)
-        else:
-            look_at(x, w, None, y, self.axes, self.groups, operation == "conv2d_weight", &o)
+        cdef int number = OPERATIONS.index(operation)
+        if number == INPUT_GRADIENT:
+            x, y = y, x
+        self.see(number, x, w, None, y, &o)
         return self.find(&o.layout)

@@ -171,8 +171,8 @@ class Case:
         )
 
 
-def _strides(shape: Ints, itemsize: int) -> Ints:
-    """Return the strides of a contiguous array."""
+def contiguous_strides(shape: Ints, itemsize: int) -> Ints:
+    """Return the strides of a contiguous array, in bytes."""
     strides = [itemsize]
     for length in reversed(shape[1:]):
         strides.insert(0, strides[0] * length)
@@ -183,7 +183,10 @@ def contiguous_case(operation: str, geometry: ConvGeometry, dtype: str, threads:
     """Return the case of arrays that are contiguous."""
     shapes = view_shapes(geometry)
     itemsize = 4 if dtype == "float32" else 8
-    x, w, y = (_strides(shape, itemsize) for shape in (shapes.input, shapes.weight, shapes.output))
+    x, w, y = (
+        contiguous_strides(shape, itemsize)
+        for shape in (shapes.input, shapes.weight, shapes.output)
+    )
     if operation == "conv2d_input":
         x, w, y = y, (w[0], w[2], w[1], *w[3:]), x
     return Case(operation, geometry, dtype, x, w, y, threads)

@@ -9,6 +9,9 @@ cdef enum:
     # Denormal numbers count; otherwise they are flushed to zero.
     DENORMALS = 2
 
+# Returns what a task costs (costs.pxd); called for the tasks in order, and never where they run.
+ctypedef double (*Cost)(void* context, Py_ssize_t task) noexcept nogil
+
 cdef extern from "base/phase.h" nogil:
     # A loop over tasks.
     ctypedef struct Phase "fastconv_phase":
@@ -16,11 +19,21 @@ cdef extern from "base/phase.h" nogil:
         void* context
         Py_ssize_t tasks
         int how
+        Cost cost               # or NULL: nobody has said
 
 
 cdef inline Phase make_phase(Task run, void* context, Py_ssize_t tasks, int how) noexcept nogil:
     cdef Phase phase
     phase.run, phase.context, phase.tasks, phase.how = run, context, tasks, how
+    phase.cost = NULL
+    return phase
+
+
+cdef inline Phase weighed_phase(Task run, Cost cost, void* context, Py_ssize_t tasks,
+                                int how) noexcept nogil:
+    """Return a phase that says what its tasks cost."""
+    cdef Phase phase = make_phase(run, context, tasks, how)
+    phase.cost = cost
     return phase
 
 

@@ -1,11 +1,15 @@
-from contextlib import ContextDecorator
+from contextlib import AbstractContextManager, ContextDecorator
 from types import TracebackType
-from typing import SupportsIndex
+from typing import SupportsIndex, TypeAlias
+
+# Of a phase: its threads and tasks, the cost of each task, and the seconds that it took.
+Listed: TypeAlias = tuple[int, int, list[float] | None, list[float] | None]
 
 def set_num_threads(n: SupportsIndex) -> None: ...
 def get_num_threads() -> int: ...
 def borrow_team(parallel: int | None, number: int | None) -> None: ...
 def run_empty(threads: int, tasks: int, calls: int) -> None: ...
+def listed_phases(timed: bool = False) -> AbstractContextManager[list[Listed]]: ...
 
 class num_threads(ContextDecorator):
     n: int

@@ -12,8 +12,11 @@ hold before is a phase, too, with a task for each part.
 """
 
 import os
-from contextlib import ContextDecorator
+from contextlib import ContextDecorator, contextmanager
 from contextvars import ContextVar
+from time import perf_counter
+
+from cpython.pythread cimport PyThread_get_thread_ident
 
 cdef extern from "base/pool.h" nogil:
     void run_pool "fastconv_run"(int threads, int limit, const Phase* phases,
@@ -22,6 +25,22 @@ cdef extern from "base/pool.h" nogil:
     void use_team "fastconv_borrow_team"(void* parallel, void* number) noexcept
     enum:
         MOST_THREADS "FASTCONV_MOST_THREADS"
+
+cdef extern from "base/denormals.h" nogil:
+    unsigned long flush_denormals "fastconv_flush_denormals"() noexcept
+    void restore_denormals "fastconv_restore_denormals"(unsigned long saved) noexcept
+
+cdef extern from * nogil:
+    """
+    /* The thread whose phases are listed in place of being run, or 0: other threads look at it
+     * while it is set. */
+    static unsigned long fastconv_lister;
+    #define FASTCONV_LISTER() __atomic_load_n(&fastconv_lister, __ATOMIC_RELAXED)
+    #define FASTCONV_SET_LISTER(thread) \
+        __atomic_store_n(&fastconv_lister, thread, __ATOMIC_RELAXED)
+    """
+    unsigned long lister "FASTCONV_LISTER"() noexcept
+    void set_lister "FASTCONV_SET_LISTER"(unsigned long thread) noexcept
 
 # Multiply-adds that pay for one more thread: having a worker that is awake join costs about 1 us,
 # and a core does this many in two or three times as long.
@@ -55,6 +74,8 @@ cdef int threads_for(double work) noexcept nogil:
 
 cdef void parallel_phases(int threads, const Phase* phases, Py_ssize_t count) noexcept nogil:
     """Run loops one after the other on at most so many threads."""
+    if lister() and list_phases(threads, phases, count):
+        return
     run_pool(threads, max(threads, _num_threads), phases, count)
 
 
@@ -71,11 +92,68 @@ cdef void do_nothing(void* context, Py_ssize_t task, int thread) noexcept nogil:
 
 def run_empty(int threads, Py_ssize_t tasks, Py_ssize_t calls):
     """Run so many loops of tasks that do nothing: the benchmarks time it."""
-    cdef Py_ssize_t i
+    cdef Py_ssize_t _
     with nogil:
-        for i in range(calls):
+        for _ in range(calls):
             parallel_for(threads, tasks, do_nothing, NULL, 0)
 
+
+# ---- phases on paper ----------------------------------------------------------------------------
+
+cdef list _phases = None
+cdef bint _timed = False
+
+
+cdef bint list_phases(int threads, const Phase* phases, Py_ssize_t count) noexcept with gil:
+    """List the phases if this thread asked for it, and run their tasks if they are timed."""
+    cdef const Phase* phase
+    cdef Py_ssize_t i, task
+    cdef unsigned long saved
+    cdef double begin
+    if lister() != PyThread_get_thread_ident():
+        return False
+    for i in range(count):
+        phase = phases + i
+        if phase.tasks == 0:
+            continue
+        costs = seconds = None
+        if phase.cost is not NULL:
+            costs = [phase.cost(phase.context, task) for task in range(phase.tasks)]
+        if _timed:
+            seconds = []
+            saved = 0 if phase.how & DENORMALS else flush_denormals()
+            for task in range(phase.tasks):
+                begin = perf_counter()
+                phase.run(phase.context, task, 0)
+                seconds.append(perf_counter() - begin)
+            if not phase.how & DENORMALS:
+                restore_denormals(saved)
+        _phases.append((threads, phase.tasks, costs, seconds))
+    return True
+
+
+@contextmanager
+def listed_phases(timed=False):
+    """List what this thread's kernels would share among threads, in place of running it.
+
+    Inside a `with` statement nothing is computed, and results hold anything. For each phase the
+    list has the number of threads, that of tasks, what each task costs (base/costs.pxd) or None,
+    and None. If `timed`, the tasks run on this thread, one after the other, and in the last place
+    are the seconds that each took. One thread at a time may list.
+    """
+    global _phases, _timed
+    if _phases is not None:
+        raise RuntimeError("phases are listed already")
+    _phases, _timed = [], timed
+    set_lister(PyThread_get_thread_ident())
+    try:
+        yield _phases
+    finally:
+        set_lister(0)
+        _phases = None
+
+
+# ---- how many -----------------------------------------------------------------------------------
 
 cdef int checked(n) except 0:
     """Return a number of threads as an integer, or raise."""

@@ -24,20 +24,17 @@ the threads.
 
 from cython cimport floating
 
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
-from libc.string cimport memcpy
-
-from fastconv.engine.base.arrays cimport Layout, Operands
-from fastconv.engine.base.axis cimport Phase, ceil_div, first_tap, make_axis, past_tap, phase_count
-from fastconv.engine.base.kernel cimport Kernel, record
-from fastconv.engine.base.threads cimport (
-    EVEN, Phase as Loop, make_phase, parallel_phases, threads_for)
-from fastconv.engine.base.workspace cimport give, take
+from fastconv.engine.base.arrays cimport Layout
+from fastconv.engine.base.axis cimport Phase, Taps, ceil_div, phase_count, taps_inside
+from fastconv.engine.base.costs cimport COPIED, PACKED, TURNED, tile_cost, tiles_cost
+from fastconv.engine.base.jobs cimport Context, Job, Jobs, add_job
+from fastconv.engine.base.threads cimport EVEN
 from fastconv.engine.blocked.layout cimport (
-    Line, Plan, Rows, Tile, channel_place, clear_columns, fill_bias, fill_positions, find_kernels,
-    gather_rows, input_rows, list_lines, list_positions, list_taps, list_tiles, move_lanes,
-    scatter_rows, size_lines, size_slab, take_layout, widest_tile)
+    LaneKernel, Plan, Rows, Tile, channel_place, clear_columns, count_tiles, fill_bias,
+    fill_positions, find_kernels, gather_rows, gathered, input_rows, list_lines, list_positions,
+    list_taps, list_tiles, move_lanes, scatter_rows, size_lines, size_slab)
 from fastconv.engine.blocked.tiles cimport (
     CHANNELS, GROUPS, MAX_LANES, SAMPLES, Steps, gather, most_columns, most_rows, run_tile)
 from fastconv.engine.gemm.slab cimport line_up
@@ -60,19 +57,7 @@ cdef struct Call:
     int threads                     # that take part
     # The workspace: what all threads share, then one part for each.
     size_t at_at, lines_at, tiles_at, taps_at, channel_at, steps_at, bias_at, weights_at
-    size_t threads_at, out_at, thread_bytes, size
-
-
-# What the tasks share.
-cdef struct Context:
-    const Call* call
-    Py_ssize_t itemsize
-    const void* x
-    const void* w
-    void* y
-    const void* bias                # or NULL
-    Py_ssize_t bias_group, bias_row
-    char* shared
+    size_t threads_at, out_at, thread_bytes
 
 
 # What a unit computes.
@@ -95,10 +80,10 @@ cdef double row_cycles(const Plan* p, Py_ssize_t pixels) noexcept nogil:
             first, past = tile * count // tiles, (tile + 1) * count // tiles
             width = past - first
             place = first * p.column.stride - phase.before
-            taps = past_tap(place, p.column.dilation, p.column.size, phase.taps) - first_tap(
-                place + (past - first - 1) * p.column.stride, p.column.dilation)
+            taps = taps_inside(&p.column, phase.taps, place,
+                               place + (past - first - 1) * p.column.stride).count
             # Two products and two loads in a cycle; four cycles to wait for each; the loops.
-            cycles += (max(taps, 0) * max(max(rows * width / 2, (rows + width) / 2), 4.0) + 6
+            cycles += (taps * max(max(rows * width / 2, (rows + width) / 2), 4.0) + 6
                        + (30 + rows * width) / (p.inputs * <double>p.row.taps))
     return cycles * p.panels
 
@@ -109,7 +94,7 @@ cdef void choose_tile(Plan* p, Py_ssize_t itemsize) noexcept nogil:
     cdef double cycles, least = 1e300
     if p.held == CHANNELS:
         p.pixels = most_rows(CHANNELS, vectors, itemsize)
-        p.tile_rows, p.tile_columns = widest_tile(p), vectors * p.lanes.lanes
+        p.tile_rows, p.tile_columns = count_tiles(p), vectors * p.lanes.lanes
         return
     p.panels = ceil_div(p.outputs, most_rows(p.held, 1, itemsize))
     p.height = ceil_div(p.outputs, p.panels)
@@ -117,7 +102,7 @@ cdef void choose_tile(Plan* p, Py_ssize_t itemsize) noexcept nogil:
         cycles = row_cycles(p, pixels)
         if cycles < least:
             least, p.pixels = cycles, pixels
-    p.tile_rows, p.tile_columns = p.height, widest_tile(p) * p.lanes.lanes
+    p.tile_rows, p.tile_columns = p.height, count_tiles(p) * p.lanes.lanes
 
 
 cdef void size_units(Call* c, Py_ssize_t itemsize, int threads) noexcept nogil:
@@ -150,25 +135,22 @@ cdef void size_units(Call* c, Py_ssize_t itemsize, int threads) noexcept nogil:
         p.inputs, max(NEAR_BYTES // (p.kernel * step), 1)))
 
 
-cdef Call make_call(const Layout* layout, const Py_ssize_t* row, const Py_ssize_t* column, int held,
-                    Py_ssize_t together, bint by_columns, int threads) noexcept nogil:
-    """Return the plan for arrays of this layout."""
-    cdef Call c
+cdef void complete(Call* c, Py_ssize_t itemsize, int threads) noexcept nogil:
+    """Choose tiles and units, and lay out the workspace."""
     cdef Plan* p = &c.plan
-    cdef Py_ssize_t itemsize = layout.itemsize, kernels, taps
-    take_layout(p, layout, row, column, held, together)
+    cdef Py_ssize_t kernels, taps
     choose_tile(p, itemsize)
-    c.by_columns, c.samples, c.sample_blocks = by_columns, 1, p.groups
-    if held == CHANNELS:
-        size_units(&c, itemsize, threads)
+    c.samples, c.sample_blocks = 1, p.groups
+    if p.held == CHANNELS:
+        size_units(c, itemsize, threads)
     else:
         size_lines(p, itemsize, threads)
     taps = p.inputs * p.kernel
     kernels, c.weights, c.w_vector = p.lanes.blocks, taps * p.out_vectors * p.lanes.lanes, 0
     memcpy(c.w_strides, p.w_strides, sizeof(c.w_strides))
-    if held == SAMPLES:
+    if p.held == SAMPLES:
         kernels, c.weights = p.groups, 0
-    elif held == GROUPS:
+    elif p.held == GROUPS:
         c.w_vector = p.w_strides[1] = taps * p.lanes.lanes
         p.w_strides[2] = p.kernel * p.lanes.lanes
         p.w_strides[4], p.w_strides[5] = p.columns * p.lanes.lanes, p.lanes.lanes
@@ -180,7 +162,7 @@ cdef Call make_call(const Layout* layout, const Py_ssize_t* row, const Py_ssize_
     c.threads = min(<Py_ssize_t>threads, c.units)
     c.at_at = 0
     c.lines_at = c.at_at + line_up(p.slab_rows * p.column.size * sizeof(Py_ssize_t))
-    c.tiles_at = c.lines_at + line_up(p.row.out * sizeof(Line))
+    c.tiles_at = c.lines_at + line_up(p.row.out * sizeof(Taps))
     c.taps_at = c.tiles_at + line_up((p.column.out + 1) * sizeof(Tile))
     c.channel_at = c.taps_at + line_up((p.kernel + 1) * sizeof(Py_ssize_t))
     c.steps_at = c.channel_at + line_up(p.inputs * sizeof(Py_ssize_t))
@@ -189,32 +171,29 @@ cdef Call make_call(const Layout* layout, const Py_ssize_t* row, const Py_ssize_
     c.threads_at = c.weights_at + line_up(kernels * c.weights * itemsize)
     c.out_at = line_up(c.samples * p.slab_size * itemsize)
     c.thread_bytes = c.out_at + line_up(c.samples * p.out_size * itemsize)
-    c.size = c.threads_at + c.threads * c.thread_bytes
-    return c
 
 
-cdef void prepare(const floating* bias, const Context* context, Py_ssize_t task) noexcept nogil:
+cdef void prepare(const floating* bias, const Context* context, Py_ssize_t task,
+                  int thread) noexcept nogil:
     """Clear the columns beside the maps in a thread's part; the first writes the bias."""
-    cdef const Call* c = context.call
+    cdef const Call* c = <const Call*>context.plan
     clear_columns(&c.plan, c.samples,
                   <floating*>(context.shared + c.threads_at + task * c.thread_bytes))
-    if task == 0 and bias is not NULL:
-        fill_bias(bias, context.bias_group, context.bias_row, &c.plan,
-                  <floating*>(context.shared + c.bias_at))
+    if task == 0:
+        fill_bias(bias, context.o, &c.plan, <floating*>(context.shared + c.bias_at))
 
 
-cdef void prepare_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
-    cdef const Context* c = <const Context*>context
-    if c.itemsize == sizeof(float):
-        prepare(<const float*>c.bias, c, task)
-    else:
-        prepare(<const double*>c.bias, c, task)
+cdef double prepare_cost(void* job, Py_ssize_t task) noexcept nogil:
+    cdef const Call* c = <const Call*>(<const Job*>job).context.plan
+    cdef const Plan* p = &c.plan
+    return (<double>COPIED * c.samples * p.in_vectors * p.slab_rows
+            * (p.width - p.column.size) * p.lanes.lanes)
 
 
-cdef void pack_weights(const floating* w, const Context* context,
-                       Py_ssize_t block) noexcept nogil:
+cdef void pack_weights(const floating* w, const Context* context, Py_ssize_t block,
+                       int thread) noexcept nogil:
     """Write the kernels of a block of groups as vectors, of one number of each lane's kernel."""
-    cdef const Call* c = context.call
+    cdef const Call* c = <const Call*>context.plan
     cdef const Plan* p = &c.plan
     cdef const Py_ssize_t* at = <const Py_ssize_t*>(context.shared + c.steps_at)
     cdef floating* packed = <floating*>(context.shared + c.weights_at) + block * c.weights
@@ -238,12 +217,9 @@ cdef void pack_weights(const floating* w, const Context* context,
         packed += c.w_vector
 
 
-cdef void weights_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
-    cdef const Context* c = <const Context*>context
-    if c.itemsize == sizeof(float):
-        pack_weights(<const float*>c.w, c, task)
-    else:
-        pack_weights(<const double*>c.w, c, task)
+cdef double weights_cost(void* job, Py_ssize_t task) noexcept nogil:
+    cdef const Plan* p = &(<const Call*>(<const Job*>job).context.plan).plan
+    return <double>TURNED * p.inputs * p.kernel * p.out_vectors * p.lanes.lanes
 
 
 cdef Unit find_unit(const Call* c, Py_ssize_t number) noexcept nogil:
@@ -264,7 +240,7 @@ cdef Unit find_unit(const Call* c, Py_ssize_t number) noexcept nogil:
 
 
 cdef void sample_row(const floating* w, const Call* c, const Tile* tile, const Phase* row,
-                     const Line* line, Steps* steps, const floating* slab,
+                     const Taps* line, Steps* steps, const floating* slab,
                      floating* out) noexcept nogil:
     """Compute a row of the output with samples or groups in the lanes.
 
@@ -272,9 +248,9 @@ cdef void sample_row(const floating* w, const Call* c, const Tile* tile, const P
     """
     cdef const Plan* p = &c.plan
     cdef Py_ssize_t panel, k, past = 0, i, a = 2 if c.by_columns else 1, b = 3 - a
-    slab += line.tap * p.row.dilation * p.slab_line
-    w += (row.tap_first + line.tap * row.tap_step) * p.w_strides[4]
-    steps.count[a], steps.a_hop[a] = line.taps, row.tap_step * p.w_strides[4]
+    slab += line.first * p.row.dilation * p.slab_line
+    w += (row.tap_first + line.first * row.tap_step) * p.w_strides[4]
+    steps.count[a], steps.a_hop[a] = line.count, row.tap_step * p.w_strides[4]
     for panel in range(p.panels):
         k, past = past, p.outputs
         if panel + 1 < p.panels:
@@ -287,7 +263,7 @@ cdef void sample_row(const floating* w, const Call* c, const Tile* tile, const P
 
 
 cdef void channel_row(const floating* w, const Call* c, const Tile* tile, const Phase* row,
-                      const Line* line, const Py_ssize_t* tap_at, Py_ssize_t listed,
+                      const Taps* line, const Py_ssize_t* tap_at, Py_ssize_t listed,
                       Py_ssize_t channel, Py_ssize_t vectors, Steps* steps, const floating* slab,
                       floating* out) noexcept nogil:
     """Compute some vectors of a row, from a channel on, with channels in the lanes.
@@ -298,11 +274,11 @@ cdef void channel_row(const floating* w, const Call* c, const Tile* tile, const 
     cdef Py_ssize_t at, _
     for _ in range(p.tiles):
         at = listed + row.taps * tile.before
-        steps.count[2] = line.taps * tile.taps
-        steps.inner_at = tap_at + at + line.tap * tile.taps
+        steps.count[2] = line.count * tile.taps
+        steps.inner_at = tap_at + at + line.first * tile.taps
         steps.b_hop[0] = row.taps * tile.taps * steps.b_hop[2]
         run_tile(CHANNELS + <int>p.lanes.together - 1, tile.pixels, vectors, slab + tile.x_at,
-                 w + (at * p.inputs + line.tap * tile.taps) * steps.b_hop[2]
+                 w + (at * p.inputs + line.first * tile.taps) * steps.b_hop[2]
                  + channel * steps.b_hop[0], steps, out + tile.out_at)
         tile += 1
 
@@ -311,14 +287,14 @@ cdef void correlate_lines(const floating* w, const Context* context, const Unit*
                           Py_ssize_t channel, Py_ssize_t vectors, Steps* steps,
                           const floating* slab, floating* out) noexcept nogil:
     """Compute the lines of a unit: for channels in the lanes some vectors, from a channel on."""
-    cdef const Call* c = context.call
+    cdef const Call* c = <const Call*>context.plan
     cdef const Plan* p = &c.plan
     cdef const Tile* tile = <const Tile*>(context.shared + c.tiles_at)
-    cdef const Line* lines = <const Line*>(context.shared + c.lines_at)
+    cdef const Taps* lines = <const Taps*>(context.shared + c.lines_at)
     cdef const Py_ssize_t* tap_at = <const Py_ssize_t*>(context.shared + c.taps_at)
     cdef Py_ssize_t i, m, taps = 0, listed = 0
     cdef const Phase* row
-    cdef const Line* line
+    cdef const Taps* line
     cdef const floating* source
     cdef floating* target
     for i in range(p.column.phases):
@@ -340,8 +316,9 @@ cdef void correlate_lines(const floating* w, const Context* context, const Unit*
 cdef void correlate_samples(const floating* w, const Context* context, const Unit* unit,
                             const floating* slab, floating* out) noexcept nogil:
     """Compute a unit with samples, or groups, in the lanes."""
-    cdef const Plan* p = &context.call.plan
-    cdef Py_ssize_t a = 2 if context.call.by_columns else 1, b = 3 - a
+    cdef const Call* c = <const Call*>context.plan
+    cdef const Plan* p = &c.plan
+    cdef Py_ssize_t a = 2 if c.by_columns else 1, b = 3 - a
     cdef Steps steps
     memset(&steps, 0, sizeof(Steps))
     steps.count[0], steps.a_hop[0], steps.a_row = p.inputs, p.w_strides[2], p.w_strides[1]
@@ -356,7 +333,7 @@ cdef void correlate_samples(const floating* w, const Context* context, const Uni
 cdef void correlate_channels(const floating* w, const Context* context, const Unit* unit,
                              const floating* slab, floating* out) noexcept nogil:
     """Compute a unit with channels in the lanes: all samples with the weights that are near."""
-    cdef const Call* c = context.call
+    cdef const Call* c = <const Call*>context.plan
     cdef const Plan* p = &c.plan
     cdef Py_ssize_t n, v, channel, lanes = p.lanes.lanes
     cdef Steps steps
@@ -377,19 +354,19 @@ cdef void correlate_channels(const floating* w, const Context* context, const Un
 cdef void correlate_unit(const floating* x, const Context* context, Py_ssize_t number,
                          int thread) noexcept nogil:
     """Lay out what a unit reads, compute it, and write it back."""
-    cdef const Call* c = context.call
+    cdef const Call* c = <const Call*>context.plan
     cdef const Plan* p = &c.plan
     cdef char* shared = context.shared
     cdef char* own = shared + c.threads_at + thread * c.thread_bytes
     cdef floating* slab = <floating*>own
     cdef floating* out = <floating*>(own + c.out_at)
-    cdef const floating* w = <const floating*>context.w
+    cdef const floating* w = <const floating*>context.o.w
     cdef const floating* bias = NULL
     cdef Unit unit = find_unit(c, number)
     cdef Py_ssize_t n, kernels = unit.g if p.held == SAMPLES else unit.block
     cdef Rows rows = input_rows(p)
     rows.first = unit.first
-    if context.bias is not NULL:
+    if context.o.bias is not NULL:
         bias = (<const floating*>(shared + c.bias_at)
                 + kernels * p.out_vectors * p.lanes.lanes)
     for n in range(unit.samples):
@@ -405,25 +382,47 @@ cdef void correlate_unit(const floating* x, const Context* context, Py_ssize_t n
         correlate_samples(w, context, &unit, <const floating*>slab, out)
     for n in range(unit.samples):
         scatter_rows(<const floating*>out + n * p.out_size, p, unit.g + n, unit.block, unit.line,
-                     bias, <floating*>context.y)
+                     bias, <floating*>context.o.y)
 
 
-cdef void unit_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
-    cdef const Context* c = <const Context*>context
-    if c.itemsize == sizeof(float):
-        correlate_unit(<const float*>c.x, c, task, thread)
-    else:
-        correlate_unit(<const double*>c.x, c, task, thread)
+cdef double unit_cost(void* job, Py_ssize_t number) noexcept nogil:
+    """Return what a call of correlate_unit costs."""
+    cdef const Context* context = (<const Job*>job).context
+    cdef const Call* c = <const Call*>context.plan
+    cdef const Plan* p = &c.plan
+    cdef const Tile* tiles = <const Tile*>(context.shared + c.tiles_at)
+    cdef const Taps* lines = <const Taps*>(context.shared + c.lines_at)
+    cdef Unit unit = find_unit(c, number)
+    cdef Rows rows = input_rows(p)
+    cdef Py_ssize_t i, j, m, v, outs = 0, steps
+    cdef const Phase* row
+    cdef double cost = 0
+    rows.first = unit.first
+    for i in range(p.row.phases):
+        row = p.row.phase + i
+        for m in range(unit.line, min(unit.line + p.lines, phase_count(&p.row, row))):
+            outs += 1
+            for j in range(p.tiles):
+                steps = p.inputs * lines[row.first + m * p.row.step].count * tiles[j].taps
+                if p.held == CHANNELS:
+                    for v from 0 <= v < p.out_vectors by MAX_VECTORS:
+                        cost += tile_cost(tiles[j].pixels, min(p.out_vectors - v, MAX_VECTORS),
+                                          p.lanes.lanes, steps)
+                else:
+                    cost += tiles_cost(p.outputs, p.height, tiles[j].pixels, p.lanes.lanes, steps)
+    return unit.samples * (
+        cost + PACKED * gathered(&p.lanes, &rows, p.inputs)
+        + <double>PACKED * outs * p.column.out * p.out_vectors * p.lanes.lanes)
 
 
-cdef void list_all(Call* c, char* shared) noexcept nogil:
+cdef void list_all(const Call* c, char* shared) noexcept nogil:
     """Write the tables that all threads read."""
-    cdef Plan* p = &c.plan
+    cdef const Plan* p = &c.plan
     cdef Py_ssize_t* steps = <Py_ssize_t*>(shared + c.steps_at)
     cdef Py_ssize_t* channels = <Py_ssize_t*>(shared + c.channel_at)
     cdef Py_ssize_t channel
     list_positions(p, <Py_ssize_t*>(shared + c.at_at))
-    list_lines(p, <Line*>(shared + c.lines_at))
+    list_lines(p, <Taps*>(shared + c.lines_at))
     list_tiles(p, <Tile*>(shared + c.tiles_at))
     if p.held == CHANNELS:
         list_taps(p, <Py_ssize_t*>(shared + c.taps_at), steps)
@@ -433,60 +432,29 @@ cdef void list_all(Call* c, char* shared) noexcept nogil:
         fill_positions(1, p.inputs * p.kernel, 0, 0, p.lanes.lanes, steps)
 
 
-cdef class Correlation(Kernel):
-    """The correlation of maps with few channels and contiguous planes; none may be empty.
+cdef class Correlation(LaneKernel):
+    """The correlation of maps with few channels."""
 
-    `row` and `column` say what is correlated on each axis, as in
-    depthwise/correlation.pyx; maps have no depth. `held` says what lies in the lanes, "samples",
-    "groups" or "channels", and `together` how many samples, or groups, share a vector. With
-    `by_columns` the taps are added in the order of depthwise/correlation.pyx, else in that of
-    gemm/forward.pyx.
-    """
-
-    cdef const Py_ssize_t[::1] row, column
-    cdef str name
-    cdef int held
-    cdef Py_ssize_t together
-    cdef bint by_columns
     cdef Call call
 
-    def __init__(self, row, column, str held, Py_ssize_t together, bint by_columns=False):
-        self.row, self.column = row, column
-        self.name = f"{held} in the lanes"
-        self.held = {"samples": SAMPLES, "groups": GROUPS, "channels": CHANNELS}[held]
-        self.together, self.by_columns = together, by_columns
-
-    cdef int worth_threads(self, const Layout* layout) noexcept:
-        cdef const Py_ssize_t* y = layout.y.shape
-        cdef Py_ssize_t rows = make_axis(layout.x.shape[4], y[4], &self.row[0]).taps
-        cdef Py_ssize_t columns = make_axis(layout.x.shape[5], y[5], &self.column[0]).taps
-        return threads_for(<double>y[0] * y[1] * y[2] * y[4] * y[5] * layout.x.shape[2]
-                           * rows * columns)
-
     cdef size_t plan(self, const Layout* layout, int threads) except? 0:
-        self.call = make_call(layout, &self.row[0], &self.column[0], self.held, self.together,
-                              self.by_columns, threads)
-        self.team = self.call.threads
-        self.largest[0] = self.call.plan.tile_rows
-        self.largest[1] = self.call.plan.tile_columns
-        return self.call.size
+        cdef Call* c = &self.call
+        c.by_columns = self.by_columns
+        self.lay_out(layout, &c.plan)
+        complete(c, layout.itemsize, threads)
+        self.team = c.threads
+        self.largest[0], self.largest[1] = c.plan.tile_rows, c.plan.tile_columns
+        return c.threads_at + c.threads * c.thread_bytes
 
-    cdef int compute(self, const Operands* o, size_t bytes) except -1:
-        cdef Call c = self.call
-        cdef char* shared = <char*>take(bytes)
-        cdef Context context
-        cdef Loop[3] loops
-        record(self.name, self.largest[0], self.largest[1])
-        context.call, context.itemsize, context.shared = &c, o.layout.itemsize, shared
-        context.x, context.w, context.y, context.bias = o.x, o.w, o.y, o.bias
-        context.bias_group, context.bias_row = o.bias_group, o.bias_row
-        list_all(&c, shared)
-        loops[0] = make_phase(prepare_task, &context, c.threads, EVEN)
-        loops[1] = make_phase(
-            weights_task, &context, 0 if c.plan.held == SAMPLES else c.plan.lanes.blocks, EVEN)
-        loops[2] = make_phase(
-            unit_task, &context, c.units, 0 if c.plan.held == CHANNELS else EVEN)
-        with nogil:
-            parallel_phases(c.threads, loops, 3)
-        give(shared)
-        return 0
+    cdef void share(self, Context* context, Jobs* jobs) noexcept nogil:
+        cdef const Call* c = &self.call
+        cdef const Plan* p = &c.plan
+        context.plan = c
+        list_all(c, context.shared)
+        add_job(jobs, context, prepare[float], prepare[double], prepare_cost, context.o.bias,
+                c.threads, EVEN)
+        if p.held != SAMPLES:
+            add_job(jobs, context, pack_weights[float], pack_weights[double], weights_cost,
+                    context.o.w, p.lanes.blocks, EVEN)
+        add_job(jobs, context, correlate_unit[float], correlate_unit[double], unit_cost,
+                context.o.x, c.units, 0 if p.held == CHANNELS else EVEN)

@@ -3,8 +3,9 @@
 
 from cython cimport floating
 
-from fastconv.engine.base.arrays cimport Layout
-from fastconv.engine.base.axis cimport Axis
+from fastconv.engine.base.arrays cimport Layout, Operands
+from fastconv.engine.base.axis cimport Axis, Taps
+from fastconv.engine.base.kernel cimport Kernel
 from fastconv.engine.blocked.tiles cimport MAX_LANES
 
 
@@ -35,11 +36,6 @@ cdef struct Tile:
     Py_ssize_t x_at, out_at         # where it begins
 
 
-# The taps of a row of the output that lie in the map.
-cdef struct Line:
-    Py_ssize_t tap, taps
-
-
 cdef struct Plan:
     int held                        # in the lanes: SAMPLES, GROUPS or CHANNELS (tiles.pxd)
     Axis row, column
@@ -61,6 +57,14 @@ cdef struct Plan:
     Py_ssize_t panels, height       # of output channels; of the tallest
     Py_ssize_t pixels, tiles        # of a tile; of a row
     Py_ssize_t tile_rows, tile_columns      # of the largest tile, in numbers
+
+
+cdef class LaneKernel(Kernel):
+    cdef const Py_ssize_t[::1] row, column
+    cdef int held
+    cdef Py_ssize_t together
+    cdef bint by_columns
+    cdef void lay_out(self, const Layout* layout, Plan* p) noexcept
 
 
 cdef inline Py_ssize_t slab_width(const Axis* column) noexcept nogil:
@@ -96,14 +100,14 @@ cdef inline Py_ssize_t channel_place(const Plan* p, Py_ssize_t channel) noexcept
 
 cdef Lanes share_lanes(Py_ssize_t batch, Py_ssize_t rows, double reach, Py_ssize_t most_bands,
                        Py_ssize_t itemsize) noexcept nogil
-cdef void take_layout(Plan* p, const Layout* layout, const Py_ssize_t* row,
-                      const Py_ssize_t* column, int held, Py_ssize_t together) noexcept nogil
 cdef Py_ssize_t size_slab(Plan* p, Py_ssize_t lines) noexcept nogil
 cdef void cut_lines(Plan* p, int threads) noexcept nogil
 cdef void size_lines(Plan* p, Py_ssize_t itemsize, int threads) noexcept nogil
 cdef Rows input_rows(const Plan* p) noexcept nogil
+cdef Rows output_rows(const Plan* p) noexcept nogil
 cdef void gather_rows(const floating* x, const Lanes* lanes, Py_ssize_t block, const Rows* rows,
                       Py_ssize_t channels, const Py_ssize_t* at, floating* to) noexcept nogil
+cdef double gathered(const Lanes* lanes, const Rows* rows, Py_ssize_t channels) noexcept nogil
 cdef void find_kernels(const floating* w, const Plan* p, const Py_ssize_t* strides,
                        Py_ssize_t block, Py_ssize_t vector,
                        const floating** kernels) noexcept nogil
@@ -113,9 +117,9 @@ cdef void clear_columns(const Plan* p, Py_ssize_t slabs, floating* slab) noexcep
 cdef void fill_positions(Py_ssize_t rows, Py_ssize_t width, Py_ssize_t left, Py_ssize_t line,
                          Py_ssize_t lanes, Py_ssize_t* at) noexcept nogil
 cdef void list_positions(const Plan* p, Py_ssize_t* at) noexcept nogil
-cdef void list_lines(const Plan* p, Line* lines) noexcept nogil
-cdef Py_ssize_t widest_tile(const Plan* p) noexcept nogil
-cdef void list_tiles(Plan* p, Tile* tiles) noexcept nogil
+cdef void list_lines(const Plan* p, Taps* lines) noexcept nogil
+cdef Py_ssize_t count_tiles(Plan* p) noexcept nogil
+cdef void list_tiles(const Plan* p, Tile* tile) noexcept nogil
 cdef void list_taps(const Plan* p, Py_ssize_t* tap_at, Py_ssize_t* steps) noexcept nogil
-cdef void fill_bias(const floating* bias, Py_ssize_t group, Py_ssize_t row, const Plan* p,
+cdef void fill_bias(const floating* bias, const Operands* o, const Plan* p,
                     floating* to) noexcept nogil

@@ -14,9 +14,9 @@ from cython cimport floating
 
 from libc.string cimport memset
 
-from fastconv.engine.base.axis cimport Phase, ceil_div, first_tap, make_axis, past_tap, phase_count
+from fastconv.engine.base.axis cimport Phase, Taps, ceil_div, make_axis, phase_count, taps_inside
 from fastconv.engine.blocked.tiles cimport (
-    CHANNELS, MAX_LANES, SAMPLES, gather, scatter, vector_lanes)
+    CHANNELS, GROUPS, MAX_LANES, SAMPLES, gather, scatter, vector_lanes)
 from fastconv.engine.gemm.slab cimport block_steps
 
 # What a block of lines reads, and what it writes, with samples or groups in the lanes: together
@@ -54,33 +54,47 @@ cdef Lanes share_lanes(Py_ssize_t batch, Py_ssize_t rows, double reach, Py_ssize
     return best
 
 
-cdef void take_layout(Plan* p, const Layout* layout, const Py_ssize_t* row,
-                      const Py_ssize_t* column, int held, Py_ssize_t together) noexcept nogil:
-    """Begin the plan for arrays of this layout: what lies in the lanes, so many together."""
-    cdef const Py_ssize_t* x = layout.x.shape
-    cdef const Py_ssize_t* w = layout.w.shape
-    cdef Py_ssize_t i, itemsize = layout.itemsize
-    cdef bint across = held != SAMPLES
-    p.held = held
-    p.row = make_axis(x[4], layout.y.shape[4], row)
-    p.column = make_axis(x[5], layout.y.shape[5], column)
-    p.groups = x[1 - across]
-    p.inputs, p.outputs, p.kernel, p.columns = w[2], w[1], w[4] * w[5], w[5]
-    for i in range(6):
-        p.x_strides[i] = layout.x.strides[i ^ (across and i < 2)] // itemsize
-        p.w_strides[i] = layout.w.strides[i] // itemsize
-        p.y_strides[i] = layout.y.strides[i ^ (across and i < 2)] // itemsize
-    p.lanes = make_lanes(x[across], p.row.count, together, vector_lanes(itemsize))
-    p.parts = 1
-    if held == CHANNELS:
-        # Channels take the place of bands.
-        p.lanes.each, p.lanes.bands, p.lanes.rows = p.lanes.bands, 1, p.row.count
-        p.parts = p.column.stride
-    p.in_vectors = ceil_div(p.inputs, p.lanes.each)
-    p.out_vectors = ceil_div(p.outputs, p.lanes.each)
-    p.left, p.width = max(p.column.before, 0), slab_width(&p.column)
-    p.part = ceil_div(p.width, p.parts)
-    p.slab_line, p.out_line = p.parts * p.part * p.lanes.lanes, p.column.out * p.lanes.lanes
+cdef class LaneKernel(Kernel):
+    """A kernel for maps with few channels, no depth and contiguous planes; none may be empty.
+
+    `row` and `column` say what is correlated on each axis (base/axis.pxd). `held` says what lies in
+    the lanes, "samples", "groups" or "channels", and `together` how many samples, or groups, share
+    a vector. With `by_columns` a correlation adds the taps in the order of
+    depthwise/correlation.pyx, else in that of gemm/forward.pyx.
+    """
+
+    def __init__(self, row, column, str held, Py_ssize_t together, bint by_columns=False):
+        self.row, self.column = row, column
+        self.variant = f"{held} in the lanes"
+        self.held = {"samples": SAMPLES, "groups": GROUPS, "channels": CHANNELS}[held]
+        self.together, self.by_columns = together, by_columns
+
+    cdef void lay_out(self, const Layout* layout, Plan* p) noexcept:
+        """Begin the plan for arrays of this layout."""
+        cdef const Py_ssize_t* x = layout.x.shape
+        cdef const Py_ssize_t* w = layout.w.shape
+        cdef Py_ssize_t i, itemsize = layout.itemsize
+        cdef bint across = self.held != SAMPLES
+        p.held = self.held
+        p.row = make_axis(x[4], layout.y.shape[4], &self.row[0])
+        p.column = make_axis(x[5], layout.y.shape[5], &self.column[0])
+        p.groups = x[1 - across]
+        p.inputs, p.outputs, p.kernel, p.columns = w[2], w[1], w[4] * w[5], w[5]
+        for i in range(6):
+            p.x_strides[i] = layout.x.strides[i ^ (across and i < 2)] // itemsize
+            p.w_strides[i] = layout.w.strides[i] // itemsize
+            p.y_strides[i] = layout.y.strides[i ^ (across and i < 2)] // itemsize
+        p.lanes = make_lanes(x[across], p.row.count, self.together, vector_lanes(itemsize))
+        p.parts = 1
+        if p.held == CHANNELS:
+            # Channels take the place of bands.
+            p.lanes.each, p.lanes.bands, p.lanes.rows = p.lanes.bands, 1, p.row.count
+            p.parts = p.column.stride
+        p.in_vectors = ceil_div(p.inputs, p.lanes.each)
+        p.out_vectors = ceil_div(p.outputs, p.lanes.each)
+        p.left, p.width = max(p.column.before, 0), slab_width(&p.column)
+        p.part = ceil_div(p.width, p.parts)
+        p.slab_line, p.out_line = p.parts * p.part * p.lanes.lanes, p.column.out * p.lanes.lanes
 
 
 cdef Py_ssize_t size_slab(Plan* p, Py_ssize_t lines) noexcept nogil:
@@ -129,46 +143,69 @@ cdef Rows input_rows(const Plan* p) noexcept nogil:
     return rows
 
 
+cdef Rows output_rows(const Plan* p) noexcept nogil:
+    """Return the rows of a block of lines of the output, but for the first and their number."""
+    cdef Rows rows
+    rows.size, rows.width = p.row.out, p.column.out
+    rows.lane, rows.channel = p.y_strides[0], p.y_strides[2]
+    rows.first, rows.hop, rows.count = 0, p.lanes.rows * p.row.step, 0
+    rows.zeros = False
+    rows.to_line, rows.to_vector = p.out_line, p.out_vector
+    return rows
+
+
+cdef inline Py_ssize_t find_run(const floating* maps, const Lanes* lanes, Py_ssize_t block,
+                                const Rows* rows, Py_ssize_t i, bint* some,
+                                const floating** places) noexcept nogil:
+    """Write where row number `i` of each lane begins, or NULL where it lies outside of the map.
+
+    Returns for how many rows the same lanes have one, and tells whether there are some.
+    """
+    cdef Py_ssize_t run = rows.count - i, q = 0, band, row, n, e, _
+    some[0] = False
+    for band in range(lanes.bands):
+        row = rows.first + band * rows.hop + i
+        if row < 0:
+            run = min(run, -row)
+        elif row < rows.size:
+            run, some[0] = min(run, rows.size - row), True
+        for e in range(lanes.each):
+            n = block * lanes.together
+            for _ in range(lanes.together):
+                if 0 <= row < rows.size and n < lanes.number:
+                    places[q] = maps + n * rows.lane + e * rows.channel + row * rows.width
+                else:
+                    places[q] = NULL
+                n += 1
+                q += 1
+    return run
+
+
 cdef void gather_rows(const floating* x, const Lanes* lanes, Py_ssize_t block, const Rows* rows,
                       Py_ssize_t channels, const Py_ssize_t* at, floating* to) noexcept nogil:
     """Lay out the rows of some channels, for one block of samples or groups.
 
     `at` says where each number of neighbouring rows goes. Lanes that have nothing hold zeros.
     """
-    cdef Py_ssize_t i = 0, q, n, row, run, v, band, e, _
-    cdef bint inside
-    cdef const floating* from_map[MAX_LANES]
+    cdef Py_ssize_t i = 0, run, v
+    cdef bint some
+    cdef const floating* places[MAX_LANES]
     cdef const floating* source[MAX_LANES]
     while i < rows.count:
-        # The run of rows that each band has, or has not.
-        run, inside = rows.count - i, rows.zeros
-        for band in range(lanes.bands):
-            row = rows.first + band * rows.hop + i
-            if row < 0:
-                run = min(run, -row)
-            elif row < rows.size:
-                run, inside = min(run, rows.size - row), True
-        if not inside:
-            i += run
-            continue
-        q = 0
-        for band in range(lanes.bands):
-            row = rows.first + band * rows.hop + i
-            for e in range(lanes.each):
-                n = block * lanes.together
-                for _ in range(lanes.together):
-                    if 0 <= row < rows.size and n < lanes.number:
-                        from_map[q] = (x + n * rows.lane + e * rows.channel
-                                       + row * rows.width)
-                    else:
-                        from_map[q] = NULL
-                    n += 1
-                    q += 1
-        for v in range(ceil_div(channels, lanes.each)):
-            move_lanes(from_map, filled_lanes(lanes, channels, v), v * lanes.each * rows.channel,
+        run = find_run(x, lanes, block, rows, i, &some, places)
+        for v in range(ceil_div(channels, lanes.each) if some or rows.zeros else 0):
+            move_lanes(places, filled_lanes(lanes, channels, v), v * lanes.each * rows.channel,
                        source)
             gather(source, run * rows.width, at, to + v * rows.to_vector + i * rows.to_line)
         i += run
+
+
+cdef double gathered(const Lanes* lanes, const Rows* rows, Py_ssize_t channels) noexcept nogil:
+    """Return how many numbers `gather_rows` writes."""
+    cdef Py_ssize_t count = rows.count
+    if not rows.zeros:
+        count = max(min(rows.first + count, rows.size) - max(rows.first, 0), 0)
+    return <double>ceil_div(channels, lanes.each) * lanes.lanes * count * rows.width
 
 
 cdef inline Py_ssize_t filled_lanes(const Lanes* lanes, Py_ssize_t channels,
@@ -196,41 +233,21 @@ cdef void scatter_rows(const floating* out, const Plan* p, Py_ssize_t g, Py_ssiz
                        Py_ssize_t line, const floating* bias, floating* y) noexcept nogil:
     """Write what the lanes hold of a block of lines, which begins with `line` of each band."""
     cdef const Lanes* lanes = &p.lanes
-    cdef Py_ssize_t i = 0, q = 0, n, v, row, run, band, e, _
-    cdef Py_ssize_t rows[MAX_LANES]
-    cdef Py_ssize_t size = p.column.out, begin = line * p.row.step
-    cdef Py_ssize_t past = min(line + p.lines, lanes.rows) * p.row.step
-    cdef floating* to_map[MAX_LANES]
-    cdef floating* target[MAX_LANES]
-    y += g * p.y_strides[1]
-    for band in range(lanes.bands):
-        row = band * lanes.rows * p.row.step
-        for e in range(lanes.each):
-            n = block * lanes.together
-            for _ in range(lanes.together):
-                rows[q] = min(past, p.row.out - row) - begin
-                if n < lanes.number:
-                    to_map[q] = (y + n * p.y_strides[0] + e * p.y_strides[2]
-                                 + (row + begin) * size)
-                else:
-                    to_map[q] = NULL
-                n += 1
-                q += 1
-    while i < past - begin:
-        # The run of rows of the lanes that have more.
-        run = 0
-        for q in range(lanes.lanes):
-            if rows[q] <= i:
-                to_map[q] = NULL
-            elif to_map[q] is not NULL:
-                run = min(run, rows[q] - i) if run else rows[q] - i
-        if run == 0:
-            return
-        for v in range(ceil_div(p.outputs, lanes.each)):
-            move_lanes(<const floating**>to_map, filled_lanes(lanes, p.outputs, v),
-                       v * lanes.each * p.y_strides[2] + i * size, <const floating**>target)
-            scatter(out + ((v * p.lines * p.row.step + i) * size) * lanes.lanes, run * size,
-                    bias + v * lanes.lanes if bias is not NULL else NULL, target)
+    cdef Py_ssize_t i = 0, run, v
+    cdef bint some
+    cdef const floating* places[MAX_LANES]
+    cdef const floating* target[MAX_LANES]
+    cdef Rows rows = output_rows(p)
+    rows.first = line * p.row.step
+    rows.count = min(p.lines, lanes.rows - line) * p.row.step
+    while i < rows.count:
+        run = find_run(<const floating*>y + g * p.y_strides[1], lanes, block, &rows, i, &some,
+                       places)
+        for v in range(ceil_div(p.outputs, lanes.each) if some else 0):
+            move_lanes(places, filled_lanes(lanes, p.outputs, v), v * lanes.each * rows.channel,
+                       target)
+            scatter(out + v * rows.to_vector + i * rows.to_line, run * rows.width,
+                    bias + v * lanes.lanes if bias is not NULL else NULL, <floating**>target)
         i += run
 
 
@@ -265,44 +282,41 @@ cdef void list_positions(const Plan* p, Py_ssize_t* at) noexcept nogil:
         at[i] = at[i - p.column.size] + p.slab_line
 
 
-cdef void list_lines(const Plan* p, Line* lines) noexcept nogil:
+cdef void list_lines(const Plan* p, Taps* lines) noexcept nogil:
     """Write which taps each row of the output has: divisions cost more than a short row."""
     cdef Py_ssize_t i, m, place, hop = (p.lanes.bands - 1) * p.lanes.rows * p.row.stride
     cdef const Phase* row
-    cdef Line* line
     for i in range(p.row.phases):
         row = p.row.phase + i
         for m in range(phase_count(&p.row, row)):
             # Taps that lie outside of the map for every band are left out.
             place = m * p.row.stride - row.before
-            line = lines + row.first + m * p.row.step
-            line.tap = first_tap(place + hop, p.row.dilation)
-            line.taps = max(
-                past_tap(place, p.row.dilation, p.row.size, row.taps) - line.tap, 0)
+            lines[row.first + m * p.row.step] = taps_inside(&p.row, row.taps, place, place + hop)
 
 
-cdef Py_ssize_t widest_tile(const Plan* p) noexcept nogil:
-    """Return the pixels of the widest tile that `list_tiles` makes."""
-    cdef Py_ssize_t i, count, widest = 0
+cdef Py_ssize_t count_tiles(Plan* p) noexcept nogil:
+    """Count the tiles of at most `p.pixels` in a row; return the pixels of the widest."""
+    cdef Py_ssize_t i, count, number, widest = 0
+    p.tiles = 0
     for i in range(p.column.phases):
         count = phase_count(&p.column, p.column.phase + i)
-        widest = max(widest, ceil_div(count, max(ceil_div(count, p.pixels), 1)))
+        number = ceil_div(count, p.pixels)
+        widest = max(widest, ceil_div(count, max(number, 1)))
+        p.tiles += number
     return widest
 
 
-cdef void list_tiles(Plan* p, Tile* tiles) noexcept nogil:
-    """Cut a row of the output into tiles of at most `p.pixels`, phase by phase."""
-    cdef Py_ssize_t i, j, first, past, place, tap, number, count, before = 0
+cdef void list_tiles(const Plan* p, Tile* tile) noexcept nogil:
+    """Cut a row of the output into tiles, phase by phase."""
+    cdef Py_ssize_t i, j, first, past, place, number, count, before = 0
+    cdef Taps taps
     cdef const Phase* column
-    cdef Tile* tile
-    p.tiles = 0
     for i in range(p.column.phases):
         column = p.column.phase + i
         count = phase_count(&p.column, column)
         number = ceil_div(count, p.pixels)
         for j in range(number):
             first, past = j * count // number, (j + 1) * count // number
-            tile = tiles + p.tiles
             tile.pixels = past - first
             tile.out_at = (column.first + first * p.column.step) * p.lanes.lanes
             if p.held == CHANNELS:
@@ -310,13 +324,12 @@ cdef void list_tiles(Plan* p, Tile* tiles) noexcept nogil:
             else:
                 # Taps that lie beside the map for every pixel are left out.
                 place = first * p.column.stride - column.before
-                tap = first_tap(place + (past - first - 1) * p.column.stride, p.column.dilation)
-                tile.taps = (past_tap(place, p.column.dilation, p.column.size, column.taps)
-                             - tap)
-                tile.tap_hop = column.tap_step * p.w_strides[5]
-                tile.w_at = (column.tap_first + tap * column.tap_step) * p.w_strides[5]
-                tile.x_at = (p.left + place + tap * p.column.dilation) * p.lanes.lanes
-            p.tiles += 1
+                taps = taps_inside(&p.column, column.taps, place,
+                                   place + (past - first - 1) * p.column.stride)
+                tile.taps, tile.tap_hop = taps.count, column.tap_step * p.w_strides[5]
+                tile.w_at = (column.tap_first + taps.first * column.tap_step) * p.w_strides[5]
+                tile.x_at = (p.left + place + taps.first * p.column.dilation) * p.lanes.lanes
+            tile += 1
         before += column.taps
 
 
@@ -352,20 +365,22 @@ cdef void list_taps(const Plan* p, Py_ssize_t* tap_at, Py_ssize_t* steps) noexce
     tap_at[listed] = 0
 
 
-cdef void fill_bias(const floating* bias, Py_ssize_t group, Py_ssize_t row, const Plan* p,
+cdef void fill_bias(const floating* bias, const Operands* o, const Plan* p,
                     floating* to) noexcept nogil:
-    """Write the bias of the lanes of each group, or block of groups.
+    """Write the bias, if there is one, of the lanes of each group, or block of groups.
 
-    Biases lie `group` and `row` apart. Lanes that have no channel get that of another.
+    Lanes that have no channel get that of another.
     """
     cdef Py_ssize_t i, k, n, g, _, last = p.lanes.number - 1
+    if bias is NULL:
+        return
     for i in range(p.groups if p.held == SAMPLES else p.lanes.blocks):
         # Whole vectors.
         for k in range(ceil_div(p.outputs, p.lanes.each) * p.lanes.each):
             for _ in range(p.lanes.bands):
                 for n in range(p.lanes.together):
                     g = i if p.held == SAMPLES else min(i * p.lanes.together + n, last)
-                    to[0] = bias[g * group + min(k, p.outputs - 1) * row]
+                    to[0] = bias[g * o.bias_group + min(k, p.outputs - 1) * o.bias_row]
                     to += 1
 
 

@@ -24,18 +24,19 @@ from cython cimport floating
 
 from libc.string cimport memset
 
-from fastconv.engine.base.arrays cimport Layout, Operands
+from fastconv.engine.base.arrays cimport Layout
 from fastconv.engine.base.axis cimport LONGEST_SUM, ceil_div, first_tap, past_tap
-from fastconv.engine.base.kernel cimport Kernel, record
+from fastconv.engine.base.costs cimport COPIED, PACKED, tiles_cost
+from fastconv.engine.base.jobs cimport Context, Job, Jobs, add_job
 from fastconv.engine.base.split_k cimport (
     SplitK, add_slices, first_unit, partial_at, partial_numbers, slice_tasks, split_k)
-from fastconv.engine.base.threads cimport EVEN, Phase, make_phase, parallel_phases
-from fastconv.engine.base.workspace cimport give, take
+from fastconv.engine.base.threads cimport EVEN
 from fastconv.engine.blocked.layout cimport (
-    Plan, Rows, channel_place, clear_columns, column_place, fill_positions, find_kernels,
-    gather_rows, input_rows, list_positions, move_lanes, size_lines, size_slab, take_layout)
+    LaneKernel, Plan, Rows, channel_place, clear_columns, column_place, fill_positions,
+    find_kernels, gather_rows, gathered, input_rows, list_positions, move_lanes, output_rows,
+    size_lines, size_slab)
 from fastconv.engine.blocked.tiles cimport (
-    CHANNELS, CHANNEL_SUMS, GROUPS, LANE_SUMS, MAX_LANES, SAMPLES, Steps, add_lanes, most_columns,
+    CHANNELS, CHANNEL_SUMS, LANE_SUMS, MAX_LANES, SAMPLES, Steps, add_lanes, most_columns,
     most_rows, run_tile, scatter)
 from fastconv.engine.gemm.slab cimport line_up
 
@@ -62,17 +63,7 @@ cdef struct Call:
     int threads
     # The workspace: what all threads share, then one part for each.
     size_t x_at, dy_at, steps_at, partial_at, threads_at
-    size_t residual_at, sums_at, thread_bytes, size
-
-
-# What the tasks share.
-cdef struct Context:
-    const Call* call
-    Py_ssize_t itemsize
-    const void* x
-    const void* dy
-    void* dw
-    char* shared
+    size_t residual_at, sums_at, thread_bytes
 
 
 cdef void size_lane_sums(Call* c, Py_ssize_t kernels, Py_ssize_t itemsize) noexcept nogil:
@@ -119,18 +110,14 @@ cdef void size_channel_sums(Call* c, Py_ssize_t kernels, Py_ssize_t itemsize) no
     c.split = split_k(kernels, p.out_vectors * c.numbers, units, slices, CHANNEL_TASKS)
 
 
-cdef Call make_call(const Layout* layout, const Py_ssize_t* row, const Py_ssize_t* column, int held,
-                    Py_ssize_t together, int threads) noexcept nogil:
-    """Return the plan for arrays of this layout: blocks and slices follow the shapes alone."""
-    cdef Call c
+cdef void complete(Call* c, Py_ssize_t itemsize, int threads) noexcept nogil:
+    """Choose blocks and slices, by the shapes alone, and lay out the workspace."""
     cdef Plan* p = &c.plan
-    cdef Py_ssize_t itemsize = layout.itemsize
-    take_layout(p, layout, row, column, held, together)
     c.steps = p.inputs * p.kernel
-    if held == CHANNELS:
-        size_channel_sums(&c, p.lanes.blocks, itemsize)
+    if p.held == CHANNELS:
+        size_channel_sums(c, p.lanes.blocks, itemsize)
     else:
-        size_lane_sums(&c, p.groups if held == SAMPLES else p.lanes.blocks, itemsize)
+        size_lane_sums(c, p.groups if p.held == SAMPLES else p.lanes.blocks, itemsize)
     c.threads = min(<Py_ssize_t>threads, slice_tasks(&c.split))
     c.x_at = 0
     c.dy_at = c.x_at + line_up(p.slab_rows * p.column.size * sizeof(Py_ssize_t))
@@ -139,10 +126,8 @@ cdef Call make_call(const Layout* layout, const Py_ssize_t* row, const Py_ssize_
     c.threads_at = c.partial_at + line_up(partial_numbers(&c.split) * itemsize)
     c.residual_at = line_up(p.slab_size * itemsize)
     c.sums_at = c.thread_bytes = c.residual_at + line_up(p.out_size * itemsize)
-    if held == SAMPLES:
+    if p.held == SAMPLES:
         c.thread_bytes += line_up(p.outputs * c.width * p.lanes.lanes * itemsize)
-    c.size = c.threads_at + c.threads * c.thread_bytes
-    return c
 
 
 cdef void list_steps(const Call* c, Py_ssize_t* at) noexcept nogil:
@@ -159,11 +144,8 @@ cdef void list_steps(const Call* c, Py_ssize_t* at) noexcept nogil:
 
 cdef Rows residual_rows(const Plan* p) noexcept nogil:
     """Return the rows of a block of lines of the residual, but for the first and their number."""
-    cdef Rows rows
-    rows.size, rows.width = p.row.out, p.column.out
-    rows.lane, rows.channel = p.y_strides[0], p.y_strides[2]
-    rows.first, rows.count, rows.hop, rows.zeros = 0, 0, p.lanes.rows, True
-    rows.to_line, rows.to_vector = p.out_line, p.out_vector
+    cdef Rows rows = output_rows(p)
+    rows.zeros = True
     if p.held == CHANNELS:
         rows.to_line, rows.to_vector = p.out_vectors * p.out_line, p.lanes.lanes
     return rows
@@ -254,21 +236,24 @@ cdef void add_channel_lines(const floating* slab, const floating* residual, cons
                         sums + v * c.numbers + tap * lanes)
 
 
-cdef void clear_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
+cdef void clear(const floating* x, const Context* context, Py_ssize_t task,
+                int thread) noexcept nogil:
     """Clear the columns beside the maps in a thread's part."""
-    cdef const Context* c = <const Context*>context
-    cdef char* own = c.shared + c.call.threads_at + task * c.call.thread_bytes
-    if c.itemsize == sizeof(float):
-        clear_columns(&c.call.plan, 1, <float*>own)
-    else:
-        clear_columns(&c.call.plan, 1, <double*>own)
+    cdef const Call* c = <const Call*>context.plan
+    clear_columns(&c.plan, 1, <floating*>(context.shared + c.threads_at + task * c.thread_bytes))
+
+
+cdef double clear_cost(void* job, Py_ssize_t task) noexcept nogil:
+    cdef const Plan* p = &(<const Call*>(<const Job*>job).context.plan).plan
+    return (<double>COPIED * p.in_vectors * p.slab_rows * (p.width - p.column.size)
+            * p.lanes.lanes)
 
 
 cdef void add_up_slice(const floating* x, const Context* context, Py_ssize_t task,
                        int thread) noexcept nogil:
     """Add up one slice of the units of a kernel; then the lanes, where they hold samples."""
-    cdef const Call* c = context.call
-    cdef const floating* dy = <const floating*>context.dy
+    cdef const Call* c = <const Call*>context.plan
+    cdef const floating* dy = <const floating*>context.o.y
     cdef char* shared = context.shared
     cdef char* own = shared + c.threads_at + thread * c.thread_bytes
     cdef const Plan* p = &c.plan
@@ -302,12 +287,47 @@ cdef void add_up_slice(const floating* x, const Context* context, Py_ssize_t tas
         add_lanes(<const floating*>sums, p.outputs * c.numbers, partial)
 
 
-cdef void slice_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
-    cdef const Context* c = <const Context*>context
-    if c.itemsize == sizeof(float):
-        add_up_slice(<const float*>c.x, c, task, thread)
-    else:
-        add_up_slice(<const double*>c.x, c, task, thread)
+cdef double lane_products_cost(const Call* c, Py_ssize_t pixels) noexcept nogil:
+    """Return what a call of lane_products for so many pixels costs."""
+    cdef const Plan* p = &c.plan
+    cdef Py_ssize_t panel, rows
+    cdef double cost = 0
+    for panel in range(p.panels):
+        rows = (panel + 1) * p.outputs // p.panels - panel * p.outputs // p.panels
+        cost += tiles_cost(c.steps, c.most_steps[p.height - rows], rows, p.lanes.lanes, pixels)
+    return cost
+
+
+cdef double slice_cost(void* job, Py_ssize_t task) noexcept nogil:
+    """Return what a call of add_up_slice costs."""
+    cdef const Call* c = <const Call*>(<const Job*>job).context.plan
+    cdef const Plan* p = &c.plan
+    cdef Rows rows = input_rows(p), residuals = residual_rows(p)
+    cdef Py_ssize_t slice = task % c.split.slices, unit, line, near, channels, v
+    cdef double cost = 0
+    rows.zeros = p.held != CHANNELS
+    for unit in range(first_unit(&c.split, slice), first_unit(&c.split, slice + 1)):
+        line = unit % p.line_blocks * p.lines
+        rows.first = line * p.row.stride - p.row.before
+        residuals.first, residuals.count = line, min(p.lines, p.lanes.rows - line)
+        cost += PACKED * (gathered(&p.lanes, &rows, p.inputs)
+                          + gathered(&p.lanes, &residuals, p.outputs))
+        for near from 0 <= near < residuals.count by c.near_lines:
+            line = min(c.near_lines, residuals.count - near)
+            if p.held != CHANNELS:
+                cost += lane_products_cost(c, line * p.column.out)
+                continue
+            for v from 0 <= v < p.out_vectors by MAX_VECTORS:
+                channels = min(p.lanes.each, p.inputs)
+                cost += p.in_vectors * p.kernel * tiles_cost(
+                    channels, p.height, min(p.out_vectors - v, MAX_VECTORS), p.lanes.lanes,
+                    line * p.column.out)
+    return cost + (COPIED * p.outputs * c.numbers if p.held == SAMPLES else 0)
+
+
+cdef double sum_cost(void* job, Py_ssize_t task) noexcept nogil:
+    cdef const Call* c = <const Call*>(<const Job*>job).context.plan
+    return <double>c.numbers * (COPIED * c.split.slices + PACKED)
 
 
 cdef void write_channel(const floating* sums, const Plan* p, floating* dw) noexcept nogil:
@@ -334,12 +354,14 @@ cdef void write_vector(const floating* sums, const Plan* p, Py_ssize_t block, Py
                 <const floating*>NULL, target)
 
 
-cdef void write_gradient(floating* dw, const Context* context, Py_ssize_t task) noexcept nogil:
+cdef void write_gradient(const floating* x, const Context* context, Py_ssize_t task,
+                         int thread) noexcept nogil:
     """Add up the slices for one vector of output channels, and write their gradient."""
-    cdef const Call* c = context.call
+    cdef const Call* c = <const Call*>context.plan
     cdef const Plan* p = &c.plan
     cdef Py_ssize_t kernel = task // p.out_vectors, vector = task % p.out_vectors
     cdef floating* total = <floating*>(context.shared + c.partial_at) + task * c.numbers
+    cdef floating* dw = <floating*>context.o.w
     add_slices(&c.split, total, c.numbers)
     if p.held == SAMPLES:
         write_channel(<const floating*>total, p,
@@ -348,61 +370,34 @@ cdef void write_gradient(floating* dw, const Context* context, Py_ssize_t task) 
         write_vector(<const floating*>total, p, kernel, vector, dw)
 
 
-cdef void sum_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
-    cdef const Context* c = <const Context*>context
-    if c.itemsize == sizeof(float):
-        write_gradient(<float*>c.dw, c, task)
-    else:
-        write_gradient(<double*>c.dw, c, task)
+cdef class WeightGradient(LaneKernel):
+    """The weight gradient for maps with few channels; `row` and `column` are the forward pass's.
 
-
-cdef class WeightGradient(Kernel):
-    """The weight gradient, for maps with few channels and contiguous planes.
-
-    `row` and `column` are the axes of the forward pass; maps have no depth. `held` says
-    what lies in the lanes, "samples", "groups" or "channels", and `together` how many samples, or
-    groups, share a vector. The kernels of the gradient are contiguous, unless samples lie in the
-    lanes.
+    The kernels of the gradient are contiguous, unless samples lie in the lanes.
     """
 
-    cdef const Py_ssize_t[::1] row, column
-    cdef str name
-    cdef int held
-    cdef Py_ssize_t together
     cdef Call call
 
-    def __init__(self, row, column, str held, Py_ssize_t together):
-        self.row, self.column = row, column
-        self.name = f"{held} in the lanes"
-        self.held = {"samples": SAMPLES, "groups": GROUPS, "channels": CHANNELS}[held]
-        self.together = together
-
     cdef size_t plan(self, const Layout* layout, int threads) except? 0:
-        self.call = make_call(layout, &self.row[0], &self.column[0], self.held, self.together,
-                              threads)
-        self.team = self.call.threads
-        self.largest[0] = self.call.plan.tile_rows
-        self.largest[1] = self.call.plan.tile_columns
-        return self.call.size
+        cdef Call* c = &self.call
+        self.lay_out(layout, &c.plan)
+        complete(c, layout.itemsize, threads)
+        self.team = c.threads
+        self.largest[0], self.largest[1] = c.plan.tile_rows, c.plan.tile_columns
+        return c.threads_at + c.threads * c.thread_bytes
 
-    cdef int compute(self, const Operands* o, size_t bytes) except -1:
-        cdef Call c = self.call
+    cdef void share(self, Context* context, Jobs* jobs) noexcept nogil:
+        cdef const Call* c = &self.call
         cdef const Plan* p = &c.plan
-        cdef char* shared = <char*>take(bytes)
-        cdef Context context
-        cdef Phase[3] phases
+        cdef char* shared = context.shared
         # Where the vectors of a pixel of the residual lie side by side.
         cdef Py_ssize_t pixel = p.lanes.lanes * (p.out_vectors if p.held == CHANNELS else 1)
-        record(self.name, self.largest[0], self.largest[1])
+        context.plan = c
         list_positions(p, <Py_ssize_t*>(shared + c.x_at))
         fill_positions(1, p.lines * p.column.out, 0, 0, pixel, <Py_ssize_t*>(shared + c.dy_at))
-        list_steps(&c, <Py_ssize_t*>(shared + c.steps_at))
-        context.call, context.itemsize, context.shared = &c, o.layout.itemsize, shared
-        context.x, context.dy, context.dw = o.x, o.y, o.w
-        phases[0] = make_phase(clear_task, &context, c.threads, EVEN)
-        phases[1] = make_phase(slice_task, &context, slice_tasks(&c.split), EVEN)
-        phases[2] = make_phase(sum_task, &context, c.split.groups * p.out_vectors, EVEN)
-        with nogil:
-            parallel_phases(c.threads, phases, 3)
-        give(shared)
-        return 0
+        list_steps(c, <Py_ssize_t*>(shared + c.steps_at))
+        add_job(jobs, context, clear[float], clear[double], clear_cost, NULL, c.threads, EVEN)
+        add_job(jobs, context, add_up_slice[float], add_up_slice[double], slice_cost, context.o.x,
+                slice_tasks(&c.split), EVEN)
+        add_job(jobs, context, write_gradient[float], write_gradient[double], sum_cost, NULL,
+                c.split.groups * p.out_vectors, EVEN)

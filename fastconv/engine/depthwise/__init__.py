@@ -9,7 +9,7 @@ the lanes.
 
 correlation   forward and input gradient
 weight        weight gradient
-plan.pxd      what follows from the shapes: blocks, input tile, where the taps lie
+plan          what follows from the shapes: blocks, input tile, where the taps lie
 pack.pxd      how the input tile is filled
 kernels.pxd   the loops of each instruction set (rows.h)
 

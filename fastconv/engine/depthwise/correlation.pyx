@@ -11,13 +11,11 @@ from libc.string cimport memset
 
 from fastconv.engine.base.arrays cimport Layout, Operands
 from fastconv.engine.base.axis cimport Axis, ceil_div
-from fastconv.engine.base.kernel cimport Kernel, record
-from fastconv.engine.base.threads cimport parallel_for, threads_for
-from fastconv.engine.base.workspace cimport give, take
+from fastconv.engine.base.jobs cimport Context, Job, Jobs, add_job
 from fastconv.engine.depthwise.kernels cimport SubKernel, correlate, interleave
 from fastconv.engine.depthwise.pack cimport copy_rows, pack_tile
 from fastconv.engine.depthwise.plan cimport (
-    TASKS, Block, Call, Plan, find_block, make_plan, multiply_adds, next_block, whole_lines)
+    TASKS, Block, Depthwise, Plan, block_cost, find_block, next_block, whole_lines)
 
 
 cdef inline void correlate_rows(const Plan* p, const SubKernel* sub, const floating* tile,
@@ -64,7 +62,7 @@ cdef void write_rows(const Plan* p, const Block* b, const SubKernel* subs, const
             out += out_row
 
 
-cdef void correlate_block(const Plan* p, const Operands* o, const Block* b,
+cdef void correlate_block(const floating* x, const Plan* p, const Operands* o, const Block* b,
                           const floating* weights, floating* tile,
                           floating* buffer) noexcept nogil:
     cdef const Py_ssize_t* strides = &p.y.strides[0]
@@ -76,7 +74,7 @@ cdef void correlate_block(const Plan* p, const Operands* o, const Block* b,
         first, od = od % p.depth.step, od // p.depth.step
     d = find_phase(&p.depth, first)
     if d >= 0:
-        pack_tile(p, <const floating*>o.x, b, p.depth.phase + d, od, tile)
+        pack_tile(p, x, b, p.depth.phase + d, od, tile)
     for k in range(p.out_channels):
         for f in range(min(step, p.row.out)):
             a = find_phase(&p.row, f)
@@ -113,9 +111,11 @@ cdef inline void gather_weights(const Plan* p, const Operands* o, Py_ssize_t g,
         kernel += p.w.strides[1]
 
 
-cdef void correlate_blocks(const Call* call, Py_ssize_t task, floating* tile) noexcept nogil:
+cdef void correlate_blocks(const floating* x, const Context* context, Py_ssize_t task,
+                           int thread) noexcept nogil:
     """Compute the blocks of a task; a thread's part of the workspace begins with the tile."""
-    cdef const Plan* p = call.plan
+    cdef const Plan* p = <const Plan*>context.plan
+    cdef floating* tile = <floating*>context.shared + thread * p.own
     cdef Py_ssize_t blocks = p.batch * p.groups * p.blocks, group = -1, _
     cdef Py_ssize_t begin = task * blocks // p.tasks, end = (task + 1) * blocks // p.tasks
     cdef floating* buffer = tile + p.tile_size
@@ -125,41 +125,37 @@ cdef void correlate_blocks(const Call* call, Py_ssize_t task, floating* tile) no
     for _ in range(begin, end):
         if b.g != group:
             group = b.g
-            gather_weights(p, call.o, group, weights)
-        correlate_block(p, call.o, &b, weights, tile, buffer)
+            gather_weights(p, context.o, group, weights)
+        correlate_block(x, p, context.o, &b, <const floating*>weights, tile, buffer)
         next_block(p, &b)
 
 
-cdef void correlate_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
-    cdef const Call* call = <const Call*>context
-    if call.plan.itemsize == sizeof(float):
-        correlate_blocks(call, task, <float*>call.own + thread * call.plan.own)
-    else:
-        correlate_blocks(call, task, <double*>call.own + thread * call.plan.own)
+cdef double correlate_cost(void* job, Py_ssize_t task) noexcept nogil:
+    """Return what a call of correlate_blocks costs."""
+    cdef const Plan* p = <const Plan*>(<const Job*>job).context.plan
+    cdef Py_ssize_t blocks = p.batch * p.groups * p.blocks, _
+    cdef Py_ssize_t begin = task * blocks // p.tasks, end = (task + 1) * blocks // p.tasks
+    cdef Block b = find_block(p, begin)
+    cdef double cost = 0
+    for _ in range(begin, end):
+        cost += block_cost(p, &b, 2)
+        next_block(p, &b)
+    return cost
 
 
-cdef class Correlation(Kernel):
+cdef class Correlation(Depthwise):
     """A forward pass or, with the axes of a gradient, an input gradient.
 
-    `numbers` says what is correlated on each of three axes (base/axis.pxd). Inputs and weights may
-    have any strides, negative ones too; the planes of the output are contiguous. Each output is one
-    sum over c and its taps, column by column, whatever the batch, threads or memory layout.
+    Inputs and weights may have any strides, negative ones too; the planes of the output are
+    contiguous. Each output is one sum over c and its taps, column by column, whatever the batch,
+    threads or memory layout.
     """
-
-    cdef Plan p
-    cdef tuple numbers
-    cdef bytearray tables
-
-    def __init__(self, tuple numbers):
-        self.numbers = numbers
-
-    cdef int worth_threads(self, const Layout* layout) noexcept:
-        return threads_for(multiply_adds(layout, self.numbers))
 
     cdef size_t plan(self, const Layout* layout, int threads) except? 0:
         cdef Plan* p = &self.p
         cdef Py_ssize_t rows, vectors
-        self.tables = make_plan(p, layout, self.numbers)
+        self.variant = "depthwise rows"
+        self.make_plan(layout)
         p.own = whole_lines(p.tile_size + p.buffer_size + p.out_channels * (p.taps + 1), p.itemsize)
         p.tasks = min(p.batch * p.groups * p.blocks, threads * TASKS)
         rows, vectors = p.rows, p.columns // p.lanes
@@ -171,11 +167,7 @@ cdef class Correlation(Kernel):
         self.team = max(min(threads, p.tasks), 1)
         return self.team * p.own * p.itemsize
 
-    cdef int compute(self, const Operands* o, size_t bytes) except -1:
-        cdef Call call
-        record("depthwise rows", self.largest[0], self.largest[1])
-        call.plan, call.o, call.own = &self.p, o, <char*>take(bytes)
-        with nogil:
-            parallel_for(self.team, self.p.tasks, correlate_task, &call, 0)
-            give(call.own)
-        return 0
+    cdef void share(self, Context* context, Jobs* jobs) noexcept nogil:
+        context.plan = &self.p
+        add_job(jobs, context, correlate_blocks[float], correlate_blocks[double], correlate_cost,
+                context.o.x, self.p.tasks, 0)

@@ -37,27 +37,18 @@ typedef struct {
     ptrdiff_t number, vector_bytes, rows, vectors;
 } fastconv_registers;
 
-#define FASTCONV_EACH "depthwise/types.h"
-#include "base/scalars.h"
-#undef FASTCONV_EACH
-
 #define FASTCONV_EACH "depthwise/rows.h"
 #include "base/regions.h"
 
-static const fastconv_depthwise_f *const fastconv_depthwise_table_f[] = FASTCONV_TABLE(depthwise_f);
-static const fastconv_depthwise_d *const fastconv_depthwise_table_d[] = FASTCONV_TABLE(depthwise_d);
+FASTCONV_LOOP(correlate)
+FASTCONV_LOOP(accumulate)
+FASTCONV_LOOP(pack_rows)
+FASTCONV_LOOP(interleave)
+#define fastconv_correlate(isa, ...) FASTCONV_CALL(correlate, isa, __VA_ARGS__)
+#define fastconv_accumulate(isa, ...) FASTCONV_CALL(accumulate, isa, __VA_ARGS__)
+#define fastconv_pack_rows(isa, ...) FASTCONV_CALL(pack_rows, isa, __VA_ARGS__)
+#define fastconv_interleave(isa, ...) FASTCONV_CALL(interleave, isa, __VA_ARGS__)
 
-#define FASTCONV_DEPTHWISE(name, isa, x, ...)                                                      \
-    FASTCONV_BY_TYPE(x, fastconv_depthwise_table)[isa]->name(x, __VA_ARGS__)
-#define fastconv_correlate(isa, ...) FASTCONV_DEPTHWISE(correlate, isa, __VA_ARGS__)
-#define fastconv_accumulate(isa, ...) FASTCONV_DEPTHWISE(accumulate, isa, __VA_ARGS__)
-#define fastconv_pack_rows(isa, ...) FASTCONV_DEPTHWISE(pack_rows, isa, __VA_ARGS__)
-#define fastconv_interleave(isa, ...) FASTCONV_DEPTHWISE(interleave, isa, __VA_ARGS__)
-
-/* What is the same for both types. */
-static inline fastconv_registers fastconv_registers_of(int isa)
-{
-    return fastconv_depthwise_table_f[isa]->registers;
-}
+static const fastconv_registers *const fastconv_registers_of[] = FASTCONV_TABLE(registers);
 
 #endif

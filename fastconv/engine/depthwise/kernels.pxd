@@ -11,8 +11,8 @@ cdef extern from "depthwise/kernels.h" nogil:
         Py_ssize_t first, low, high
     ctypedef struct Registers "fastconv_registers":
         Py_ssize_t number, vector_bytes, rows, vectors
-    Registers registers_of "fastconv_registers_of"(int isa) noexcept
-    # Macros that choose by the type of the argument after `isa`; types.h says what the others are.
+    const Registers** registers_of "fastconv_registers_of"
+    # Macros that choose by the type of the argument after `isa`; rows.h says what the others are.
     void correlate "fastconv_correlate"(int isa, ...) noexcept
     void accumulate "fastconv_accumulate"(int isa, ...) noexcept
     void pack_rows "fastconv_pack_rows"(int isa, ...) noexcept

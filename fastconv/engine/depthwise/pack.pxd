@@ -37,7 +37,7 @@ cdef inline void pack_tile(const Plan* p, const floating* x, const Block* b, con
     # Blocks of columns have their padding in different places, the others in whole rows alone.
     if p.column_blocks > 1:
         memset(tile, 0, p.tile_size * sizeof(floating))
-        spans += b.ow // p.columns * p.in_phases
+        spans += b.ow // p.columns * p.column.parts
     for c in range(p.in_channels):
         for t in range(depth.taps):
             ind = od * p.depth.stride + t * p.depth.dilation - depth.before
@@ -54,5 +54,5 @@ cdef inline void pack_tile(const Plan* p, const floating* x, const Block* b, con
                 if low < high:
                     pack_rows(p.isa, to + low * p.tile_row, p.tile_row, p.tile_width,
                               plane + (inh + low) * strides[4], strides[4], strides[5],
-                              p.column.stride, high - low, spans, p.in_phases)
+                              p.column.stride, high - low, spans, p.column.parts)
                 to += run * p.tile_row

@@ -293,10 +293,9 @@ static void NAME(interleave)(SCALAR *to, ptrdiff_t to_row, const SCALAR *even, c
     }
 }
 
-static const TYPED(fastconv_depthwise) NAME(depthwise) = {
-    {REGISTERS, VECTOR_BYTES, NAME(ROWS), NAME(VECTORS)},
-    NAME(correlate), NAME(accumulate), NAME(pack_rows), NAME(interleave),
-};
+#if SCALAR_BYTES == 4
+static const fastconv_registers ISA(registers) = {REGISTERS, VECTOR_BYTES, NAME(ROWS), NAME(VECTORS)};
+#endif
 
 #undef BY_TAPS
 #undef INLINE

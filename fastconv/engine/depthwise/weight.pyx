@@ -13,15 +13,14 @@ from libc.string cimport memset
 
 from fastconv.engine.base.arrays cimport Layout, Operands
 from fastconv.engine.base.axis cimport LONGEST_SUM, ceil_div
-from fastconv.engine.base.kernel cimport Kernel, record
-from fastconv.engine.base.split_k cimport (
-    SplitK, add_slices, first_unit, partial_numbers, split_k)
-from fastconv.engine.base.threads cimport EVEN, Phase, make_phase, parallel_phases, threads_for
-from fastconv.engine.base.workspace cimport give, take
+from fastconv.engine.base.costs cimport COPIED
+from fastconv.engine.base.jobs cimport Context, Job, Jobs, add_job
+from fastconv.engine.base.split_k cimport SplitK, add_slices, first_unit, partial_numbers, split_k
+from fastconv.engine.base.threads cimport EVEN
 from fastconv.engine.depthwise.kernels cimport accumulate, held_runs
 from fastconv.engine.depthwise.pack cimport copy_rows, pack_tile
 from fastconv.engine.depthwise.plan cimport (
-    TASKS, Block, Call, Plan, find_block, make_plan, multiply_adds, next_block, whole_lines)
+    TASKS, Block, Depthwise, Plan, block_cost, find_block, next_block, whole_lines)
 
 # The sums of a task take so many bytes at most: they stay in the cache beside the input tile.
 cdef Py_ssize_t SUMS_BYTES = 8192
@@ -29,8 +28,8 @@ cdef Py_ssize_t SUMS_BYTES = 8192
 cdef Py_ssize_t LEAST_TASKS = 64
 
 
-cdef void accumulate_block(const Plan* p, const Operands* o, const Block* b, floating* tile,
-                           floating* buffer, floating* sums) noexcept nogil:
+cdef void accumulate_block(const floating* x, const Plan* p, const Operands* o, const Block* b,
+                           floating* tile, floating* buffer, floating* sums) noexcept nogil:
     """Add what one block gives to the sums of its group."""
     cdef const Py_ssize_t* strides = &p.y.strides[0]
     cdef Py_ssize_t row = strides[4], vectors = p.vectors
@@ -41,7 +40,7 @@ cdef void accumulate_block(const Plan* p, const Operands* o, const Block* b, flo
     if b.columns < p.columns:
         vectors = ceil_div(b.columns, p.lanes)
     in_place = vectors * p.lanes == b.columns and strides[5] == 1
-    pack_tile(p, <const floating*>o.x, b, p.depth.phase, b.od, tile)
+    pack_tile(p, x, b, p.depth.phase, b.od, tile)
     # The residual in whole vectors: past the end of its rows are zeros.
     if not in_place and p.column_blocks > 1:
         memset(buffer, 0, p.buffer_size * sizeof(floating))
@@ -67,17 +66,19 @@ cdef void flush(floating* sums, floating* totals, Py_ssize_t numbers) noexcept n
         sums[i] = 0
 
 
-cdef void accumulate_groups(const Call* call, Py_ssize_t task, floating* tile,
-                            floating* partial) noexcept nogil:
+cdef void accumulate_groups(const floating* x, const Context* context, Py_ssize_t task,
+                            int thread) noexcept nogil:
     """Write the sums (G, K, taps) of some groups over some samples."""
-    cdef const Plan* p = call.plan
+    cdef const Plan* p = <const Plan*>context.plan
     cdef const SplitK* split = &p.split
     cdef Py_ssize_t slice = task // p.group_blocks, first = task % p.group_blocks * p.group_block
     cdef Py_ssize_t groups = min(p.group_block, p.groups - first), numbers = split.numbers * p.lanes
     cdef Py_ssize_t length = 0, before, n, g, i, j, _
+    cdef floating* tile = <floating*>context.shared + thread * p.own
     cdef floating* buffer = tile + p.tile_size
     cdef floating* sums = buffer + p.buffer_size
     cdef floating* totals = sums + groups * numbers
+    cdef floating* partial = <floating*>(context.shared + p.partial_at)
     cdef floating total
     cdef Block b
     memset(tile, 0, p.own * sizeof(floating))
@@ -89,7 +90,7 @@ cdef void accumulate_groups(const Call* call, Py_ssize_t task, floating* tile,
             length = before
             for _ in range(p.blocks):
                 length += b.rows * p.vectors
-                accumulate_block(p, call.o, &b, tile, buffer, sums + g * numbers)
+                accumulate_block(x, p, context.o, &b, tile, buffer, sums + g * numbers)
                 if length > LONGEST_SUM:
                     flush(sums + g * numbers, totals + g * numbers, numbers)
                     length = 0
@@ -103,58 +104,52 @@ cdef void accumulate_groups(const Call* call, Py_ssize_t task, floating* tile,
         partial[i] = total
 
 
-cdef void accumulate_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
-    cdef const Call* call = <const Call*>context
-    if call.plan.itemsize == sizeof(float):
-        accumulate_groups(call, task, <float*>call.own + thread * call.plan.own,
-                          <float*>call.partial)
-    else:
-        accumulate_groups(call, task, <double*>call.own + thread * call.plan.own,
-                          <double*>call.partial)
+cdef double accumulate_cost(void* job, Py_ssize_t task) noexcept nogil:
+    """Return what a call of accumulate_groups costs."""
+    cdef const Plan* p = <const Plan*>(<const Job*>job).context.plan
+    cdef const SplitK* split = &p.split
+    cdef Py_ssize_t slice = task // p.group_blocks, first = task % p.group_blocks * p.group_block
+    cdef Py_ssize_t groups = min(p.group_block, p.groups - first), _
+    cdef Py_ssize_t samples = first_unit(split, slice + 1) - first_unit(split, slice)
+    cdef Block b = find_block(p, first * p.blocks)
+    cdef double cost = 0
+    for _ in range(p.blocks):
+        cost += block_cost(p, &b, 3)
+        next_block(p, &b)
+    return groups * (samples * cost + <double>2 * COPIED * split.numbers * p.lanes)
 
 
-cdef void add_group(const Call* call, Py_ssize_t g, floating* partial) noexcept nogil:
+cdef double add_cost(void* job, Py_ssize_t group) noexcept nogil:
+    cdef const Plan* p = <const Plan*>(<const Job*>job).context.plan
+    return <double>COPIED * p.split.numbers * (p.split.slices + 1)
+
+
+cdef void add_group(const floating* x, const Context* context, Py_ssize_t g,
+                    int thread) noexcept nogil:
     """Write the sum of the slices into the gradient of a group."""
-    cdef const Plan* p = call.plan
+    cdef const Plan* p = <const Plan*>context.plan
     cdef Py_ssize_t k, i
+    cdef floating* partial = <floating*>(context.shared + p.partial_at) + g * p.split.numbers
     cdef floating* kernel
-    partial += g * p.split.numbers
     add_slices(&p.split, partial, p.split.numbers)
     for k in range(p.out_channels):
-        kernel = <floating*>call.o.w + g * p.w.strides[0] + k * p.w.strides[1]
+        kernel = <floating*>context.o.w + g * p.w.strides[0] + k * p.w.strides[1]
         for i in range(p.taps):
             kernel[p.tap_at[i]] = partial[k * p.taps + i]
 
 
-cdef void add_task(void* context, Py_ssize_t group, int thread) noexcept nogil:
-    cdef const Call* call = <const Call*>context
-    if call.plan.itemsize == sizeof(float):
-        add_group(call, group, <float*>call.partial)
-    else:
-        add_group(call, group, <double*>call.partial)
-
-
-cdef class WeightGradient(Kernel):
+cdef class WeightGradient(Depthwise):
     """The correlation of an input with a residual; `numbers` are the axes of the forward pass.
 
     Maps and gradient may have any strides. All borders follow from the shapes, so that the result
     is the same for any number of threads.
     """
 
-    cdef Plan p
-    cdef tuple numbers
-    cdef bytearray tables
-
-    def __init__(self, tuple numbers):
-        self.numbers = numbers
-
-    cdef int worth_threads(self, const Layout* layout) noexcept:
-        return threads_for(multiply_adds(layout, self.numbers))
-
     cdef size_t plan(self, const Layout* layout, int threads) except? 0:
         cdef Plan* p = &self.p
         cdef Py_ssize_t numbers, runs
-        self.tables = make_plan(p, layout, self.numbers)
+        self.variant = "depthwise sums"
+        self.make_plan(layout)
         p.split = split_k(p.groups, p.out_channels * p.taps, p.batch, 1, LEAST_TASKS)
         numbers = p.split.numbers * p.lanes
         # As many groups as their sums let the cache hold, and the threads need.
@@ -169,18 +164,12 @@ cdef class WeightGradient(Kernel):
             runs = 3 if p.subkernels.runs >= 3 else 1
         self.largest[0], self.largest[1] = runs * p.subkernels.shared, p.lanes
         self.team = max(min(threads, p.tasks), 1)
-        return (self.team * p.own + partial_numbers(&p.split)) * p.itemsize
+        p.partial_at = self.team * p.own * p.itemsize
+        return p.partial_at + partial_numbers(&p.split) * p.itemsize
 
-    cdef int compute(self, const Operands* o, size_t bytes) except -1:
-        cdef const Plan* p = &self.p
-        cdef Call call
-        cdef Phase phases[2]
-        record("depthwise sums", self.largest[0], self.largest[1])
-        call.plan, call.o, call.own = p, o, <char*>take(bytes)
-        call.partial = call.own + self.team * p.own * p.itemsize
-        phases[0] = make_phase(accumulate_task, &call, p.tasks, 0)
-        phases[1] = make_phase(add_task, &call, p.groups, EVEN)
-        with nogil:
-            parallel_phases(self.team, phases, 2)
-            give(call.own)
-        return 0
+    cdef void share(self, Context* context, Jobs* jobs) noexcept nogil:
+        context.plan = &self.p
+        add_job(jobs, context, accumulate_groups[float], accumulate_groups[double],
+                accumulate_cost, context.o.x, self.p.tasks, 0)
+        add_job(jobs, context, add_group[float], add_group[double], add_cost, NULL, self.p.groups,
+                EVEN)

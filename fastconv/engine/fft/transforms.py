@@ -155,31 +155,23 @@ class Fft(ArrayKernel):
         blocks = conv_blocks(self._geometry, self._operation)
         return _bytes(kernels, blocks, self._itemsize)
 
-    def forward(
-        self, input: Array, weight: Array, bias: Array | None, output: Array, prepared: Any = None
-    ) -> None:
-        """Write the correlation, as a Dispatch does; `prepared` are the weights transformed."""
+    def run(self, x: Array, w: Array, bias: Array | None, y: Array, prepared: Any) -> None:
+        """Compute; `prepared` are the weights transformed, or None."""
         note(NAME)
-        maps, kernels, results = views(self._geometry, input, weight, output)
-        shift = None if bias is None else bias.reshape(self._geometry.groups, -1)
         _, before, dilation = self._moves
-        correlate(maps, kernels, shift, results, before, dilation, prepared)
-
-    def input_gradient(self, grad_output: Array, weight: Array, grad_input: Array) -> None:
-        """Write the input gradient."""
-        note(NAME)
-        maps, kernels, results = views(self._geometry, grad_input, weight, grad_output)
-        # Without a stride the input is one phase.
-        (part,), _ = input_parts(self._geometry)
-        taps = kernels.swapaxes(1, 2)[part.taps]
-        correlate(results, taps, None, maps, part.before, part.dilation)
-
-    def weight_gradient(self, input: Array, grad_output: Array, grad_weight: Array) -> None:
-        """Write the weight gradient."""
-        note(NAME)
-        maps, kernels, results = views(self._geometry, input, grad_weight, grad_output)
-        _, before, dilation = self._moves
-        correlate_weight(maps, results, kernels, before, dilation)
+        if self._operation == "conv2d_input":
+            y, x = x, y
+        x, w, y = views(self._geometry, x, w, y)
+        if self._operation == "conv2d_weight":
+            correlate_weight(x, y, w, before, dilation)
+        elif self._operation == "conv2d_input":
+            # Without a stride the input is one phase.
+            (part,), _ = input_parts(self._geometry)
+            taps = w.swapaxes(1, 2)[part.taps]
+            correlate(y, taps, None, x, part.before, part.dilation)
+        else:
+            shift = None if bias is None else bias.reshape(self._geometry.groups, -1)
+            correlate(x, w, shift, y, before, dilation, prepared)
 
 
 def prepare(geometry: ConvGeometry, weight: Array) -> Any:

@@ -1,26 +1,8 @@
 # What the variants of the engine's correlation share.
 
 from fastconv.engine.base.arrays cimport Layout, Operands
+from fastconv.engine.base.jobs cimport Context, Job, run_job
 from fastconv.engine.base.kernel cimport Kernel
-
-# What the tasks of a kernel share.
-cdef struct Context:
-    const void* plan
-    const Operands* o
-    char* shared                        # the workspace
-
-ctypedef void (*FloatTask)(const float* operand, const Context* context, Py_ssize_t task,
-                           int thread) noexcept nogil
-ctypedef void (*DoubleTask)(const double* operand, const Context* context, Py_ssize_t task,
-                            int thread) noexcept nogil
-
-# The tasks of a phase, for arrays of either type.
-cdef struct Job:
-    FloatTask of_floats
-    DoubleTask of_doubles
-    const void* operand
-    const Context* context
-
 
 cdef struct Estimate:
     double cycles                       # of all threads together
@@ -34,6 +16,5 @@ cdef class Correlation(Kernel):
     cdef int weigh(self, const Layout* layout, int threads, Estimate* estimate) except -1
 
 
-cdef void run_job(void* job, Py_ssize_t task, int thread) noexcept nogil
 cdef int read_layout(tuple shapes, tuple strides, Py_ssize_t itemsize, Layout* layout) except -1
 cdef void copy_bias(const Operands* o, Py_ssize_t group, char* numbers) noexcept nogil

@@ -10,15 +10,6 @@ from libc.string cimport memcpy
 from fastconv.engine.base.arrays cimport Axes
 
 
-cdef void run_job(void* job, Py_ssize_t task, int thread) noexcept nogil:
-    """Run a task for the type of the arrays."""
-    cdef const Job* j = <const Job*>job
-    if j.context.o.layout.itemsize == sizeof(float):
-        j.of_floats(<const float*>j.operand, j.context, task, thread)
-    else:
-        j.of_doubles(<const double*>j.operand, j.context, task, thread)
-
-
 cdef int read_axes(tuple shape, tuple strides, Axes* axes) except -1:
     cdef int axis
     for axis in range(6):

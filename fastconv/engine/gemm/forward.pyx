@@ -40,15 +40,16 @@ from cython cimport floating
 from fastconv.engine.base.arrays cimport Layout, Operands
 from fastconv.engine.base.kernel cimport record
 from fastconv.engine.base.axis cimport ceil_div
-from fastconv.engine.base.threads cimport EVEN, Phase, make_phase, parallel_phases
+from fastconv.engine.base.costs cimport COPIED, PACKED, TURNED, tile_cost
+from fastconv.engine.base.threads cimport EVEN, Phase, parallel_phases, weighed_phase
 from fastconv.engine.base.workspace cimport give, take
 from fastconv.engine.gemm.correlation cimport (
     Context, Correlation, Estimate, Job, copy_bias, run_job)
 from fastconv.engine.gemm.slab cimport (
-    Run, Share, Slab, Split, Target, Walk, Windows, add_run, block_channels, even_share,
-    fill_offsets, fill_shifts, fill_slab, find_share, imbalance, in_elements, line_up, make_block,
-    make_slab, make_split, make_windows, next_pixels, pack_columns, pack_rows, slab_bytes,
-    slab_planes, split_tasks, start_walk, steps_are_neighbours, transpose)
+    Run, Share, Slab, Split, Target, Walk, Windows, add_run, block_channels, copied_numbers,
+    even_share, fill_offsets, fill_shifts, fill_slab, find_share, imbalance, in_elements, line_up,
+    make_block, make_slab, make_split, make_windows, next_pixels, pack_columns, pack_rows,
+    slab_bytes, slab_planes, split_tasks, start_walk, steps_are_neighbours, transpose)
 from fastconv.engine.gemm.tile cimport MAX_ROWS, VECTORS, lanes, max_rows, run_tile
 
 # A block of B: much of the second-level cache of a core, since the weights are read once for each
@@ -63,6 +64,11 @@ cdef Py_ssize_t SMALL_BYTES = 1 << 14
 # different pages, often in the same set of the cache, and a tile waits for them.
 cdef Py_ssize_t LARGE_BYTES = 1 << 17
 cdef Py_ssize_t MANY_PIXELS = 1024
+
+
+# What several parts of the rows cost beside packing: with two blocks in two parts, for two threads,
+# 512-512 3x3/2@14 took 6 % longer although the shares were 4 % more even.
+cdef double PARTED = 0.05
 
 
 cdef struct Panel:
@@ -100,7 +106,7 @@ cdef void choose_packing(Product* p) noexcept nogil:
     lie across cache lines. Packing copies run after run, each 3.
     """
     cdef double computes = 1.5 * p.rows, columns = p.columns
-    cdef Py_ssize_t gap = p.windows.column.reach
+    cdef Py_ssize_t gap = p.windows.column.part_reach
     p.packs_b = computes * (gap / columns + 0.125) > 3 * (p.width / columns + 1)
     if p.windows.in_place:
         # Without gaps, packing is the only copy. With them, a slab must first be made.
@@ -112,8 +118,9 @@ cdef Py_ssize_t fit_columns(const Product* p, Py_ssize_t itemsize,
                             Py_ssize_t channels) noexcept nogil:
     """Return how many columns to take at once, so that a slab of one line is small enough."""
     cdef Py_ssize_t bytes_column = (slab_planes(&p.windows) * itemsize * channels
-                                    * (1 + p.windows.row.reach))
-    cdef Py_ssize_t columns = max(SLAB_BYTES // bytes_column - p.windows.column.reach, 2 * p.width)
+                                    * (1 + p.windows.row.part_reach))
+    cdef Py_ssize_t columns = max(SLAB_BYTES // bytes_column - p.windows.column.part_reach,
+                                  2 * p.width)
     columns = min(columns, p.windows.column.out)
     return ceil_div(p.windows.column.out, ceil_div(p.windows.column.out, columns))
 
@@ -127,6 +134,8 @@ cdef int size_blocks(Product* p, Py_ssize_t itemsize, int threads) except -1:
     """Choose the blocks of channels and pixels, and the tasks."""
     cdef Py_ssize_t planes = slab_planes(&p.windows), out = p.windows.column.out
     cdef Py_ssize_t pixels, total, lines, unit
+    cdef Py_ssize_t height = ceil_div(p.rows, p.row_panels), steps
+    cdef double part = <double>PACKED / p.rows, alone = 1
     p.channels = block_channels(&p.windows, itemsize)
     # Columns: all of them, unless a slab of one line is too large.
     slab_bytes(&p.windows, p.width, itemsize)
@@ -146,12 +155,20 @@ cdef int size_blocks(Product* p, Py_ssize_t itemsize, int threads) except -1:
         pixels = max(pixels, 2 * p.width)
     else:
         lines = SLAB_BYTES // (planes * itemsize * p.channels
-                               * (p.columns + p.windows.column.reach)) - p.windows.row.reach
-        pixels = max(lines, 1) * p.columns
+                               * (p.columns + p.windows.column.part_reach))
+        pixels = max(lines - p.windows.row.part_reach, 1) * p.columns
     total = p.windows.lines * p.columns
     unit = unit_pixels(p, p.columns)
+    if p.packs_b:
+        # The same rows in tiles of one vector.
+        steps = p.channels * p.windows.taps
+        alone = VECTORS * (tile_cost(height, 1, p.lanes, steps)
+                           / tile_cost(height, VECTORS, p.lanes, steps))
+    else:
+        # A slab serves all taps.
+        part *= <double>planes / p.windows.taps
     p.split = make_split(p.groups * p.column_blocks, ceil_div(total, unit),
-                         ceil_div(total, pixels), p.row_panels, threads)
+                         ceil_div(total, pixels), p.row_panels, threads, PARTED, part, alone)
     p.pixels = min(ceil_div(p.split.units, p.split.blocks) * unit, total)
     return 0
 
@@ -270,6 +287,14 @@ cdef void pack_a(const floating* w, const Context* context, Py_ssize_t task,
         packed += p.steps * p.height
 
 
+cdef double pack_a_cost(void* job, Py_ssize_t task) noexcept nogil:
+    """Return what a call of pack_a costs."""
+    cdef const Product* p = <const Product*>(<const Job*>job).context.plan
+    cdef Py_ssize_t count = pack_a_channels(p)
+    cdef Py_ssize_t c = task % ceil_div(p.windows.channels, count) * count
+    return <double>TURNED * min(count, p.windows.channels - c) * p.windows.taps * p.rows
+
+
 cdef void pack_b(const floating* x, const Product* p, const Slab* slab, Py_ssize_t channel,
                  Py_ssize_t channels, const Py_ssize_t* shifts, const Run* packs,
                  Py_ssize_t n_packs, floating* slab_data, floating* packed) noexcept nogil:
@@ -352,22 +377,54 @@ cdef void multiply_block(const floating* x, const Context* context, Py_ssize_t t
                 run_tile(rows, panels[j].vectors, a, a_at, b, b_at, channels * taps, &target)
 
 
+cdef double block_cost(void* job, Py_ssize_t task) noexcept nogil:
+    """Return what a call of multiply_block costs; its lists are made in the first thread's part."""
+    cdef const Context* context = (<const Job*>job).context
+    cdef const Product* p = <const Product*>context.plan
+    cdef char* own = context.shared + p.threads_at
+    cdef Panel* panels = <Panel*>(own + p.panel_list_at)
+    cdef Run* packs = <Run*>(own + p.runs_at)
+    cdef Slab slab = p.slab
+    cdef Share share = find_share(&p.split, task)
+    cdef Py_ssize_t c, channels, count, n_packs, i, j, rows, pixels
+    cdef double cost = 0
+    move_slab(p, &share, &slab)
+    pixels = slab.block.end - slab.block.pixel
+    count = list_panels(p, &slab, panels, packs, &n_packs, packs + p.max_runs)
+    for c from 0 <= c < p.windows.channels by p.channels:
+        channels = min(p.channels, p.windows.channels - c)
+        if not p.windows.in_place:
+            cost += COPIED * copied_numbers(&p.windows, &slab, channels)
+        if p.packs_b:
+            cost += <double>PACKED * channels * p.windows.taps * pixels
+        for i in range(share.panel, share.past_panel):
+            rows = even_share(i + 1, p.rows, p.row_panels) - even_share(i, p.rows, p.row_panels)
+            for j in range(count):
+                cost += tile_cost(rows, panels[j].vectors, p.lanes, channels * p.windows.taps)
+            cost += COPIED * rows * pixels
+    return cost
+
+
 cdef double product_cycles(const Product* p, int threads) noexcept nogil:
     """Estimate the cycles of all threads together."""
     cdef double rows = <double>p.rows / p.row_panels, columns = p.columns
     cdef double pixels = <double>p.windows.lines * p.windows.column.out
-    cdef double tile = max(max(1.5 * rows, (rows + 5) / 2), 4.0)
+    # Blocks of one unit have tiles of one vector.
+    cdef double vectors = 1 if p.packs_b and p.split.blocks == p.split.units else VECTORS
+    cdef double tile = max(max(vectors * rows, rows + vectors + 2) / 2, 4.0) * VECTORS / vectors
     # A tile's start and end.
     tile += (40 + 6 * rows) / (p.channels * p.windows.taps)
     tile *= p.row_panels * ceil_div(<Py_ssize_t>pixels, p.lanes) * p.lanes / pixels
     if p.packs_b:
-        tile += 3 * (p.width / columns + 1)
+        tile += 3 * (p.width / columns + 1) * p.split.parts
     else:
-        tile *= 1.125 * (columns + p.windows.column.reach) / columns
+        tile *= 1.125 * (columns + p.windows.column.part_reach) / columns
     if p.packs_a:
         tile += (1 if p.neighbours else 3) * p.rows / pixels * p.width
     else:
         tile *= 1.03
+    if p.split.parts > 1:
+        tile *= 1 + PARTED
     tile *= imbalance(&p.split, threads)
     # What is measured: B comes from the second-level cache.
     return (1.08 * tile * p.windows.column.out / p.width
@@ -437,9 +494,9 @@ cdef class PixelLanes(Correlation):
         context.plan, context.o, context.shared = p, o, shared
         jobs[0] = Job(pack_a[float], pack_a[double], o.w, &context)
         jobs[1] = Job(multiply_block[float], multiply_block[double], o.x, &context)
-        phases[0] = make_phase(run_job, &jobs[0], p.groups * ceil_div(
+        phases[0] = weighed_phase(run_job, pack_a_cost, &jobs[0], p.groups * ceil_div(
             p.windows.channels, pack_a_channels(p)) if p.packs_a else 0, EVEN)
-        phases[1] = make_phase(run_job, &jobs[1], split_tasks(&p.split), 0)
+        phases[1] = weighed_phase(run_job, block_cost, &jobs[1], split_tasks(&p.split), 0)
         with nogil:
             parallel_phases(self.team, phases, 2)
         give(shared)

@@ -26,15 +26,16 @@ from cython cimport floating
 from fastconv.engine.base.arrays cimport Layout, Operands
 from fastconv.engine.base.kernel cimport record
 from fastconv.engine.base.axis cimport ceil_div
-from fastconv.engine.base.threads cimport EVEN, Phase, make_phase, parallel_phases
+from fastconv.engine.base.costs cimport COPIED, TURNED, tile_cost
+from fastconv.engine.base.threads cimport EVEN, Phase, parallel_phases, weighed_phase
 from fastconv.engine.base.workspace cimport give, take
 from fastconv.engine.gemm.correlation cimport (
     Context, Correlation, Estimate, Job, copy_bias, run_job)
 from fastconv.engine.gemm.slab cimport (
-    Run, Share, Slab, Split, Walk, Windows, add_run, block_channels, even_share, fill_offsets,
-    fill_shifts, fill_slab, find_share, imbalance, in_elements, line_up, make_block, make_slab,
-    make_split, make_windows, next_pixels, pack_rows, slab_bytes, slab_planes, split_tasks,
-    start_walk, steps_are_neighbours, store_pixels, transpose)
+    Run, Share, Slab, Split, Walk, Windows, add_run, block_channels, copied_numbers, even_share,
+    fill_offsets, fill_shifts, fill_slab, find_share, imbalance, in_elements, line_up, make_block,
+    make_slab, make_split, make_windows, next_pixels, pack_rows, slab_bytes, slab_planes,
+    split_tasks, start_walk, steps_are_neighbours, store_pixels, transpose)
 from fastconv.engine.gemm.tile cimport MAX_PIXEL_VECTORS, Pixels, lanes, max_pixels, run_pixels
 
 # A slab with the sums of its pixels: as much of the second-level cache as leaves room for the
@@ -199,6 +200,20 @@ cdef void pack_weights(const floating* w, const Context* context, Py_ssize_t tas
         pack_rows(w, p.w_strides[1], outputs, at, steps, width, packed)
 
 
+cdef inline Py_ssize_t panel_width(const Plan* p, Py_ssize_t panel) noexcept nogil:
+    """Return the vectors of a panel."""
+    return even_share(panel + 1, p.vectors, p.panels) - even_share(panel, p.vectors, p.panels)
+
+
+cdef double weights_cost(void* job, Py_ssize_t task) noexcept nogil:
+    """Return what a call of pack_weights costs."""
+    cdef const Plan* p = <const Plan*>(<const Job*>job).context.plan
+    cdef Py_ssize_t blocks = ceil_div(p.windows.channels, p.channels)
+    cdef Py_ssize_t c = task // p.panels % blocks * p.channels
+    return (<double>TURNED * min(p.channels, p.windows.channels - c) * p.windows.taps
+            * panel_width(p, task % p.panels) * p.lanes)
+
+
 cdef Py_ssize_t list_tiles(const Plan* p, const Slab* slab, Run* pieces, Run* outs,
                            Py_ssize_t* n_outs, Pixels* tiles) noexcept nogil:
     """Cut a block of lines into tiles; return their number.
@@ -285,6 +300,31 @@ cdef void multiply_lines(const floating* x, const Context* context, Py_ssize_t t
                 sums += slab.block.lines * out * width
 
 
+cdef double lines_cost(void* job, Py_ssize_t task) noexcept nogil:
+    """Return what a call of multiply_lines costs; its lists are made in the first thread's part."""
+    cdef const Context* context = (<const Job*>job).context
+    cdef const Plan* p = <const Plan*>context.plan
+    cdef char* own = context.shared + p.threads_at
+    cdef Share share = find_share(&p.split, task)
+    cdef Run* pieces = <Run*>(own + p.runs_at)
+    cdef Pixels* tiles = <Pixels*>(own + p.tiles_at)
+    cdef Py_ssize_t out = p.windows.column.out, count, n_outs, c, channels, panel, vectors, i
+    cdef Slab slab = p.slab
+    cdef double cost = 0
+    slab.block = make_block(&p.windows, out, 0, share.unit * out, share.past_unit * out)
+    count = list_tiles(p, &slab, pieces, pieces + p.lines, &n_outs, tiles)
+    for c from 0 <= c < p.windows.channels by p.channels:
+        channels = min(p.channels, p.windows.channels - c)
+        if not p.windows.in_place:
+            cost += COPIED * copied_numbers(&p.windows, &slab, channels)
+        for panel in range(share.panel, share.past_panel):
+            vectors = panel_width(p, panel)
+            for i in range(count):
+                cost += tile_cost(tiles[i].count, vectors, p.lanes, channels * p.windows.taps)
+            cost += COPIED * slab.block.lines * out * vectors * p.lanes
+    return cost
+
+
 cdef class OutputLanes(Correlation):
     """The correlation with output channels in the lanes."""
 
@@ -320,9 +360,9 @@ cdef class OutputLanes(Correlation):
         context.plan, context.o, context.shared = p, o, shared
         jobs[0] = Job(pack_weights[float], pack_weights[double], o.w, &context)
         jobs[1] = Job(multiply_lines[float], multiply_lines[double], o.x, &context)
-        phases[0] = make_phase(run_job, &jobs[0], p.groups * p.panels * ceil_div(
+        phases[0] = weighed_phase(run_job, weights_cost, &jobs[0], p.groups * p.panels * ceil_div(
             p.windows.channels, p.channels), EVEN)
-        phases[1] = make_phase(run_job, &jobs[1], split_tasks(&p.split), 0)
+        phases[1] = weighed_phase(run_job, lines_cost, &jobs[1], split_tasks(&p.split), 0)
         with nogil:
             parallel_phases(self.team, phases, 2)
         give(shared)

@@ -9,7 +9,8 @@ between the residuals are never multiplied (`input_gradient_phases` in fastconv.
 from libc.string cimport memset
 
 from fastconv.engine.base.arrays cimport Axes, Layout, Operands
-from fastconv.engine.base.threads cimport EVEN, parallel_for
+from fastconv.engine.base.costs cimport COPIED
+from fastconv.engine.base.threads cimport EVEN, Phase, parallel_phases, weighed_phase
 from fastconv.engine.gemm.correlation cimport Correlation, Estimate, read_layout
 from fastconv.engine.base.kernel cimport Kernel, record
 
@@ -46,6 +47,11 @@ cdef void clear_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
                 continue
             for i in range(shape[5]):
                 memset(row + i * strides[5], 0, maps.itemsize)
+
+
+cdef double clear_cost(void* context, Py_ssize_t task) noexcept nogil:
+    cdef const Py_ssize_t* shape = (<const Maps*>context).axes.shape
+    return <double>COPIED * shape[3] * shape[4] * shape[5]
 
 
 cdef class Part:
@@ -111,13 +117,15 @@ cdef class InputGradient(Kernel):
         cdef Part part
         cdef Operands seen = o[0]
         cdef Maps maps
+        cdef Phase phase
         if not self.parts:
             record(self.name, 0, 0)
         if not self.covered:
             maps.axes, maps.itemsize, maps.data = o.layout.y, o.layout.itemsize, o.y
+            phase = weighed_phase(clear_task, clear_cost, &maps, o.layout.y.shape[0]
+                                  * o.layout.y.shape[1] * o.layout.y.shape[2], EVEN)
             with nogil:
-                parallel_for(self.team, o.layout.y.shape[0] * o.layout.y.shape[1]
-                             * o.layout.y.shape[2], clear_task, &maps, EVEN)
+                parallel_phases(self.team, &phase, 1)
         for part in self.parts:
             seen.layout, seen.w, seen.y = part.layout, o.w + part.w, o.y + part.y
             part.kernel.compute(&seen, part.bytes)

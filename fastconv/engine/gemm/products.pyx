@@ -27,7 +27,8 @@ from libc.string cimport memset
 
 from fastconv.engine.base.arrays cimport Layout, Operands
 from fastconv.engine.base.axis cimport ceil_div
-from fastconv.engine.base.threads cimport EVEN, Phase, make_phase, parallel_phases
+from fastconv.engine.base.costs cimport COPIED, PACKED, TURNED, tiles_cost
+from fastconv.engine.base.threads cimport EVEN, Phase, parallel_phases, weighed_phase
 from fastconv.engine.base.workspace cimport give, take
 from fastconv.engine.base.kernel cimport Kernel, record
 from fastconv.engine.gemm.correlation cimport Context, Job, run_job
@@ -157,6 +158,38 @@ cdef void pack_tile(const floating* residual, const Context* context, Py_ssize_t
     pack_columns(residual, at, p.steps, runs, n_runs, False, p.height, packed)
 
 
+cdef double tile_pixels_cost(void* job, Py_ssize_t task) noexcept nogil:
+    """Return what a call of pack_tile costs."""
+    cdef const Plan* p = <const Plan*>(<const Job*>job).context.plan
+    cdef Py_ssize_t sample = p.sample + task // p.tiles * p.samples, tile = task % p.tiles
+    cdef Py_ssize_t pixels = block_samples(p, sample) * p.pixels, count = ceil_div(pixels, p.height)
+    if sample >= p.batch or tile >= count:
+        return 0
+    return <double>PACKED * p.steps * ((tile + 1) * pixels // count - tile * pixels // count)
+
+
+cdef double channels_cost(void* job, Py_ssize_t vector) noexcept nogil:
+    """Return what a call of compute_channels costs."""
+    cdef const Plan* p = <const Plan*>(<const Job*>job).context.plan
+    cdef Py_ssize_t block, sample, samples, step, steps, pixels
+    cdef double cost = 0
+    for block in range(p.blocks):
+        sample = p.sample + block * p.samples
+        if sample >= p.batch:
+            break
+        samples = block_samples(p, sample)
+        pixels = samples * p.pixels
+        for step from 0 <= step < p.steps by p.block:
+            steps = min(p.block, p.steps - step)
+            if block == 0 or steps < p.steps:
+                cost += <double>TURNED * steps * p.taps * p.lanes
+            cost += (p.taps // WIDTH) * tiles_cost(pixels, p.height, WIDTH, p.lanes, steps)
+            if p.taps % WIDTH:
+                cost += tiles_cost(pixels, p.height, p.taps % WIDTH, p.lanes, steps)
+        cost += <double>COPIED * p.lanes * (pixels * p.taps + samples * p.cells)
+    return cost
+
+
 cdef void compute_channels(const floating* w, const Context* context, Py_ssize_t vector,
                            int thread) noexcept nogil:
     """Compute the gradient of a vector of channels for one pass."""
@@ -248,8 +281,8 @@ cdef class InputGradient(Kernel):
         context.plan, context.o, context.shared = &p, o, shared
         jobs[0] = Job(pack_tile[float], pack_tile[double], o.x, &context)
         jobs[1] = Job(compute_channels[float], compute_channels[double], o.w, &context)
-        phases[0] = make_phase(run_job, &jobs[0], p.blocks * p.tiles, EVEN)
-        phases[1] = make_phase(run_job, &jobs[1], p.vectors, 0)
+        phases[0] = weighed_phase(run_job, tile_pixels_cost, &jobs[0], p.blocks * p.tiles, EVEN)
+        phases[1] = weighed_phase(run_job, channels_cost, &jobs[1], p.vectors, 0)
         with nogil:
             for sample from 0 <= sample < p.batch by p.blocks * p.samples:
                 for g in range(p.groups):

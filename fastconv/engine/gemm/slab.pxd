@@ -2,7 +2,8 @@
 
 from cython cimport floating
 
-from fastconv.engine.base.arrays cimport Axes, Layout
+from fastconv.engine.base.arrays cimport Layout, in_elements
+from fastconv.engine.base.axis cimport Axis
 
 cdef extern from "gemm/run.h" nogil:
     ctypedef struct Run "fastconv_run":
@@ -17,21 +18,9 @@ cdef extern from "gemm/run.h" nogil:
         bint accumulate
     void fetch "FASTCONV_FETCH"(const void* address) noexcept
 
-# An axis of the windows: what each of the outputs sees of the input, tap by tap.
-cdef struct WindowAxis:
-    Py_ssize_t size         # of the input
-    Py_ssize_t out          # of the output
-    Py_ssize_t taps
-    Py_ssize_t stride
-    Py_ssize_t before
-    Py_ssize_t dilation
-    Py_ssize_t phases       # different values of (tap * dilation) % stride
-    Py_ssize_t reach        # positions of one phase from the first tap to the last
-
+# What each of the outputs sees of the input.
 cdef struct Windows:
-    WindowAxis depth
-    WindowAxis row
-    WindowAxis column
+    Axis depth, row, column
     Py_ssize_t strides[6]   # of the input (N, G, C, D, H, W), in elements
     Py_ssize_t outs[6]      # of the output (N, G, K, D, H, W)
     Py_ssize_t channels
@@ -74,7 +63,6 @@ cdef inline size_t line_up(size_t size) noexcept nogil:
     return (size + 63) // 64 * 64
 
 
-cdef void in_elements(const Axes* axes, Py_ssize_t itemsize, Py_ssize_t* strides) noexcept nogil
 cdef Windows make_windows(const Layout* layout, tuple stride, tuple before, tuple dilation)
 cdef Block make_block(const Windows* windows, Py_ssize_t columns, Py_ssize_t column,
                       Py_ssize_t pixel, Py_ssize_t end) noexcept nogil
@@ -87,6 +75,8 @@ cdef Py_ssize_t add_run(Run* runs, Py_ssize_t count, Py_ssize_t first, Py_ssize_
                         Py_ssize_t at, Py_ssize_t step) noexcept nogil
 cdef void fill_shifts(const Windows* windows, const Slab* slab, Py_ssize_t channels,
                       Py_ssize_t* shifts) noexcept nogil
+cdef double copied_numbers(const Windows* windows, const Slab* slab,
+                           Py_ssize_t channels) noexcept nogil
 cdef void fill_slab(const floating* x, const Windows* windows, const Slab* slab,
                     Py_ssize_t channel, Py_ssize_t channels, floating* to) noexcept nogil
 cdef void pack_columns(const floating* source, const Py_ssize_t* at, Py_ssize_t steps,
@@ -116,7 +106,7 @@ cdef void fill_offsets(const Windows* windows, const Py_ssize_t* strides, Py_ssi
                        Py_ssize_t* at) noexcept nogil
 cdef double imbalance(const Split* split, int threads) noexcept nogil
 cdef Split make_split(Py_ssize_t copies, Py_ssize_t units, Py_ssize_t blocks, Py_ssize_t panels,
-                      int threads) noexcept nogil
+                      int threads, double parted=*, double part=*, double alone=*) noexcept nogil
 cdef Share find_share(const Split* split, Py_ssize_t task) noexcept nogil
 
 

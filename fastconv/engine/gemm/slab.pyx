@@ -18,7 +18,7 @@ come those of the next. Where no window needs a zero and the stride of the colum
 holds for the input itself, in place, without a slab.
 """
 
-from fastconv.engine.base.axis cimport ceil_div
+from fastconv.engine.base.axis cimport ceil_div, window_axis
 from fastconv.engine.base.isa cimport isa_row
 
 cdef extern from "gemm/copy.h" nogil:
@@ -107,34 +107,16 @@ cdef void copy_row(const floating* source, Py_ssize_t step, Py_ssize_t count,
     copy_row_loop(ISA, source, step, count, target)
 
 
-cdef WindowAxis make_axis(const Layout* layout, int number, tuple stride, tuple before,
-                          tuple dilation):
-    cdef WindowAxis axis
-    cdef Py_ssize_t tap = 1
-    axis.size, axis.out = layout.x.shape[3 + number], layout.y.shape[3 + number]
-    axis.taps = layout.w.shape[3 + number]
-    axis.stride, axis.before = stride[number], before[number]
-    axis.dilation = dilation[number]
-    # The phases (tap * dilation) % stride repeat once one comes back to zero.
-    while tap < axis.taps and (tap * axis.dilation) % axis.stride:
-        tap += 1
-    axis.phases = tap
-    axis.reach = (axis.taps - 1) * axis.dilation // axis.stride
-    return axis
+cdef Axis make_axis(const Layout* layout, int number, tuple stride, tuple before, tuple dilation):
+    cdef int axis = 3 + number
+    return window_axis(layout.x.shape[axis], layout.y.shape[axis], layout.w.shape[axis],
+                       stride[number], before[number], dilation[number])
 
 
-cdef bint inside(const WindowAxis* axis) noexcept nogil:
+cdef bint inside(const Axis* axis) noexcept nogil:
     """Tell whether every window lies in the input."""
     return (axis.before <= 0
-            and (axis.out - 1) * axis.stride + (axis.taps - 1) * axis.dilation - axis.before
-            < axis.size)
-
-
-cdef void in_elements(const Axes* axes, Py_ssize_t itemsize, Py_ssize_t* strides) noexcept nogil:
-    """Write the strides of an array."""
-    cdef int i
-    for i in range(6):
-        strides[i] = axes.strides[i] // itemsize
+            and (axis.out - 1) * axis.stride + axis.reach - axis.before < axis.size)
 
 
 cdef Windows make_windows(const Layout* layout, tuple stride, tuple before, tuple dilation):
@@ -156,7 +138,7 @@ cdef Windows make_windows(const Layout* layout, tuple stride, tuple before, tupl
 
 cdef Py_ssize_t slab_planes(const Windows* windows) noexcept nogil:
     """Return the number of planes of one channel."""
-    return windows.depth.taps * windows.row.phases * windows.column.phases
+    return windows.depth.taps * windows.row.parts * windows.column.parts
 
 
 cdef double slab_bytes(const Windows* windows, Py_ssize_t columns, Py_ssize_t size) except -1:
@@ -167,8 +149,8 @@ cdef double slab_bytes(const Windows* windows, Py_ssize_t columns, Py_ssize_t si
     MemoryError
         If they are far too many: a window may span more cells than an integer can count.
     """
-    cdef double number = <double>slab_planes(windows) * size * (1.0 + windows.row.reach) * (
-        columns + <double>windows.column.reach)
+    cdef double number = <double>slab_planes(windows) * size * (1.0 + windows.row.part_reach) * (
+        columns + <double>windows.column.part_reach)
     if number > 1e15:
         raise MemoryError("the padded input of a few outputs does not fit in memory")
     return number
@@ -193,8 +175,8 @@ cdef Slab make_slab(const Windows* windows, Py_ssize_t lines, Py_ssize_t columns
     cdef Py_ssize_t pieces = min((lines - 2 + windows.row.out) // windows.row.out + 1,
                                  windows.lines // windows.row.out)
     slab.block = make_block(windows, columns, 0, 0, lines * columns)
-    slab.width = columns + windows.column.reach
-    slab.plane = (lines + min(pieces, lines) * windows.row.reach) * slab.width
+    slab.width = columns + windows.column.part_reach
+    slab.plane = (lines + min(pieces, lines) * windows.row.part_reach) * slab.width
     return slab
 
 
@@ -259,7 +241,7 @@ cdef Py_ssize_t next_pixels(Walk* walk, Py_ssize_t most) noexcept nogil:
         walk.at += (windows.depth.stride * windows.strides[3]
                     - windows.row.out * windows.row.stride * windows.strides[4])
     else:
-        walk.at += windows.row.reach * walk.slab.width
+        walk.at += windows.row.part_reach * walk.slab.width
     if walk.od < windows.depth.out:
         return number
     walk.od = 0
@@ -287,7 +269,7 @@ cdef void fill_shifts(const Windows* windows, const Slab* slab, Py_ssize_t chann
                       Py_ssize_t* shifts) noexcept nogil:
     """Write the shift of each step (c, t, r, s)."""
     cdef Py_ssize_t t, r, s, step = 0, hop
-    cdef Py_ssize_t phases = windows.row.phases * windows.column.phases
+    cdef Py_ssize_t phases = windows.row.parts * windows.column.parts
     for t in range(windows.depth.taps):
         for r in range(windows.row.taps):
             for s in range(windows.column.taps):
@@ -297,8 +279,8 @@ cdef void fill_shifts(const Windows* windows, const Slab* slab, Py_ssize_t chann
                                     + s * windows.column.dilation)
                 else:
                     shifts[step] = (
-                        (t * phases + (r % windows.row.phases) * windows.column.phases
-                         + s % windows.column.phases) * slab.plane
+                        (t * phases + (r % windows.row.parts) * windows.column.parts
+                         + s % windows.column.parts) * slab.plane
                         + r * windows.row.dilation // windows.row.stride * slab.width
                         + s * windows.column.dilation // windows.column.stride)
                 step += 1
@@ -344,11 +326,13 @@ cdef double imbalance(const Split* split, int threads) noexcept nogil:
 
 
 cdef Split make_split(Py_ssize_t copies, Py_ssize_t units, Py_ssize_t blocks, Py_ssize_t panels,
-                      int threads) noexcept nogil:
+                      int threads, double parted=0, double part=0.1, double alone=1) noexcept nogil:
     """Cut the work into blocks, at least so many, and parts: the cheapest numbers.
 
-    That is: the time of the thread that has most to do, a little more where a block is made once
-    more for each part.
+    That is: the time of the thread that has most to do. Each further part makes its block once
+    more, which takes `part` of the time of the block's products, and with several parts all takes
+    `parted` of it more. A unit that is a block by itself takes `alone` times as long as beside
+    others, whose tiles are wider.
     """
     cdef Split split, best
     cdef double cost, least = 1e300
@@ -358,7 +342,11 @@ cdef Split make_split(Py_ssize_t copies, Py_ssize_t units, Py_ssize_t blocks, Py
     best = split
     for _ in range(2 * threads if split.blocks < 16 * threads else 1):
         for split.parts in range(1, most + 1):
-            cost = busiest(&split, threads) * (0.9 + 0.1 * split.parts)
+            cost = busiest(&split, threads) * (1 + part * (split.parts - 1))
+            if split.parts > 1:
+                cost *= 1 + parted
+            if split.blocks == units:
+                cost *= alone
             if cost < least * 0.999:
                 least, best = cost, split
         if split.blocks == units:
@@ -370,8 +358,9 @@ cdef Split make_split(Py_ssize_t copies, Py_ssize_t units, Py_ssize_t blocks, Py
 cdef Share find_share(const Split* split, Py_ssize_t task) noexcept nogil:
     """Return what a task computes."""
     cdef Share share
-    cdef Py_ssize_t part = task % split.parts, block = task // split.parts % split.blocks
-    share.copy = task // split.parts // split.blocks
+    # Neighbouring tasks are different blocks, so that what is left of a block is shared, too.
+    cdef Py_ssize_t block = task % split.blocks, part = task // split.blocks % split.parts
+    share.copy = task // split.blocks // split.parts
     share.unit = even_share(block, split.units, split.blocks)
     share.past_unit = even_share(block + 1, split.units, split.blocks)
     share.panel = even_share(part, split.panels, split.parts)
@@ -382,15 +371,15 @@ cdef Share find_share(const Split* split, Py_ssize_t task) noexcept nogil:
 cdef Py_ssize_t list_planes(const Windows* windows, const Slab* slab, Py_ssize_t first,
                             Plane* planes) noexcept nogil:
     """List some planes of a slab, from the first on; return their number."""
-    cdef const WindowAxis* column = &windows.column
+    cdef const Axis* column = &windows.column
     cdef Py_ssize_t i, left, low, high
     cdef Py_ssize_t count = min(<Py_ssize_t>MAX_PLANES,
-                                windows.row.phases * column.phases - first)
+                                windows.row.parts * column.parts - first)
     for i in range(count):
-        planes[i].at = ((first + i) // column.phases * windows.row.dilation) % windows.row.stride
+        planes[i].at = ((first + i) // column.parts * windows.row.dilation) % windows.row.stride
         # Every column.stride-th column from `left` on; those from `low` to `high` are inside.
         left = (slab.block.column * column.stride
-                + ((first + i) % column.phases * column.dilation) % column.stride - column.before)
+                + ((first + i) % column.parts * column.dilation) % column.stride - column.before)
         low = min(ceil_div(-left, column.stride), slab.width) if left < 0 else 0
         high = min(ceil_div(column.size - left, column.stride), slab.width) if (
             column.size > left) else 0
@@ -400,10 +389,19 @@ cdef Py_ssize_t list_planes(const Windows* windows, const Slab* slab, Py_ssize_t
     return count
 
 
+cdef double copied_numbers(const Windows* windows, const Slab* slab,
+                           Py_ssize_t channels) noexcept nogil:
+    """Return how many numbers `fill_slab` writes."""
+    cdef Py_ssize_t lines = slab.block.lines, out = windows.row.out
+    cdef Py_ssize_t pieces = ceil_div(slab.block.line % out + lines, out)
+    return (<double>channels * slab_planes(windows) * slab.width
+            * (lines + pieces * windows.row.reach))
+
+
 cdef void fill_slab(const floating* x, const Windows* windows, const Slab* slab,
                     Py_ssize_t channel, Py_ssize_t channels, floating* to) noexcept nogil:
     """Copy what the slab's lines need of some channels; `x` is the first of the group."""
-    cdef Py_ssize_t phases = windows.row.phases * windows.column.phases
+    cdef Py_ssize_t phases = windows.row.parts * windows.column.parts
     cdef Py_ssize_t above = slab.block.line // windows.row.out
     cdef Py_ssize_t t, n, od, oh, ind, first, count, left
     cdef floating* piece_to
@@ -426,7 +424,7 @@ cdef void fill_slab(const floating* x, const Windows* windows, const Slab* slab,
             # A piece: the lines of one sample and depth.
             piece.rows = min(windows.row.out - oh, left)
             left -= piece.rows
-            piece.rows += windows.row.reach
+            piece.rows += windows.row.part_reach
             piece.at = oh * windows.row.stride - windows.row.before
             for t in range(windows.depth.taps):
                 ind = od * windows.depth.stride + t * windows.depth.dilation - windows.depth.before

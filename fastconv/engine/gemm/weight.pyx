@@ -34,13 +34,14 @@ from libc.string cimport memset
 
 from fastconv.engine.base.arrays cimport Layout, Operands
 from fastconv.engine.base.axis cimport ceil_div
-from fastconv.engine.base.threads cimport EVEN, Phase, make_phase, parallel_phases
+from fastconv.engine.base.costs cimport COPIED, PACKED, tile_cost, tiles_cost
+from fastconv.engine.base.threads cimport EVEN, Phase, parallel_phases, weighed_phase
 from fastconv.engine.base.workspace cimport give, take
 from fastconv.engine.base.kernel cimport Kernel, record
 from fastconv.engine.gemm.correlation cimport Context, Job, run_job
 from fastconv.engine.gemm.slab cimport (
-    Run, Slab, Target, Walk, Windows, add_run, copy_row, even_share, fill_shifts, fill_slab,
-    make_block, next_pixels, slab_planes, start_walk, transpose, transpose_rows)
+    Run, Slab, Target, Walk, Windows, add_run, copied_numbers, copy_row, even_share, fill_shifts,
+    fill_slab, make_block, next_pixels, slab_planes, start_walk, transpose, transpose_rows)
 from fastconv.engine.gemm.tile cimport (
     DOT_COLUMNS, DOT_ROWS, MAX_ROWS, MAX_VECTORS, dot_rows, max_rows, run_dots, run_tile)
 from fastconv.engine.gemm.weight_plan cimport (
@@ -52,6 +53,13 @@ ROLES = {"output channels": OUTPUTS, "input channels": INPUTS, "taps": TAPS, "pi
 cdef struct Panel:
     Py_ssize_t lane, lanes              # its first lane, and how many of them count
     Py_ssize_t vectors, width
+
+
+# What a task adds up: some channels of the rows, and some panels.
+cdef struct Part:
+    Py_ssize_t chunk, group
+    Py_ssize_t start, end
+    Py_ssize_t first_panel, past_panel
 
 
 # A task of a thread.
@@ -307,18 +315,35 @@ cdef void multiply_panel(const floating* source, const Work* work, Py_ssize_t st
     target.c = c
 
 
+cdef Part find_part(const Plan* p, Py_ssize_t task) noexcept nogil:
+    """Return what a task adds up.
+
+    The parts of a chunk follow each other. But where some chunks are much longer than others, two
+    units beside one, say, a thread's tasks are to be of several chunks.
+    """
+    cdef Py_ssize_t number = task, parts = p.groups * p.row_parts * p.panel_parts, row, panel
+    cdef Part part
+    if p.units % p.chunks and p.units < 4 * p.chunks:
+        number = task % p.chunks * parts + task // p.chunks
+    panel = number % p.panel_parts
+    row = number // p.panel_parts % p.row_parts
+    part.group = number // p.panel_parts // p.row_parts % p.groups
+    part.chunk = number // parts
+    part.first_panel = panel * p.panels // p.panel_parts
+    part.past_panel = (panel + 1) * p.panels // p.panel_parts
+    part.start = row * p.windows.channels // p.row_parts
+    part.end = (row + 1) * p.windows.channels // p.row_parts
+    return part
+
+
 cdef void add_up_chunk(const floating* x, const Context* context, Py_ssize_t task,
                        int thread) noexcept nogil:
     """Add up one chunk of the units for some rows and panels; `x` are the rows of A."""
     cdef const Plan* p = <const Plan*>context.plan
-    cdef Py_ssize_t panel_part = task % p.panel_parts
-    cdef Py_ssize_t row_part = task // p.panel_parts % p.row_parts
-    cdef Py_ssize_t g = task // p.panel_parts // p.row_parts % p.groups
-    cdef Py_ssize_t chunk = task // p.panel_parts // p.row_parts // p.groups
-    cdef Py_ssize_t first_panel = panel_part * p.panels // p.panel_parts
-    cdef Py_ssize_t past_panel = (panel_part + 1) * p.panels // p.panel_parts
-    cdef Py_ssize_t start = row_part * p.windows.channels // p.row_parts
-    cdef Py_ssize_t end = (row_part + 1) * p.windows.channels // p.row_parts
+    cdef Part part = find_part(p, task)
+    cdef Py_ssize_t g = part.group, chunk = part.chunk
+    cdef Py_ssize_t first_panel = part.first_panel, past_panel = part.past_panel
+    cdef Py_ssize_t start = part.start, end = part.end
     cdef Work work = find_work(context, chunk, g, thread)
     cdef const floating* columns = <const floating*>columns_of(context) + g * p.windows.outs[1]
     cdef floating* dw = <floating*>context.o.w
@@ -388,6 +413,67 @@ cdef void add_chunks(const floating* partial, const Context* context, Py_ssize_t
                 <floating*>context.o.w)
 
 
+cdef double chunk_cost(void* job, Py_ssize_t task) noexcept nogil:
+    """Return what a call of add_up_chunk costs."""
+    cdef const Context* context = (<const Job*>job).context
+    cdef const Plan* p = <const Plan*>context.plan
+    cdef Py_ssize_t itemsize = context.o.layout.itemsize
+    cdef Part part = find_part(p, task)
+    cdef Py_ssize_t start = part.start, end = part.end
+    cdef Work work = find_work(context, part.chunk, 0, 0)
+    cdef Py_ssize_t unit, c, steps, pixels, i
+    cdef double cost = 0
+    cdef Panel panel
+    for unit in range(work.first, work.past):
+        move_slab(p, unit, &work.slab)
+        work.lane_slab.block = work.slab.block
+        pixels = work.slab.block.end - work.slab.block.pixel
+        for c from start <= c < end by p.channels:
+            steps = min(p.channels, end - c) * p.windows.taps
+            if not p.windows.in_place:
+                cost += COPIED * copied_numbers(&p.windows, &work.slab, min(p.channels, end - c))
+            for i in range(part.first_panel, part.past_panel):
+                panel = find_panel(p, i)
+                if c == start or not p.kept:
+                    cost += <double>PACKED * panel.lanes * (
+                        p.packed if p.role == TAPS else pixels)
+                    if p.role == TAPS:
+                        cost += COPIED * copied_numbers(&p.kernel, &work.lane_slab, ceil_div(
+                            panel.lanes, p.kernel.taps))
+                cost += tiles_cost(steps, max_rows(itemsize, panel.vectors), panel.vectors,
+                                   p.lanes, pixels)
+                if p.chunks == 1 and unit == p.units - 1 and not p.in_place:
+                    cost += PACKED * steps * panel.lanes
+    return cost
+
+
+cdef double dots_cost(void* job, Py_ssize_t task) noexcept nogil:
+    """Return what a call of add_up_dots costs."""
+    cdef const Context* context = (<const Job*>job).context
+    cdef const Plan* p = <const Plan*>context.plan
+    cdef Work work = find_work(context, task // p.groups, 0, 0)
+    cdef Py_ssize_t size = dot_pixels(p), unit, rows
+    cdef Py_ssize_t panels = ceil_div(p.outputs, dot_rows(context.o.layout.itemsize))
+    cdef double cost = <double>COPIED * p.outputs * p.dot_steps * p.lanes
+    for unit in range(work.first, work.past):
+        move_slab(p, unit, &work.slab)
+        cost += COPIED * (copied_numbers(&p.windows, &work.slab, p.windows.channels)
+                          + p.outputs * size)
+        rows = ceil_div(p.outputs, panels)
+        cost += p.dot_steps // DOT_COLUMNS * panels * tile_cost(
+            rows, DOT_COLUMNS, p.lanes, ceil_div(size, p.lanes))
+    return cost
+
+
+cdef double add_cost(void* job, Py_ssize_t task) noexcept nogil:
+    """Return what a call of add_chunks costs."""
+    cdef const Plan* p = <const Plan*>(<const Job*>job).context.plan
+    cdef Py_ssize_t blocks = ceil_div(p.steps, BLOCK)
+    cdef Py_ssize_t count = min(p.steps - task % blocks * BLOCK, <Py_ssize_t>BLOCK)
+    cdef Panel panel = find_panel(p, task // blocks % p.panels)
+    return <double>count * (COPIED * p.chunks * panel.width + PACKED * panel.lanes)
+
+
 cdef inline Py_ssize_t chunk_tasks(const Plan* p) noexcept nogil:
     """Return the number of tasks that add up chunks."""
     return p.chunks * p.groups * p.row_parts * p.panel_parts
@@ -443,8 +529,9 @@ cdef class WeightGradient(Kernel):
         if p.role == PIXELS:
             jobs[0] = Job(add_up_dots[float], add_up_dots[double], rows, &context)
         jobs[1] = Job(add_chunks[float], add_chunks[double], shared + p.partial_at, &context)
-        phases[0] = make_phase(run_job, &jobs[0], chunk_tasks(p), 0)
-        phases[1] = make_phase(run_job, &jobs[1], sums, EVEN)
+        phases[0] = weighed_phase(run_job, dots_cost if p.role == PIXELS else chunk_cost, &jobs[0],
+                                  chunk_tasks(p), 0)
+        phases[1] = weighed_phase(run_job, add_cost, &jobs[1], sums, EVEN)
         with nogil:
             parallel_phases(self.team, phases, 2)
         give(shared)

@@ -6,6 +6,7 @@ weight.pyx says what the roles, units, chunks and parts are. What decides the or
 sums (units and chunks) follows the shapes; parts follow the threads, too.
 """
 
+from fastconv.engine.base.costs cimport PACKED
 from fastconv.engine.gemm.correlation cimport read_layout
 from fastconv.engine.gemm.slab cimport (
     Run, in_elements, line_up, make_slab, make_windows, slab_bytes, slab_planes,
@@ -108,6 +109,23 @@ cdef void cut_chunks(Plan* p, Py_ssize_t itemsize) noexcept nogil:
     p.in_place = p.swapped and p.role != PIXELS and p.chunks == 1 and p.neighbours
 
 
+cdef Py_ssize_t busiest(const Plan* p, Py_ssize_t parts, int threads) noexcept nogil:
+    """Return the units of the thread that has most to do, if each chunk has so many tasks.
+
+    Some chunks have a unit more than the others: these are taken first.
+    """
+    cdef Py_ssize_t less = p.units // p.chunks, more = p.units % p.chunks * parts
+    cdef Py_ssize_t left = p.chunks * parts - more, rounds = more // threads
+    cdef Py_ssize_t longer = more % threads, units
+    if more == 0:
+        return ceil_div(left, threads) * less
+    units = (rounds + (longer > 0)) * (less + 1)
+    while (longer * ((units - (rounds + 1) * (less + 1)) // less)
+            + (threads - longer) * ((units - rounds * (less + 1)) // less)) < left:
+        units += 1
+    return units
+
+
 cdef void split_parts(Plan* p, int threads) noexcept nogil:
     """Cut the sums of a chunk into parts: the least work for the thread that has most to do.
 
@@ -115,15 +133,16 @@ cdef void split_parts(Plan* p, int threads) noexcept nogil:
     """
     cdef Py_ssize_t rows, panels, tasks
     cdef double cost, best = 1e300
+    cdef double again = max(0.1 if p.role == TAPS else 0.05, <double>PACKED / p.steps)
     for rows in range(1, min(<Py_ssize_t>threads, p.windows.channels) + 1):
         for panels in range(1, min(ceil_div(2 * threads, rows), p.panels) + 1):
-            tasks = p.chunks * p.groups * rows * panels
-            cost = (<double>ceil_div(tasks, threads) / tasks
+            tasks = p.groups * rows * panels
+            cost = (<double>busiest(p, tasks, threads) / (tasks * p.units)
                     * ceil_div(p.windows.channels, rows) * rows
                     * ceil_div(p.panels, panels) * panels
-                    * (1 + (0.1 if p.role == TAPS else 0.05) * (rows - 1)
-                       + (0 if p.windows.in_place else 0.1) * (panels - 1)))
-            if cost < best * 0.999:
+                    * (1 + again * (rows - 1) + (0 if p.windows.in_place else 0.1) * (panels - 1)))
+            # Estimates are not as sharp as that.
+            if cost < best * 0.975:
                 best, p.row_parts, p.panel_parts = cost, rows, panels
 
 

@@ -40,6 +40,12 @@ cdef extern from *:
     int RELAXED "__ATOMIC_RELAXED"
 
 
+# The lines of a task take about so many bytes: half of a first-level cache of 32 KB, beside what is
+# read. A gradient has its shares there, too.
+cdef Py_ssize_t POOL_BYTES = 16384
+cdef Py_ssize_t SPREAD_BYTES = 8192
+
+
 cdef struct Pool:
     Plan plan
     View x, y
@@ -177,7 +183,8 @@ cdef int pool_lines(Pool* p, x, y, numbers, double cells, bint pads, int how) ex
     cdef char* own
     look(x, 5, False, &p.x)
     look(y, 5, True, &p.y)
-    make_plan(plan, numbers, &p.y)
+    make_plan(plan, numbers, p.y.itemsize)
+    cut_lines(plan, &p.y, POOL_BYTES)
     row_taps = plan.taps[DEPTH] * plan.taps[ROW]
     p.divisor = make_divisor(plan, cells, pads)
     p.join, p.reduce = plan.loops.add, plan.loops.add_rows
@@ -453,12 +460,13 @@ def mean_pool_backward(dy, dx, numbers, readers, double cells, bint count_paddin
     g.reader_step[DEPTH], g.reader_step[ROW] = lengths[DEPTH], lengths[ROW]
     g.readers[DEPTH] = lengths + 2
     g.readers[ROW] = g.readers[DEPTH] + g.reader_step[DEPTH] * g.dx.shape[2]
-    make_plan(plan, numbers, &g.dx)
+    make_plan(plan, numbers, g.dx.itemsize)
+    cut_lines(plan, &g.dx, SPREAD_BYTES)
     threads = threads_for(2.0 * plan.lines * (plan.width + LINE_COST))
     g.divisor = make_divisor(plan, cells, count_padding)
     if are_apart(&g):
         task = spread_apart
-        cut_lines(plan, &g.dy)
+        cut_lines(plan, &g.dy, SPREAD_BYTES)
         g.together = lines_together(plan, &g.dx, &g.dy)
     g.phases_at = (plan.slack // plan.stride + plan.block * plan.pitch) * plan.size
     g.lines_at = g.phases_at + plan.block * plan.pitch * plan.stride * plan.size

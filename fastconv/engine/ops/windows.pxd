@@ -29,8 +29,6 @@ cdef enum:
     DEPTH = 0
     ROW = 1
     COLUMN = 2
-    # The lines of a task take about so many bytes: half of a first-level cache of 32 KB.
-    BLOCK_BYTES = 8192
     # Multiply-adds that finding a line and its tail are worth.
     LINE_COST = 24
     # Two threads that write into one cache line would wait for each other.
@@ -89,14 +87,14 @@ cdef struct Memory:
     Py_ssize_t own_bytes
 
 
-cdef inline void cut_lines(Plan* plan, const View* maps) noexcept nogil:
-    """Say how many lines the maps have, and how many of them are a task."""
+cdef inline void cut_lines(Plan* plan, const View* maps, Py_ssize_t bytes) noexcept nogil:
+    """Say how many lines the maps have, and how many of them are a task: about so many bytes."""
     plan.lines = maps.shape[0] * maps.shape[1] * maps.shape[2] * maps.shape[3]
-    plan.block = min(max(BLOCK_BYTES // (plan.width * plan.size), 1), plan.lines)
+    plan.block = min(max(bytes // (plan.width * plan.size), 1), plan.lines)
 
 
-cdef inline int make_plan(Plan* plan, numbers, const View* maps) except -1:
-    """Read the numbers of windows.py; a task has some lines of the maps."""
+cdef inline int make_plan(Plan* plan, numbers, Py_ssize_t itemsize) except -1:
+    """Read the numbers of windows.py."""
     cdef Flat flat
     cdef const long long* n
     cdef const Window* windows
@@ -111,8 +109,7 @@ cdef inline int make_plan(Plan* plan, numbers, const View* maps) except -1:
     plan.row_stride, plan.common[0], plan.common[1] = n[9], n[10], n[11]
     plan.stride, plan.before, plan.pitch, plan.width = n[12], n[13], n[14], n[15]
     plan.columns, plan.slack, plan.cut = n[16], n[17], n[18]
-    plan.loops, plan.size = loops_of(isa_row(), maps.itemsize), maps.itemsize
-    cut_lines(plan, maps)
+    plan.loops, plan.size = loops_of(isa_row(), itemsize), itemsize
     return 0
 
 

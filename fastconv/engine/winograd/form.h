@@ -252,24 +252,6 @@ static void FORM(kernel_gradients)(const SCALAR *m, ptrdiff_t point_step, SCALAR
         FORM(scatter_taps)(taps, dw);
 }
 
-static const TYPED(fastconv_winograd) FORM(winograd) = {
-    .lanes = LANES,
-    .row_taps = ROW_TAPS,
-    .column_taps = COLUMN_TAPS,
-    .row_step = ROW_STEP,
-    .column_step = COLUMN_STEP,
-    .stage = ISA(TYPED(stage)),
-#if ROW_TAPS == 3 && COLUMN_TAPS == 3
-    .free_inputs = FORM(free_lines),
-#endif
-    .input_tiles = FORM(input_tiles),
-    .residual_tiles = FORM(residual_tiles),
-    .output_tiles = FORM(output_tiles),
-    .unstage = ISA(TYPED(unstage)),
-    .kernels = FORM(kernels),
-    .kernel_gradients = FORM(kernel_gradients),
-};
-
 #undef TILES
 #undef NEIGHBOURS
 #undef FEW

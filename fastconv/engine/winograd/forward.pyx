@@ -2,10 +2,6 @@
 # No bounds checks: the callers in fastconv.functional have compared every shape with the geometry.
 """Winograd's convolutions: few products for a tile of several outputs.
 
-F(4x4, 3x3) takes 36 products for each channel instead of 144, F(4x4, 5x5) 64 instead of 400. For
-kernels of one row or column a tile is 1 x 4 or 4 x 1 outputs: F(4, 3) takes 6 products instead of
-12, F(4, 5) 8 instead of 20, and F(4, 7) 10 instead of 28.
-
     V = B^T d B      of every tile d of the input (tiles.pyx)
     U = G g G^T      of every kernel g
     M[point] = V[point] U[point]      tiles x channels times channels x output channels
@@ -34,25 +30,22 @@ from cython cimport floating
 
 from libc.string cimport memset
 
-from fastconv.engine.base.arrays cimport Axes, Layout, Operands, rot180
+from fastconv.engine.base.arrays cimport Axes, Layout, Operands, in_elements, rot180
 from fastconv.engine.base.axis cimport ceil_div
-from fastconv.engine.base.kernel cimport Kernel, record
-from fastconv.engine.base.threads cimport (
-    EVEN, Phase, make_phase, parallel_for, parallel_phases, threads_for)
-from fastconv.engine.base.workspace cimport give, take
+from fastconv.engine.base.costs cimport SHARED, TRANSFORMED
+from fastconv.engine.base.jobs cimport Context, Job, Jobs, add_job, run_jobs
+from fastconv.engine.base.threads cimport EVEN, threads_for
+from fastconv.engine.gemm.correlation cimport copy_bias
 from fastconv.engine.gemm.slab cimport line_up
 from fastconv.engine.gemm.tile cimport lanes, max_pixels, run_blocked
 from fastconv.engine.winograd.tiles cimport (
-    SMALL_MAP, STAGE_BYTES, Tiles, TileRange, Window, cut_off, find_form, is_cut, make_tiles,
-    make_window, point_step, same_work, tile_points, transform_kernels, transform_tiles,
-    wanted_tiles, write_outputs)
+    SMALL_MAP, STAGE_BYTES, TileKernel, TileRange, Tiles, Window, cut_off, find_form, is_cut,
+    make_tiles, point_step, products_cost, same_work, tile_points, tiles_variant, transform_kernels,
+    transform_tiles, wanted_tiles, write_outputs)
 
-# The most vectors of output channels in a panel.
 cdef enum:
+    # The most vectors of output channels in a panel.
     PANEL = 2
-# Passes for which a team of threads stays together.
-cdef enum:
-    PASSES = 16
 
 # The most bytes of one tile's numbers in a block of channels, for all points, as if there were at
 # least 36: sums stay short.
@@ -61,10 +54,14 @@ cdef Py_ssize_t TILE_BYTES = 9216
 # may stream from the third-level cache.
 cdef Py_ssize_t KEPT_BYTES = 3 << 20
 cdef Py_ssize_t KEPT_TILES = 64
+# The channels that a task transforms of it.
+cdef Py_ssize_t KEPT_CHANNELS = 32
 # The most tiles of 36 points in a chunk: with U in the cache, and where kernels are transformed for
 # each.
 cdef Py_ssize_t FEW_TILES = 28
 cdef Py_ssize_t MANY_TILES = 128
+# Numbers of U that stay in the second-level cache until they are used.
+cdef Py_ssize_t NEAR_NUMBERS = 1 << 18
 # V of a chunk of the first kind, beside U and M in the second-level cache; a full tile of the
 # products may have more.
 cdef Py_ssize_t NEAR_BYTES = 9 << 15
@@ -97,31 +94,39 @@ cdef struct Product:
     size_t stage_at, own_at, m_at, thread_bytes
 
 
-# What the tasks share.
-cdef struct Context:
-    const Product* product
-    Py_ssize_t itemsize
-    const void* x
-    const void* w
-    void* y
-    void* u                                     # where U is there as a whole
-    char* shared
+cdef Py_ssize_t held_chunks(const Product* p, Py_ssize_t chunk, Py_ssize_t itemsize,
+                            Py_ssize_t chunks) noexcept nogil:
+    """Return how many of the chunks have their V there at once, a chunk being so many tiles."""
+    cdef Py_ssize_t size = p.points * ceil_div(p.channels, p.lanes) * p.lanes * chunk * itemsize
+    return ceil_div(chunks, ceil_div(chunks, max(V_BYTES // size, 1)))
 
 
-# Where V is held: the chunks of one group whose V is there at once.
-cdef struct Pass:
-    const Context* context
-    Py_ssize_t group, chunk, chunks             # its first chunk, and their number
+cdef double fit_units(Product* p, Py_ssize_t unit, Py_ssize_t most, Py_ssize_t itemsize,
+                      int threads) noexcept nogil:
+    """Choose a chunk of whole units, at most so many tiles, and return its time, the shortest."""
+    # In a panel's tiles, of the thread that has most to do. The kernels take as long as so many.
+    cdef Py_ssize_t extra = 1 if p.keeps_u or p.ready else 7
+    cdef Py_ssize_t units = p.tiles // unit, chunk = min(most // unit, units), chunks, held, passes
+    cdef double cost, best = 1e300
+    for chunk in range(chunk, 0, -1):
+        chunks = ceil_div(units, chunk)
+        cost = ceil_div(chunks * p.groups, threads)
+        if not p.keeps_u:
+            held = held_chunks(p, chunk * unit, itemsize, chunks)
+            passes = ceil_div(chunks, held) - 1
+            cost = (passes * ceil_div(held * p.panels, threads)
+                    + ceil_div((chunks - passes * held) * p.panels, threads))
+        cost *= chunk * unit + extra
+        if cost < best * 0.98:
+            best, p.chunk = cost, chunk * unit
+    return best
 
 
 cdef void fit_chunks(Product* p, Py_ssize_t itemsize, int threads) noexcept nogil:
     """Cut the tiles into chunks: whole maps or rows of tiles where they fit."""
     cdef Py_ssize_t most = same_work(FEW_TILES if p.keeps_u else MANY_TILES, p.form)
-    cdef Py_ssize_t unit, units, chunk, tasks
-    # Transforming the kernels takes as long as so many tiles of their products.
-    cdef Py_ssize_t extra = 1 if p.keeps_u or p.ready else 7
-    cdef double cost, best = 1e300
-    unit = p.inputs.rows * p.inputs.columns
+    cdef Py_ssize_t unit = p.inputs.rows * p.inputs.columns, chunk, panels = p.panels
+    cdef double best
     if unit > SMALL_MAP:
         unit = p.inputs.columns
     if unit > most:
@@ -129,15 +134,16 @@ cdef void fit_chunks(Product* p, Py_ssize_t itemsize, int threads) noexcept nogi
     if p.keeps_u:
         most = min(most, max(NEAR_BYTES // (p.points * p.channels * itemsize), unit,
                              max_pixels(itemsize, PANEL)))
-    units = p.tiles // unit
-    # The shortest time of the thread that has most to do.
-    chunk = min(most // unit, units)
-    while chunk >= 1:
-        tasks = ceil_div(units, chunk) * (p.groups if p.keeps_u else p.panels)
-        cost = <double>ceil_div(tasks, threads) * (chunk * unit + extra)
-        if cost < best * 0.98:
-            best, p.chunk = cost, chunk * unit
-        chunk -= 1
+    best = fit_units(p, unit, most, itemsize, threads)
+    chunk = p.chunk
+    # For many threads: parts of rows; or panels of one vector, which take more than half as long.
+    if unit > 1 and not is_cut(&p.inputs) and (
+            fit_units(p, 1, most, itemsize, threads) >= 0.9 * best):
+        p.chunk = chunk
+    if not p.keeps_u and not p.ready and p.chunk == chunk:
+        p.panels = ceil_div(p.rows, p.lanes)
+        if 0.65 * fit_units(p, unit, most, itemsize, threads) >= 0.9 * best:
+            p.chunk, p.panels = chunk, panels
     p.chunks = ceil_div(p.tiles, p.chunk)
 
 
@@ -145,13 +151,12 @@ cdef void size_weights(Product* p, const Axes* w, Py_ssize_t itemsize,
                        bint rotates) noexcept nogil:
     """Choose the blocks of weights (G, K, C, 1, R, S), whatever the maps."""
     cdef Axes seen = w[0]
-    cdef Py_ssize_t i, vectors, most
+    cdef Py_ssize_t vectors, most
     p.w_first = rot180(&seen) if rotates else 0
     p.groups, p.rows, p.channels = w.shape[0], w.shape[1], w.shape[2]
     p.form = find_form(w.shape)
     p.points = tile_points(p.form)
-    for i in range(6):
-        p.w_strides[i] = seen.strides[i] // itemsize
+    in_elements(&seen, itemsize, p.w_strides)
     p.lanes = lanes(itemsize)
     p.width = PANEL * p.lanes
     p.panels = ceil_div(p.rows, p.width)
@@ -179,8 +184,7 @@ cdef void size_blocks(Product* p, Py_ssize_t itemsize, bint prepared, int thread
     p.v_chunk = ceil_div(p.channels, p.lanes) * p.v_vector
     p.held = 1
     if not p.keeps_u:
-        p.held = max(V_BYTES // (p.points * p.v_chunk * itemsize), 1)
-        p.held = ceil_div(p.chunks, ceil_div(p.chunks, p.held))
+        p.held = held_chunks(p, p.chunk, itemsize, p.chunks)
     p.v_vectors = max(min(V_VECTORS, ceil_div(p.channels, p.lanes) * p.held // threads), 1)
     p.v_point = point_step(p.held * p.v_chunk, itemsize)
     p.m_point = point_step(p.chunk * p.width, itemsize)
@@ -224,27 +228,27 @@ cdef void fill_u(const floating* w, const Product* p, Py_ssize_t g, Py_ssize_t p
         u += p.lanes
 
 
-cdef void keep_u(const floating* w, const Context* context, Py_ssize_t task) noexcept nogil:
-    """Transform the kernels of one group's panel and a block of channels for all threads."""
-    cdef const Product* p = context.product
-    cdef Py_ssize_t blocks = ceil_div(p.channels, p.depth), first = task % blocks * p.depth
+cdef inline char* whole_u(const Context* context) noexcept nogil:
+    """Return where U is as a whole."""
+    cdef const Product* p = <const Product*>context.plan
+    return context.o.prepared if p.ready else context.shared + p.u_at
+
+
+cdef void keep_u(const floating* w, const Context* context, Py_ssize_t task,
+                 int thread) noexcept nogil:
+    """Transform the kernels of one group's panel and some channels for all threads."""
+    cdef const Product* p = <const Product*>context.plan
+    cdef Py_ssize_t blocks = ceil_div(p.channels, KEPT_CHANNELS)
+    cdef Py_ssize_t first = task % blocks * KEPT_CHANNELS
     cdef Py_ssize_t panel = task // blocks % p.panels
-    cdef floating* u = <floating*>context.u
-    fill_u(w, p, task // blocks // p.panels, panel, first, min(p.depth, p.channels - first),
-           u + task // blocks * p.points * p.u_point + first * vectors_of(p, panel) * p.lanes)
-
-
-cdef void keep_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
-    cdef const Context* c = <const Context*>context
-    if c.itemsize == sizeof(float):
-        keep_u(<const float*>c.w, c, task)
-    else:
-        keep_u(<const double*>c.w, c, task)
+    fill_u(w, p, task // blocks // p.panels, panel, first, min(KEPT_CHANNELS, p.channels - first),
+           <floating*>whole_u(context) + task // blocks * p.points * p.u_point
+           + first * vectors_of(p, panel) * p.lanes)
 
 
 cdef inline Py_ssize_t kept_tasks(const Product* p) noexcept nogil:
     """Return how many tasks make U."""
-    return p.groups * p.panels * ceil_div(p.channels, p.depth)
+    return p.groups * p.panels * ceil_div(p.channels, KEPT_CHANNELS)
 
 
 cdef void multiply(const Product* p, const char* shared, const floating* v, Py_ssize_t count,
@@ -297,7 +301,7 @@ cdef void finish(const Product* p, const char* shared, Py_ssize_t g, Py_ssize_t 
 cdef void fill_v(const floating* x, const Context* context, Py_ssize_t g, Py_ssize_t chunk,
                  Py_ssize_t c, Py_ssize_t channels, char* own, floating* v) noexcept nogil:
     """Transform the input tiles of a chunk, and of some channels from `c` on."""
-    cdef const Product* p = context.product
+    cdef const Product* p = <const Product*>context.plan
     cdef TileRange held
     held.first = chunk * p.chunk
     held.end = min(held.first + p.chunk, p.tiles)
@@ -309,7 +313,7 @@ cdef void fill_v(const floating* x, const Context* context, Py_ssize_t g, Py_ssi
 cdef void compute_panel(const floating* w, const Context* context, Py_ssize_t g, Py_ssize_t panel,
                         Py_ssize_t chunk, const floating* v, char* own) noexcept nogil:
     """Compute a panel of output channels for a chunk, whose V is there."""
-    cdef const Product* p = context.product
+    cdef const Product* p = <const Product*>context.plan
     cdef Py_ssize_t tile = chunk * p.chunk, count = min(p.chunk, p.tiles - tile)
     cdef Py_ssize_t vectors = vectors_of(p, panel), c, steps
     cdef const floating* u = <const floating*>(own + p.own_at)
@@ -317,76 +321,109 @@ cdef void compute_panel(const floating* w, const Context* context, Py_ssize_t g,
     for c from 0 <= c < p.channels by p.depth:
         steps = min(p.depth, p.channels - c)
         if p.keeps_u or p.ready:
-            u = (<const floating*>context.u + (g * p.panels + panel) * p.points * p.u_point
+            u = (<const floating*>whole_u(context) + (g * p.panels + panel) * p.points * p.u_point
                  + c * vectors * p.lanes)
         else:
             fill_u(w, p, g, panel, c, steps, <floating*>(own + p.own_at))
         multiply(p, context.shared, v + c * p.chunk, count, u, vectors, c, steps, m)
     finish(p, context.shared, g, panel, tile, count, <const floating*>m,
-           <floating*>(own + p.stage_at), <floating*>context.y)
+           <floating*>(own + p.stage_at), <floating*>context.o.y)
 
 
 cdef inline char* part_of(const Context* context, int thread) noexcept nogil:
     """Return a thread's part of the workspace."""
-    cdef const Product* p = context.product
+    cdef const Product* p = <const Product*>context.plan
     return context.shared + p.threads_at + thread * p.thread_bytes
 
 
 cdef void compute_chunk(const floating* x, const Context* context, Py_ssize_t task,
                         int thread) noexcept nogil:
     """Compute a task where U is kept: a chunk, all panels."""
-    cdef const Product* p = context.product
+    cdef const Product* p = <const Product*>context.plan
     cdef Py_ssize_t g = task // p.chunks, chunk = task % p.chunks, panel
     cdef char* own = part_of(context, thread)
     cdef floating* v = <floating*>(own + p.own_at)
     fill_v(x, context, g, chunk, 0, p.channels, own, v)
     for panel in range(p.panels):
-        compute_panel(<const floating*>context.w, context, g, panel, chunk, <const floating*>v, own)
+        # Whose U is there: no weights are read.
+        compute_panel(<const floating*>NULL, context, g, panel, chunk, <const floating*>v, own)
 
 
-cdef void chunk_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
-    cdef const Context* c = <const Context*>context
-    if c.itemsize == sizeof(float):
-        compute_chunk(<const float*>c.x, c, task, thread)
-    else:
-        compute_chunk(<const double*>c.x, c, task, thread)
-
-
-cdef void fill_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
+cdef void hold_v(const floating* x, const Context* context, Py_ssize_t task,
+                 int thread) noexcept nogil:
     """Transform some channels of one of the chunks of a pass, for all threads."""
-    cdef const Pass* current = <const Pass*>context
-    cdef const Context* c = current.context
-    cdef const Product* p = c.product
+    cdef const Product* p = <const Product*>context.plan
     cdef Py_ssize_t width = p.v_vectors * p.lanes, blocks = ceil_div(p.channels, width)
     cdef Py_ssize_t at = task // blocks, first = task % blocks * width
-    cdef Py_ssize_t channels = min(width, p.channels - first)
-    cdef char* own = part_of(c, thread)
-    cdef char* v = c.shared + p.v_at + at * p.v_chunk * c.itemsize
-    at += current.chunk
-    if c.itemsize == sizeof(float):
-        fill_v(<const float*>c.x, c, current.group, at, first, channels, own, <float*>v)
-    else:
-        fill_v(<const double*>c.x, c, current.group, at, first, channels, own, <double*>v)
+    fill_v(x, context, context.group, context.first + at, first, min(width, p.channels - first),
+           part_of(context, thread), <floating*>(context.shared + p.v_at) + at * p.v_chunk)
 
 
-cdef void panel_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
+cdef inline Py_ssize_t pass_chunks(const Product* p, Py_ssize_t first) noexcept nogil:
+    """Return the chunks of the pass that begins with this one."""
+    return min(p.held, p.chunks - first)
+
+
+cdef void use_v(const floating* w, const Context* context, Py_ssize_t task,
+                int thread) noexcept nogil:
     """Compute a panel, for one of the chunks of a pass."""
-    cdef const Pass* current = <const Pass*>context
-    cdef const Context* c = current.context
-    cdef const Product* p = c.product
-    cdef Py_ssize_t panel = task // current.chunks, at = task % current.chunks
-    cdef char* own = part_of(c, thread)
-    cdef const char* v = c.shared + p.v_at + at * p.v_chunk * c.itemsize
-    at += current.chunk
-    if c.itemsize == sizeof(float):
-        compute_panel(<const float*>c.w, c, current.group, panel, at, <const float*>v, own)
-    else:
-        compute_panel(<const double*>c.w, c, current.group, panel, at, <const double*>v, own)
+    cdef const Product* p = <const Product*>context.plan
+    cdef Py_ssize_t chunks = pass_chunks(p, context.first)
+    cdef Py_ssize_t panel = task // chunks, at = task % chunks
+    compute_panel(w, context, context.group, panel, context.first + at,
+                  <const floating*>(context.shared + p.v_at) + at * p.v_chunk,
+                  part_of(context, thread))
 
 
-cdef inline Py_ssize_t compute_tasks(const Product* p) noexcept nogil:
-    """Return the tasks that compute outputs at once."""
-    return p.groups * p.chunks if p.keeps_u else p.panels * p.held
+cdef double panel_cost(const Product* p, Py_ssize_t itemsize, Py_ssize_t panel,
+                       Py_ssize_t chunk) noexcept nogil:
+    """Return what a call of compute_panel costs."""
+    cdef Py_ssize_t count = min(p.chunk, p.tiles - chunk * p.chunk), vectors = vectors_of(p, panel)
+    cdef Py_ssize_t kernels = 0 if p.keeps_u or p.ready else p.channels, c
+    cdef double cost = <double>TRANSFORMED * p.points * (count + kernels) * vectors * p.lanes
+    for c from 0 <= c < p.channels by p.depth:
+        cost += products_cost(&p.inputs, count, max_pixels(itemsize, vectors), vectors,
+                              min(p.depth, p.channels - c))
+    return cost
+
+
+cdef inline double fill_v_cost(const Product* p, Py_ssize_t chunk,
+                               Py_ssize_t channels) noexcept nogil:
+    return (<double>(TRANSFORMED + (0 if p.keeps_u else SHARED)) * p.points
+            * min(p.chunk, p.tiles - chunk * p.chunk) * ceil_div(channels, p.lanes) * p.lanes)
+
+
+cdef double keep_cost(void* job, Py_ssize_t task) noexcept nogil:
+    cdef const Product* p = <const Product*>(<const Job*>job).context.plan
+    cdef Py_ssize_t blocks = ceil_div(p.channels, KEPT_CHANNELS)
+    cdef Py_ssize_t number = TRANSFORMED + (SHARED if kept_numbers(p) > NEAR_NUMBERS else 0)
+    return (<double>number * p.points * vectors_of(p, task // blocks % p.panels) * p.lanes
+            * min(KEPT_CHANNELS, p.channels - task % blocks * KEPT_CHANNELS))
+
+
+cdef double chunk_cost(void* job, Py_ssize_t task) noexcept nogil:
+    cdef const Context* context = (<const Job*>job).context
+    cdef const Product* p = <const Product*>context.plan
+    cdef Py_ssize_t chunk = task % p.chunks, panel
+    cdef double cost = fill_v_cost(p, chunk, p.channels)
+    for panel in range(p.panels):
+        cost += panel_cost(p, context.o.layout.itemsize, panel, chunk)
+    return cost
+
+
+cdef double hold_cost(void* job, Py_ssize_t task) noexcept nogil:
+    cdef const Context* context = (<const Job*>job).context
+    cdef const Product* p = <const Product*>context.plan
+    cdef Py_ssize_t width = p.v_vectors * p.lanes, blocks = ceil_div(p.channels, width)
+    return fill_v_cost(p, context.first + task // blocks,
+                       min(width, p.channels - task % blocks * width))
+
+
+cdef double use_cost(void* job, Py_ssize_t task) noexcept nogil:
+    cdef const Context* context = (<const Job*>job).context
+    cdef const Product* p = <const Product*>context.plan
+    cdef Py_ssize_t chunks = pass_chunks(p, context.first)
+    return panel_cost(p, context.o.layout.itemsize, task // chunks, context.first + task % chunks)
 
 
 cdef Product make_product(const Layout* layout, const Window* window, bint rotates,
@@ -403,7 +440,8 @@ cdef Product make_product(const Layout* layout, const Window* window, bint rotat
     p.x_group = layout.x.strides[1] // itemsize
     p.y_group = layout.y.strides[1] // itemsize
     size_blocks(&p, itemsize, layout.prepared, threads)
-    p.threads = min(<Py_ssize_t>threads, compute_tasks(&p))
+    p.threads = min(<Py_ssize_t>threads,
+                    p.groups * p.chunks if p.keeps_u else p.panels * p.held)
     return p
 
 
@@ -413,115 +451,64 @@ def prepare(const floating[:, :, :, :, :, :] w, floating[::1] u=None):
     Where kernels are transformed only when they are used, it has no number.
     """
     cdef Product p
-    cdef Axes weights
+    cdef Operands o
     cdef Context context
-    cdef int axis, threads = threads_for(100.0 * w.shape[0] * w.shape[1] * w.shape[2])
+    cdef Jobs jobs
+    cdef int axis
     for axis in range(6):
-        weights.shape[axis], weights.strides[axis] = w.shape[axis], w.strides[axis]
-    size_weights(&p, &weights, sizeof(floating), False)
+        o.layout.w.shape[axis], o.layout.w.strides[axis] = w.shape[axis], w.strides[axis]
+    size_weights(&p, &o.layout.w, sizeof(floating), False)
     if u is not None:
-        context.product, context.itemsize = &p, sizeof(floating)
-        context.w, context.u = &w[0, 0, 0, 0, 0, 0], &u[0]
+        p.ready, o.layout.itemsize, o.prepared = True, sizeof(floating), <char*>&u[0]
+        context.plan, context.o = &p, &o
+        jobs.threads = threads_for(100.0 * w.shape[0] * w.shape[1] * w.shape[2])
+        jobs.count = 0
         with nogil:
-            parallel_for(threads, kept_tasks(&p), keep_task, &context, EVEN)
+            add_job(&jobs, &context, keep_u[float], keep_u[double], keep_cost,
+                    &w[0, 0, 0, 0, 0, 0], kept_tasks(&p), EVEN)
+            run_jobs(&jobs)
     return kept_numbers(&p)
 
 
-cdef void run_chunks(Context* context) noexcept nogil:
-    """Compute all chunks where U is kept: make U, then use it."""
-    cdef const Product* p = context.product
-    cdef Phase[2] phases
-    phases[0] = make_phase(keep_task, context, 0 if p.ready else kept_tasks(p), EVEN)
-    phases[1] = make_phase(chunk_task, context, compute_tasks(p), 0)
-    parallel_phases(p.threads, phases, 2)
+cdef class Correlation(TileKernel):
+    """The correlation with kernels that there is a form of tiles for, and depth 1.
 
-
-cdef void run_passes(const Context* context) noexcept nogil:
-    """Compute all passes where V is held: fill V, then use it."""
-    cdef const Product* p = context.product
-    cdef Py_ssize_t g, chunk, i = 0
-    cdef Pass[PASSES] passes
-    cdef Phase[2 * PASSES] phases
-    for g in range(p.groups):
-        for chunk from 0 <= chunk < p.chunks by p.held:
-            passes[i].context, passes[i].group, passes[i].chunk = context, g, chunk
-            passes[i].chunks = min(p.held, p.chunks - chunk)
-            phases[2 * i] = make_phase(fill_task, passes + i, passes[i].chunks * ceil_div(
-                p.channels, p.v_vectors * p.lanes), 0)
-            phases[2 * i + 1] = make_phase(panel_task, passes + i, p.panels * passes[i].chunks, 0)
-            i += 1
-            if i == PASSES:
-                parallel_phases(p.threads, phases, 2 * i)
-                i = 0
-    if i:
-        parallel_phases(p.threads, phases, 2 * i)
-
-
-cdef void fill_bias(const floating* bias, const Operands* o, const Context* context) noexcept nogil:
-    """Write the bias of whole panels, or zeros where it is NULL."""
-    cdef const Product* p = context.product
-    cdef floating* to = <floating*>(context.shared + p.bias_at)
-    cdef Py_ssize_t g, j
-    for g in range(p.groups):
-        for j in range(p.panels * p.width):
-            to[j] = (bias[g * o.bias_group + j * o.bias_row]
-                     if bias is not NULL and j < p.rows else 0)
-        to += p.panels * p.width
-
-
-cdef void prepare_shared(const Context* context, const Operands* o) noexcept nogil:
-    """Write what all tasks read: where the channels of a tile lie in V, and the bias."""
-    cdef const Product* p = context.product
-    cdef Py_ssize_t* at = <Py_ssize_t*>(context.shared + p.steps_at)
-    cdef Py_ssize_t i
-    for i in range(p.depth):
-        at[i] = i // p.lanes * p.v_vector + i % p.lanes
-    if context.itemsize == sizeof(float):
-        fill_bias(<const float*>o.bias, o, context)
-    else:
-        fill_bias(<const double*>o.bias, o, context)
-
-
-cdef class Correlation(Kernel):
-    """The correlation with kernels that there is a form of tiles for, with stride 1 and depth 1.
-
-    `before` and `dilation` are of three axes. If it `rotates`, the kernels are seen rotated by 180
-    degrees. `prepared` is what `prepare` made of the weights.
+    `prepared` is what `prepare` made of the weights.
     """
 
-    cdef Window window
-    cdef bint rotates
     cdef Product product
-
-    def __init__(self, tuple before, tuple dilation, bint rotates=False):
-        self.window, self.rotates = make_window(before, dilation), rotates
-
-    cdef int worth_threads(self, const Layout* layout) noexcept:
-        return threads_for(4.0 * layout.x.shape[0] * layout.w.shape[0] * layout.w.shape[1]
-                           * layout.w.shape[2] * layout.y.shape[4] * layout.y.shape[5])
 
     cdef size_t plan(self, const Layout* layout, int threads) except? 0:
         cdef Product* p = &self.product
         p[0] = make_product(layout, &self.window, self.rotates, threads)
+        self.variant = tiles_variant(layout)
         self.team = p.threads
         self.largest[1] = ceil_div(ceil_div(p.rows, p.lanes), p.panels) * p.lanes
         self.largest[0] = min(max_pixels(layout.itemsize, self.largest[1] // p.lanes), p.chunk)
         return p.threads_at + p.threads * p.thread_bytes
 
-    cdef int compute(self, const Operands* o, size_t bytes) except -1:
-        record("winograd lines" if 1 in (o.layout.w.shape[4], o.layout.w.shape[5])
-               else "winograd squares", self.largest[0], self.largest[1])
+    cdef void share(self, Context* context, Jobs* jobs) noexcept nogil:
         cdef const Product* p = &self.product
-        cdef char* shared = <char*>take(bytes)
-        cdef Context context
-        context.product, context.itemsize, context.shared = p, o.layout.itemsize, shared
-        context.x, context.w, context.y = o.x, o.w + p.w_first, o.y
-        context.u = o.prepared if p.ready else shared + p.u_at
-        with nogil:
-            prepare_shared(&context, o)
-            if p.keeps_u:
-                run_chunks(&context)
-            else:
-                run_passes(&context)
-        give(shared)
-        return 0
+        cdef Py_ssize_t* at = <Py_ssize_t*>(context.shared + p.steps_at)
+        cdef char* bias = context.shared + p.bias_at
+        cdef const char* w = context.o.w + p.w_first
+        cdef Py_ssize_t i, g, chunk, blocks = ceil_div(p.channels, p.v_vectors * p.lanes)
+        context.plan = p
+        # Where the channels of a tile lie in V; and the bias of whole panels.
+        for i in range(p.depth):
+            at[i] = i // p.lanes * p.v_vector + i % p.lanes
+        memset(bias, 0, p.groups * p.panels * p.width * context.o.layout.itemsize)
+        copy_bias(context.o, p.panels * p.width, bias)
+        if p.keeps_u:
+            if not p.ready:
+                add_job(jobs, context, keep_u[float], keep_u[double], keep_cost, w, kept_tasks(p),
+                        EVEN)
+            add_job(jobs, context, compute_chunk[float], compute_chunk[double], chunk_cost,
+                    context.o.x, p.groups * p.chunks, 0)
+            return
+        for g in range(p.groups):
+            for chunk from 0 <= chunk < p.chunks by p.held:
+                context.group, context.first, i = g, chunk, pass_chunks(p, chunk)
+                add_job(jobs, context, hold_v[float], hold_v[double], hold_cost, context.o.x,
+                        i * blocks, 0)
+                add_job(jobs, context, use_v[float], use_v[double], use_cost, w, p.panels * i, 0)

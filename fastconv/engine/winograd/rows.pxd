@@ -4,6 +4,7 @@ from cython cimport floating
 
 from fastconv.engine.base.arrays cimport Layout
 from fastconv.engine.blocked.layout cimport Plan
+from fastconv.engine.winograd.tiles cimport Window
 
 cdef extern from "winograd/rows_sizes.h" nogil:
     enum:
@@ -22,9 +23,9 @@ cdef struct Tiling:
     size_t at_bytes, slab_bytes, v_bytes
 
 
-cdef Tiling make_tiling(const Layout* layout, bint rotates, Py_ssize_t row_before,
-                        Py_ssize_t column_before, Py_ssize_t beside, Py_ssize_t most_bytes,
-                        int threads) noexcept nogil
+cdef Tiling make_tiling(const Layout* layout, bint rotates, const Window* window,
+                        Py_ssize_t beside, Py_ssize_t most_bytes, int threads) noexcept nogil
+cdef double lines_cost(const Tiling* t, Py_ssize_t lines) noexcept nogil
 cdef void list_positions(const Tiling* t, Py_ssize_t* at) noexcept nogil
 cdef void transform_lines(const floating* x, const Tiling* t, Py_ssize_t block, Py_ssize_t line,
                           Py_ssize_t lines, bint zeros, const Py_ssize_t* at, floating* slab,

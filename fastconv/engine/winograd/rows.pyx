@@ -22,21 +22,22 @@ from cython cimport floating
 
 from libc.string cimport memset
 
-from fastconv.engine.base.arrays cimport Axes, Layout, Operands, rot180
-from fastconv.engine.base.axis cimport ceil_div, first_tap, past_tap
+from fastconv.engine.base.arrays cimport Axes, Layout, in_elements, rot180
+from fastconv.engine.base.axis cimport Taps, ceil_div, taps_inside, window_axis
+from fastconv.engine.base.costs cimport COPIED, PACKED, TRANSFORMED, tiles_cost
 from fastconv.engine.base.isa cimport isa_row
-from fastconv.engine.base.kernel cimport Kernel, record
-from fastconv.engine.base.threads cimport EVEN, Phase, make_phase, parallel_phases, threads_for
-from fastconv.engine.base.workspace cimport give, take
+from fastconv.engine.base.jobs cimport Context, Job, Jobs, add_job
+from fastconv.engine.base.threads cimport EVEN
 from fastconv.engine.blocked.layout cimport (
-    Plan, Rows, Tile, cut_lines, fill_bias, fill_positions, gather_rows, scatter_rows,
+    Plan, Rows, Tile, cut_lines, fill_bias, fill_positions, gather_rows, input_rows, scatter_rows,
     share_lanes)
 from fastconv.engine.blocked.tiles cimport (
     MAX_LANES, SAMPLES, Steps, most_columns, most_rows, run_tile)
 from fastconv.engine.gemm.slab cimport line_up
+from fastconv.engine.winograd.tiles cimport TileKernel, Window
 
 cdef extern from "winograd/rows.h" nogil:
-    # Macros that choose by the type of the argument after `isa`; rows_types.h says what the others
+    # Macros that choose by the type of the argument after `isa`; rows_loops.h says what the others
     # are.
     void input_tiles "fastconv_input_rows"(int isa, ...) noexcept
     void residual_tiles "fastconv_residual_rows"(int isa, ...) noexcept
@@ -53,7 +54,7 @@ cdef Py_ssize_t BLOCK_BYTES = 3 << 17
 cdef struct Product:
     Tiling tiling
     Py_ssize_t u_point              # from one point to the next, in elements
-    Py_ssize_t m_row, out_row       # from one output channel to the next
+    Py_ssize_t m_row                # from one output channel to the next
     # The workspace: what all threads share, then one part for each.
     size_t at_at, bias_at, u_at, threads_at
     size_t v_at, m_at, out_at, tiles_at, thread_bytes
@@ -61,20 +62,8 @@ cdef struct Product:
     Py_ssize_t units
 
 
-# What the tasks share.
-cdef struct Context:
-    const Product* product
-    Py_ssize_t itemsize
-    const void* x
-    const void* w
-    void* y
-    bint has_bias
-    char* shared
-
-
-cdef Tiling make_tiling(const Layout* layout, bint rotates, Py_ssize_t row_before,
-                        Py_ssize_t column_before, Py_ssize_t beside, Py_ssize_t most_bytes,
-                        int threads) noexcept nogil:
+cdef Tiling make_tiling(const Layout* layout, bint rotates, const Window* window,
+                        Py_ssize_t beside, Py_ssize_t most_bytes, int threads) noexcept nogil:
     """Return the tiles for arrays of this layout; the kernels may be seen rotated by 180 degrees.
 
     A block has so many lines that `most_bytes` hold the points of their tiles: of the input's
@@ -82,33 +71,31 @@ cdef Tiling make_tiling(const Layout* layout, bint rotates, Py_ssize_t row_befor
     """
     cdef Tiling t
     cdef Plan* plan = &t.plan
-    cdef Py_ssize_t itemsize = layout.itemsize, i, vector, line
+    cdef Py_ssize_t itemsize = layout.itemsize, vector, line, before = window.before[1]
     cdef const Axes* x = &layout.x
     cdef const Axes* y = &layout.y
     cdef Axes w = layout.w
     t.w_first = rot180(&w) if rotates else 0
     plan.held = SAMPLES
     plan.groups, plan.outputs, plan.inputs = w.shape[0], w.shape[1], w.shape[2]
-    for i in range(6):
-        plan.x_strides[i] = x.strides[i] // itemsize
-        plan.w_strides[i] = w.strides[i] // itemsize
-        plan.y_strides[i] = y.strides[i] // itemsize
-    plan.row.size, plan.row.out, plan.row.before = x.shape[4], y.shape[4], row_before
-    plan.column.size, plan.column.out, plan.column.before = x.shape[5], y.shape[5], column_before
-    plan.row.step = 1
-    plan.row.reach = TAPS - 1
+    in_elements(x, itemsize, plan.x_strides)
+    in_elements(&w, itemsize, plan.w_strides)
+    in_elements(y, itemsize, plan.y_strides)
+    plan.row = window_axis(x.shape[4], y.shape[4], TAPS, 1, window.before[0], 1)
+    plan.column = window_axis(x.shape[5], y.shape[5], TAPS, 1, before, 1)
     plan.lanes = share_lanes(x.shape[0], y.shape[4], 0.3 * plan.row.reach, MAX_LANES, itemsize)
     t.tiles = ceil_div(y.shape[5], STEP)
-    plan.left = max(column_before, 0)
-    plan.width = max(plan.left + x.shape[5],
-                     plan.left - column_before + (t.tiles - 1) * STEP + POINTS)
+    plan.left = max(before, 0)
+    plan.width = max(plan.left + x.shape[5], plan.left - before + (t.tiles - 1) * STEP + POINTS)
     vector = plan.lanes.lanes * itemsize
     line = t.tiles * POINTS * vector
     plan.lines = ((most_bytes - plan.inputs * plan.row.reach * line)
                   // ((plan.inputs + beside) * line))
     plan.lines = max(plan.lines, 1)
     cut_lines(plan, threads)
-    plan.slab_rows = plan.lines + plan.row.reach
+    plan.slab_rows, plan.slab_line = plan.lines + plan.row.reach, plan.width * plan.lanes.lanes
+    plan.out_line = plan.column.out * plan.lanes.lanes
+    plan.slab_vector, plan.out_vector = 0, plan.lines * plan.out_line
     t.sums = ceil_div(plan.inputs * TAPS, plan.lanes.lanes) * plan.lanes.lanes
     # An odd number of vectors: the points of a tile fall into different sets of the cache.
     t.v_point = (plan.inputs * plan.slab_rows * t.tiles | 1) * plan.lanes.lanes
@@ -121,8 +108,8 @@ cdef Tiling make_tiling(const Layout* layout, bint rotates, Py_ssize_t row_befor
 cdef void list_positions(const Tiling* t, Py_ssize_t* at) noexcept nogil:
     """Write where each number of neighbouring rows of the input goes."""
     cdef const Plan* plan = &t.plan
-    fill_positions(plan.slab_rows, plan.column.size, plan.left, plan.width * plan.lanes.lanes,
-                   plan.lanes.lanes, at)
+    fill_positions(plan.slab_rows, plan.column.size, plan.left, plan.slab_line, plan.lanes.lanes,
+                   at)
 
 
 cdef void transform_lines(const floating* x, const Tiling* t, Py_ssize_t block, Py_ssize_t line,
@@ -136,13 +123,8 @@ cdef void transform_lines(const floating* x, const Tiling* t, Py_ssize_t block, 
     cdef Py_ssize_t lanes = plan.lanes.lanes, c, first = 0, past = lines + plan.row.reach
     cdef const floating* source
     cdef floating* target
-    cdef Rows rows
-    rows.size, rows.width = plan.row.size, plan.column.size
-    rows.lane, rows.channel = plan.x_strides[0], plan.x_strides[2]
-    rows.first, rows.hop = line - plan.row.before, plan.lanes.rows
-    rows.count = past
-    rows.to_line, rows.to_vector = plan.width * lanes, 0
-    rows.zeros = zeros
+    cdef Rows rows = input_rows(plan)
+    rows.first, rows.count, rows.zeros = line - plan.row.before, past, zeros
     if not zeros:
         first = min(max(-rows.first, 0), past)
         past = max(min(past, rows.size - rows.first), first)
@@ -151,6 +133,12 @@ cdef void transform_lines(const floating* x, const Tiling* t, Py_ssize_t block, 
         gather_rows(x + c * rows.channel, &plan.lanes, block, &rows, 1, at, slab)
         target = v + (c * plan.slab_rows + first) * t.tiles * lanes
         input_tiles(isa, source, rows.to_line, past - first, t.tiles, target, t.v_point)
+
+
+cdef double lines_cost(const Tiling* t, Py_ssize_t lines) noexcept nogil:
+    """Return what a call of transform_lines costs."""
+    return (<double>t.plan.inputs * (lines + t.plan.row.reach) * t.plan.lanes.lanes
+            * (PACKED * t.plan.width + TRANSFORMED * POINTS * t.tiles))
 
 
 cdef void residual_rows(const Tiling* t, const floating* slab, Py_ssize_t rows, floating* z,
@@ -167,16 +155,32 @@ cdef void write_kernel_gradients(const Tiling* t, const floating* sums, Py_ssize
                      plan.w_strides[5])
 
 
-cdef void clear_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
-    """Write the zeros on either side of the maps: in a thread's part, they stay for all units."""
-    cdef const Context* c = <const Context*>context
-    memset(c.shared + c.product.threads_at + task * c.product.thread_bytes, 0, c.product.v_at)
+cdef void prepare(const floating* bias, const Context* context, Py_ssize_t task,
+                  int thread) noexcept nogil:
+    """Write the zeros on either side of the maps into a thread's part, and the first the bias.
+
+    They stay for all units.
+    """
+    cdef const Product* p = <const Product*>context.plan
+    memset(context.shared + p.threads_at + task * p.thread_bytes, 0, p.v_at)
+    if task == 0:
+        fill_bias(bias, context.o, &p.tiling.plan, <floating*>(context.shared + p.bias_at))
 
 
-cdef void transform_kernels(const floating* w, const Context* context,
-                            Py_ssize_t task) noexcept nogil:
+cdef double prepare_cost(void* job, Py_ssize_t task) noexcept nogil:
+    cdef const Context* context = (<const Job*>job).context
+    return <double>COPIED * ((<const Product*>context.plan).v_at // context.o.layout.itemsize)
+
+
+cdef double kernel_cost(void* job, Py_ssize_t task) noexcept nogil:
+    cdef const Product* p = <const Product*>(<const Job*>job).context.plan
+    return <double>TRANSFORMED * POINTS * TAPS * p.tiling.plan.inputs
+
+
+cdef void transform_kernels(const floating* w, const Context* context, Py_ssize_t task,
+                            int thread) noexcept nogil:
     """Transform the kernels of an output channel of a group."""
-    cdef const Product* p = context.product
+    cdef const Product* p = <const Product*>context.plan
     cdef const Plan* plan = &p.tiling.plan
     cdef floating* u = <floating*>(context.shared + p.u_at)
     cdef Py_ssize_t g = task // plan.outputs, k = task % plan.outputs
@@ -186,21 +190,12 @@ cdef void transform_kernels(const floating* w, const Context* context,
                   p.u_point)
 
 
-cdef void kernel_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
-    cdef const Context* c = <const Context*>context
-    if c.itemsize == sizeof(float):
-        transform_kernels(<const float*>c.w, c, task)
-    else:
-        transform_kernels(<const double*>c.w, c, task)
-
-
 cdef void size_product(Product* p, Py_ssize_t itemsize) noexcept nogil:
     """Lay out the workspace."""
     cdef const Tiling* t = &p.tiling
     cdef const Plan* plan = &t.plan
     p.u_point = plan.outputs * t.sums
     p.m_row = plan.lines * t.tiles * POINTS * plan.lanes.lanes
-    p.out_row = plan.lines * plan.column.out * plan.lanes.lanes
     p.at_at = 0
     p.bias_at = p.at_at + t.at_bytes
     p.u_at = p.bias_at + line_up(plan.groups * plan.outputs * plan.lanes.lanes * itemsize)
@@ -209,8 +204,8 @@ cdef void size_product(Product* p, Py_ssize_t itemsize) noexcept nogil:
     p.m_at = p.v_at + t.v_bytes
     p.out_at = p.m_at + line_up(plan.height * p.m_row * itemsize)
     # Past the last row there is room for what its last tile has too much.
-    p.tiles_at = p.out_at + line_up((plan.height * p.out_row + STEP * plan.lanes.lanes)
-                                    * itemsize)
+    p.tiles_at = p.out_at + line_up(
+        (plan.height * plan.out_vector + STEP * plan.lanes.lanes) * itemsize)
     p.thread_bytes = p.tiles_at + line_up(plan.lines * t.tiles * sizeof(Tile))
 
 
@@ -218,29 +213,27 @@ cdef Py_ssize_t list_tiles(const Tiling* t, Py_ssize_t line, Py_ssize_t lines,
                            Tile* tiles) noexcept nogil:
     """Cut the products of a block of lines into tiles of the same taps; return their number."""
     cdef const Plan* plan = &t.plan
-    cdef Py_ssize_t row, end = 0, place, tap, past, count, number, i, first, total = 0
+    cdef Py_ssize_t row, end = 0, count, number, i, first, total = 0
     cdef Py_ssize_t lanes = plan.lanes.lanes, reach = (plan.lanes.bands - 1) * plan.lanes.rows
+    cdef Taps taps, other
     cdef Tile* tile
     line -= plan.row.before
     while end < lines:
         row = end
-        place = line + row
         # Taps that lie outside of the map for every band are left out.
-        tap = first_tap(place + reach, 1)
-        past = past_tap(place, 1, plan.row.size, TAPS)
-        while (end < lines and first_tap(line + end + reach, 1) == tap
-               and past_tap(line + end, 1, plan.row.size, TAPS) == past):
+        taps = other = taps_inside(&plan.row, TAPS, line + row, line + row + reach)
+        while end < lines and other.first == taps.first and other.count == taps.count:
             end += 1
+            other = taps_inside(&plan.row, TAPS, line + end, line + end + reach)
         count = (end - row) * t.tiles
         number = ceil_div(count, plan.pixels)
         for i in range(number):
             first = i * count // number
             tile = tiles + total
             tile.pixels = (i + 1) * count // number - first
-            tile.taps = max(past - tap, 0)
-            tile.w_at = tap
+            tile.taps, tile.w_at = taps.count, taps.first
             first += row * t.tiles
-            tile.x_at = (first + tap * t.tiles) * lanes
+            tile.x_at = (first + taps.first * t.tiles) * lanes
             tile.out_at = first * POINTS * lanes
             total += 1
     return total
@@ -272,11 +265,11 @@ cdef void multiply(const Product* p, const floating* u, const floating* v, Py_ss
 cdef void correlate_unit(const floating* x, const Context* context, Py_ssize_t unit,
                          int thread) noexcept nogil:
     """Compute a block of lines of a block of samples, for one group."""
-    cdef const Product* p = context.product
+    cdef const Product* p = <const Product*>context.plan
     cdef char* shared = context.shared
     cdef char* own = shared + p.threads_at + thread * p.thread_bytes
     cdef const floating* u = <const floating*>(shared + p.u_at)
-    cdef floating* y = <floating*>context.y
+    cdef floating* y = <floating*>context.o.y
     cdef const Tiling* t = &p.tiling
     cdef Plan plan = t.plan
     cdef floating* v = <floating*>(own + p.v_at)
@@ -301,29 +294,39 @@ cdef void correlate_unit(const floating* x, const Context* context, Py_ssize_t u
         multiply(p, u + k * t.sums, <const floating*>v, plan.outputs, tiles, count, m)
         for i in range(plan.outputs):
             output_tiles(isa, <const floating*>m + i * p.m_row, lines, t.tiles,
-                         out + i * p.out_row, plan.column.out)
+                         out + i * plan.out_vector, plan.column.out)
         scatter_rows(<const floating*>out, &plan, 0, block, line,
-                     bias + k * plan.lanes.lanes if context.has_bias else NULL,
+                     bias + k * plan.lanes.lanes if context.o.bias is not NULL else NULL,
                      y + k * plan.y_strides[2])
 
 
-cdef void unit_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
-    cdef const Context* c = <const Context*>context
-    if c.itemsize == sizeof(float):
-        correlate_unit(<const float*>c.x, c, task, thread)
-    else:
-        correlate_unit(<const double*>c.x, c, task, thread)
+cdef double unit_cost(void* job, Py_ssize_t unit) noexcept nogil:
+    """Return what a call of correlate_unit costs; the first thread's part has its tiles."""
+    cdef const Context* context = (<const Job*>job).context
+    cdef const Product* p = <const Product*>context.plan
+    cdef const Tiling* t = &p.tiling
+    cdef const Plan* plan = &t.plan
+    cdef Tile* tiles = <Tile*>(context.shared + p.threads_at + p.tiles_at)
+    cdef Py_ssize_t line = unit % plan.line_blocks * plan.lines, lanes = plan.lanes.lanes, i
+    cdef Py_ssize_t lines = min(plan.lines, plan.lanes.rows - line)
+    cdef double cost = lines_cost(t, lines) + (
+        <double>plan.outputs * lines * lanes
+        * (TRANSFORMED * POINTS * t.tiles + PACKED * plan.column.out))
+    for i in range(list_tiles(t, line, lines, tiles)):
+        cost += POINTS * tiles_cost(plan.outputs, plan.height, tiles[i].pixels, lanes,
+                                    plan.inputs * tiles[i].taps)
+    return cost
 
 
-cdef Product make_product(const Layout* layout, bint rotates, Py_ssize_t row_before,
-                          Py_ssize_t column_before, int threads) noexcept nogil:
+cdef Product make_product(const Layout* layout, bint rotates, const Window* window,
+                          int threads) noexcept nogil:
     """Return the plan for arrays of this layout, and for at most so many threads."""
     cdef Product p
     cdef Plan* plan = &p.tiling.plan
     cdef Py_ssize_t outputs = layout.w.shape[1], itemsize = layout.itemsize
     cdef Py_ssize_t panels = ceil_div(outputs, most_rows(SAMPLES, 1, itemsize))
     cdef Py_ssize_t height = ceil_div(outputs, panels)
-    p.tiling = make_tiling(layout, rotates, row_before, column_before, height, BLOCK_BYTES, threads)
+    p.tiling = make_tiling(layout, rotates, window, height, BLOCK_BYTES, threads)
     plan.height = height
     plan.panels = ceil_div(outputs, height)
     plan.pixels = most_columns(SAMPLES, height, itemsize)
@@ -333,54 +336,30 @@ cdef Product make_product(const Layout* layout, bint rotates, Py_ssize_t row_bef
     return p
 
 
-cdef class Correlation(Kernel):
-    """The correlation without stride and dilation, for maps whose planes are contiguous.
+cdef class Correlation(TileKernel):
+    """The correlation without dilation, for maps whose planes are contiguous."""
 
-    `before` is the padding before three axes. If it `rotates`, the kernels are seen rotated by 180
-    degrees.
-    """
-
-    cdef Py_ssize_t row_before, column_before
-    cdef bint rotates
     cdef Product product
-
-    def __init__(self, tuple before, bint rotates=False):
-        self.row_before, self.column_before, self.rotates = before[1], before[2], rotates
-
-    cdef int worth_threads(self, const Layout* layout) noexcept:
-        return threads_for(4.0 * layout.x.shape[0] * layout.w.shape[0] * layout.w.shape[1]
-                           * layout.w.shape[2] * layout.y.shape[4] * layout.y.shape[5])
 
     cdef size_t plan(self, const Layout* layout, int threads) except? 0:
         cdef Product* p = &self.product
         cdef const Plan* plan = &p.tiling.plan
-        p[0] = make_product(layout, self.rotates, self.row_before, self.column_before, threads)
+        p[0] = make_product(layout, self.rotates, &self.window, threads)
+        self.variant = "winograd rows"
         self.team = p.threads
         self.largest[0] = plan.height
         self.largest[1] = min(plan.pixels, plan.lines * p.tiling.tiles) * plan.lanes.lanes
         return p.threads_at + p.threads * p.thread_bytes
 
-    cdef int compute(self, const Operands* o, size_t bytes) except -1:
-        record("winograd rows", self.largest[0], self.largest[1])
+    cdef void share(self, Context* context, Jobs* jobs) noexcept nogil:
         cdef const Product* p = &self.product
         cdef const Plan* plan = &p.tiling.plan
-        cdef char* shared = <char*>take(bytes)
-        cdef Context context
-        cdef Phase[3] phases
-        list_positions(&p.tiling, <Py_ssize_t*>(shared + p.at_at))
-        context.product, context.itemsize, context.shared = p, o.layout.itemsize, shared
-        context.x, context.w, context.y = o.x, o.w + p.tiling.w_first, o.y
-        context.has_bias = o.bias is not NULL
-        if context.has_bias and context.itemsize == sizeof(float):
-            fill_bias(<const float*>o.bias, o.bias_group, o.bias_row, plan,
-                      <float*>(shared + p.bias_at))
-        elif context.has_bias:
-            fill_bias(<const double*>o.bias, o.bias_group, o.bias_row, plan,
-                      <double*>(shared + p.bias_at))
-        phases[0] = make_phase(clear_task, &context, p.threads, EVEN)
-        phases[1] = make_phase(kernel_task, &context, plan.groups * plan.outputs, EVEN)
-        phases[2] = make_phase(unit_task, &context, p.units, EVEN)
-        with nogil:
-            parallel_phases(p.threads, phases, 3)
-        give(shared)
-        return 0
+        cdef const char* w = context.o.w + p.tiling.w_first
+        context.plan = p
+        list_positions(&p.tiling, <Py_ssize_t*>(context.shared + p.at_at))
+        add_job(jobs, context, prepare[float], prepare[double], prepare_cost, context.o.bias,
+                p.threads, EVEN)
+        add_job(jobs, context, transform_kernels[float], transform_kernels[double], kernel_cost, w,
+                plan.groups * plan.outputs, EVEN)
+        add_job(jobs, context, correlate_unit[float], correlate_unit[double], unit_cost,
+                context.o.x, p.units, EVEN)

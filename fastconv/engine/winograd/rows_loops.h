@@ -85,14 +85,6 @@ static void ROWS(kernel_gradients)(const SCALAR *sums, ptrdiff_t point_step, ptr
     }
 }
 
-static const TYPED(fastconv_winograd_rows) ROWS(winograd_rows) = {
-    .input_rows = ROWS(input_rows),
-    .residual_rows = ROWS(residual_rows),
-    .output_rows = ROWS(output_rows),
-    .kernel_rows = ROWS(kernel_rows),
-    .kernel_gradients = ROWS(kernel_gradients),
-};
-
 #undef TAPS
 #undef STEP
 #undef POINTS

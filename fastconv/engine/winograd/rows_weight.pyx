@@ -17,20 +17,22 @@ from cython cimport floating
 
 from libc.string cimport memset
 
-from fastconv.engine.base.arrays cimport Layout, Operands
+from fastconv.engine.base.arrays cimport Layout
 from fastconv.engine.base.axis cimport ceil_div
-from fastconv.engine.base.kernel cimport Kernel, record
+from fastconv.engine.base.costs cimport COPIED, PACKED, TRANSFORMED, tiles_cost
+from fastconv.engine.base.jobs cimport Context, Job, Jobs, add_job
 from fastconv.engine.base.split_k cimport (
     SplitK, add_slices, first_unit, partial_at, partial_numbers, slice_tasks, split_k)
-from fastconv.engine.base.threads cimport EVEN, Phase, make_phase, parallel_phases, threads_for
-from fastconv.engine.base.workspace cimport give, take
-from fastconv.engine.blocked.layout cimport Plan, Rows, fill_positions, gather_rows
+from fastconv.engine.base.threads cimport EVEN
+from fastconv.engine.blocked.layout cimport (
+    Plan, Rows, fill_positions, gather_rows, output_rows)
 from fastconv.engine.blocked.tiles cimport (
     LANE_SUMS, Steps, add_lanes, most_columns, most_rows, run_tile)
 from fastconv.engine.gemm.slab cimport line_up
 from fastconv.engine.winograd.rows cimport (
-    POINTS, STEP, TAPS, Tiling, list_positions, make_tiling, residual_rows, transform_lines,
-    write_kernel_gradients)
+    POINTS, STEP, TAPS, Tiling, lines_cost, list_positions, make_tiling, residual_rows,
+    transform_lines, write_kernel_gradients)
+from fastconv.engine.winograd.tiles cimport TileKernel
 
 # V and Z of a block of lines: those of a point stay near the first-level cache.
 cdef Py_ssize_t BLOCK_BYTES = 9 << 15
@@ -48,16 +50,6 @@ cdef struct Correlation:
     # The workspace: what all threads share, then one part for each.
     size_t x_at, dy_at, steps_at, partial_at, threads_at
     size_t residual_at, residual_bytes, v_at, z_at, sums_at, thread_bytes
-
-
-# What the tasks share.
-cdef struct Context:
-    const Correlation* correlation
-    Py_ssize_t itemsize
-    const void* x
-    const void* dy
-    void* dw
-    char* shared
 
 
 cdef void size_correlation(Correlation* p, Py_ssize_t itemsize) noexcept nogil:
@@ -90,13 +82,9 @@ cdef void transform_residual(const floating* dy, const Correlation* p, Py_ssize_
     """Transform a block of lines of a group's residual."""
     cdef const Plan* plan = &p.tiling.plan
     cdef Py_ssize_t k
-    cdef Rows rows
-    rows.size, rows.width = plan.row.out, plan.column.out
-    rows.lane, rows.channel = plan.y_strides[0], plan.y_strides[2]
-    rows.first, rows.hop = line, plan.lanes.rows
-    rows.count = lines
-    rows.zeros = True
-    rows.to_line, rows.to_vector = p.tiling.tiles * STEP * plan.lanes.lanes, 0
+    cdef Rows rows = output_rows(plan)
+    rows.first, rows.count, rows.zeros = line, lines, True
+    rows.to_line = p.tiling.tiles * STEP * plan.lanes.lanes
     for k in range(plan.outputs):
         gather_rows(dy + k * rows.channel, &plan.lanes, block, &rows, 1, at, residual)
         residual_rows(&p.tiling, <const floating*>residual, lines, z + k * p.z_row, p.z_point)
@@ -141,21 +129,21 @@ cdef void add_products(const floating* v, const floating* z, const Correlation* 
         sums += p.numbers * lanes
 
 
-cdef void clear_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
+cdef void clear(const floating* x, const Context* context, Py_ssize_t task,
+                int thread) noexcept nogil:
     """Write zeros into a thread's part, which stay for all units.
 
     They lie beside the maps, and past the ends of the residual's rows.
     """
-    cdef const Context* c = <const Context*>context
-    memset(c.shared + c.correlation.threads_at + task * c.correlation.thread_bytes, 0,
-           c.correlation.v_at)
+    cdef const Correlation* p = <const Correlation*>context.plan
+    memset(context.shared + p.threads_at + task * p.thread_bytes, 0, p.v_at)
 
 
 cdef void add_up_slice(const floating* x, const Context* context, Py_ssize_t task,
                        int thread) noexcept nogil:
     """Add up one slice of a group's units, lane by lane, then the lanes."""
-    cdef const Correlation* p = context.correlation
-    cdef const floating* dy = <const floating*>context.dy
+    cdef const Correlation* p = <const Correlation*>context.plan
+    cdef const floating* dy = <const floating*>context.o.y
     cdef char* shared = context.shared
     cdef char* own = shared + p.threads_at + thread * p.thread_bytes
     cdef const Plan* plan = &p.tiling.plan
@@ -179,20 +167,45 @@ cdef void add_up_slice(const floating* x, const Context* context, Py_ssize_t tas
               <floating*>(shared + p.partial_at) + partial_at(&p.split, task))
 
 
-cdef void slice_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
-    cdef const Context* c = <const Context*>context
-    if c.itemsize == sizeof(float):
-        add_up_slice(<const float*>c.x, c, task, thread)
-    else:
-        add_up_slice(<const double*>c.x, c, task, thread)
+cdef double clear_cost(void* job, Py_ssize_t task) noexcept nogil:
+    cdef const Context* context = (<const Job*>job).context
+    return <double>COPIED * ((<const Correlation*>context.plan).v_at // context.o.layout.itemsize)
 
 
-cdef void write_channel(floating* dw, const Context* context, Py_ssize_t task) noexcept nogil:
+cdef double slice_cost(void* job, Py_ssize_t task) noexcept nogil:
+    """Return what a call of add_up_slice costs."""
+    cdef const Context* context = (<const Job*>job).context
+    cdef const Correlation* p = <const Correlation*>context.plan
+    cdef const Tiling* t = &p.tiling
+    cdef const Plan* plan = &t.plan
+    cdef Py_ssize_t slice = task % p.split.slices, unit, lines, panel, rows
+    cdef double cost = <double>COPIED * p.split.numbers * plan.lanes.lanes
+    for unit in range(first_unit(&p.split, slice), first_unit(&p.split, slice + 1)):
+        lines = min(plan.lines, plan.lanes.rows - unit % plan.line_blocks * plan.lines)
+        cost += lines_cost(t, lines) + (
+            <double>plan.outputs * lines * plan.lanes.lanes
+            * (TRANSFORMED * POINTS * t.tiles + PACKED * plan.column.out))
+        for panel in range(p.panels):
+            rows = (panel + 1) * plan.outputs // p.panels - panel * plan.outputs // p.panels
+            cost += POINTS * tiles_cost(
+                plan.inputs * TAPS, most_columns(LANE_SUMS, rows, context.o.layout.itemsize), rows,
+                plan.lanes.lanes, lines * t.tiles)
+    return cost
+
+
+cdef double sum_cost(void* job, Py_ssize_t task) noexcept nogil:
+    cdef const Correlation* p = <const Correlation*>(<const Job*>job).context.plan
+    return <double>p.tiling.sums * POINTS * (COPIED * p.split.slices + TRANSFORMED)
+
+
+cdef void write_channel(const floating* x, const Context* context, Py_ssize_t task,
+                        int thread) noexcept nogil:
     """Add up an output channel's sums of all slices, and write its gradients."""
-    cdef const Correlation* p = context.correlation
+    cdef const Correlation* p = <const Correlation*>context.plan
     cdef const Plan* plan = &p.tiling.plan
     cdef Py_ssize_t g = task // plan.outputs, k = task % plan.outputs, point
     cdef floating* sums = <floating*>(context.shared + p.partial_at)
+    cdef floating* dw = <floating*>context.o.w
     sums += g * p.split.numbers + k * p.tiling.sums
     for point in range(POINTS):
         add_slices(&p.split, sums + point * p.numbers, p.tiling.sums)
@@ -200,59 +213,34 @@ cdef void write_channel(floating* dw, const Context* context, Py_ssize_t task) n
                            dw + g * plan.w_strides[0] + k * plan.w_strides[1])
 
 
-cdef void sum_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
-    cdef const Context* c = <const Context*>context
-    if c.itemsize == sizeof(float):
-        write_channel(<float*>c.dw, c, task)
-    else:
-        write_channel(<double*>c.dw, c, task)
+cdef class WeightGradient(TileKernel):
+    """The weight gradient without dilation, for maps whose planes are contiguous."""
 
-
-cdef class WeightGradient(Kernel):
-    """The weight gradient without dilation, for maps whose planes are contiguous.
-
-    `before` is the padding before three axes.
-    """
-
-    cdef Py_ssize_t row_before, column_before
     cdef Correlation correlation
-
-    def __init__(self, tuple before):
-        self.row_before, self.column_before = before[1], before[2]
-
-    cdef int worth_threads(self, const Layout* layout) noexcept:
-        return threads_for(4.0 * layout.x.shape[0] * layout.w.shape[0] * layout.w.shape[1]
-                           * layout.w.shape[2] * layout.y.shape[4] * layout.y.shape[5])
 
     cdef size_t plan(self, const Layout* layout, int threads) except? 0:
         cdef Correlation* p = &self.correlation
-        p.tiling = make_tiling(layout, False, self.row_before, self.column_before,
-                               layout.w.shape[1], BLOCK_BYTES, 1)
+        p.tiling = make_tiling(layout, False, &self.window, layout.w.shape[1], BLOCK_BYTES, 1)
         size_correlation(p, layout.itemsize)
+        self.variant = "winograd rows"
         self.team = p.threads = min(<Py_ssize_t>threads, slice_tasks(&p.split))
         self.largest[0] = ceil_div(layout.w.shape[1], p.panels)
         self.largest[1] = min(most_columns(LANE_SUMS, self.largest[0], layout.itemsize),
                               layout.w.shape[2] * TAPS) * p.tiling.plan.lanes.lanes
         return p.threads_at + p.threads * p.thread_bytes
 
-    cdef int compute(self, const Operands* o, size_t bytes) except -1:
-        record("winograd rows", self.largest[0], self.largest[1])
+    cdef void share(self, Context* context, Jobs* jobs) noexcept nogil:
         cdef const Correlation* p = &self.correlation
         cdef const Plan* plan = &p.tiling.plan
-        cdef char* shared = <char*>take(bytes)
-        cdef Context context
-        cdef Phase[3] phases
+        cdef char* shared = context.shared
+        context.plan = p
         list_positions(&p.tiling, <Py_ssize_t*>(shared + p.x_at))
         fill_positions(plan.lines, plan.column.out, 0,
                        p.tiling.tiles * STEP * plan.lanes.lanes, plan.lanes.lanes,
                        <Py_ssize_t*>(shared + p.dy_at))
         list_steps(p, <Py_ssize_t*>(shared + p.steps_at))
-        context.correlation, context.itemsize, context.shared = p, o.layout.itemsize, shared
-        context.x, context.dy, context.dw = o.x, o.y, o.w
-        phases[0] = make_phase(clear_task, &context, p.threads, EVEN)
-        phases[1] = make_phase(slice_task, &context, slice_tasks(&p.split), EVEN)
-        phases[2] = make_phase(sum_task, &context, plan.groups * plan.outputs, EVEN)
-        with nogil:
-            parallel_phases(p.threads, phases, 3)
-        give(shared)
-        return 0
+        add_job(jobs, context, clear[float], clear[double], clear_cost, NULL, p.threads, EVEN)
+        add_job(jobs, context, add_up_slice[float], add_up_slice[double], slice_cost, context.o.x,
+                slice_tasks(&p.split), EVEN)
+        add_job(jobs, context, write_channel[float], write_channel[double], sum_cost, NULL,
+                plan.groups * plan.outputs, EVEN)

@@ -4,40 +4,46 @@
 
 #include "base/isa.h"
 
-#define FASTCONV_EACH "winograd/tiles_types.h"
-#include "base/scalars.h"
-#undef FASTCONV_EACH
-
 #define FASTCONV_EACH "winograd/tiles_loops.h"
 #include "base/regions.h"
 
-/* Of each form of tiles. */
-enum { FASTCONV_WINOGRAD_FORMS = 8 };
-#define FASTCONV_FORMS(type)                                                                       \
-    {FASTCONV_TABLE(winograd33_##type), FASTCONV_TABLE(winograd55_##type),                         \
-     FASTCONV_TABLE(winograd13_##type), FASTCONV_TABLE(winograd31_##type),                         \
-     FASTCONV_TABLE(winograd15_##type), FASTCONV_TABLE(winograd51_##type),                         \
-     FASTCONV_TABLE(winograd17_##type), FASTCONV_TABLE(winograd71_##type)}
+/* The forms of tiles, by the taps of their kernels. */
+typedef struct {
+    int row_taps, column_taps;
+} fastconv_form;
+static const fastconv_form fastconv_forms[] = {{3, 3}, {5, 5}, {1, 3}, {3, 1},
+                                               {1, 5}, {5, 1}, {1, 7}, {7, 1}};
 
-static const fastconv_winograd_f *const fastconv_winograd_forms_f[][FASTCONV_ISAS] =
-    FASTCONV_FORMS(f);
-static const fastconv_winograd_d *const fastconv_winograd_forms_d[][FASTCONV_ISAS] =
-    FASTCONV_FORMS(d);
-#undef FASTCONV_FORMS
+/* The tables of a loop, for each form and instruction set. */
+#define FASTCONV_FORMS(name, type)                                                                 \
+    static __typeof__(&fastconv_portable_##name##33_##type) const                                  \
+        fastconv_##name##_forms_##type[][FASTCONV_ISAS] = {                                        \
+            FASTCONV_TABLE(name##33_##type), FASTCONV_TABLE(name##55_##type),                      \
+            FASTCONV_TABLE(name##13_##type), FASTCONV_TABLE(name##31_##type),                      \
+            FASTCONV_TABLE(name##15_##type), FASTCONV_TABLE(name##51_##type),                      \
+            FASTCONV_TABLE(name##17_##type), FASTCONV_TABLE(name##71_##type)};
+#define FASTCONV_FORM_LOOP(name) FASTCONV_FORMS(name, f) FASTCONV_FORMS(name, d)
+/* A loop of a form, for the type that the first pointer has. */
+#define FASTCONV_OF_FORM(name, form, isa, x, ...)                                                  \
+    FASTCONV_BY_TYPE(x, fastconv_##name##_forms)[form][isa](x, __VA_ARGS__)
 
-/* A loop of a form of tiles, for the type that the first pointer has. */
-#define FASTCONV_WINOGRAD(name, form, isa, x, ...)                                                 \
-    FASTCONV_BY_TYPE(x, fastconv_winograd_forms)[form][isa]->name(x, __VA_ARGS__)
-#define fastconv_stage(form, isa, ...) FASTCONV_WINOGRAD(stage, form, isa, __VA_ARGS__)
-#define fastconv_free_inputs(form, isa, ...) FASTCONV_WINOGRAD(free_inputs, form, isa, __VA_ARGS__)
-#define fastconv_input_tiles(form, isa, ...) FASTCONV_WINOGRAD(input_tiles, form, isa, __VA_ARGS__)
+FASTCONV_LOOP(stage)
+FASTCONV_LOOP(unstage)
+FASTCONV_LOOP(free_lines33)
+FASTCONV_FORM_LOOP(input_tiles)
+FASTCONV_FORM_LOOP(residual_tiles)
+FASTCONV_FORM_LOOP(output_tiles)
+FASTCONV_FORM_LOOP(kernels)
+FASTCONV_FORM_LOOP(kernel_gradients)
+#define fastconv_stage(isa, ...) FASTCONV_CALL(stage, isa, __VA_ARGS__)
+#define fastconv_unstage(isa, ...) FASTCONV_CALL(unstage, isa, __VA_ARGS__)
+#define fastconv_free_inputs(isa, ...) FASTCONV_CALL(free_lines33, isa, __VA_ARGS__)
+#define fastconv_input_tiles(form, isa, ...) FASTCONV_OF_FORM(input_tiles, form, isa, __VA_ARGS__)
 #define fastconv_residual_tiles(form, isa, ...)                                                    \
-    FASTCONV_WINOGRAD(residual_tiles, form, isa, __VA_ARGS__)
-#define fastconv_output_tiles(form, isa, ...)                                                      \
-    FASTCONV_WINOGRAD(output_tiles, form, isa, __VA_ARGS__)
-#define fastconv_unstage(form, isa, ...) FASTCONV_WINOGRAD(unstage, form, isa, __VA_ARGS__)
-#define fastconv_kernels(form, isa, ...) FASTCONV_WINOGRAD(kernels, form, isa, __VA_ARGS__)
+    FASTCONV_OF_FORM(residual_tiles, form, isa, __VA_ARGS__)
+#define fastconv_output_tiles(form, isa, ...) FASTCONV_OF_FORM(output_tiles, form, isa, __VA_ARGS__)
+#define fastconv_kernels(form, isa, ...) FASTCONV_OF_FORM(kernels, form, isa, __VA_ARGS__)
 #define fastconv_kernel_gradients(form, isa, ...)                                                  \
-    FASTCONV_WINOGRAD(kernel_gradients, form, isa, __VA_ARGS__)
+    FASTCONV_OF_FORM(kernel_gradients, form, isa, __VA_ARGS__)
 
 #endif

@@ -2,7 +2,9 @@
 
 from cython cimport floating
 
-from fastconv.engine.base.arrays cimport Axes
+from fastconv.engine.base.arrays cimport Axes, Layout
+from fastconv.engine.base.axis cimport Axis
+from fastconv.engine.base.kernel cimport Kernel
 
 # Maps of at most so many tiles are small, and may be cut off at the edge.
 cdef enum:
@@ -20,11 +22,10 @@ cdef struct Window:
 
 
 # One of the two axes of maps. Kernels whose taps are `dilation` apart see every `dilation`-th pixel
-# only: a map then has that many phases (or fewer, if it has fewer outputs), each a map of its own.
-cdef struct Axis:
-    Py_ssize_t size, before                     # of a map: its pixels, and the zeros before them
-    Py_ssize_t step                             # between neighbouring pixels, in elements
-    Py_ssize_t dilation, phases
+# only: the outputs fall into that many phases (or fewer, if they are fewer), each a map of its own.
+cdef struct TiledAxis:
+    Axis axis                                   # of the windows that make up a tile
+    Py_ssize_t hop                              # between neighbouring pixels, in elements
     Py_ssize_t outputs, pixels, tiles           # of a tile; tiles of a phase
 
 
@@ -33,7 +34,7 @@ cdef struct Tiles:
     bint seen                                   # input tiles, or output tiles
     Py_ssize_t rows, columns                    # of tiles in one phase of a map
     Py_ssize_t count                            # of tiles in all
-    Axis down, across
+    TiledAxis down, across
     # Outputs of the last row and of the last column of tiles, where they are cut off; otherwise 0.
     Py_ssize_t last_rows, last_columns
     Py_ssize_t sample_step, channel_step        # of the maps (N, G, C, D, H, W), in elements
@@ -46,7 +47,12 @@ cdef struct TileRange:
     Py_ssize_t first, end
 
 
-cdef Window make_window(tuple before, tuple dilation)
+cdef class TileKernel(Kernel):
+    cdef Window window
+    cdef bint rotates
+
+
+cdef str tiles_variant(const Layout* layout)
 cdef Tiles make_tiles(const Axes* maps, const Axes* outputs, const Window* window,
                       Py_ssize_t itemsize, Py_ssize_t form, bint seen) noexcept nogil
 cdef Py_ssize_t find_form(const Py_ssize_t* weights) noexcept nogil
@@ -55,6 +61,8 @@ cdef Py_ssize_t same_work(Py_ssize_t tiles, Py_ssize_t form) noexcept nogil
 cdef void cut_off(Tiles* tiles, const Axes* outputs) noexcept nogil
 cdef bint is_cut(const Tiles* tiles) noexcept nogil
 cdef TileRange wanted_tiles(const Tiles* tiles, Py_ssize_t maps, Py_ssize_t point) noexcept nogil
+cdef double products_cost(const Tiles* tiles, Py_ssize_t count, Py_ssize_t most,
+                          Py_ssize_t vectors, Py_ssize_t steps) noexcept nogil
 cdef Py_ssize_t point_step(Py_ssize_t numbers, Py_ssize_t itemsize) noexcept nogil
 cdef void transform_tiles(const floating* x, const Tiles* tiles, TileRange held,
                           Py_ssize_t first, Py_ssize_t count, Py_ssize_t channels,

@@ -35,25 +35,26 @@ in which the tiles that want a point follow each other.
 
 from libc.string cimport memset
 
-from fastconv.engine.base.axis cimport ceil_div
+from fastconv.engine.base.arrays cimport Layout
+from fastconv.engine.base.axis cimport Axis, ceil_div, window_axis
+from fastconv.engine.base.costs cimport tiles_cost
 from fastconv.engine.base.isa cimport isa_row
+from fastconv.engine.base.threads cimport threads_for
 from fastconv.engine.base.workspace cimport give, take
+from fastconv.engine.blocked.tiles cimport vector_lanes
 
 cdef extern from "winograd/tiles.h" nogil:
-    enum:
-        FORMS "FASTCONV_WINOGRAD_FORMS"
-    ctypedef struct Form "fastconv_winograd_f":
-        int lanes, row_taps, column_taps, row_step, column_step
-        void* free_inputs
-    const Form* forms "fastconv_winograd_forms_f"[FORMS][1]
-    # Macros that choose by the type of the argument after `isa`; tiles_types.h says what the others
-    # are.
-    void stage_pixels "fastconv_stage"(Py_ssize_t form, int isa, ...) noexcept
-    void free_inputs "fastconv_free_inputs"(Py_ssize_t form, int isa, ...) noexcept
+    ctypedef struct Form "fastconv_form":
+        int row_taps, column_taps
+    const Form* forms "fastconv_forms"
+    # Macros that choose by the type of the argument after `isa`; tiles_loops.h and form.h say what
+    # the others are.
+    void stage_pixels "fastconv_stage"(int isa, ...) noexcept
+    void unstage_pixels "fastconv_unstage"(int isa, ...) noexcept
+    void free_inputs "fastconv_free_inputs"(int isa, ...) noexcept
     void input_tiles "fastconv_input_tiles"(Py_ssize_t form, int isa, ...) noexcept
     void residual_tiles "fastconv_residual_tiles"(Py_ssize_t form, int isa, ...) noexcept
     void output_tiles "fastconv_output_tiles"(Py_ssize_t form, int isa, ...) noexcept
-    void unstage_pixels "fastconv_unstage"(Py_ssize_t form, int isa, ...) noexcept
     void kernels "fastconv_kernels"(Py_ssize_t form, int isa, ...) noexcept
     void kernel_gradients "fastconv_kernel_gradients"(Py_ssize_t form, int isa, ...) noexcept
 
@@ -81,6 +82,30 @@ cdef struct Piece:
     Span down, across
 
 
+cdef class TileKernel(Kernel):
+    """A kernel with stride 1.
+
+    `before` and `dilation` are of three axes. If it `rotates`, the kernels are seen rotated by 180
+    degrees.
+    """
+
+    def __init__(self, tuple before, tuple dilation, bint rotates=False):
+        self.window = make_window(before, dilation)
+        self.rotates = rotates
+
+    cdef int worth_threads(self, const Layout* layout) noexcept:
+        # The products of a tile, and its transforms, for each of its outputs.
+        cdef const Py_ssize_t* w = layout.w.shape
+        cdef const Py_ssize_t* y = layout.y.shape
+        return threads_for(4.0 * y[0] * w[0] * w[1] * w[2] * y[4] * y[5])
+
+
+cdef str tiles_variant(const Layout* layout):
+    """Return what the table of variants calls the tiles for weights of this shape."""
+    return ("winograd lines" if layout.w.shape[4] == 1 or layout.w.shape[5] == 1
+            else "winograd squares")
+
+
 cdef Window make_window(tuple before, tuple dilation):
     """Return the window of kernels; both tuples are of three axes."""
     cdef Window window
@@ -91,16 +116,20 @@ cdef Window make_window(tuple before, tuple dilation):
 cdef Py_ssize_t find_form(const Py_ssize_t* weights) noexcept nogil:
     """Return the form of tiles for weights (G, K, C, 1, R, S), which there must be."""
     cdef Py_ssize_t form = 0
-    while (forms[form][isa].row_taps != weights[4]
-            or forms[form][isa].column_taps != weights[5]):
+    while forms[form].row_taps != weights[4] or forms[form].column_taps != weights[5]:
         form += 1
     return form
 
 
+cdef inline Py_ssize_t tile_outputs(Py_ssize_t taps) noexcept nogil:
+    """Return the outputs of a tile on an axis of so many taps (points.h)."""
+    return 4 if taps > 1 else 1
+
+
 cdef Py_ssize_t tile_points(Py_ssize_t form) noexcept nogil:
     """Return the points of a tile."""
-    cdef const Form* f = forms[form][isa]
-    return (f.row_step + f.row_taps - 1) * (f.column_step + f.column_taps - 1)
+    cdef Py_ssize_t rows = forms[form].row_taps, columns = forms[form].column_taps
+    return (tile_outputs(rows) + rows - 1) * (tile_outputs(columns) + columns - 1)
 
 
 cdef Py_ssize_t same_work(Py_ssize_t tiles, Py_ssize_t form) noexcept nogil:
@@ -108,15 +137,20 @@ cdef Py_ssize_t same_work(Py_ssize_t tiles, Py_ssize_t form) noexcept nogil:
     return max(tiles * 36 // tile_points(form), tiles)
 
 
-cdef Axis make_axis(Py_ssize_t size, Py_ssize_t step, Py_ssize_t out, Py_ssize_t before,
-                    Py_ssize_t dilation, Py_ssize_t outputs, Py_ssize_t pixels) noexcept nogil:
-    """Return an axis of `size` pixels which `out` outputs see; a tile has so many of both."""
-    cdef Axis axis
-    axis.size, axis.before, axis.step = size, before, step
-    axis.dilation, axis.phases = dilation, min(dilation, out)
-    axis.outputs, axis.pixels = outputs, pixels
-    axis.tiles = ceil_div(ceil_div(out, dilation), outputs)
-    return axis
+cdef TiledAxis tile_axis(const Axes* maps, const Axes* outs, int number, const Window* window,
+                         Py_ssize_t itemsize, Py_ssize_t taps, bint seen) noexcept nogil:
+    """Return the axis of rows, 0, or columns, 1: of kernels of so many taps."""
+    cdef TiledAxis tiled
+    cdef Py_ssize_t out = outs.shape[4 + number], dilation = window.dilation[number]
+    tiled.axis = window_axis(maps.shape[4 + number], out, taps if seen else 1, 1,
+                             window.before[number] if seen else 0, dilation)
+    tiled.axis.step, tiled.axis.phases = dilation, min(dilation, out)
+    tiled.axis.count = ceil_div(out, dilation)
+    tiled.hop = maps.strides[4 + number] // itemsize
+    tiled.outputs = tile_outputs(taps)
+    tiled.pixels = tiled.outputs + tiled.axis.taps - 1
+    tiled.tiles = ceil_div(tiled.axis.count, tiled.outputs)
+    return tiled
 
 
 cdef Tiles make_tiles(const Axes* maps, const Axes* outputs, const Window* window,
@@ -126,29 +160,24 @@ cdef Tiles make_tiles(const Axes* maps, const Axes* outputs, const Window* windo
     They are input tiles, which the window shows to the outputs, or output tiles.
     """
     cdef Tiles tiles
-    cdef const Form* f = forms[form][isa]
     tiles.form, tiles.seen = form, seen
-    tiles.down = make_axis(
-        maps.shape[4], maps.strides[4] // itemsize, outputs.shape[4], seen * window.before[0],
-        window.dilation[0], f.row_step, f.row_step + seen * (f.row_taps - 1))
-    tiles.across = make_axis(
-        maps.shape[5], maps.strides[5] // itemsize, outputs.shape[5], seen * window.before[1],
-        window.dilation[1], f.column_step, f.column_step + seen * (f.column_taps - 1))
+    tiles.down = tile_axis(maps, outputs, 0, window, itemsize, forms[form].row_taps, seen)
+    tiles.across = tile_axis(maps, outputs, 1, window, itemsize, forms[form].column_taps, seen)
     tiles.rows, tiles.columns = tiles.down.tiles, tiles.across.tiles
     tiles.last_rows = tiles.last_columns = 0
-    tiles.count = (maps.shape[0] * tiles.down.phases * tiles.across.phases
+    tiles.count = (maps.shape[0] * tiles.down.axis.phases * tiles.across.axis.phases
                    * tiles.rows * tiles.columns)
     tiles.sample_step = maps.strides[0] // itemsize
     tiles.channel_step = maps.strides[2] // itemsize
-    tiles.lanes = f.lanes * sizeof(float) // itemsize
+    tiles.lanes = vector_lanes(itemsize)
     tiles.room = STAGE_BYTES // (tiles.lanes * itemsize)
     return tiles
 
 
 cdef void cut_off(Tiles* tiles, const Axes* outputs) noexcept nogil:
     """Let small maps of these outputs be cut off, where the tiles are of 6 x 6 points."""
-    if (forms[tiles.form][isa].free_inputs != NULL and tiles.down.dilation == 1
-            and tiles.across.dilation == 1 and tiles.rows * tiles.columns <= SMALL_MAP):
+    if (tile_points(tiles.form) == 36 and tiles.down.axis.dilation == 1
+            and tiles.across.axis.dilation == 1 and tiles.rows * tiles.columns <= SMALL_MAP):
         tiles.last_rows = outputs.shape[4] % tiles.down.outputs
         tiles.last_columns = outputs.shape[5] % tiles.across.outputs
 
@@ -203,19 +232,34 @@ cdef TileRange wanted_tiles(const Tiles* tiles, Py_ssize_t maps, Py_ssize_t poin
     return wanted
 
 
-cdef Span find_span(const Axis* axis, Py_ssize_t phase, Py_ssize_t tile,
+cdef double products_cost(const Tiles* tiles, Py_ssize_t count, Py_ssize_t most,
+                          Py_ssize_t vectors, Py_ssize_t steps) noexcept nogil:
+    """Return what the products of `count` tiles cost, with at most so many in a register tile."""
+    cdef Py_ssize_t point
+    cdef double cost = 0
+    cdef TileRange wanted
+    wanted.first, wanted.end = 0, count
+    for point in range(tile_points(tiles.form)):
+        if is_cut(tiles):
+            wanted = wanted_tiles(tiles, count // (tiles.rows * tiles.columns), point)
+        cost += tiles_cost(wanted.end - wanted.first, most, vectors, tiles.lanes, steps)
+    return cost
+
+
+cdef Span find_span(const TiledAxis* tiled, Py_ssize_t phase, Py_ssize_t tile,
                     Py_ssize_t tiles) noexcept nogil:
     """Return the pixels of some tiles from `tile` on, of the outputs `phase`, `phase + dilation`...
     """
+    cdef const Axis* axis = &tiled.axis
     cdef Span span
     # Their taps meet the pixels number phase - before, and every dilation-th from there.
     cdef Py_ssize_t origin = (phase - axis.before) % axis.dilation, first
     if origin < 0:
         origin += axis.dilation
-    first = axis.outputs * tile - (axis.before + origin - phase) // axis.dilation
-    span.step = axis.dilation * axis.step
-    span.at = origin * axis.step + first * span.step
-    span.pixels = axis.outputs * (tiles - 1) + axis.pixels
+    first = tiled.outputs * tile - (axis.before + origin - phase) // axis.dilation
+    span.step = axis.dilation * tiled.hop
+    span.at = origin * tiled.hop + first * span.step
+    span.pixels = tiled.outputs * (tiles - 1) + tiled.pixels
     span.begin = max(-first, 0)
     span.end = min(ceil_div(axis.size - origin, axis.dilation) - first, span.pixels)
     return span
@@ -234,10 +278,10 @@ cdef Piece find_piece(const Tiles* tiles, Py_ssize_t first, Py_ssize_t count) no
     found.column = first - row * tiles.columns
     sample = row // tiles.rows
     found.row = row - sample * tiles.rows
-    row = sample // tiles.across.phases
-    column_phase = sample - row * tiles.across.phases
-    sample = row // tiles.down.phases
-    row_phase = row - sample * tiles.down.phases
+    row = sample // tiles.across.axis.phases
+    column_phase = sample - row * tiles.across.axis.phases
+    sample = row // tiles.down.axis.phases
+    row_phase = row - sample * tiles.down.axis.phases
     found.columns = min(tiles.columns - found.column, count,
                         (tiles.room // tiles.down.pixels - beside) // tiles.across.outputs)
     found.rows = 1
@@ -271,7 +315,7 @@ cdef inline void stage_piece(const floating* x, const Tiles* tiles, const Piece*
                   or down.end < down.pixels or across.end < across.pixels):
         memset(stage, 0, down.pixels * across.pixels * tiles.lanes * sizeof(floating))
     if down.begin < down.end and across.begin < across.end:
-        stage_pixels(tiles.form, isa, x + piece.at + down.begin * down.step
+        stage_pixels(isa, x + piece.at + down.begin * down.step
                      + across.begin * across.step, tiles.channel_step, channels, down.step,
                      across.step, down.end - down.begin, across.end - across.begin, ahead,
                      stage + (down.begin * across.pixels + across.begin) * tiles.lanes,
@@ -285,10 +329,10 @@ cdef inline void choose_inputs(const Tiles* tiles, const Piece* piece,
     cdef Py_ssize_t row = tiles.down.outputs * (tiles.rows - 1) * pitch
     cdef Py_ssize_t column = tiles.across.outputs * (tiles.columns - 1)
     if 0 < tiles.last_rows < 3:
-        free_inputs(tiles.form, isa, stage + row * tiles.lanes, pitch, <Py_ssize_t>1, pitch,
+        free_inputs(isa, stage + row * tiles.lanes, pitch, <Py_ssize_t>1, pitch,
                     tiles.last_rows)
     if 0 < tiles.last_columns < 3:
-        free_inputs(tiles.form, isa, stage + column * tiles.lanes, <Py_ssize_t>1, pitch,
+        free_inputs(isa, stage + column * tiles.lanes, <Py_ssize_t>1, pitch,
                     piece.down.pixels, tiles.last_columns)
 
 
@@ -401,7 +445,7 @@ cdef void write_outputs(const floating* m, const Tiles* tiles, Py_ssize_t first,
         # The last tiles may lie beyond a phase that has fewer outputs than the first.
         if piece.down.end > 0 and piece.across.end > 0:
             finish_piece(m, tiles, &piece, place, count, tile_step, point_step, bias, stage)
-            unstage_pixels(tiles.form, isa, <const floating*>stage, piece.down.end,
+            unstage_pixels(isa, <const floating*>stage, piece.down.end,
                            piece.across.end, y + piece.at, tiles.channel_step, channels,
                            piece.down.step, piece.across.step)
         place += piece.tiles.rows * piece.tiles.columns

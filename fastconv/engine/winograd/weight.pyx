@@ -30,17 +30,18 @@ A NaN or an infinity makes all taps of its channel's kernels NaN or infinite, an
 
 from cython cimport floating
 
-from fastconv.engine.base.arrays cimport Axes, Layout, Operands
+from fastconv.engine.base.arrays cimport Axes, Layout, in_elements
 from fastconv.engine.base.axis cimport ceil_div
-from fastconv.engine.base.kernel cimport Kernel, record
+from fastconv.engine.base.costs cimport SHARED, TRANSFORMED, tiles_cost
+from fastconv.engine.base.jobs cimport Context, Job, Jobs, add_job
 from fastconv.engine.base.split_k cimport SplitK, first_unit, split_k
-from fastconv.engine.base.threads cimport EVEN, Phase, make_phase, parallel_phases
-from fastconv.engine.base.workspace cimport give, take
+from fastconv.engine.base.threads cimport EVEN
 from fastconv.engine.gemm.slab cimport line_up
 from fastconv.engine.gemm.tile cimport BLOCKED_VECTORS, lanes, max_pixels, run_blocked
 from fastconv.engine.winograd.tiles cimport (
-    STAGE_BYTES, TileRange, Tiles, Window, cut_off, find_form, is_cut, make_tiles, make_window,
-    point_step, same_work, tile_points, transform_tiles, wanted_tiles, write_kernel_gradients)
+    STAGE_BYTES, TileKernel, TileRange, Tiles, Window, cut_off, find_form, is_cut, make_tiles,
+    point_step, same_work, tile_points, tiles_variant, transform_tiles, wanted_tiles,
+    write_kernel_gradients)
 
 # V and Z of a slice stay in the last-level cache, as far as its tiles are enough to make up for
 # reading and writing dU; running sums are shorter. All but these count as tiles of 36 points.
@@ -59,10 +60,6 @@ cdef Py_ssize_t FEW_TILES = 192
 cdef Py_ssize_t PANELS_BYTES = 800 << 10
 # Parts for each thread: transforming inputs and residuals takes different times.
 cdef Py_ssize_t PARTS = 4
-# Passes for which a team of threads stays together.
-cdef enum:
-    PASSES = 16
-
 
 cdef struct Side:
     Tiles tiles
@@ -90,22 +87,6 @@ cdef struct Correlation:
     # The workspace: what all threads share, then one part for each.
     size_t steps_at, sums_at, threads_at
     size_t stage_at, own_sums_at, thread_bytes
-
-
-# What the tasks share.
-cdef struct Context:
-    const Correlation* correlation
-    Py_ssize_t itemsize
-    const void* x
-    const void* dy
-    void* dw
-    char* shared
-
-
-# A slice of a group's tiles.
-cdef struct Pass:
-    const Context* context
-    Py_ssize_t group, slice
 
 
 cdef inline Py_ssize_t first_vector(const Side* side, Py_ssize_t panel) noexcept nogil:
@@ -200,12 +181,11 @@ cdef Correlation make_correlation(const Layout* layout, const Window* window,
                                   int threads) noexcept nogil:
     """Return the plan for arrays of this layout."""
     cdef Correlation p
-    cdef Py_ssize_t i, itemsize = layout.itemsize
+    cdef Py_ssize_t itemsize = layout.itemsize
     p.form = find_form(layout.w.shape)
     p.points, p.lanes = tile_points(p.form), lanes(itemsize)
     p.groups, p.threads = layout.y.shape[1], threads
-    for i in range(6):
-        p.strides[i] = layout.w.strides[i] // itemsize
+    in_elements(&layout.w, itemsize, p.strides)
     p.input = make_side(&layout.x, &layout.y, window, itemsize, p.form, True, BLOCKED_VECTORS)
     p.residual = make_side(&layout.y, &layout.y, window, itemsize, p.form, False, OUTPUTS)
     split_tiles(&p, itemsize)
@@ -217,15 +197,15 @@ cdef Correlation make_correlation(const Layout* layout, const Window* window,
     return p
 
 
-cdef void transform_part(const floating* maps, const Side* side, const Pass* current,
+cdef void transform_part(const floating* maps, const Side* side, const Context* context,
                          Py_ssize_t task, int thread) noexcept nogil:
     """Transform a part of the slice's tiles for a group of panels of channels."""
-    cdef const Correlation* p = current.context.correlation
-    cdef char* shared = current.context.shared
+    cdef const Correlation* p = <const Correlation*>context.plan
+    cdef char* shared = context.shared
     cdef floating* stage = <floating*>(
         shared + p.threads_at + thread * p.thread_bytes + p.stage_at)
     cdef Py_ssize_t parts = p.parts, group = task // parts, part = task % parts
-    cdef TileRange held = tiles_of(p, current.slice)
+    cdef TileRange held = tiles_of(p, context.first)
     cdef Py_ssize_t units = (held.end - held.first) // p.unit
     cdef Py_ssize_t first = held.first + part * units // parts * p.unit
     cdef Py_ssize_t end = held.first + (part + 1) * units // parts * p.unit
@@ -233,33 +213,30 @@ cdef void transform_part(const floating* maps, const Side* side, const Pass* cur
     cdef Py_ssize_t channel = first_vector(side, group * panels) * p.lanes
     cdef Py_ssize_t channels = min(first_vector(side, (group + 1) * panels) * p.lanes,
                                    side.channels) - channel
-    transform_tiles(maps + current.group * side.group_step + channel * side.tiles.channel_step,
+    transform_tiles(maps + context.group * side.group_step + channel * side.tiles.channel_step,
                     &side.tiles, held, first, end - first, channels, stage,
                     <floating*>(shared + side.at) + channel * p.steps, side.panel, p.steps,
                     side.point_step)
 
 
-cdef void transform_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
+cdef void transform(const floating* x, const Context* context, Py_ssize_t task,
+                    int thread) noexcept nogil:
     """Transform a part of the input or, in the later tasks, of the residual."""
-    cdef const Pass* current = <const Pass*>context
-    cdef const Context* c = current.context
-    cdef const Side* side = &c.correlation.input
-    cdef const void* maps = c.x
-    cdef Py_ssize_t inputs = c.correlation.parts * groups_of(side)
-    if task >= inputs:
-        side, maps, task = &c.correlation.residual, c.dy, task - inputs
-    if c.itemsize == sizeof(float):
-        transform_part(<const float*>maps, side, current, task, thread)
+    cdef const Correlation* p = <const Correlation*>context.plan
+    cdef Py_ssize_t inputs = p.parts * groups_of(&p.input)
+    if task < inputs:
+        transform_part(x, &p.input, context, task, thread)
     else:
-        transform_part(<const double*>maps, side, current, task, thread)
+        transform_part(<const floating*>context.o.y, &p.residual, context, task - inputs, thread)
 
 
-cdef void multiply(const Correlation* p, TileRange wanted, Py_ssize_t point, Py_ssize_t output,
-                   Py_ssize_t input, const char* shared, floating* sums, bint accumulate,
-                   Py_ssize_t z_ahead, Py_ssize_t v_ahead) noexcept nogil:
+cdef void multiply(const floating* v, const Correlation* p, TileRange wanted, Py_ssize_t point,
+                   Py_ssize_t output, Py_ssize_t input, const char* shared, floating* sums,
+                   bint accumulate, Py_ssize_t z_ahead, Py_ssize_t v_ahead) noexcept nogil:
     """Write the product of a panel of outputs and one of inputs for one point, or add it.
 
-    The operands of the next product lie `z_ahead` and `v_ahead`. Each tile fetches its share.
+    `v` is all of V. The operands of the next product lie `z_ahead` and `v_ahead`: each tile fetches
+    its share.
     """
     cdef Py_ssize_t z_first = first_vector(&p.residual, output)
     cdef Py_ssize_t v_first = first_vector(&p.input, input)
@@ -275,11 +252,10 @@ cdef void multiply(const Correlation* p, TileRange wanted, Py_ssize_t point, Py_
     cdef Py_ssize_t v_share = <unsigned int>v_width // blocks
     cdef const floating* z = (<const floating*>(shared + p.residual.at)
                               + point * p.residual.point_step + k * p.steps)
-    cdef const floating* v = (<const floating*>(shared + p.input.at)
-                              + point * p.input.point_step + c * p.steps)
     cdef const Py_ssize_t* at = <const Py_ssize_t*>(shared + p.steps_at)
     cdef Py_ssize_t tile = wanted.first, tiles, z_at, v_at, row
     at += (z_vectors - 1) * p.steps
+    v += point * p.input.point_step + c * p.steps
     while True:
         tiles = min(wanted.end - tile, SUM_TILES)
         z_at, v_at = z_ahead, v_ahead
@@ -305,12 +281,13 @@ cdef inline TileRange wanted_of(const Correlation* p, Py_ssize_t tiles,
     return wanted
 
 
-cdef void write_kernels(const floating* sums, const Pass* current, Py_ssize_t row, Py_ssize_t k,
-                        Py_ssize_t first, Py_ssize_t end, floating* dw) noexcept nogil:
+cdef void write_kernels(const floating* sums, const Context* context, Py_ssize_t row, Py_ssize_t k,
+                        Py_ssize_t first, Py_ssize_t end) noexcept nogil:
     """Write the gradients of the output channel `k`, a row of dU, for some panels of inputs."""
-    cdef const Correlation* p = current.context.correlation
+    cdef const Correlation* p = <const Correlation*>context.plan
     cdef Py_ssize_t panel, vector, width, c
-    dw += current.group * p.strides[0] + k * p.strides[1]
+    cdef floating* dw = (<floating*>context.o.w + context.group * p.strides[0]
+                         + k * p.strides[1])
     for panel in range(first, end):
         width = (first_vector(&p.input, panel + 1) - first_vector(&p.input, panel)) * p.lanes
         for vector from 0 <= vector < width by p.lanes:
@@ -321,23 +298,18 @@ cdef void write_kernels(const floating* sums, const Pass* current, Py_ssize_t ro
         sums += p.rows * width
 
 
-cdef void write_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
+cdef void write_channel(const floating* sums, const Context* context, Py_ssize_t k,
+                        int thread) noexcept nogil:
     """Write the gradients of an output channel from the sums that all threads share."""
-    cdef const Pass* current = <const Pass*>context
-    cdef const Context* c = current.context
-    cdef const char* sums = c.shared + c.correlation.sums_at
-    cdef Py_ssize_t panels = c.correlation.input.panels
-    if c.itemsize == sizeof(float):
-        write_kernels(<const float*>sums, current, task, task, 0, panels, <float*>c.dw)
-    else:
-        write_kernels(<const double*>sums, current, task, task, 0, panels, <double*>c.dw)
+    cdef const Correlation* p = <const Correlation*>context.plan
+    write_kernels(sums, context, k, k, 0, p.input.panels)
 
 
-cdef void multiply_panels(floating* dw, const Pass* current, Py_ssize_t task,
+cdef void multiply_panels(const floating* v, const Context* context, Py_ssize_t task,
                           int thread) noexcept nogil:
     """Compute the gradients of a panel of outputs and a block of inputs, from the only slice."""
-    cdef const Correlation* p = current.context.correlation
-    cdef char* shared = current.context.shared
+    cdef const Correlation* p = <const Correlation*>context.plan
+    cdef char* shared = context.shared
     cdef char* own = shared + p.threads_at + thread * p.thread_bytes
     cdef Py_ssize_t output = task % p.residual.panels
     cdef Py_ssize_t first = task // p.residual.panels * p.block
@@ -349,116 +321,140 @@ cdef void multiply_panels(floating* dw, const Pass* current, Py_ssize_t task,
     for point in range(p.points):
         wanted = wanted_of(p, p.split.units * p.unit, point)
         for input in range(first, end):
-            multiply(p, wanted, point, output, input, shared,
+            multiply(v, p, wanted, point, output, input, shared,
                      sums + point * p.point_step
                      + (first_vector(&p.input, input) - c) * p.lanes * p.rows, False,
                      p.residual.point_step, p.input.point_step)
     for k in range(row, min(first_vector(&p.residual, output + 1) * p.lanes,
                             p.residual.channels)):
-        write_kernels(<const floating*>sums, current, k - row, k, first, end, dw)
+        write_kernels(<const floating*>sums, context, k - row, k, first, end)
 
 
-cdef void panels_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
-    cdef const Pass* current = <const Pass*>context
-    if current.context.itemsize == sizeof(float):
-        multiply_panels(<float*>current.context.dw, current, task, thread)
-    else:
-        multiply_panels(<double*>current.context.dw, current, task, thread)
-
-
-cdef void multiply_point(floating* sums, const Pass* current, Py_ssize_t task) noexcept nogil:
+cdef void multiply_point(const floating* v, const Context* context, Py_ssize_t task,
+                         int thread) noexcept nogil:
     """Add a part of one point's product to the sums that all threads share."""
-    cdef const Correlation* p = current.context.correlation
-    cdef const char* shared = current.context.shared
+    cdef const Correlation* p = <const Correlation*>context.plan
+    cdef char* shared = context.shared
     cdef Py_ssize_t parts = p.point_parts, point = task // parts, part = task % parts
     cdef Py_ssize_t panels = p.residual.panels * p.input.panels, i, output, input, c, k, width
-    cdef TileRange tiles = tiles_of(p, current.slice)
+    cdef TileRange tiles = tiles_of(p, context.first)
     tiles = wanted_of(p, tiles.end - tiles.first, point)
-    sums += point * p.point_step
+    cdef floating* sums = <floating*>(shared + p.sums_at) + point * p.point_step
     for i in range(part * panels // parts, (part + 1) * panels // parts):
         output, input = i % p.residual.panels, i // p.residual.panels
         c, k = first_vector(&p.input, input), first_vector(&p.residual, output)
         width = (first_vector(&p.input, input + 1) - c) * p.lanes
-        multiply(p, tiles, point, output, input, shared,
-                 sums + c * p.lanes * p.rows + k * p.lanes * width, current.slice > 0,
+        multiply(v, p, tiles, point, output, input, shared,
+                 sums + c * p.lanes * p.rows + k * p.lanes * width, context.first > 0,
                  p.steps * p.residual.panel * p.lanes, p.steps * width)
 
 
-cdef void point_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
-    cdef const Pass* current = <const Pass*>context
-    cdef char* sums = current.context.shared + current.context.correlation.sums_at
-    if current.context.itemsize == sizeof(float):
-        multiply_point(<float*>sums, current, task)
-    else:
-        multiply_point(<double*>sums, current, task)
+cdef double transform_cost(void* job, Py_ssize_t task) noexcept nogil:
+    cdef const Context* context = (<const Job*>job).context
+    cdef const Correlation* p = <const Correlation*>context.plan
+    cdef const Side* side = &p.input
+    cdef Py_ssize_t inputs = p.parts * groups_of(side), panels, group, part, units
+    cdef TileRange held = tiles_of(p, context.first)
+    if task >= inputs:
+        side, task = &p.residual, task - inputs
+    panels, group, part = max(TOGETHER // side.panel, 1), task // p.parts, task % p.parts
+    units = (held.end - held.first) // p.unit
+    return (<double>(TRANSFORMED + SHARED) * p.points * p.lanes * p.unit
+            * ((part + 1) * units // p.parts - part * units // p.parts)
+            * (first_vector(side, (group + 1) * panels) - first_vector(side, group * panels)))
 
 
-cdef void run_passes(const Context* context) noexcept nogil:
-    """Compute slice after slice of each group."""
-    cdef const Correlation* p = context.correlation
-    cdef Py_ssize_t g, slice, i = 0, n = 0
-    cdef Pass[PASSES] passes
-    cdef Phase[3 * PASSES] phases
-    for g in range(p.groups):
-        for slice in range(p.split.slices):
-            passes[i].context, passes[i].group, passes[i].slice = context, g, slice
-            phases[n] = make_phase(transform_task, passes + i, p.parts * (
-                groups_of(&p.input) + groups_of(&p.residual)), 0)
-            if p.fused:
-                phases[n + 1] = make_phase(
-                    panels_task, passes + i, p.blocks * p.residual.panels, 0)
-            else:
-                # The same points for a thread each time: their sums stay in its cache.
-                phases[n + 1] = make_phase(
-                    point_task, passes + i, p.points * p.point_parts, EVEN)
-            n += 2
-            if not p.fused and slice == p.split.slices - 1:
-                phases[n] = make_phase(write_task, passes + i, p.residual.channels, EVEN)
-                n += 1
-            i += 1
-            if i == PASSES:
-                parallel_phases(p.threads, phases, n)
-                i = n = 0
-    if i:
-        parallel_phases(p.threads, phases, n)
+cdef double product_cost(const Correlation* p, Py_ssize_t itemsize, TileRange wanted,
+                         Py_ssize_t output, Py_ssize_t input) noexcept nogil:
+    """Return what a call of multiply costs."""
+    cdef Py_ssize_t k = first_vector(&p.residual, output) * p.lanes
+    cdef Py_ssize_t past = first_vector(&p.residual, output + 1) * p.lanes, tile = wanted.first
+    cdef Py_ssize_t vectors = first_vector(&p.input, input + 1) - first_vector(&p.input, input)
+    cdef double cost = 0
+    while tile < wanted.end:
+        cost += tiles_cost(min(past, p.residual.channels) - k, max_pixels(itemsize, vectors),
+                           vectors, p.lanes, min(wanted.end - tile, SUM_TILES))
+        tile += SUM_TILES
+    return cost
 
 
-cdef class WeightGradient(Kernel):
-    """The weight gradient for kernels that there is a form of tiles for, with stride 1 and depth 1.
+cdef double panels_cost(void* job, Py_ssize_t task) noexcept nogil:
+    cdef const Context* context = (<const Job*>job).context
+    cdef const Correlation* p = <const Correlation*>context.plan
+    cdef Py_ssize_t output = task % p.residual.panels
+    cdef Py_ssize_t first = task // p.residual.panels * p.block
+    cdef Py_ssize_t end = min(first + p.block, p.input.panels), point, input
+    cdef double cost = (
+        <double>TRANSFORMED * p.points * p.lanes * p.lanes
+        * (first_vector(&p.residual, output + 1) - first_vector(&p.residual, output))
+        * (first_vector(&p.input, end) - first_vector(&p.input, first)))
+    for point in range(p.points):
+        for input in range(first, end):
+            cost += product_cost(p, context.o.layout.itemsize,
+                                 wanted_of(p, p.split.units * p.unit, point), output, input)
+    return cost
+
+
+cdef double point_cost(void* job, Py_ssize_t task) noexcept nogil:
+    cdef const Context* context = (<const Job*>job).context
+    cdef const Correlation* p = <const Correlation*>context.plan
+    cdef Py_ssize_t parts = p.point_parts, point = task // parts, part = task % parts, i
+    cdef Py_ssize_t panels = p.residual.panels * p.input.panels
+    cdef TileRange tiles = tiles_of(p, context.first)
+    cdef double cost = 0
+    tiles = wanted_of(p, tiles.end - tiles.first, point)
+    for i in range(part * panels // parts, (part + 1) * panels // parts):
+        cost += product_cost(p, context.o.layout.itemsize, tiles, i % p.residual.panels,
+                             i // p.residual.panels)
+    return cost
+
+
+cdef double write_cost(void* job, Py_ssize_t task) noexcept nogil:
+    cdef const Correlation* p = <const Correlation*>(<const Job*>job).context.plan
+    # Which are read once, in order.
+    return (TRANSFORMED + SHARED / 2.0) * p.points * p.input.vectors * p.lanes
+
+
+cdef class WeightGradient(TileKernel):
+    """The weight gradient for kernels that there is a form of tiles for, with depth 1.
 
     dw[g,k,c,r,s] = sum over n, i, j of dy[n,g,k,i,j]
                     * x[n,g,c, i + r * dilation - before, j + s * dilation - before].
-    `before` and `dilation` are of three axes.
     """
 
-    cdef Window window
     cdef Correlation correlation
-
-    def __init__(self, tuple before, tuple dilation):
-        self.window = make_window(before, dilation)
 
     cdef size_t plan(self, const Layout* layout, int threads) except? 0:
         cdef Correlation* p = &self.correlation
         p[0] = make_correlation(layout, &self.window, threads)
+        self.variant = tiles_variant(layout)
         self.team = threads
         self.largest[0] = min(p.residual.panel * p.lanes, p.residual.channels)
         self.largest[0] = min(self.largest[0], max_pixels(layout.itemsize, p.input.panel))
         self.largest[1] = p.input.panel * p.lanes
         return p.threads_at + threads * p.thread_bytes
 
-    cdef int compute(self, const Operands* o, size_t bytes) except -1:
-        record("winograd lines" if 1 in (o.layout.w.shape[4], o.layout.w.shape[5])
-               else "winograd squares", self.largest[0], self.largest[1])
+    cdef void share(self, Context* context, Jobs* jobs) noexcept nogil:
         cdef const Correlation* p = &self.correlation
-        cdef Py_ssize_t i, v
-        cdef char* shared = <char*>take(bytes)
-        cdef Context context
+        cdef char* shared = context.shared
+        cdef Py_ssize_t* at = <Py_ssize_t*>(shared + p.steps_at)
+        cdef Py_ssize_t i, v, g, slice
+        context.plan = p
         for v in range(OUTPUTS):
             for i in range(p.steps):
-                (<Py_ssize_t*>(shared + p.steps_at))[v * p.steps + i] = i * (v + 1) * p.lanes
-        context.correlation, context.itemsize, context.shared = p, o.layout.itemsize, shared
-        context.x, context.dy, context.dw = o.x, o.y, o.w
-        with nogil:
-            run_passes(&context)
-        give(shared)
-        return 0
+                at[v * p.steps + i] = i * (v + 1) * p.lanes
+        for g in range(p.groups):
+            for slice in range(p.split.slices):
+                context.group, context.first = g, slice
+                add_job(jobs, context, transform[float], transform[double], transform_cost,
+                        context.o.x, p.parts * (groups_of(&p.input) + groups_of(&p.residual)), 0)
+                if p.fused:
+                    add_job(jobs, context, multiply_panels[float], multiply_panels[double],
+                            panels_cost, shared + p.input.at, p.blocks * p.residual.panels, 0)
+                else:
+                    # The same points for a thread each time: their sums stay in its cache.
+                    add_job(jobs, context, multiply_point[float], multiply_point[double],
+                            point_cost, shared + p.input.at, p.points * p.point_parts, EVEN)
+            if not p.fused:
+                add_job(jobs, context, write_channel[float], write_channel[double], write_cost,
+                        shared + p.sums_at, p.residual.channels, EVEN)

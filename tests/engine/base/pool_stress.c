@@ -70,8 +70,9 @@ static void random_job(unsigned *state, phase_record *records)
 
         records[i].threads = threads;
         memset(records[i].runs, 0, sizeof records[i].runs);
-        phases[i] = (fastconv_phase){
-            count_task, &records[i], next_random(state) % most, next_random(state) % 2};
+        phases[i] = (fastconv_phase){.run = count_task, .context = &records[i]};
+        phases[i].tasks = next_random(state) % most;
+        phases[i].how = next_random(state) % 2;
     }
     fastconv_run(threads, limit, phases, PHASES);
     for (int i = 0; i < PHASES; i++)
@@ -162,7 +163,7 @@ static void gate_task(void *context, ptrdiff_t task, int thread)
 
 static void *call_gate(void *argument)
 {
-    fastconv_phase phase = {gate_task, NULL, 2, 0};
+    fastconv_phase phase = {.run = gate_task, .tasks = 2};
 
     fastconv_run(2, 2, &phase, 1);
     return argument;
@@ -219,7 +220,7 @@ static void meet_task(void *context, ptrdiff_t task, int thread)
 
 static void all_workers_come(void)
 {
-    fastconv_phase phases[2] = {{meet_task, NULL, 3, 0}, {meet_task, NULL, 3, 0}};
+    fastconv_phase phases[2] = {{.run = meet_task, .tasks = 3}, {.run = meet_task, .tasks = 3}};
 
     for (int i = 0; i < 50; i++) {
         fastconv_run(3, 3, phases, 2);
