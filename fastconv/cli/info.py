@@ -8,11 +8,12 @@ import numpy as np
 
 import fastconv
 from fastconv.benchmark.machine import cpu_model
+from fastconv.engine.base.cache_sizes import cache_sizes
 
 
 @click.command(short_help="Show versions, CPU, instruction set and threads.")
 def info() -> None:
-    """Show versions, CPU, instruction set and threads, for a bug report or a benchmark."""
+    """Show versions, CPU, caches, instruction set and threads, for a bug report or a benchmark."""
     rows = {
         "fastconv": fastconv.__version__,
         "Python": f"{platform.python_version()} ({sys.implementation.name})",
@@ -20,6 +21,7 @@ def info() -> None:
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "CPU": cpu_model(),
         "instruction set": fastconv.isa(),
+        "caches": ", ".join(f"{size >> 10}K" for size in cache_sizes()),
         "OpenMP": "yes" if fastconv.openmp() else "no: everything runs on one thread",
         "threads": str(fastconv.get_num_threads()),
     }

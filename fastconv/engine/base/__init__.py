@@ -2,6 +2,7 @@
 
 isa         the instruction set, chosen when it is imported; isa.h and regions.h include a loop's
             header once for each
+cache_sizes of a core, by which kernels size their blocks
 threads     how many, and how they share the tasks of a kernel: parallel_for, parallel_phases
 workspace   blocks of memory that calls take and give back; memory: the same for results
 cache       results of a function by its arguments, as long as they are recent
