@@ -1,7 +1,7 @@
 """The sizes of a core's caches, by which kernels size their blocks: read once, at import.
 
-They decide how much is packed at a time, and in which order blocks are computed. Nothing that orders
-a sum follows them: results have the same bits on every machine of an instruction set.
+They decide how much is packed at a time, and in which order blocks are computed. Nothing that
+orders a sum follows them: results have the same bits on every machine of an instruction set.
 """
 
 import os

@@ -18,11 +18,13 @@ REFUSED = """
     except ValueError as error:
         print(error)
 """
+THREE = "expected the sizes of three levels, as in 32K,512K,16M"
+ORDER = "expected at least 4K, and no level smaller than the one before"
 # Tiny caches make many blocks of what follows, the largest make one.
 OVERRIDES = ("4K,4K,4K", "32K,512K,16M", "512K,64M,64M")
-# Batch, channels, outputs, size, kernel, stride, padding, groups: one and several taps, strides, maps
-# so small beside the weights that the input gradient computes products first, taps and pixels in the
-# lanes of a weight gradient, groups.
+# Batch, channels, outputs, size, kernel, stride, padding, groups: one and several taps, strides,
+# maps so small beside the weights that the input gradient computes products first, taps and pixels
+# in the lanes of a weight gradient, groups.
 LAYERS = (
     (3, 64, 96, 20, 1, 1, 0, 1),
     (2, 80, 40, 21, 1, 2, 0, 1),
@@ -86,16 +88,16 @@ def test_the_environment_says_them(text, sizes):
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("32K", "expected the sizes of three levels, as in 32K,512K,16M"),
-        ("32K,512K", "expected the sizes of three levels, as in 32K,512K,16M"),
-        ("32K,512K,16M,1G", "expected the sizes of three levels, as in 32K,512K,16M"),
-        ("32k,512k,16m", "expected the sizes of three levels, as in 32K,512K,16M"),
-        ("32K,,16M", "expected the sizes of three levels, as in 32K,512K,16M"),
-        ("32K,0.5M,16M", "expected the sizes of three levels, as in 32K,512K,16M"),
-        ("-32K,512K,16M", "expected the sizes of three levels, as in 32K,512K,16M"),
-        ("0,512K,16M", "expected at least 4K, and no level smaller than the one before"),
-        ("32K,16K,16M", "expected at least 4K, and no level smaller than the one before"),
-        ("32K,512K,999999999999G", "expected at least 4K, and no level smaller than the one before"),
+        ("32K", THREE),
+        ("32K,512K", THREE),
+        ("32K,512K,16M,1G", THREE),
+        ("32k,512k,16m", THREE),
+        ("32K,,16M", THREE),
+        ("32K,0.5M,16M", THREE),
+        ("-32K,512K,16M", THREE),
+        ("0,512K,16M", ORDER),
+        ("32K,16K,16M", ORDER),
+        ("32K,512K,999999999999G", ORDER),
     ],
 )
 def test_what_is_no_size_is_refused(text, reason):
