@@ -20,8 +20,8 @@ def info() -> None:
         "NumPy": np.__version__,
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "CPU": cpu_model(),
-        "instruction set": fastconv.isa(),
         "caches": ", ".join(f"{size >> 10}K" for size in cache_sizes()),
+        "instruction set": fastconv.isa(),
         "OpenMP": "yes" if fastconv.openmp() else "no: everything runs on one thread",
         "threads": str(fastconv.get_num_threads()),
     }
