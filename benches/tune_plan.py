@@ -5,11 +5,12 @@
 Times them beside what the plan would take without them, for layers of growing gain (see
 `fastconv.engine.plan`), and finds the threshold that loses the least time on all of them: the
 sum over the layers of log(chosen time / best time). With --write it goes into
-fastconv/engine/thresholds.py.
+fastconv/engine/thresholds.py, among those of the instruction set that runs (FASTCONV_ISA).
 """
 
 import argparse
 import datetime
+from copy import deepcopy
 from itertools import pairwise, product
 from math import log
 from pathlib import Path
@@ -149,44 +150,48 @@ def best_threshold(found):
     return float(f"{min(borders, key=regret):.3g}")
 
 
-def present():
-    """Return the tables as they are."""
-    return {table: dict(getattr(thresholds, table.upper())) for table in TABLES}
+def stamp():
+    """Return where and when this is measured."""
+    threads = fastconv.get_num_threads()
+    return f"{cpu_model()}, {threads} thread{'s' * (threads > 1)}, {datetime.date.today()}"
 
 
-def source(tables):
-    """Return the text of fastconv/thresholds.py."""
-    head, _, _ = thresholds.__doc__.partition("\nWritten by")
-    lines = [
-        f'"""{head}',
-        "Written by `python benches/tune_plan.py --write`; the gains are those of",
-        f"`fastconv.engine.plan`. {cpu_model()}, {fastconv.isa()},",
-        f"{fastconv.get_num_threads()} threads, {datetime.date.today()}.",
-        '"""',
-    ]
-    for table, meaning in TABLES.items():
-        lines += ["", f"# {meaning}", f"{table.upper()} = {{"]
-        lines += [f'    ("{o}", "{d}"): {t},' for (o, d), t in tables[table].items()]
-        lines += ["}"]
-    return "\n".join(lines) + "\n"
+def source(measured, tables):
+    """Return the text of fastconv/engine/thresholds.py, for stamps and tables of all sets."""
+    lines = [f'"""{thresholds.__doc__}"""', "", "# On which machine, and when.", "MEASURED = {"]
+    for isa, stamps in measured.items():
+        lines += [f'    "{isa}": {{']
+        lines += [f'        "{table}": "{stamps[table]}",' for table in TABLES]
+        lines += ["    },"]
+    lines += ["}", "", "THRESHOLDS = {"]
+    for isa, own in tables.items():
+        lines += [f'    "{isa}": {{']
+        for table, meaning in TABLES.items():
+            lines += [f"        # {meaning}", f'        "{table}": {{']
+            lines += [f'            ("{o}", "{d}"): {t},' for (o, d), t in own[table].items()]
+            lines += ["        },"]
+        lines += ["    },"]
+    return "\n".join([*lines, "}"]) + "\n"
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--time", type=float, default=0.2, help="seconds for each layer")
     parser.add_argument("--table", nargs="+", choices=TABLES, default=list(TABLES))
-    parser.add_argument("--write", action="store_true", help="write fastconv/thresholds.py")
+    parser.add_argument("--write", action="store_true", help="write engine/thresholds.py")
     arguments = parser.parse_args()
-    tables = present()
+    measured, tables = deepcopy(thresholds.MEASURED), deepcopy(thresholds.THRESHOLDS)
+    own = tables[fastconv.isa()]
     for table in arguments.table:
         for (direction, operation), dtype in product(OPERATIONS.items(), DTYPES):
             print(f"{table}, {operation}, {dtype}")
             found = measure(table, direction, dtype, arguments.time)
-            tables[table][operation, dtype] = best_threshold(found)
-            print(f"  threshold {tables[table][operation, dtype]}")
+            own[table][operation, dtype] = best_threshold(found)
+            print(f"  threshold {own[table][operation, dtype]}", flush=True)
+        measured[fastconv.isa()][table] = stamp()
     if arguments.write:
         with replacing(Path(thresholds.__file__)) as file:
-            file.write(source(tables).encode())
+            file.write(source(measured, tables).encode())
 
 
 if __name__ == "__main__":

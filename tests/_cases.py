@@ -545,7 +545,7 @@ def run_python(code, *arguments, **environment):
 
     The environment is this one without the variables that fastconv reads, and with those given.
     """
-    own = ("FASTCONV_ISA", "FASTCONV_NUM_THREADS", "OMP_NUM_THREADS")
+    own = ("FASTCONV_CACHE", "FASTCONV_ISA", "FASTCONV_NUM_THREADS", "OMP_NUM_THREADS")
     variables = {name: value for name, value in os.environ.items() if name not in own}
     package = str(Path(fastconv.__file__).resolve().parent.parent)
     path = os.pathsep.join(filter(None, [package, variables.get("PYTHONPATH")]))

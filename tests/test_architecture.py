@@ -24,6 +24,7 @@ LEVELS = {
     "engine.base.arrays": 0,
     "engine.base.axis": 0,
     "engine.base.cache": 0,
+    "engine.base.cache_sizes": 0,
     "engine.base.isa": 0,
     "engine.base.memory": 0,
     "engine.base.threads": 0,

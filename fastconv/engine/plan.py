@@ -18,23 +18,19 @@ from typing import Any
 from fastconv._check import Array
 from fastconv._geometry import ConvGeometry
 from fastconv.engine import binding, errors
+from fastconv.engine.base.isa import isa
 from fastconv.engine.base.kernel import OPERATIONS, Kernel
 from fastconv.engine.base.operation import Case, input_parts
 from fastconv.engine.blocked import fits
 from fastconv.engine.errors import WINOGRAD_GROWTH, Bounds
 from fastconv.engine.fft import blocks as fft
-from fastconv.engine.thresholds import (
-    FFT,
-    WINOGRAD_3,
-    WINOGRAD_5,
-    WINOGRAD_GROUPS,
-    WINOGRAD_LINE,
-    WINOGRAD_ROWS,
-)
+from fastconv.engine.thresholds import THRESHOLDS
 from fastconv.engine.winograd import counts as winograd
 from fastconv.engine.winograd.counts import output_size, winograd_kernel
 
 _FORWARD, _INPUT, _WEIGHT = OPERATIONS
+# Those of the instruction set that runs.
+_THRESHOLDS = THRESHOLDS[isa()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,20 +123,20 @@ def _needs_winograd_kernel(geometry: ConvGeometry) -> str | None:
 
 def _fft_wins(geometry: ConvGeometry, operation: str, dtype: str) -> bool:
     # Two numbers are touched for each kernel and output: this bounds the gain, whatever the blocks.
-    least = 2 * FFT[operation, dtype]
+    least = 2 * _THRESHOLDS["fft"][operation, dtype]
     return prod(geometry.kernel) > least and 2 * fft.gain(geometry, operation) > least
 
 
 # By the smaller side of the kernel.
-_WINOGRAD_THRESHOLDS = {1: WINOGRAD_LINE, 3: WINOGRAD_3, 5: WINOGRAD_5}
+_WINOGRAD_TABLES = {1: "winograd_line", 3: "winograd_3", 5: "winograd_5"}
 
 
 def _tiles_win(geometry: ConvGeometry, operation: str, dtype: str) -> bool:
     side = min(winograd_kernel(geometry))
     # Where groups have few channels, the engine has lanes for them, and is faster.
     grouped = side == 3 and geometry.groups > 1
-    thresholds = WINOGRAD_GROUPS if grouped else _WINOGRAD_THRESHOLDS[side]
-    return winograd.gain(geometry, operation) > thresholds[operation, dtype]
+    table = "winograd_groups" if grouped else _WINOGRAD_TABLES[side]
+    return winograd.gain(geometry, operation) > _THRESHOLDS[table][operation, dtype]
 
 
 # Where Winograd's tiles are parts of rows: the kernel.
@@ -168,7 +164,7 @@ def rows_win(geometry: ConvGeometry, operation: str, dtype: str) -> bool:
     """Tell whether Winograd's tiles that are parts of rows win against the engine."""
     return (
         _serves_rows(geometry, operation)
-        and winograd.rows_gain(geometry, operation) > WINOGRAD_ROWS[operation, dtype]
+        and winograd.rows_gain(geometry, operation) > _THRESHOLDS["winograd_rows"][operation, dtype]
     )
 
 

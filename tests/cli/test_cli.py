@@ -408,6 +408,7 @@ class TestInfo:
             assert text in out
         assert re.search(rf"^threads +{fastconv.get_num_threads()}$", out, re.MULTILINE)
         assert re.search(r"^CPU +\S", out, re.MULTILINE)
+        assert re.search(r"^caches +[0-9]+K, [0-9]+K, [0-9]+K$", out, re.MULTILINE)
 
     def test_the_cpu_is_read_where_linux_tells_it(self, tmp_path):
         (tmp_path / "cpuinfo").write_text("processor : 0\nmodel name\t: Some CPU @ 3 GHz\n")

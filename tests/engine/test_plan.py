@@ -1,6 +1,7 @@
 """The table of algorithms: what a choice may depend on, and fastconv.exact()."""
 
 import ast
+import datetime
 import threading
 
 import numpy as np
@@ -10,8 +11,9 @@ import fastconv
 from benches import tune_plan
 from fastconv import benchmark
 from fastconv import functional as F
-from fastconv.engine import plan
-from tests._cases import DTYPES
+from fastconv.benchmark.machine import cpu_model
+from fastconv.engine import plan, thresholds
+from tests._cases import DTYPES, ISAS
 
 LAYERS = [layer for table in benchmark.TABLES for layer in benchmark.load_table(table)]
 THREES = ((2, 64, 12, 12), (64, 64, 3, 3))
@@ -90,16 +92,28 @@ def test_exact_ends_with_an_error_and_does_not_reach_other_threads():
 
 
 def test_thresholds_are_written_as_they_are_read():
-    tables = tune_plan.present()
-    module = ast.parse(tune_plan.source(tables))
+    module = ast.parse(tune_plan.source(thresholds.MEASURED, thresholds.THRESHOLDS))
     values = {
-        statement.targets[0].id.lower(): ast.literal_eval(statement.value)
+        statement.targets[0].id: ast.literal_eval(statement.value)
         for statement in module.body
         if isinstance(statement, ast.Assign)
     }
-    assert values == tables
+    assert values == {"MEASURED": thresholds.MEASURED, "THRESHOLDS": thresholds.THRESHOLDS}
+    assert list(thresholds.MEASURED) == list(thresholds.THRESHOLDS) == list(ISAS)
     keys = {(o, np.dtype(d).name) for o in plan.OPERATIONS for d in DTYPES}
-    assert all(set(table) == keys for table in tables.values())
+    for isa, tables in thresholds.THRESHOLDS.items():
+        assert list(tables) == list(thresholds.MEASURED[isa]) == list(tune_plan.TABLES)
+        assert all(set(table) == keys for table in tables.values())
+
+
+def test_the_plan_has_those_of_its_instruction_set():
+    assert plan._THRESHOLDS is thresholds.THRESHOLDS[fastconv.isa()]
+
+
+def test_a_measurement_says_where_and_when():
+    found = tune_plan.stamp()
+    assert found.startswith(cpu_model())
+    assert found.endswith(f", {datetime.date.today()}")
 
 
 def test_the_best_threshold_lies_between_losses_and_wins():

@@ -2,6 +2,7 @@
 
 isa         the instruction set, chosen when it is imported; isa.h and regions.h include a loop's
             header once for each
+cache_sizes of a core, by which kernels size their blocks
 threads     how many, and how they share the tasks of a kernel: parallel_for, parallel_phases
 costs.pxd   what a task costs, for those who weigh how evenly tasks can be shared
 workspace   blocks of memory that calls take and give back; memory: the same for results

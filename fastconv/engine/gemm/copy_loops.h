@@ -61,6 +61,11 @@ static void ISA(TYPED(copy_planes))(const SCALAR *source, const fastconv_piece *
     }
 }
 
+/* Steps by which what is packed is fetched ahead: they lie far apart. */
+#define AHEAD 4
+/* The vectors of a full run. */
+#define FULL 3
+
 /* Panels of columns: for each step, the runs of source + at[l], each to its place.
  *
  * Steps are `width` apart and written in order, so that a run may be written past its end: what
@@ -77,10 +82,23 @@ static void ISA(TYPED(pack_columns))(const SCALAR *source, const ptrdiff_t *at, 
         longest = runs[i].count > longest ? runs[i].count : longest;
     for (ptrdiff_t l = 0; l < steps; l++, panels += width) {
         const SCALAR *row = source + at[l];
-        if (!overrun)
-            for (ptrdiff_t i = 0; i < n_runs; i++)
-                ISA(TYPED(copy))(row + runs[i].at, 1, runs[i].count, panels + runs[i].first);
-        else if (longest <= LANES)
+        if (!overrun) {
+            const SCALAR *ahead = source + at[l + AHEAD < steps ? l + AHEAD : steps - 1];
+            for (ptrdiff_t i = 0; i < n_runs; i++) {
+                const SCALAR *from = row + runs[i].at;
+                SCALAR *to = panels + runs[i].first;
+
+                for (ptrdiff_t j = 0; j < runs[i].count; j += 64 / SCALAR_BYTES)
+                    __builtin_prefetch(ahead + runs[i].at + j);
+                if (runs[i].count != FULL * LANES) {
+                    ISA(TYPED(copy))(from, 1, runs[i].count, to);
+                    continue;
+                }
+#pragma GCC unroll 4
+                for (ptrdiff_t j = 0; j < FULL * LANES; j += LANES)
+                    *(VECTOR *)(to + j) = *(const VECTOR *)(from + j);
+            }
+        } else if (longest <= LANES)
             /* One vector for each run: the rows of small maps. */
 #pragma GCC unroll 4
             for (ptrdiff_t i = 0; i < n_runs; i++)
@@ -92,9 +110,6 @@ static void ISA(TYPED(pack_columns))(const SCALAR *source, const ptrdiff_t *at, 
                         *(const VECTOR *)(row + runs[i].at + j);
     }
 }
-
-/* Steps by which a panel of rows is fetched ahead. */
-#define AHEAD 4
 
 /* A panel of rows: for each step, the numbers of the rows side by side, `height` apart. */
 static void ISA(TYPED(pack_rows))(const SCALAR *source, ptrdiff_t row, ptrdiff_t rows,
@@ -307,5 +322,6 @@ static const TYPED(fastconv_copies) ISA(TYPED(copies)) = {
 };
 
 #undef AHEAD
+#undef FULL
 #undef LONG
 #include "base/vector_end.h"

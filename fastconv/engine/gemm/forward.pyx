@@ -38,6 +38,7 @@ its steps in order: every output has the same bits for each batch, number of thr
 from cython cimport floating
 
 from fastconv.engine.base.arrays cimport Layout, Operands
+from fastconv.engine.base.cache_sizes cimport first_cache, second_cache
 from fastconv.engine.base.kernel cimport record
 from fastconv.engine.base.axis cimport ceil_div
 from fastconv.engine.base.costs cimport COPIED, PACKED, TURNED, tile_cost
@@ -54,10 +55,10 @@ from fastconv.engine.gemm.tile cimport MAX_ROWS, VECTORS, lanes, max_rows, run_t
 
 # A block of B: much of the second-level cache of a core, since the weights are read once for each
 # block.
-cdef Py_ssize_t BLOCK_BYTES = 5 << 17
-cdef Py_ssize_t SLAB_BYTES = 3 << 16
+cdef Py_ssize_t BLOCK_BYTES = second_cache() * 5 // 8
+cdef Py_ssize_t SLAB_BYTES = second_cache() * 3 // 16
 # The slab that is packed into panels at once, in the first-level cache.
-cdef Py_ssize_t PACKED_SLAB_BYTES = 3 << 13
+cdef Py_ssize_t PACKED_SLAB_BYTES = first_cache() * 3 // 4
 # A is packed if its steps are not neighbours and it has more than so many bytes.
 cdef Py_ssize_t SMALL_BYTES = 1 << 14
 # Or if it has more than so many, and so many pixels pay for it: in place, the rows of a tile lie in

@@ -24,6 +24,7 @@ has the same bits for each batch, number of threads and layout, and as with pixe
 from cython cimport floating
 
 from fastconv.engine.base.arrays cimport Layout, Operands
+from fastconv.engine.base.cache_sizes cimport first_cache, second_cache
 from fastconv.engine.base.kernel cimport record
 from fastconv.engine.base.axis cimport ceil_div
 from fastconv.engine.base.costs cimport COPIED, TURNED, tile_cost
@@ -40,9 +41,9 @@ from fastconv.engine.gemm.tile cimport MAX_PIXEL_VECTORS, Pixels, lanes, max_pix
 
 # A slab with the sums of its pixels: as much of the second-level cache as leaves room for the
 # weights that pass. They are read once for each block.
-cdef Py_ssize_t BLOCK_BYTES = 5 << 17
+cdef Py_ssize_t BLOCK_BYTES = second_cache() * 5 // 8
 # The weights that all tiles of a block read before the next ones come: half the first-level cache.
-cdef Py_ssize_t NEAR_BYTES = 1 << 14
+cdef Py_ssize_t NEAR_BYTES = first_cache() // 2
 # Channels that lie so far apart in place are not foreseen by the hardware.
 cdef Py_ssize_t FAR_BYTES = 1 << 11
 

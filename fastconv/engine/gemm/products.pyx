@@ -27,6 +27,7 @@ from libc.string cimport memset
 
 from fastconv.engine.base.arrays cimport Layout, Operands
 from fastconv.engine.base.axis cimport ceil_div
+from fastconv.engine.base.cache_sizes cimport first_cache, second_cache
 from fastconv.engine.base.costs cimport COPIED, PACKED, TURNED, tiles_cost
 from fastconv.engine.base.threads cimport EVEN, Phase, parallel_phases, weighed_phase
 from fastconv.engine.base.workspace cimport give, take
@@ -42,9 +43,9 @@ cdef enum:
 # The packed residual of a pass, for all threads; and that of a block of samples, with its products,
 # which stays in the second-level cache beside the weights of a task.
 cdef Py_ssize_t PASS_BYTES = 1 << 21
-cdef Py_ssize_t BLOCK_BYTES = 3 << 17
+cdef Py_ssize_t BLOCK_BYTES = second_cache() * 3 // 8
 # The part of a panel that all tiles of a block read from the first-level cache.
-cdef Py_ssize_t NEAR_BYTES = 1 << 14
+cdef Py_ssize_t NEAR_BYTES = first_cache() // 2
 
 
 cdef struct Plan:

@@ -32,6 +32,28 @@ ISA(TYPED(store_run))(const SCALAR *from, ptrdiff_t count, ptrdiff_t step, int a
     }
 }
 
+/* The same of neighbours that are added to what is there, without a bias. The last vector, or half of
+ * one, ends with the run: it is added up before what it shares with the others is stored. */
+static inline __attribute__((always_inline)) void
+ISA(TYPED(add_run))(const SCALAR *from, ptrdiff_t count, SCALAR *c)
+{
+    if (count >= LANES) {
+        const ptrdiff_t end = count - LANES;
+        const VECTOR last = *(const VECTOR *)(c + end) + *(const VECTOR *)(from + end);
+        for (ptrdiff_t j = 0; j < end; j += LANES)
+            *(VECTOR *)(c + j) = *(const VECTOR *)(c + j) + *(const VECTOR *)(from + j);
+        *(VECTOR *)(c + end) = last;
+    } else if (count >= LANES / 2) {
+        const ptrdiff_t end = count - LANES / 2;
+        const HALF last = *(const HALF *)(c + end) + *(const HALF *)(from + end);
+        *(HALF *)c = *(const HALF *)c + *(const HALF *)from;
+        *(HALF *)(c + end) = last;
+    } else {
+        for (ptrdiff_t j = 0; j < count; j++)
+            c[j] = c[j] + from[j];
+    }
+}
+
 /* Let the columns of the runs leave, for a tile whose sums lie in memory, `width` to a row. */
 static void ISA(TYPED(store))(int rows, const SCALAR *sums, ptrdiff_t width,
                               const fastconv_target *target)
@@ -47,6 +69,8 @@ static void ISA(TYPED(store))(int rows, const SCALAR *sums, ptrdiff_t width,
             if (run.step != 1)
                 ISA(TYPED(store_run))
                 (from, run.count, run.step, target->accumulate, bias, along, c);
+            else if (target->accumulate && !bias && !along)
+                ISA(TYPED(add_run))(from, run.count, c);
             else if (target->accumulate)
                 ISA(TYPED(store_run))(from, run.count, 1, 1, bias, along, c);
             else if (bias || along)

@@ -6,6 +6,7 @@ weight.pyx says what the roles, units, chunks and parts are. What decides the or
 sums (units and chunks) follows the shapes; parts follow the threads, too.
 """
 
+from fastconv.engine.base.cache_sizes cimport second_cache
 from fastconv.engine.base.costs cimport PACKED
 from fastconv.engine.gemm.correlation cimport read_layout
 from fastconv.engine.gemm.slab cimport (
@@ -17,9 +18,9 @@ from fastconv.engine.gemm.tile cimport DOT_COLUMNS, lanes, output_vectors
 # no running sum is longer.
 cdef Py_ssize_t UNIT_BYTES = 2048
 # The channels of a slab share the second-level cache with a panel of B.
-cdef Py_ssize_t SLAB_BYTES = 3 << 17
+cdef Py_ssize_t SLAB_BYTES = second_cache() * 3 // 8
 # Panels of B up to this size are kept for all slabs of a unit.
-cdef Py_ssize_t PACKED_BYTES = 1 << 19
+cdef Py_ssize_t PACKED_BYTES = second_cache() // 2
 # Tasks that keep many threads busy, where the sums of so many chunks take no more than so much.
 cdef Py_ssize_t TASKS = 32
 cdef Py_ssize_t PARTIAL_BYTES = 1 << 24
