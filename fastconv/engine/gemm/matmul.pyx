@@ -24,6 +24,7 @@ from fastconv.engine.base.workspace cimport give, take
 from fastconv.engine.gemm.slab cimport (
     Run, Share, Target, block_steps, even_share, find_share, line_up, make_split, pack_rows,
     split_tasks, transpose)
+from fastconv.engine.gemm.thin cimport Thin, plan_thin, run_thin
 from fastconv.engine.gemm.tile cimport MAX_ROWS, lanes, max_rows, output_vectors, run_tile
 
 # A block of B: most of a common second-level cache.
@@ -35,6 +36,7 @@ cdef Py_ssize_t SCATTERED_STEPS = 256
 # What the tasks share.
 cdef struct Context:
     const Product* product
+    const Thin* thin
     Py_ssize_t itemsize
     const void* a
     const void* b
@@ -43,11 +45,16 @@ cdef struct Context:
     char* shared
 
 
+cdef Py_ssize_t sum_depth(Py_ssize_t steps, Py_ssize_t itemsize) noexcept nogil:
+    """Return the steps of a block, which are summed from zero on."""
+    return ceil_div(steps, ceil_div(steps, block_steps(itemsize)))
+
+
 cdef void make_plan(Product* p, Py_ssize_t itemsize, int threads) noexcept nogil:
     """Choose blocks and panels, and lay out the workspace."""
     cdef Py_ssize_t most = output_vectors(itemsize), vectors = ceil_div(p.columns, lanes(itemsize))
     p.lanes = lanes(itemsize)
-    p.depth = ceil_div(p.steps, ceil_div(p.steps, block_steps(itemsize)))
+    p.depth = sum_depth(p.steps, itemsize)
     p.split = make_split(1, vectors, ceil_div(p.columns, BLOCK_BYTES // (p.depth * itemsize)),
                          ceil_div(p.rows, max_rows(itemsize, min(vectors, most))), threads)
     vectors = ceil_div(vectors, p.split.blocks)
@@ -183,15 +190,40 @@ cdef void multiply_task(void* context, Py_ssize_t task, int thread) noexcept nog
                        <double*>c.c, p, task, c.shared, own)
 
 
+cdef void thin_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
+    cdef const Context* c = <const Context*>context
+    if c.itemsize == sizeof(float):
+        run_thin(<const float*>c.a, <const float*>c.b, <const float*>c.bias, <float*>c.c, c.thin,
+                 task, c.shared)
+    else:
+        run_thin(<const double*>c.a, <const double*>c.b, <const double*>c.bias, <double*>c.c,
+                 c.thin, task, c.shared)
+
+
+cdef bint make_thin(const Product* p, Py_ssize_t itemsize, bint biased, int threads,
+                    Thin* thin) noexcept nogil:
+    """Plan a product as a thin one; return whether it is."""
+    if p.c_column != 1:
+        return False
+    thin.rows, thin.columns, thin.steps = p.rows, p.columns, p.steps
+    thin.depth = sum_depth(p.steps, itemsize)
+    thin.a_row, thin.a_step, thin.b_step, thin.b_column = p.a_row, p.a_step, p.b_step, p.b_column
+    thin.c_row = p.c_row
+    return plan_thin(thin, itemsize, biased, threads)
+
+
 def multiply(a, b, bias, c):
     """Write into `c` (M, N) the product of `a` (M, K) and `b` (K, N), plus `bias` (N) or None.
 
     All are of one type, with any strides; none of M, K and N is 0.
     """
     cdef Product p
+    cdef Thin thin
+    cdef bint thinly
     cdef View left, right, shift, result
     cdef Context context
     cdef Py_ssize_t item, tasks, i, biases = 0
+    cdef size_t bytes
     cdef int threads
     look(a, 2, False, &left)
     look(b, 2, False, &right)
@@ -205,21 +237,30 @@ def multiply(a, b, bias, c):
     p.b_step, p.b_column = right.strides[0] // item, right.strides[1] // item
     p.c_row, p.c_column = result.strides[0] // item, result.strides[1] // item
     threads = threads_for(<double>p.rows * p.columns * p.steps)
-    plan_product(&p, item, threads)
-    tasks = split_tasks(&p.split)
-    threads = min(<Py_ssize_t>threads, tasks)
-    context.product, context.itemsize = &p, item
+    thinly = make_thin(&p, item, biases > 0, threads, &thin)
+    if thinly:
+        threads = tasks = thin.tasks
+        bytes = thin.bytes
+    else:
+        plan_product(&p, item, threads)
+        tasks = split_tasks(&p.split)
+        threads = min(<Py_ssize_t>threads, tasks)
+        bytes = p.threads_at + threads * p.thread_bytes
+    context.product, context.thin, context.itemsize = &p, &thin, item
     context.a, context.b = left.data, right.data
-    if p.transposed:
+    if not thinly and p.transposed:
         context.a, context.b = right.data, left.data
     context.bias, context.c = NULL, result.data
-    context.shared = <char*>take(p.threads_at + threads * p.thread_bytes + biases)
+    context.shared = <char*>take(bytes + biases)
     if biases:
         # Side by side.
-        context.bias = context.shared + p.threads_at + threads * p.thread_bytes
-        for i in range(p.columns if not p.transposed else p.rows):
+        context.bias = context.shared + bytes
+        for i in range(result.shape[1]):
             memcpy(<char*>context.bias + i * item, <char*>shift.data + i * shift.strides[0], item)
     with nogil:
-        write_steps(&p, context.shared)
-        parallel_for(threads, tasks, multiply_task, &context, EVEN)
+        if thinly:
+            parallel_for(threads, tasks, thin_task, &context, EVEN)
+        else:
+            write_steps(&p, context.shared)
+            parallel_for(threads, tasks, multiply_task, &context, EVEN)
     give(context.shared)
