@@ -23,8 +23,8 @@ from fastconv.engine.base.threads cimport EVEN, parallel_for, threads_for
 from fastconv.engine.base.workspace cimport give, take
 from fastconv.engine.gemm.slab cimport (
     Run, Share, Target, block_steps, even_share, find_share, line_up, make_split, pack_rows,
-    split_tasks, transpose)
-from fastconv.engine.gemm.thin cimport Thin, plan_thin, run_thin
+    split_tasks)
+from fastconv.engine.gemm.thin cimport Thin, pack_turned, plan_thin, run_thin
 from fastconv.engine.gemm.tile cimport MAX_ROWS, lanes, max_rows, output_vectors, run_tile
 
 # A block of B: most of a common second-level cache.
@@ -33,6 +33,9 @@ cdef Py_ssize_t BLOCK_BYTES = 5 << 17
 cdef Py_ssize_t SCATTERED_STEPS = 256
 
 
+import os
+cdef bint TRANSPOSES = os.environ.get("XT", "0") == "1"
+cdef Py_ssize_t XA = int(os.environ.get("XA", "0"))
 # What the tasks share.
 cdef struct Context:
     const Product* product
@@ -64,7 +67,7 @@ cdef void make_plan(Product* p, Py_ssize_t itemsize, int threads) noexcept nogil
     p.height = max_rows(itemsize, vectors)
     p.split.panels = ceil_div(p.rows, p.height)
     p.split.parts = min(p.split.parts, p.split.panels)
-    p.packs_a = p.a_step != 1 and p.depth > SCATTERED_STEPS
+    p.packs_a = p.a_step != 1 and (p.depth > SCATTERED_STEPS or (XA and p.a_step * itemsize % XA == 0 and p.block > 2 * p.width))
     p.packs_b = p.b_column != 1 or p.split.panels > 2 * p.split.parts
     p.a_at = 0
     p.packed_a_at = p.a_at + line_up(p.depth * sizeof(Py_ssize_t))
@@ -89,7 +92,7 @@ cdef void plan_product(Product* p, Py_ssize_t itemsize, int threads) noexcept no
     p.transposed = False
     # Transposed, the smaller matrix is packed, but the tiles leave number by number, and those of
     # one vector have a load for each product: worse than packing a matrix that lies in a cache.
-    if (p.b_column != 1
+    if (TRANSPOSES and p.b_column != 1
             and (p.rows > lanes(itemsize) or p.steps * p.columns * itemsize > BLOCK_BYTES)
             and (p.columns - p.rows) * <double>p.steps > 3.0 * p.rows * p.columns):
         transpose_product(p)
@@ -138,7 +141,8 @@ cdef void multiply_block(const floating* a, const floating* b, const floating* b
             run.count = min((j + 1) * vectors // panels * p.lanes, count) - at
             panel = b_panels + j * p.depth * p.width
             if p.b_column != 1 and p.b_step == 1:
-                transpose(b + step + at * p.b_column, p.b_column, run.count, steps, panel, p.width)
+                pack_turned(b + step + at * p.b_column, p.b_column, run.count, steps, panel,
+                            p.width)
             elif p.packs_b or run.count % p.lanes:
                 pack_rows(b + step * p.b_step + at * p.b_column, p.b_column, run.count, b_at,
                           steps, p.width, panel)
@@ -231,13 +235,13 @@ def multiply(a, b, bias, c):
     item = result.itemsize
     if bias is not None:
         look(bias, 1, False, &shift)
-        biases = line_up(result.shape[1] * item)
+        biases = 0 if shift.strides[0] == item else line_up(result.shape[1] * item)
     p.rows, p.steps, p.columns = left.shape[0], left.shape[1], right.shape[1]
     p.a_row, p.a_step = left.strides[0] // item, left.strides[1] // item
     p.b_step, p.b_column = right.strides[0] // item, right.strides[1] // item
     p.c_row, p.c_column = result.strides[0] // item, result.strides[1] // item
     threads = threads_for(<double>p.rows * p.columns * p.steps)
-    thinly = make_thin(&p, item, biases > 0, threads, &thin)
+    thinly = make_thin(&p, item, bias is not None, threads, &thin)
     if thinly:
         threads = tasks = thin.tasks
         bytes = thin.bytes
@@ -252,7 +256,9 @@ def multiply(a, b, bias, c):
         context.a, context.b = right.data, left.data
     context.bias, context.c = NULL, result.data
     context.shared = <char*>take(bytes + biases)
-    if biases:
+    if bias is not None and not biases:
+        context.bias = shift.data
+    elif biases:
         # Side by side.
         context.bias = context.shared + bytes
         for i in range(result.shape[1]):

@@ -48,6 +48,8 @@ static inline ptrdiff_t fastconv_thin_columns(int isa, ptrdiff_t itemsize, ptrdi
 }
 
 /* A loop of the table: the type of A chooses. */
+#define fastconv_thin_pack_turned(isa, b, ...)                                                     \
+    FASTCONV_BY_TYPE(b, fastconv_thin_table)[isa]->pack_turned(b, __VA_ARGS__)
 #define fastconv_thin_turned(isa, rows, a, ...)                                                    \
     FASTCONV_BY_TYPE(a, fastconv_thin_table)[isa]->turned[(rows)-1](a, __VA_ARGS__)
 #define fastconv_thin_level(isa, rows, a, ...)                                                     \

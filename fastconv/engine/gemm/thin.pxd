@@ -25,3 +25,6 @@ cdef bint plan_thin(Thin* thin, Py_ssize_t itemsize, bint biased, int threads) n
 # Compute a task.
 cdef void run_thin(const floating* a, const floating* b, const floating* bias, floating* c,
                    const Thin* thin, Py_ssize_t task, char* workspace) noexcept nogil
+# Write columns of B that are rows in memory side by side, for tiles.
+cdef void pack_turned(const floating* b, Py_ssize_t stride, Py_ssize_t columns, Py_ssize_t steps,
+                      floating* target, Py_ssize_t width) noexcept nogil

@@ -9,7 +9,7 @@ and nothing is packed. The bits are those of the tiles (matmul.pyx). thin_loops.
 from cython cimport floating
 
 from fastconv.engine.base.isa cimport isa_row
-from fastconv.engine.gemm.slab cimport even_share, line_up
+from fastconv.engine.gemm.slab cimport even_share, line_up, transpose
 
 cdef extern from "gemm/thin.h" nogil:
     enum:
@@ -22,6 +22,7 @@ cdef extern from "gemm/thin.h" nogil:
     Py_ssize_t thin_columns "fastconv_thin_columns"(int isa, Py_ssize_t itemsize,
                                                     Py_ssize_t rows) noexcept
     # Macros that choose by the type of A; thin_types.h says what the arguments are.
+    void pack_turned_loop "fastconv_thin_pack_turned"(int isa, ...) noexcept
     void turned_loop "fastconv_thin_turned"(int isa, ...) noexcept
     void level_loop "fastconv_thin_level"(int isa, ...) noexcept
     void outer_loop "fastconv_thin_outer"(int isa, ...) noexcept
@@ -80,3 +81,13 @@ cdef void run_thin(const floating* a, const floating* b, const floating* bias, f
         loop.b_stride = thin.b_step
         level_loop(ISA, thin.rows, a, b + first, bias, c + first, &loop,
                    <floating*>(workspace + task * line_up(SUMS)))
+
+
+cdef void pack_turned(const floating* b, Py_ssize_t stride, Py_ssize_t columns, Py_ssize_t steps,
+                      floating* target, Py_ssize_t width) noexcept nogil:
+    """Write target[k * width + j] = b[j * stride + k]; j < columns, k < steps."""
+    cdef Py_ssize_t lanes = thin_lanes(ISA, sizeof(floating))
+    if columns < lanes or steps < lanes:
+        transpose(b, stride, columns, steps, target, width)
+    else:
+        pack_turned_loop(ISA, b, stride, columns, steps, target, width)

@@ -10,49 +10,126 @@
 /* Numbers of a cache line, in which the loops along the steps move. */
 #define LINE (64 / SCALAR_BYTES)
 /* Steps along a column by which it is fetched ahead. */
-#define AHEAD (512 / SCALAR_BYTES)
-/* Rows of B that are read side by side. */
-#define LEVEL_STEPS 8
-
-/* Transpose a block of LANES vectors in place, as `turn` does. With eight lanes of four bytes the
- * shuffles of vector.h cross the halves of a register; here only the last ones do. */
-static inline __attribute__((always_inline)) void ISA(TYPED(turn_thin))(VECTOR block[LANES])
-{
-#if LANES == 8 && VECTOR_BYTES == 32
-    VECTOR a[8], b[8];
-#pragma GCC unroll 4
-    for (int q = 0; q < 8; q += 2) {
-        a[q] = __builtin_shufflevector(block[q], block[q + 1], 0, 8, 1, 9, 4, 12, 5, 13);
-        a[q + 1] = __builtin_shufflevector(block[q], block[q + 1], 2, 10, 3, 11, 6, 14, 7, 15);
-    }
-#pragma GCC unroll 2
-    for (int q = 0; q < 8; q += 4)
-#pragma GCC unroll 2
-        for (int i = 0; i < 2; i++) {
-            b[q + 2 * i] = __builtin_shufflevector(a[q + i], a[q + 2 + i], 0, 1, 8, 9, 4, 5, 12, 13);
-            b[q + 2 * i + 1] =
-                __builtin_shufflevector(a[q + i], a[q + 2 + i], 2, 3, 10, 11, 6, 7, 14, 15);
-        }
-#pragma GCC unroll 4
-    for (int q = 0; q < 4; q++) {
-        block[q] = __builtin_shufflevector(b[q], b[q + 4], 0, 1, 2, 3, 8, 9, 10, 11);
-        block[q + 4] = __builtin_shufflevector(b[q], b[q + 4], 4, 5, 6, 7, 12, 13, 14, 15);
-    }
-#elif LANES == 4 && VECTOR_BYTES == 32
-    VECTOR a[4];
-#pragma GCC unroll 2
-    for (int q = 0; q < 4; q += 2) {
-        a[q] = __builtin_shufflevector(block[q], block[q + 1], 0, 4, 2, 6);
-        a[q + 1] = __builtin_shufflevector(block[q], block[q + 1], 1, 5, 3, 7);
-    }
-#pragma GCC unroll 2
-    for (int q = 0; q < 2; q++) {
-        block[q] = __builtin_shufflevector(a[q], a[q + 2], 0, 1, 4, 5);
-        block[q + 2] = __builtin_shufflevector(a[q], a[q + 2], 2, 3, 6, 7);
-    }
-#else
-    ISA(TYPED(turn))(block);
+#ifndef AHEAD_BYTES
+#define AHEAD_BYTES 512
 #endif
+#ifndef LOC
+#define LOC 2
+#endif
+#define AHEAD (AHEAD_BYTES / SCALAR_BYTES)
+/* Rows of B that are read side by side. */
+#ifndef LS
+#define LS 8
+#endif
+#ifndef LP
+#define LP 1
+#endif
+#define LEVEL_STEPS LS
+
+/* Of each 16 bytes of two vectors: the low or the high half, number by number or by pairs; and the
+ * even or odd pieces of 16 bytes of both. */
+#if VECTOR_BYTES == 64 && SCALAR_BYTES == 4
+#define LOW_1(a, b) \
+    __builtin_shufflevector(a, b, 0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13, 29)
+#define HIGH_1(a, b) \
+    __builtin_shufflevector(a, b, 2, 18, 3, 19, 6, 22, 7, 23, 10, 26, 11, 27, 14, 30, 15, 31)
+#define LOW_2(a, b) \
+    __builtin_shufflevector(a, b, 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29)
+#define HIGH_2(a, b) \
+    __builtin_shufflevector(a, b, 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31)
+#define PIECES(a, b, odd)                                                                          \
+    __builtin_shufflevector(a, b, 4 * odd, 4 * odd + 1, 4 * odd + 2, 4 * odd + 3, 4 * odd + 8,     \
+                            4 * odd + 9, 4 * odd + 10, 4 * odd + 11, 4 * odd + 16, 4 * odd + 17,   \
+                            4 * odd + 18, 4 * odd + 19, 4 * odd + 24, 4 * odd + 25, 4 * odd + 26,  \
+                            4 * odd + 27)
+#elif VECTOR_BYTES == 64
+#define LOW_1(a, b) __builtin_shufflevector(a, b, 0, 8, 2, 10, 4, 12, 6, 14)
+#define HIGH_1(a, b) __builtin_shufflevector(a, b, 1, 9, 3, 11, 5, 13, 7, 15)
+#define PIECES(a, b, odd)                                                                          \
+    __builtin_shufflevector(a, b, 2 * odd, 2 * odd + 1, 2 * odd + 4, 2 * odd + 5, 2 * odd + 8,     \
+                            2 * odd + 9, 2 * odd + 12, 2 * odd + 13)
+#elif VECTOR_BYTES == 32 && SCALAR_BYTES == 4
+#define LOW_1(a, b) __builtin_shufflevector(a, b, 0, 8, 1, 9, 4, 12, 5, 13)
+#define HIGH_1(a, b) __builtin_shufflevector(a, b, 2, 10, 3, 11, 6, 14, 7, 15)
+#define LOW_2(a, b) __builtin_shufflevector(a, b, 0, 1, 8, 9, 4, 5, 12, 13)
+#define HIGH_2(a, b) __builtin_shufflevector(a, b, 2, 3, 10, 11, 6, 7, 14, 15)
+#define PIECES(a, b, odd)                                                                          \
+    __builtin_shufflevector(a, b, 4 * odd, 4 * odd + 1, 4 * odd + 2, 4 * odd + 3, 4 * odd + 8,     \
+                            4 * odd + 9, 4 * odd + 10, 4 * odd + 11)
+#elif VECTOR_BYTES == 32
+#define LOW_1(a, b) __builtin_shufflevector(a, b, 0, 4, 2, 6)
+#define HIGH_1(a, b) __builtin_shufflevector(a, b, 1, 5, 3, 7)
+#define PIECES(a, b, odd)                                                                          \
+    __builtin_shufflevector(a, b, 2 * odd, 2 * odd + 1, 2 * odd + 4, 2 * odd + 5)
+#endif
+
+/* Load and transpose a block of LANES vectors, `stride` apart, with shuffles that stay inside of 16
+ * bytes first, and of whole pieces of 16 bytes then: twice as many go through a core as of those that
+ * take any number from anywhere. With `fetches`, what lies `ahead` is fetched.
+ *
+ * One address goes from row to row: gcc would keep one for each, more than there are registers. */
+static inline __attribute__((always_inline)) void
+ISA(TYPED(load_turned))(const SCALAR *from, ptrdiff_t stride, ptrdiff_t ahead, const int fetches,
+                        VECTOR block[LANES])
+{
+    VECTOR part[LANES];
+
+#define LOAD(vector)                                                                               \
+    do {                                                                                           \
+        if (fetches)                                                                               \
+            __builtin_prefetch(from + ahead, 0, LOC);                                                \
+        vector = *(const VECTOR *)from;                                                            \
+        from += stride;                                                                            \
+        __asm__("" : "+r"(from));                                                                  \
+    } while (0)
+#if VECTOR_BYTES == 16
+#pragma GCC unroll 4
+    for (int q = 0; q < LANES; q++)
+        LOAD(block[q]);
+    (void)part;
+    ISA(TYPED(turn))(block);
+#else
+
+    /* In each 16 bytes: as many rows of one column. */
+#pragma GCC unroll 16
+    for (int q = 0; q < LANES; q += 16 / SCALAR_BYTES) {
+        VECTOR row[4];
+        LOAD(row[0]);
+        LOAD(row[1]);
+#if SCALAR_BYTES == 8
+        part[q] = LOW_1(row[0], row[1]);
+        part[q + 1] = HIGH_1(row[0], row[1]);
+#else
+        LOAD(row[2]);
+        LOAD(row[3]);
+        const VECTOR a = LOW_1(row[0], row[1]), b = LOW_1(row[2], row[3]);
+        const VECTOR c = HIGH_1(row[0], row[1]), d = HIGH_1(row[2], row[3]);
+        part[q] = LOW_2(a, b);
+        part[q + 1] = HIGH_2(a, b);
+        part[q + 2] = LOW_2(c, d);
+        part[q + 3] = HIGH_2(c, d);
+#endif
+    }
+    /* The pieces of a vector belong to columns that lie `piece` apart. */
+    enum { piece = 16 / SCALAR_BYTES };
+#pragma GCC unroll 4
+    for (int q = 0; q < piece; q++) {
+#if VECTOR_BYTES == 32
+        block[q] = PIECES(part[q], part[q + piece], 0);
+        block[q + piece] = PIECES(part[q], part[q + piece], 1);
+#else
+        const VECTOR *from = part + q;
+        const VECTOR a = PIECES(from[0], from[piece], 0), b = PIECES(from[0], from[piece], 1);
+        const VECTOR c = PIECES(from[2 * piece], from[3 * piece], 0);
+        const VECTOR d = PIECES(from[2 * piece], from[3 * piece], 1);
+        block[q] = PIECES(a, c, 0);
+        block[q + piece] = PIECES(b, d, 0);
+        block[q + 2 * piece] = PIECES(a, c, 1);
+        block[q + 3 * piece] = PIECES(b, d, 1);
+#endif
+    }
+#endif
+#undef LOAD
 }
 
 /* B's columns are rows in memory: its steps are neighbours.
@@ -79,9 +156,7 @@ ISA(TYPED(add_steps))(const int rows, const int groups, const SCALAR *a, const S
         for (int g = 0; g < groups && from < to; g++) {
             const SCALAR *column = b + g * LANES * p->b_stride;
             if (k >= 0 && k + LANES <= p->steps) {
-                for (ptrdiff_t q = 0; q < LANES; q++)
-                    block[q] = *(const VECTOR *)(column + q * p->b_stride + k);
-                ISA(TYPED(turn_thin))(block);
+                ISA(TYPED(load_turned))(column + k, p->b_stride, 0, 0, block);
             } else {
                 for (ptrdiff_t q = 0; q < LANES; q++)
                     for (ptrdiff_t l = from; l < to; l++)
@@ -116,19 +191,16 @@ ISA(TYPED(turned_groups))(const int rows, const int groups, const SCALAR *a, con
             k += LINE;
         }
         for (; k + LINE <= past; k += LINE) {
+            /* Of these columns, then of the next ones. */
+            const ptrdiff_t ahead =
+                k + AHEAD < p->steps ? AHEAD : AHEAD - p->steps + groups * LANES * stride;
 #pragma GCC unroll 4
             for (int g = 0; g < groups; g++) {
                 const SCALAR *column = b + g * LANES * stride + k;
 #pragma GCC unroll 4
                 for (int part = 0; part < LINE; part += LANES) {
                     VECTOR block[LANES];
-#pragma GCC unroll 16
-                    for (int q = 0; q < LANES; q++) {
-                        if (part == 0)
-                            __builtin_prefetch(column + q * stride + AHEAD, 0, 2);
-                        block[q] = *(const VECTOR *)(column + q * stride + part);
-                    }
-                    ISA(TYPED(turn_thin))(block);
+                    ISA(TYPED(load_turned))(column + part, stride, ahead, part == 0, block);
 #pragma GCC unroll 16
                     for (int q = 0; q < LANES; q++)
 #pragma GCC unroll 8
@@ -169,6 +241,32 @@ ISA(TYPED(turned))(const int rows, const int groups, const SCALAR *a, const SCAL
     }
 }
 
+/* Write such columns side by side, for tiles: target[k * width + j] = b[j * stride + k].
+ *
+ * There are LANES columns and LANES steps at least: the last block of either ends with the last one,
+ * and partly comes again, as the first does where lines begin behind it. */
+static __attribute__((noinline)) void
+ISA(TYPED(pack_turned))(const SCALAR *b, ptrdiff_t stride, ptrdiff_t columns, ptrdiff_t steps,
+                        SCALAR *target, ptrdiff_t width)
+{
+    const ptrdiff_t shift = stride % LANES ? 0 : (ptrdiff_t)((uintptr_t)b / SCALAR_BYTES % LANES);
+
+    for (ptrdiff_t j = 0; j < columns; j += LANES) {
+        if (j + LANES > columns)
+            j = columns - LANES;
+        for (ptrdiff_t k = 0, next; k < steps; k = next) {
+            VECTOR block[LANES];
+            next = k + LANES - (k == 0 ? shift : 0);
+            if (k + LANES > steps)
+                k = steps - LANES;
+            ISA(TYPED(load_turned))(b + j * stride + k, stride, AHEAD, 1, block);
+#pragma GCC unroll 16
+            for (int q = 0; q < LANES; q++)
+                *(VECTOR *)(target + (k + q) * width + j) = block[q];
+        }
+    }
+}
+
 /* B's rows are rows in memory, and its columns neighbours. Some rows are read side by side, in long
  * stretches, as the hardware foresees it; the sums wait in the first-level cache. */
 
@@ -195,8 +293,8 @@ ISA(TYPED(level_steps))(const int rows, const int vectors, ptrdiff_t steps, cons
             const SCALAR *from = b + l * stride + j;
 #pragma GCC unroll 4
             for (int v = 0; v < vectors; v++)
-                if (v * LANES % LINE == 0)
-                    __builtin_prefetch(from + LEVEL_STEPS * stride + v * LANES, 0, 2);
+                if (LP && v * LANES % LINE == 0)
+                    __builtin_prefetch(from + LEVEL_STEPS * stride + v * LANES, 0, LOC);
 #pragma GCC unroll 8
             for (int i = 0; i < rows; i++)
 #pragma GCC unroll 4
@@ -311,12 +409,19 @@ ISA(TYPED(outer))(const int steps, const SCALAR *a, const SCALAR *b, SCALAR *c, 
     {                                                                                              \
         ISA(TYPED(outer))(STEPS, a, b, c, rows, p);                                                \
     }
-#if REGISTERS == 32
+/* Rows; groups and vectors, so many that no sum waits for itself, as far as the registers go. */
+#if REGISTERS == 32 && SCALAR_BYTES == 4
 #define EACH_THIN(X) \
-    X(1, 2, 4) X(2, 2, 4) X(3, 1, 4) X(4, 1, 4) X(5, 1, 4) X(6, 1, 4) X(7, 1, 2) X(8, 1, 2)
+    X(1, 2, 4) X(2, 2, 4) X(3, 2, 4) X(4, 1, 4) X(5, 1, 4) X(6, 1, 4) X(7, 1, 2) X(8, 1, 2)
+#elif REGISTERS == 32
+#define EACH_THIN(X) \
+    X(1, 4, 4) X(2, 2, 4) X(3, 2, 4) X(4, 2, 4) X(5, 2, 4) X(6, 2, 4) X(7, 1, 2) X(8, 1, 2)
+#elif SCALAR_BYTES == 4
+#define EACH_THIN(X) \
+    X(1, 4, 4) X(2, 2, 4) X(3, 2, 3) X(4, 2, 3) X(5, 1, 2) X(6, 1, 2) X(7, 1, 1) X(8, 1, 1)
 #else
 #define EACH_THIN(X) \
-    X(1, 4, 4) X(2, 2, 4) X(3, 1, 3) X(4, 1, 3) X(5, 1, 2) X(6, 1, 2) X(7, 1, 1) X(8, 1, 1)
+    X(1, 4, 4) X(2, 4, 4) X(3, 2, 3) X(4, 2, 3) X(5, 1, 2) X(6, 1, 2) X(7, 1, 1) X(8, 1, 1)
 #endif
 #define EACH_OUTER(X) X(1) X(2) X(3) X(4)
 EACH_THIN(THIN)
@@ -329,11 +434,17 @@ EACH_OUTER(OUTER)
 static const TYPED(fastconv_thins) ISA(TYPED(thins)) = {
     .lanes = LANES,
     .columns = {EACH_THIN(THIN_COLUMNS)},
+    .pack_turned = ISA(TYPED(pack_turned)),
     .turned = {EACH_THIN(THIN_TURNED)},
     .level = {EACH_THIN(THIN_LEVEL)},
     .outer = {EACH_OUTER(THIN_OUTER)},
 };
 
+#undef LOW_1
+#undef HIGH_1
+#undef LOW_2
+#undef HIGH_2
+#undef PIECES
 #undef LINE
 #undef AHEAD
 #undef LEVEL_STEPS

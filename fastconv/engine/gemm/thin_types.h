@@ -4,6 +4,8 @@
 typedef struct {
     int lanes;
     int columns[FASTCONV_THIN_ROWS];
+    void (*pack_turned)(const SCALAR *b, ptrdiff_t stride, ptrdiff_t columns, ptrdiff_t steps,
+                        SCALAR *target, ptrdiff_t width);
     void (*turned[FASTCONV_THIN_ROWS])(const SCALAR *a, const SCALAR *b, const SCALAR *bias,
                                        SCALAR *c, const fastconv_thin *p);
     void (*level[FASTCONV_THIN_ROWS])(const SCALAR *a, const SCALAR *b, const SCALAR *bias,
