@@ -31,11 +31,12 @@ from fastconv.engine.gemm.tile cimport MAX_ROWS, lanes, max_rows, output_vectors
 cdef Py_ssize_t BLOCK_BYTES = 5 << 17
 # More steps that are no neighbours, each in a cache line of its own, leave the first-level cache.
 cdef Py_ssize_t SCATTERED_STEPS = 256
+# So far apart, all of them share one set of that cache.
+cdef Py_ssize_t PAGE_BYTES = 4096
+# Up to so many rows, a product of W^T may be transposed.
+cdef Py_ssize_t FEW_ROWS = 16
 
 
-import os
-cdef bint TRANSPOSES = os.environ.get("XT", "0") == "1"
-cdef Py_ssize_t XA = int(os.environ.get("XA", "0"))
 # What the tasks share.
 cdef struct Context:
     const Product* product
@@ -67,7 +68,9 @@ cdef void make_plan(Product* p, Py_ssize_t itemsize, int threads) noexcept nogil
     p.height = max_rows(itemsize, vectors)
     p.split.panels = ceil_div(p.rows, p.height)
     p.split.parts = min(p.split.parts, p.split.panels)
-    p.packs_a = p.a_step != 1 and (p.depth > SCATTERED_STEPS or (XA and p.a_step * itemsize % XA == 0 and p.block > 2 * p.width))
+    p.packs_a = p.a_step != 1 and (
+        p.depth > SCATTERED_STEPS
+        or p.a_step * itemsize % PAGE_BYTES == 0 and p.block > 2 * p.width)
     p.packs_b = p.b_column != 1 or p.split.panels > 2 * p.split.parts
     p.a_at = 0
     p.packed_a_at = p.a_at + line_up(p.depth * sizeof(Py_ssize_t))
@@ -91,8 +94,9 @@ cdef void transpose_product(Product* p) noexcept nogil:
 cdef void plan_product(Product* p, Py_ssize_t itemsize, int threads) noexcept nogil:
     p.transposed = False
     # Transposed, the smaller matrix is packed, but the tiles leave number by number, and those of
-    # one vector have a load for each product: worse than packing a matrix that lies in a cache.
-    if (TRANSPOSES and p.b_column != 1
+    # one vector have a load for each product: worse than packing a matrix that lies in a cache, or
+    # that serves many rows.
+    if (p.b_column != 1 and p.rows <= FEW_ROWS
             and (p.rows > lanes(itemsize) or p.steps * p.columns * itemsize > BLOCK_BYTES)
             and (p.columns - p.rows) * <double>p.steps > 3.0 * p.rows * p.columns):
         transpose_product(p)

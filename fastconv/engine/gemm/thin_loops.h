@@ -10,21 +10,9 @@
 /* Numbers of a cache line, in which the loops along the steps move. */
 #define LINE (64 / SCALAR_BYTES)
 /* Steps along a column by which it is fetched ahead. */
-#ifndef AHEAD_BYTES
-#define AHEAD_BYTES 512
-#endif
-#ifndef LOC
-#define LOC 2
-#endif
-#define AHEAD (AHEAD_BYTES / SCALAR_BYTES)
+#define AHEAD (256 / SCALAR_BYTES)
 /* Rows of B that are read side by side. */
-#ifndef LS
-#define LS 8
-#endif
-#ifndef LP
-#define LP 1
-#endif
-#define LEVEL_STEPS LS
+#define LEVEL_STEPS 8
 
 /* Of each 16 bytes of two vectors: the low or the high half, number by number or by pairs; and the
  * even or odd pieces of 16 bytes of both. */
@@ -77,7 +65,7 @@ ISA(TYPED(load_turned))(const SCALAR *from, ptrdiff_t stride, ptrdiff_t ahead, c
 #define LOAD(vector)                                                                               \
     do {                                                                                           \
         if (fetches)                                                                               \
-            __builtin_prefetch(from + ahead, 0, LOC);                                                \
+            __builtin_prefetch(from + ahead);                                                      \
         vector = *(const VECTOR *)from;                                                            \
         from += stride;                                                                            \
         __asm__("" : "+r"(from));                                                                  \
@@ -293,8 +281,8 @@ ISA(TYPED(level_steps))(const int rows, const int vectors, ptrdiff_t steps, cons
             const SCALAR *from = b + l * stride + j;
 #pragma GCC unroll 4
             for (int v = 0; v < vectors; v++)
-                if (LP && v * LANES % LINE == 0)
-                    __builtin_prefetch(from + LEVEL_STEPS * stride + v * LANES, 0, LOC);
+                if (v * LANES % LINE == 0)
+                    __builtin_prefetch(from + LEVEL_STEPS * stride + v * LANES, 0, 2);
 #pragma GCC unroll 8
             for (int i = 0; i < rows; i++)
 #pragma GCC unroll 4
