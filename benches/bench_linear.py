@@ -37,8 +37,11 @@ def operands(rows, inputs, outputs, dtype, weight):
     if weight is None or weight.shape != (outputs, inputs) or weight.dtype != dtype:
         weight = rng.standard_normal((outputs, inputs), dtype) * np.dtype(dtype).type(inputs**-0.5)
     x = rng.standard_normal((rows, inputs), dtype)
-    return x, weight, rng.standard_normal(outputs, dtype), rng.standard_normal(
-        (rows, outputs), dtype
+    return (
+        x,
+        weight,
+        rng.standard_normal(outputs, dtype),
+        rng.standard_normal((rows, outputs), dtype),
     )
 
 

@@ -12,7 +12,7 @@ from fastconv._check import Array, PaddingLike, PerAxis
 from fastconv._geometry import Ints
 from fastconv.engine.choice import only_exact, prepare
 from fastconv.engine.ops.sums import sum_maps
-from fastconv.functional._calls import Call, calls, find_call
+from fastconv.functional._calls import Call, calls, find_backward, find_call
 from fastconv.functional._prepared import PreparedWeight
 
 Gradients: TypeAlias = tuple[Array | None, Array | None, Array | None]
@@ -408,8 +408,12 @@ def conv2d_backward(
     groups: int = 1,
     *,
     output_mask: tuple[bool, bool, bool] = (True, True, True),
+    out: Gradients = (None, None, None),
 ) -> Gradients:
     """Return the gradients with respect to input, weight and bias.
+
+    What the single functions do each is done once here: the arrays are checked, and copied where
+    they are byte-swapped or misaligned, and the plans are looked up.
 
     Parameters
     ----------
@@ -422,7 +426,11 @@ def conv2d_backward(
     stride, padding, dilation, groups
         As in `conv2d`.
     output_mask : tuple of three bool
-        Which of the three to compute.
+        Which of the three to compute. The first layer of a network needs no gradient with respect
+        to its input: (False, True, True).
+    out : tuple of three ndarray or None
+        Where to write each of them, as in the single functions; None for a new array, and where
+        `output_mask` is False. They may overlap the three arguments, but not each other.
 
     Returns
     -------
@@ -432,7 +440,7 @@ def conv2d_backward(
     Raises
     ------
     TypeError, ValueError
-        As those functions.
+        As those functions; also if `out` has an array for a gradient that is masked.
 
     Examples
     --------
@@ -441,24 +449,45 @@ def conv2d_backward(
     >>> image, kernels = np.ones((1, 1, 3, 3)), np.ones((1, 1, 2, 2))
     >>> [g.shape for g in F.conv2d_backward(image, kernels, np.ones((1, 1, 2, 2)))]
     [(1, 1, 3, 3), (1, 1, 2, 2), (1,)]
+    >>> total = np.empty(1)
+    >>> mask, out = (False, False, True), (None, None, total)
+    >>> F.conv2d_backward(image, kernels, np.ones((1, 1, 2, 2)), output_mask=mask, out=out)
+    (None, None, array([4.]))
     """
     input = _check.array("input", input)
     weight = _check.array("weight", weight)
     grad_output = _check.array("grad_output", grad_output)
-    _check.same_dtype("weight", weight, "input", input)
-    _check.same_dtype("grad_output", grad_output, "input", input)
-    for_input, for_weight, for_bias = _check.output_mask(output_mask)
-    arguments = (input.shape, weight.shape, stride, padding, dilation, groups, "auto")
-    call = find_call("conv2d_weight", input.dtype, *arguments)
-    call.check_residual(grad_output)
-    grad_input = grad_weight = grad_bias = None
-    if for_input:
-        for_x = find_call("conv2d_input", input.dtype, *arguments)
-        grad_input = _input_gradient(for_x, input.shape, weight, grad_output, None)
-    if for_weight:
-        grad_weight = _weight_gradient(call, input, weight.shape, grad_output, None)
-    if for_bias:
-        grad_bias = _bias_gradient(grad_output, None)
+    dtype = input.dtype
+    if weight.dtype is not dtype:
+        _check.same_dtype("weight", weight, "input", input)
+    if grad_output.dtype is not dtype:
+        _check.same_dtype("grad_output", grad_output, "input", input)
+    mask = _check.output_mask(output_mask)
+    outs = _check.outputs(out, mask)
+    for_x, for_w = find_backward(
+        dtype, input.shape, weight.shape, stride, padding, dilation, groups
+    )
+    if grad_output.shape != for_w.output_shape:
+        for_w.check_residual(grad_output)
+    shapes = input.shape, weight.shape, weight.shape[:1]
+    results = [
+        _check.output(target, shape, dtype, input, weight, grad_output) if wanted else None
+        for wanted, target, shape in zip(mask, outs, shapes, strict=True)
+    ]
+    grad_input, grad_weight, grad_bias = results
+    maps, residual = _check.batch(input), _check.batch(grad_output)
+    if grad_input is not None and grad_input.size:
+        for_x.compute(residual, weight, _check.batch(grad_input))
+    if grad_weight is not None:
+        _compute_weight_gradient(for_w, maps, residual, grad_weight)
+    if grad_bias is not None and grad_bias.size:
+        sum_maps(residual, grad_bias)
+    # Not before all are computed: they may overlap what was read.
+    delivered = (
+        None if result is None else _check.deliver(result, target)
+        for result, target in zip(results, outs, strict=True)
+    )
+    grad_input, grad_weight, grad_bias = delivered
     return grad_input, grad_weight, grad_bias
 
 
@@ -475,11 +504,15 @@ def _weight_gradient(
     call: Call, input: Array, size: Ints, grad_output: Array, out: Array | None
 ) -> Array:
     result = _check.output(out, size, input.dtype, input, grad_output)
-    if grad_output.size:
-        call.compute(_check.batch(input), _check.batch(grad_output), result)
+    _compute_weight_gradient(call, _check.batch(input), _check.batch(grad_output), result)
+    return _check.deliver(result, out)
+
+
+def _compute_weight_gradient(call: Call, maps: Array, residual: Array, result: Array) -> None:
+    if residual.size:
+        call.compute(maps, residual, result)
     else:
         result[...] = 0
-    return _check.deliver(result, out)
 
 
 def _bias_gradient(grad_output: Array, out: Array | None) -> Array:

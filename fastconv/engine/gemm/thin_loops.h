@@ -11,6 +11,8 @@
 #define LINE (64 / SCALAR_BYTES)
 /* Steps along a column by which it is fetched ahead. */
 #define AHEAD (256 / SCALAR_BYTES)
+/* Numbers of a matrix that comes from memory: fewer of its columns are read side by side. */
+#define FAR ((4 << 20) / SCALAR_BYTES)
 /* Rows of B that are read side by side. */
 #define LEVEL_STEPS 8
 
@@ -218,9 +220,14 @@ ISA(TYPED(turned))(const int rows, const int groups, const SCALAR *a, const SCAL
 {
     ptrdiff_t j = 0;
 
-    for (; j + groups * LANES <= p->columns; j += groups * LANES)
-        ISA(TYPED(turned_groups))
-        (rows, groups, a, b + j * p->b_stride, bias ? bias + j : NULL, c + j, p);
+    if (p->columns * p->b_stride < FAR)
+        for (; j + groups * LANES <= p->columns; j += groups * LANES)
+            ISA(TYPED(turned_groups))
+            (rows, groups, a, b + j * p->b_stride, bias ? bias + j : NULL, c + j, p);
+    else if (groups > 1 && REGISTERS == 16)
+        for (; j + 2 * LANES <= p->columns; j += 2 * LANES)
+            ISA(TYPED(turned_groups))
+            (rows, 2, a, b + j * p->b_stride, bias ? bias + j : NULL, c + j, p);
     for (; j < p->columns; j += LANES) {
         if (j + LANES > p->columns)
             j = p->columns - LANES;
@@ -313,11 +320,16 @@ ISA(TYPED(level_stretch))(const int rows, const int vectors, const SCALAR *a, co
         ptrdiff_t l = step;
 
         for (; l + LEVEL_STEPS <= past; l += LEVEL_STEPS) {
+            /* Sums of more rows would not stay in the registers. */
+            const int most = REGISTERS == 32 || rows <= 4 ? rows : 4, rest = rows - most;
+            const SCALAR *from = b + l * p->b_stride, *others = a + l + most * p->a_row;
             ISA(TYPED(level_steps))
-            (rows, vectors, LEVEL_STEPS, a + l, b + l * p->b_stride, p, wide, l == step, to, row);
+            (most, vectors, LEVEL_STEPS, a + l, from, p, wide, l == step, to, row);
+            if (rest)
+                ISA(TYPED(level_steps))
+                (rest, vectors, LEVEL_STEPS, others, from, p, wide, l == step, to + most * row, row);
             ISA(TYPED(level_steps))
-            (rows, 1, LEVEL_STEPS, a + l, b + l * p->b_stride + wide, p, columns - wide, l == step,
-             to + wide, row);
+            (rows, 1, LEVEL_STEPS, a + l, from + wide, p, columns - wide, l == step, to + wide, row);
         }
         for (; l < past; l++)
             ISA(TYPED(level_steps))
@@ -406,10 +418,10 @@ ISA(TYPED(outer))(const int steps, const SCALAR *a, const SCALAR *b, SCALAR *c, 
     X(1, 4, 4) X(2, 2, 4) X(3, 2, 4) X(4, 2, 4) X(5, 2, 4) X(6, 2, 4) X(7, 1, 2) X(8, 1, 2)
 #elif SCALAR_BYTES == 4
 #define EACH_THIN(X) \
-    X(1, 4, 4) X(2, 2, 4) X(3, 2, 3) X(4, 2, 3) X(5, 1, 2) X(6, 1, 2) X(7, 1, 1) X(8, 1, 1)
+    X(1, 4, 4) X(2, 2, 4) X(3, 2, 3) X(4, 2, 3) X(5, 1, 3) X(6, 1, 3) X(7, 1, 3) X(8, 1, 3)
 #else
 #define EACH_THIN(X) \
-    X(1, 4, 4) X(2, 4, 4) X(3, 2, 3) X(4, 2, 3) X(5, 1, 2) X(6, 1, 2) X(7, 1, 1) X(8, 1, 1)
+    X(1, 4, 4) X(2, 4, 4) X(3, 2, 3) X(4, 2, 3) X(5, 1, 3) X(6, 1, 3) X(7, 1, 3) X(8, 1, 3)
 #endif
 #define EACH_OUTER(X) X(1) X(2) X(3) X(4)
 EACH_THIN(THIN)
@@ -435,6 +447,7 @@ static const TYPED(fastconv_thins) ISA(TYPED(thins)) = {
 #undef PIECES
 #undef LINE
 #undef AHEAD
+#undef FAR
 #undef LEVEL_STEPS
 #undef THIN
 #undef OUTER
