@@ -407,6 +407,17 @@ def deliver(result: Array, out: object) -> Array:
     return out
 
 
+def deliver_all(
+    results: tuple[Array | None, ...], outs: tuple[Any, ...]
+) -> tuple[Array | None, Array | None, Array | None]:
+    """Do the same for gradients, of which those that are not wanted are None."""
+    first, second, third = (
+        None if result is None else deliver(result, out)
+        for result, out in zip(results, outs, strict=True)
+    )
+    return first, second, third
+
+
 def _axis_list(axes: int) -> str:
     names = [axis_name(axis, axes) for axis in range(axes)]
     return f"the {axes} axes {', '.join(names)}" if axes > 1 else f"the axis {names[0]}"

@@ -17,6 +17,8 @@ from fastconv.functional._prepared import PreparedWeight
 
 Gradients: TypeAlias = tuple[Array | None, Array | None, Array | None]
 
+NOWHERE = (None, None, None)
+
 
 def conv2d(
     input: Array,
@@ -408,7 +410,7 @@ def conv2d_backward(
     groups: int = 1,
     *,
     output_mask: tuple[bool, bool, bool] = (True, True, True),
-    out: Gradients = (None, None, None),
+    out: Gradients | None = None,
 ) -> Gradients:
     """Return the gradients with respect to input, weight and bias.
 
@@ -428,7 +430,7 @@ def conv2d_backward(
     output_mask : tuple of three bool
         Which of the three to compute. The first layer of a network needs no gradient with respect
         to its input: (False, True, True).
-    out : tuple of three ndarray or None
+    out : tuple of three ndarray or None, optional
         Where to write each of them, as in the single functions; None for a new array, and where
         `output_mask` is False. They may overlap the three arguments, but not each other.
 
@@ -462,33 +464,30 @@ def conv2d_backward(
         _check.same_dtype("weight", weight, "input", input)
     if grad_output.dtype is not dtype:
         _check.same_dtype("grad_output", grad_output, "input", input)
-    mask = _check.output_mask(output_mask)
-    outs = _check.outputs(out, mask)
+    for_input, for_weight, for_bias = mask = _check.output_mask(output_mask)
+    outs = NOWHERE if out is None else _check.outputs(out, mask)
     for_x, for_w = find_backward(
         dtype, input.shape, weight.shape, stride, padding, dilation, groups
     )
     if grad_output.shape != for_w.output_shape:
         for_w.check_residual(grad_output)
-    shapes = input.shape, weight.shape, weight.shape[:1]
-    results = [
-        _check.output(target, shape, dtype, input, weight, grad_output) if wanted else None
-        for wanted, target, shape in zip(mask, outs, shapes, strict=True)
-    ]
-    grad_input, grad_weight, grad_bias = results
+    arrays = input, weight, grad_output
     maps, residual = _check.batch(input), _check.batch(grad_output)
-    if grad_input is not None and grad_input.size:
-        for_x.compute(residual, weight, _check.batch(grad_input))
-    if grad_weight is not None:
+    grad_input = grad_weight = grad_bias = None
+    if for_input:
+        grad_input = _check.output(outs[0], input.shape, dtype, *arrays)
+        if grad_input.size:
+            for_x.compute(residual, weight, _check.batch(grad_input))
+    if for_weight:
+        grad_weight = _check.output(outs[1], weight.shape, dtype, *arrays)
         _compute_weight_gradient(for_w, maps, residual, grad_weight)
-    if grad_bias is not None and grad_bias.size:
+    if for_bias:
+        grad_bias = _check.output(outs[2], weight.shape[:1], dtype, *arrays)
         sum_maps(residual, grad_bias)
+    if out is None:
+        return grad_input, grad_weight, grad_bias
     # Not before all are computed: they may overlap what was read.
-    delivered = (
-        None if result is None else _check.deliver(result, target)
-        for result, target in zip(results, outs, strict=True)
-    )
-    grad_input, grad_weight, grad_bias = delivered
-    return grad_input, grad_weight, grad_bias
+    return _check.deliver_all((grad_input, grad_weight, grad_bias), outs)
 
 
 def _input_gradient(

@@ -1,7 +1,7 @@
 """Full connection.
 
-y = x W^T + b. All three products of a full connection run on the engine's tile (`gemm.matmul`),
-with a fixed order of summation. Their sums may have any length; at most 65,536 products are added
+y = x W^T + b. All three products of a full connection run on the engine (`gemm.matmul`), with
+a fixed order of summation. Their sums may have any length; at most 65,536 products are added
 at once, and the results in double precision, so that the error does not grow with it.
 """
 
@@ -16,6 +16,8 @@ from fastconv.engine.errors import PIECE_TERMS
 from fastconv.engine.gemm.matmul import multiply
 from fastconv.engine.ops.sums import sum_rows
 from fastconv.functional._pieces import add_pieces
+
+NOWHERE = (None, None, None)
 
 
 def linear(
@@ -69,7 +71,7 @@ def linear_backward(
     weight: Array,
     *,
     output_mask: tuple[bool, bool, bool] = (True, True, True),
-    out: tuple[Array | None, Array | None, Array | None] = (None, None, None),
+    out: tuple[Array | None, Array | None, Array | None] | None = None,
 ) -> tuple[Array | None, Array | None, Array | None]:
     """Return the gradients of a full connection with respect to input, weight and bias.
 
@@ -83,7 +85,7 @@ def linear_backward(
         The weights.
     output_mask : tuple of three bool
         Which of the three to compute.
-    out : tuple of three ndarray or None
+    out : tuple of three ndarray or None, optional
         Where to write each of them; None for a new array, and where `output_mask` is False. They
         may overlap the three arguments, but not each other.
 
@@ -117,31 +119,27 @@ def linear_backward(
         (*input.shape[:-1], weight.shape[0]),
         "(*input.shape[:-1], weight.shape[0])",
     )
-    mask = _check.output_mask(output_mask)
-    outs = _check.outputs(out, mask)
-    shapes = input.shape, weight.shape, weight.shape[:1]
-    results = [
-        _new_rows(target, shape, input, weight, grad_output) if wanted else None
-        for wanted, target, shape in zip(mask, outs, shapes, strict=True)
-    ]
-    grad_input, grad_weight, grad_bias = results
+    for_input, for_weight, for_bias = mask = _check.output_mask(output_mask)
+    outs = NOWHERE if out is None else _check.outputs(out, mask)
+    arrays = input, weight, grad_output
     residual = _rows(grad_output)
-    if grad_input is not None:
+    grad_input = grad_weight = grad_bias = None
+    if for_input:
+        grad_input = _new_rows(outs[0], input.shape, *arrays)
         _multiply(residual, weight, None, _rows(grad_input))
-    if grad_weight is not None:
+    if for_weight:
+        grad_weight = _new_rows(outs[1], weight.shape, *arrays)
         _multiply(residual.T, _rows(input), None, grad_weight)
-    if grad_bias is not None:
+    if for_bias:
+        grad_bias = _new_rows(outs[2], weight.shape[:1], *arrays)
         if residual.size:
             sum_rows(residual, grad_bias)
         else:
             grad_bias[...] = 0
+    if out is None:
+        return grad_input, grad_weight, grad_bias
     # Not before all are computed: they may overlap what was read.
-    delivered = (
-        None if result is None else _check.deliver(result, target)
-        for result, target in zip(results, outs, strict=True)
-    )
-    grad_input, grad_weight, grad_bias = delivered
-    return grad_input, grad_weight, grad_bias
+    return _check.deliver_all((grad_input, grad_weight, grad_bias), outs)
 
 
 def _operands(input: Array, weight: Array) -> tuple[Array, Array]:
@@ -162,8 +160,10 @@ def _operands(input: Array, weight: Array) -> tuple[Array, Array]:
 def _new_rows(out: Array | None, shape: Ints, *inputs: Array) -> Array:
     """Return an array for a result, `out` or a new one, whose rows are a matrix."""
     dtype = inputs[0].dtype
+    if out is None:
+        return _check.new(shape, dtype)
     result = _check.output(out, shape, dtype, *inputs)
-    if out is not None and result.ndim != 2 and not result.flags.c_contiguous:
+    if result.ndim != 2 and not result.flags.c_contiguous:
         # Its rows are no matrix with one stride.
         result = empty(shape, dtype)
     return result

@@ -2,6 +2,8 @@
 # No bounds checks: fastconv.functional has compared the shapes.
 """The product of two matrices, C = A B, on the engine's tile: the full connection.
 
+Where rows or steps are few the memory is the limit, and thin.pyx computes; else:
+
     JC  blocks of columns of B, and parts of the rows of A   a task for a thread
     PC    blocks of steps                                    a block of B is packed
     IR      panels of rows of A                              in the first-level cache
