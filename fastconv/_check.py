@@ -293,6 +293,22 @@ def output_mask(value: object) -> tuple[bool, bool, bool]:
     return bool(for_input), bool(for_weight), bool(for_bias)
 
 
+def outputs(out: object, mask: tuple[bool, bool, bool]) -> tuple[Any, Any, Any]:
+    """Return where to write the gradients for input, weight and bias: an array each, or None.
+
+    Raises
+    ------
+    ValueError
+        If there are not three entries, or one is for a gradient that is not wanted.
+    """
+    if not isinstance(out, tuple | list) or len(out) != 3:
+        raise ValueError(f"out must hold three arrays or None, got {_described(out)}")
+    for i in range(3):
+        if out[i] is not None and not mask[i]:
+            raise ValueError(f"out[{i}] must be None where output_mask[{i}] is False")
+    return out[0], out[1], out[2]
+
+
 def rank(name: str, shape: Ints, axes: int) -> None:
     """Refuse a shape that is neither a batch (N, C, *spatial) nor one sample (C, *spatial).
 
@@ -389,6 +405,17 @@ def deliver(result: Array, out: object) -> Array:
     assert isinstance(out, np.ndarray)
     out[...] = result
     return out
+
+
+def deliver_all(
+    results: tuple[Array | None, ...], outs: tuple[Any, ...]
+) -> tuple[Array | None, Array | None, Array | None]:
+    """Do the same for gradients, of which those that are not wanted are None."""
+    first, second, third = (
+        None if result is None else deliver(result, out)
+        for result, out in zip(results, outs, strict=True)
+    )
+    return first, second, third
 
 
 def _axis_list(axes: int) -> str:

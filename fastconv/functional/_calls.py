@@ -120,3 +120,30 @@ def find_call(
         groups, algorithm,
     )  # fmt: skip
     return call
+
+
+def plan_backward(*arguments: Any) -> tuple[Call, Call]:
+    weight: Call = calls("conv2d_weight", *arguments)
+    input: Call = calls("conv2d_input", *arguments)
+    return input, weight
+
+
+# Both gradients of a layer, found at once.
+backward_calls = Cache(plan_backward, 4096)
+
+
+def find_backward(
+    dtype: np.dtype[Any],
+    input_shape: Ints,
+    weight_shape: Ints,
+    stride: PerAxis,
+    padding: PaddingLike,
+    dilation: PerAxis,
+    groups: int,
+) -> tuple[Call, Call]:
+    """Return what is known of the calls for the gradients of input and weights."""
+    found: tuple[Call, Call] = backward_calls(
+        dtype.char, only_exact(), input_shape, weight_shape, stride, padding, dilation, groups,
+        "auto",
+    )  # fmt: skip
+    return found

@@ -12,10 +12,12 @@ from fastconv._check import Array, PaddingLike, PerAxis
 from fastconv._geometry import Ints
 from fastconv.engine.choice import only_exact, prepare
 from fastconv.engine.ops.sums import sum_maps
-from fastconv.functional._calls import Call, calls, find_call
+from fastconv.functional._calls import Call, calls, find_backward, find_call
 from fastconv.functional._prepared import PreparedWeight
 
 Gradients: TypeAlias = tuple[Array | None, Array | None, Array | None]
+
+NOWHERE = (None, None, None)
 
 
 def conv2d(
@@ -408,8 +410,12 @@ def conv2d_backward(
     groups: int = 1,
     *,
     output_mask: tuple[bool, bool, bool] = (True, True, True),
+    out: Gradients | None = None,
 ) -> Gradients:
     """Return the gradients with respect to input, weight and bias.
+
+    What the single functions do each is done once here: the arrays are checked, and copied where
+    they are byte-swapped or misaligned, and the plans are looked up.
 
     Parameters
     ----------
@@ -422,7 +428,11 @@ def conv2d_backward(
     stride, padding, dilation, groups
         As in `conv2d`.
     output_mask : tuple of three bool
-        Which of the three to compute.
+        Which of the three to compute. The first layer of a network needs no gradient with respect
+        to its input: (False, True, True).
+    out : tuple of three ndarray or None, optional
+        Where to write each of them, as in the single functions; None for a new array, and where
+        `output_mask` is False. They may overlap the three arguments, but not each other.
 
     Returns
     -------
@@ -432,7 +442,7 @@ def conv2d_backward(
     Raises
     ------
     TypeError, ValueError
-        As those functions.
+        As those functions; also if `out` has an array for a gradient that is masked.
 
     Examples
     --------
@@ -441,25 +451,43 @@ def conv2d_backward(
     >>> image, kernels = np.ones((1, 1, 3, 3)), np.ones((1, 1, 2, 2))
     >>> [g.shape for g in F.conv2d_backward(image, kernels, np.ones((1, 1, 2, 2)))]
     [(1, 1, 3, 3), (1, 1, 2, 2), (1,)]
+    >>> total = np.empty(1)
+    >>> mask, out = (False, False, True), (None, None, total)
+    >>> F.conv2d_backward(image, kernels, np.ones((1, 1, 2, 2)), output_mask=mask, out=out)
+    (None, None, array([4.]))
     """
     input = _check.array("input", input)
     weight = _check.array("weight", weight)
     grad_output = _check.array("grad_output", grad_output)
-    _check.same_dtype("weight", weight, "input", input)
-    _check.same_dtype("grad_output", grad_output, "input", input)
-    for_input, for_weight, for_bias = _check.output_mask(output_mask)
-    arguments = (input.shape, weight.shape, stride, padding, dilation, groups, "auto")
-    call = find_call("conv2d_weight", input.dtype, *arguments)
-    call.check_residual(grad_output)
+    dtype = input.dtype
+    if weight.dtype is not dtype:
+        _check.same_dtype("weight", weight, "input", input)
+    if grad_output.dtype is not dtype:
+        _check.same_dtype("grad_output", grad_output, "input", input)
+    for_input, for_weight, for_bias = mask = _check.output_mask(output_mask)
+    outs = NOWHERE if out is None else _check.outputs(out, mask)
+    for_x, for_w = find_backward(
+        dtype, input.shape, weight.shape, stride, padding, dilation, groups
+    )
+    if grad_output.shape != for_w.output_shape:
+        for_w.check_residual(grad_output)
+    arrays = input, weight, grad_output
+    maps, residual = _check.batch(input), _check.batch(grad_output)
     grad_input = grad_weight = grad_bias = None
     if for_input:
-        for_x = find_call("conv2d_input", input.dtype, *arguments)
-        grad_input = _input_gradient(for_x, input.shape, weight, grad_output, None)
+        grad_input = _check.output(outs[0], input.shape, dtype, *arrays)
+        if grad_input.size:
+            for_x.compute(residual, weight, _check.batch(grad_input))
     if for_weight:
-        grad_weight = _weight_gradient(call, input, weight.shape, grad_output, None)
+        grad_weight = _check.output(outs[1], weight.shape, dtype, *arrays)
+        _compute_weight_gradient(for_w, maps, residual, grad_weight)
     if for_bias:
-        grad_bias = _bias_gradient(grad_output, None)
-    return grad_input, grad_weight, grad_bias
+        grad_bias = _check.output(outs[2], weight.shape[:1], dtype, *arrays)
+        sum_maps(residual, grad_bias)
+    if out is None:
+        return grad_input, grad_weight, grad_bias
+    # Not before all are computed: they may overlap what was read.
+    return _check.deliver_all((grad_input, grad_weight, grad_bias), outs)
 
 
 def _input_gradient(
@@ -475,11 +503,15 @@ def _weight_gradient(
     call: Call, input: Array, size: Ints, grad_output: Array, out: Array | None
 ) -> Array:
     result = _check.output(out, size, input.dtype, input, grad_output)
-    if grad_output.size:
-        call.compute(_check.batch(input), _check.batch(grad_output), result)
+    _compute_weight_gradient(call, _check.batch(input), _check.batch(grad_output), result)
+    return _check.deliver(result, out)
+
+
+def _compute_weight_gradient(call: Call, maps: Array, residual: Array, result: Array) -> None:
+    if residual.size:
+        call.compute(maps, residual, result)
     else:
         result[...] = 0
-    return _check.deliver(result, out)
 
 
 def _bias_gradient(grad_output: Array, out: Array | None) -> Array:

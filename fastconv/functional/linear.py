@@ -1,7 +1,7 @@
 """Full connection.
 
-y = x W^T + b. All three products of a full connection run on the engine's tile (`gemm.matmul`),
-with a fixed order of summation. Their sums may have any length; at most 65,536 products are added
+y = x W^T + b. All three products of a full connection run on the engine (`gemm.matmul`), with
+a fixed order of summation. Their sums may have any length; at most 65,536 products are added
 at once, and the results in double precision, so that the error does not grow with it.
 """
 
@@ -10,11 +10,14 @@ from itertools import chain, pairwise, repeat
 
 from fastconv import _check
 from fastconv._check import Array
+from fastconv._geometry import Ints
 from fastconv.engine.base.memory import empty
 from fastconv.engine.errors import PIECE_TERMS
 from fastconv.engine.gemm.matmul import multiply
 from fastconv.engine.ops.sums import sum_rows
 from fastconv.functional._pieces import add_pieces
+
+NOWHERE = (None, None, None)
 
 
 def linear(
@@ -57,11 +60,7 @@ def linear(
         _check.same_dtype("bias", bias, "input", input)
         _check.same_shape("bias", bias, (weight.shape[0],), "(weight.shape[0],)")
         inputs.append(bias)
-    shape = (*input.shape[:-1], weight.shape[0])
-    result = _check.output(out, shape, input.dtype, *inputs)
-    if result.ndim != 2 and not result.flags.c_contiguous:
-        # Its rows are no matrix with one stride.
-        result = empty(shape, input.dtype)
+    result = _new_rows(out, (*input.shape[:-1], weight.shape[0]), *inputs)
     _multiply(_rows(input), weight.T, bias, _rows(result))
     return _check.deliver(result, out)
 
@@ -72,6 +71,7 @@ def linear_backward(
     weight: Array,
     *,
     output_mask: tuple[bool, bool, bool] = (True, True, True),
+    out: tuple[Array | None, Array | None, Array | None] | None = None,
 ) -> tuple[Array | None, Array | None, Array | None]:
     """Return the gradients of a full connection with respect to input, weight and bias.
 
@@ -85,6 +85,9 @@ def linear_backward(
         The weights.
     output_mask : tuple of three bool
         Which of the three to compute.
+    out : tuple of three ndarray or None, optional
+        Where to write each of them; None for a new array, and where `output_mask` is False. They
+        may overlap the three arguments, but not each other.
 
     Returns
     -------
@@ -96,7 +99,8 @@ def linear_backward(
     Raises
     ------
     TypeError, ValueError
-        If an argument has the wrong type, or the sizes do not fit together.
+        If an argument has the wrong type, the sizes do not fit together, or `out` has an array for
+        a gradient that is masked.
 
     Examples
     --------
@@ -115,22 +119,27 @@ def linear_backward(
         (*input.shape[:-1], weight.shape[0]),
         "(*input.shape[:-1], weight.shape[0])",
     )
-    for_input, for_weight, for_bias = _check.output_mask(output_mask)
+    for_input, for_weight, for_bias = mask = _check.output_mask(output_mask)
+    outs = NOWHERE if out is None else _check.outputs(out, mask)
+    arrays = input, weight, grad_output
     residual = _rows(grad_output)
     grad_input = grad_weight = grad_bias = None
     if for_input:
-        grad_input = empty(input.shape, input.dtype)
+        grad_input = _new_rows(outs[0], input.shape, *arrays)
         _multiply(residual, weight, None, _rows(grad_input))
     if for_weight:
-        grad_weight = empty(weight.shape, weight.dtype)
+        grad_weight = _new_rows(outs[1], weight.shape, *arrays)
         _multiply(residual.T, _rows(input), None, grad_weight)
     if for_bias:
-        grad_bias = empty(weight.shape[:1], weight.dtype)
+        grad_bias = _new_rows(outs[2], weight.shape[:1], *arrays)
         if residual.size:
             sum_rows(residual, grad_bias)
         else:
             grad_bias[...] = 0
-    return grad_input, grad_weight, grad_bias
+    if out is None:
+        return grad_input, grad_weight, grad_bias
+    # Not before all are computed: they may overlap what was read.
+    return _check.deliver_all((grad_input, grad_weight, grad_bias), outs)
 
 
 def _operands(input: Array, weight: Array) -> tuple[Array, Array]:
@@ -146,6 +155,18 @@ def _operands(input: Array, weight: Array) -> tuple[Array, Array]:
             f"{weight.shape[1]}, got shape {input.shape}"
         )
     return input, weight
+
+
+def _new_rows(out: Array | None, shape: Ints, *inputs: Array) -> Array:
+    """Return an array for a result, `out` or a new one, whose rows are a matrix."""
+    dtype = inputs[0].dtype
+    if out is None:
+        return _check.new(shape, dtype)
+    result = _check.output(out, shape, dtype, *inputs)
+    if result.ndim != 2 and not result.flags.c_contiguous:
+        # Its rows are no matrix with one stride.
+        result = empty(shape, dtype)
+    return result
 
 
 def _multiply(left: Array, right: Array, bias: Array | None, result: Array) -> None:

@@ -300,6 +300,45 @@ def test_backward_gives_the_bits_of_the_single_functions(case):
                 assert result is None
 
 
+@pytest.mark.parametrize("case", [PLAIN, Conv(2, 3, 17, 33, 7, 3, 3, 2, 1)], ids=str)
+def test_backward_writes_into_given_arrays(case):
+    x, weight, _, residual, *_ = floats(case, np.float32)
+    single = F.conv2d_backward(x, weight, residual, *case.options)
+    # The first half of the second axis of larger arrays; the bias's gradient has one axis.
+    bases = [np.full((g.shape[0], 2, *g.shape[1:]), np.nan, g.dtype) for g in single]
+    bases[2] = bases[2].reshape(2, -1)
+    outs = bases[0][:, 0], bases[1][:, 0], bases[2][0]
+    for mask in np.ndindex(2, 2, 2):
+        chosen = tuple(out if wanted else None for out, wanted in zip(outs, mask, strict=True))
+        options = {"output_mask": tuple(map(bool, mask)), "out": chosen}
+        results = F.conv2d_backward(x, weight, residual, *case.options, **options)
+        for result, out, gradient in zip(results, chosen, single, strict=True):
+            assert result is out
+            if out is not None:
+                np.testing.assert_array_equal(out, gradient)
+                out[...] = 0
+    assert all(np.isnan(rest).all() for rest in (bases[0][:, 1], bases[1][:, 1], bases[2][1]))
+
+
+def test_backward_over_its_arguments_behaves_as_if_they_were_copied():
+    x, residual = normal((2, 5, 9, 9), np.float64), normal((2, 5, 9, 9), np.float64, 1)
+    weight = normal((5, 5, 3, 3), np.float64, 2)
+    expected = F.conv2d_backward(x, weight, residual, padding=1)
+    outs = x, weight, None
+    with pytest.raises(ValueError, match=r"^out\[0\] must be None where output_mask\[0\] is False"):
+        F.conv2d_backward(x, weight, residual, padding=1, output_mask=(0, 1, 1), out=outs)
+    with pytest.raises(ValueError, match=r"^out must hold three arrays or None, got ndarray"):
+        F.conv2d_backward(x, weight, residual, padding=1, out=x)
+    with pytest.raises(ValueError, match=r"^out must have the result's shape"):
+        F.conv2d_backward(x, weight, residual, padding=1, out=(weight, None, None))
+    bias_out = residual.reshape(-1)[:5]
+    outs = x, weight, bias_out
+    for out, gradient in zip(
+        F.conv2d_backward(x, weight, residual, padding=1, out=outs), expected, strict=True
+    ):
+        np.testing.assert_array_equal(out, gradient)
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize(
     ("case", "algorithm"),

@@ -30,6 +30,12 @@ CASES = [
     ((65,), 400, 120),
     # Several blocks of steps; the transposed product; a left operand that is packed.
     ((17,), 700, 90),
+    # Few rows: whole vectors of columns and what is left of one, several blocks of steps.
+    *(((rows,), 1200, 77) for rows in range(1, 10)),
+    ((1,), 577, 131),
+    ((2,), 571, 64),
+    ((4,), 16, 200),
+    ((3,), 200, 16),
     ((300,), 7, 40),
     ((2, 3), 7, 4),
     ((2, 1, 4), 5, 33),
@@ -132,6 +138,46 @@ def test_out_that_overlaps_an_input_behaves_as_if_copied():
         arrays = [x.copy(), weight.copy()]
         F.linear(*arrays, bias, out=arrays[position])
         np.testing.assert_array_equal(arrays[position], expected)
+
+
+@pytest.mark.parametrize("rows", [*range(1, 10), 17])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_row_has_the_bits_of_many_rows_however_its_weights_lie(rows, dtype):
+    # Weights that begin inside of a cache line, end inside of a vector, or are transposed; 40 rows
+    # go through tiles.
+    for inputs, outputs in ((1200, 77), (577, 131), (128, 64)):
+        x, weight, bias, residual = problem((40,), inputs, outputs, dtype, normal)
+        y, (dx, *_) = F.linear(x, weight, bias), F.linear_backward(residual, x, weight)
+        shifted = np.empty(weight.size + 3, dtype)[3:].reshape(weight.shape)
+        shifted[...] = weight
+        some = slice(5, 5 + rows)
+        for same in (weight, shifted, np.asfortranarray(weight), weight[::-1].copy()[::-1]):
+            assert F.linear(x[some], same, bias).tobytes() == y[some].tobytes()
+            mine, *_ = F.linear_backward(residual[some], x[some], same)
+            assert mine.tobytes() == dx[some].tobytes()
+
+
+@pytest.mark.parametrize("rows", [1, 3, 4, 5])
+def test_gradients_in_given_arrays(rows):
+    x, weight, _, residual = problem((rows,), 70, 33, np.float32, normal)
+    expected = F.linear_backward(residual, x, weight)
+    bases = [np.full((len(g) + 2, *g.shape[1:]), np.nan, g.dtype) for g in expected]
+    outs = tuple(base[1:-1] for base in bases)
+    results = F.linear_backward(residual, x, weight, out=outs)
+    for result, out, base, gradient in zip(results, outs, bases, expected, strict=True):
+        assert result is out
+        assert_exact(out.copy(), gradient)
+        assert np.isnan(base[[0, -1]]).all()
+    # Over what is read: as if it were copied before.
+    arrays = x.copy(), weight.copy(), residual.copy()
+    outs = arrays[0], arrays[1], arrays[2][0]
+    F.linear_backward(arrays[2], *arrays[:2], out=outs)
+    for out, gradient in zip(outs, expected, strict=True):
+        np.testing.assert_array_equal(out, gradient)
+    with pytest.raises(ValueError, match=r"^out\[1\] must be None where output_mask\[1\] is False"):
+        F.linear_backward(residual, x, weight, output_mask=(True, False, True), out=outs)
+    with pytest.raises(ValueError, match=r"^out must hold three arrays or None, got ndarray"):
+        F.linear_backward(residual, x, weight, out=x)
 
 
 @pytest.mark.parametrize("lead", [(), (3,), (2, 2)])

@@ -12,6 +12,8 @@ products   input gradient   pixels             input channels, tap  output chann
 weight     weight gradient  (c, t, r, s)       output channels      pixels
                             or what its role says: see there
 matmul     two matrices     rows               columns              their common axis
+thin       the same         few rows, or few steps: the large matrix is read or written once, as it
+                            lies, and nothing is packed; the bits are those of matmul
 
 forward wins where there are many pixels; outputs where the rows of the maps are short, or steps
 are few, and the output channels fill the lanes; products where a small map meets large weights,

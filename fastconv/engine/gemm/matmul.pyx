@@ -2,6 +2,8 @@
 # No bounds checks: fastconv.functional has compared the shapes.
 """The product of two matrices, C = A B, on the engine's tile: the full connection.
 
+Where rows or steps are few the memory is the limit, and thin.pyx computes; else:
+
     JC  blocks of columns of B, and parts of the rows of A   a task for a thread
     PC    blocks of steps                                    a block of B is packed
     IR      panels of rows of A                              in the first-level cache
@@ -23,18 +25,24 @@ from fastconv.engine.base.threads cimport EVEN, parallel_for, threads_for
 from fastconv.engine.base.workspace cimport give, take
 from fastconv.engine.gemm.slab cimport (
     Run, Share, Target, block_steps, even_share, find_share, line_up, make_split, pack_rows,
-    split_tasks, transpose)
+    split_tasks)
+from fastconv.engine.gemm.thin cimport Thin, pack_turned, plan_thin, run_thin
 from fastconv.engine.gemm.tile cimport MAX_ROWS, lanes, max_rows, output_vectors, run_tile
 
 # A block of B: most of a common second-level cache.
 cdef Py_ssize_t BLOCK_BYTES = 5 << 17
 # More steps that are no neighbours, each in a cache line of its own, leave the first-level cache.
 cdef Py_ssize_t SCATTERED_STEPS = 256
+# So far apart, all of them share one set of that cache.
+cdef Py_ssize_t PAGE_BYTES = 4096
+# Up to so many rows, a product of W^T may be transposed.
+cdef Py_ssize_t FEW_ROWS = 16
 
 
 # What the tasks share.
 cdef struct Context:
     const Product* product
+    const Thin* thin
     Py_ssize_t itemsize
     const void* a
     const void* b
@@ -43,11 +51,16 @@ cdef struct Context:
     char* shared
 
 
+cdef Py_ssize_t sum_depth(Py_ssize_t steps, Py_ssize_t itemsize) noexcept nogil:
+    """Return the steps of a block, which are summed from zero on."""
+    return ceil_div(steps, ceil_div(steps, block_steps(itemsize)))
+
+
 cdef void make_plan(Product* p, Py_ssize_t itemsize, int threads) noexcept nogil:
     """Choose blocks and panels, and lay out the workspace."""
     cdef Py_ssize_t most = output_vectors(itemsize), vectors = ceil_div(p.columns, lanes(itemsize))
     p.lanes = lanes(itemsize)
-    p.depth = ceil_div(p.steps, ceil_div(p.steps, block_steps(itemsize)))
+    p.depth = sum_depth(p.steps, itemsize)
     p.split = make_split(1, vectors, ceil_div(p.columns, BLOCK_BYTES // (p.depth * itemsize)),
                          ceil_div(p.rows, max_rows(itemsize, min(vectors, most))), threads)
     vectors = ceil_div(vectors, p.split.blocks)
@@ -57,7 +70,9 @@ cdef void make_plan(Product* p, Py_ssize_t itemsize, int threads) noexcept nogil
     p.height = max_rows(itemsize, vectors)
     p.split.panels = ceil_div(p.rows, p.height)
     p.split.parts = min(p.split.parts, p.split.panels)
-    p.packs_a = p.a_step != 1 and p.depth > SCATTERED_STEPS
+    p.packs_a = p.a_step != 1 and (
+        p.depth > SCATTERED_STEPS
+        or p.a_step * itemsize % PAGE_BYTES == 0 and p.block > 2 * p.width)
     p.packs_b = p.b_column != 1 or p.split.panels > 2 * p.split.parts
     p.a_at = 0
     p.packed_a_at = p.a_at + line_up(p.depth * sizeof(Py_ssize_t))
@@ -81,8 +96,9 @@ cdef void transpose_product(Product* p) noexcept nogil:
 cdef void plan_product(Product* p, Py_ssize_t itemsize, int threads) noexcept nogil:
     p.transposed = False
     # Transposed, the smaller matrix is packed, but the tiles leave number by number, and those of
-    # one vector have a load for each product: worse than packing a matrix that lies in a cache.
-    if (p.b_column != 1
+    # one vector have a load for each product: worse than packing a matrix that lies in a cache, or
+    # that serves many rows.
+    if (p.b_column != 1 and p.rows <= FEW_ROWS
             and (p.rows > lanes(itemsize) or p.steps * p.columns * itemsize > BLOCK_BYTES)
             and (p.columns - p.rows) * <double>p.steps > 3.0 * p.rows * p.columns):
         transpose_product(p)
@@ -131,7 +147,8 @@ cdef void multiply_block(const floating* a, const floating* b, const floating* b
             run.count = min((j + 1) * vectors // panels * p.lanes, count) - at
             panel = b_panels + j * p.depth * p.width
             if p.b_column != 1 and p.b_step == 1:
-                transpose(b + step + at * p.b_column, p.b_column, run.count, steps, panel, p.width)
+                pack_turned(b + step + at * p.b_column, p.b_column, run.count, steps, panel,
+                            p.width)
             elif p.packs_b or run.count % p.lanes:
                 pack_rows(b + step * p.b_step + at * p.b_column, p.b_column, run.count, b_at,
                           steps, p.width, panel)
@@ -183,15 +200,40 @@ cdef void multiply_task(void* context, Py_ssize_t task, int thread) noexcept nog
                        <double*>c.c, p, task, c.shared, own)
 
 
+cdef void thin_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
+    cdef const Context* c = <const Context*>context
+    if c.itemsize == sizeof(float):
+        run_thin(<const float*>c.a, <const float*>c.b, <const float*>c.bias, <float*>c.c, c.thin,
+                 task, c.shared)
+    else:
+        run_thin(<const double*>c.a, <const double*>c.b, <const double*>c.bias, <double*>c.c,
+                 c.thin, task, c.shared)
+
+
+cdef bint make_thin(const Product* p, Py_ssize_t itemsize, bint biased, int threads,
+                    Thin* thin) noexcept nogil:
+    """Plan a product as a thin one; return whether it is."""
+    if p.c_column != 1:
+        return False
+    thin.rows, thin.columns, thin.steps = p.rows, p.columns, p.steps
+    thin.depth = sum_depth(p.steps, itemsize)
+    thin.a_row, thin.a_step, thin.b_step, thin.b_column = p.a_row, p.a_step, p.b_step, p.b_column
+    thin.c_row = p.c_row
+    return plan_thin(thin, itemsize, biased, threads)
+
+
 def multiply(a, b, bias, c):
     """Write into `c` (M, N) the product of `a` (M, K) and `b` (K, N), plus `bias` (N) or None.
 
     All are of one type, with any strides; none of M, K and N is 0.
     """
     cdef Product p
+    cdef Thin thin
+    cdef bint thinly
     cdef View left, right, shift, result
     cdef Context context
     cdef Py_ssize_t item, tasks, i, biases = 0
+    cdef size_t bytes
     cdef int threads
     look(a, 2, False, &left)
     look(b, 2, False, &right)
@@ -199,27 +241,38 @@ def multiply(a, b, bias, c):
     item = result.itemsize
     if bias is not None:
         look(bias, 1, False, &shift)
-        biases = line_up(result.shape[1] * item)
+        biases = 0 if shift.strides[0] == item else line_up(result.shape[1] * item)
     p.rows, p.steps, p.columns = left.shape[0], left.shape[1], right.shape[1]
     p.a_row, p.a_step = left.strides[0] // item, left.strides[1] // item
     p.b_step, p.b_column = right.strides[0] // item, right.strides[1] // item
     p.c_row, p.c_column = result.strides[0] // item, result.strides[1] // item
     threads = threads_for(<double>p.rows * p.columns * p.steps)
-    plan_product(&p, item, threads)
-    tasks = split_tasks(&p.split)
-    threads = min(<Py_ssize_t>threads, tasks)
-    context.product, context.itemsize = &p, item
+    thinly = make_thin(&p, item, bias is not None, threads, &thin)
+    if thinly:
+        threads = tasks = thin.tasks
+        bytes = thin.bytes
+    else:
+        plan_product(&p, item, threads)
+        tasks = split_tasks(&p.split)
+        threads = min(<Py_ssize_t>threads, tasks)
+        bytes = p.threads_at + threads * p.thread_bytes
+    context.product, context.thin, context.itemsize = &p, &thin, item
     context.a, context.b = left.data, right.data
-    if p.transposed:
+    if not thinly and p.transposed:
         context.a, context.b = right.data, left.data
     context.bias, context.c = NULL, result.data
-    context.shared = <char*>take(p.threads_at + threads * p.thread_bytes + biases)
-    if biases:
+    context.shared = <char*>take(bytes + biases)
+    if bias is not None and not biases:
+        context.bias = shift.data
+    elif biases:
         # Side by side.
-        context.bias = context.shared + p.threads_at + threads * p.thread_bytes
-        for i in range(p.columns if not p.transposed else p.rows):
+        context.bias = context.shared + bytes
+        for i in range(result.shape[1]):
             memcpy(<char*>context.bias + i * item, <char*>shift.data + i * shift.strides[0], item)
     with nogil:
-        write_steps(&p, context.shared)
-        parallel_for(threads, tasks, multiply_task, &context, EVEN)
+        if thinly:
+            parallel_for(threads, tasks, thin_task, &context, EVEN)
+        else:
+            write_steps(&p, context.shared)
+            parallel_for(threads, tasks, multiply_task, &context, EVEN)
     give(context.shared)
