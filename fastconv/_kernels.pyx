@@ -588,4 +588,4 @@ cdef class Plain(Kernel):
             way += 3
             write_steps(&self.blocks.product, context.shared)
         add_job(jobs, context, OF_FLOATS[way], OF_DOUBLES[way], NULL, context.o.x,
-                self.blocks.tasks, 0)
+                self.blocks.tasks)

@@ -22,7 +22,7 @@ def _loaded() -> list[str]:
     """Return the paths of the OpenMP libraries in this process, as far as the system tells."""
     if not sys.platform.startswith("linux"):
         return []
-    found = {}
+    found: dict[str, None] = {}
     for line in Path("/proc/self/maps").read_text().splitlines():
         path = line.partition("/")[2]
         if re.match(r"lib[gi]?omp[-.\d]", path.rpartition("/")[2]):

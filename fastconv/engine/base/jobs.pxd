@@ -53,17 +53,14 @@ cdef inline void run_jobs(Jobs* jobs) noexcept nogil:
 
 
 cdef inline void add_job(Jobs* jobs, const Context* context, FloatTask of_floats,
-                         DoubleTask of_doubles, Cost cost, const void* operand, Py_ssize_t tasks,
-                         int how) noexcept nogil:
-    """Add so many tasks, shared as `how` says (base/threads.pxd), in a context as it is now.
-
-    `cost` gets the Job; or it is NULL.
-    """
+                         DoubleTask of_doubles, Cost cost, const void* operand,
+                         Py_ssize_t tasks) noexcept nogil:
+    """Add so many tasks, in a context as it is now; `cost` gets the Job, or it is NULL."""
     cdef Py_ssize_t i
     if jobs.count == MOST_JOBS:
         run_jobs(jobs)
     i = jobs.count
     jobs.contexts[i] = context[0]
     jobs.jobs[i] = Job(of_floats, of_doubles, operand, &jobs.contexts[i])
-    jobs.phases[i] = weighed_phase(run_job, cost, &jobs.jobs[i], tasks, how)
+    jobs.phases[i] = weighed_phase(run_job, cost, &jobs.jobs[i], tasks)
     jobs.count += 1

@@ -12,7 +12,7 @@ typedef struct {
     void *context;
     ptrdiff_t tasks;
     /* Whether denormal numbers count; otherwise they are flushed to zero. */
-    int how;
+    int denormals;
     /* Returns what a task costs (costs.pxd), or NULL: nobody has said. The pool does not read it;
      * who weighs how evenly the tasks can be shared calls it, in place of `run` or before. */
     double (*cost)(void *context, ptrdiff_t task);

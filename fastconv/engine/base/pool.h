@@ -150,7 +150,7 @@ static uint32_t fastconv_do_tasks(fastconv_job *job, int thread, int threads)
 
             if (end > phase->tasks)
                 end = phase->tasks;
-            if (!flushed && !(phase->how & 2)) {
+            if (!flushed && !phase->denormals) {
                 saved = fastconv_flush_denormals();
                 flushed = 1;
             }
@@ -455,11 +455,11 @@ static void fastconv_finish(fastconv_job *job)
 
 static void fastconv_alone(const fastconv_phase *phase)
 {
-    unsigned long saved = (phase->how & 2) ? 0 : fastconv_flush_denormals();
+    unsigned long saved = phase->denormals ? 0 : fastconv_flush_denormals();
 
     for (ptrdiff_t task = 0; task < phase->tasks; task++)
         phase->run(phase->context, task, 0);
-    if (!(phase->how & 2))
+    if (!phase->denormals)
         fastconv_restore_denormals(saved);
 }
 

@@ -79,10 +79,9 @@ cdef void parallel_phases(int threads, const Phase* phases, Py_ssize_t count) no
     run_pool(threads, max(threads, _num_threads), phases, count)
 
 
-cdef void parallel_for(int threads, Py_ssize_t tasks, Task run, void* context,
-                       int how) noexcept nogil:
+cdef void parallel_for(int threads, Py_ssize_t tasks, Task run, void* context) noexcept nogil:
     """Run the tasks 0, 1, ... of one loop on at most so many threads."""
-    cdef Phase phase = make_phase(run, context, tasks, how)
+    cdef Phase phase = make_phase(run, context, tasks)
     parallel_phases(threads, &phase, 1)
 
 
@@ -95,7 +94,7 @@ def run_empty(int threads, Py_ssize_t tasks, Py_ssize_t calls):
     cdef Py_ssize_t _
     with nogil:
         for _ in range(calls):
-            parallel_for(threads, tasks, do_nothing, NULL, 0)
+            parallel_for(threads, tasks, do_nothing, NULL)
 
 
 # ---- phases on paper ----------------------------------------------------------------------------
@@ -121,12 +120,12 @@ cdef bint list_phases(int threads, const Phase* phases, Py_ssize_t count) noexce
             costs = [phase.cost(phase.context, task) for task in range(phase.tasks)]
         if _timed:
             seconds = []
-            saved = 0 if phase.how & DENORMALS else flush_denormals()
+            saved = 0 if phase.denormals else flush_denormals()
             for task in range(phase.tasks):
                 begin = perf_counter()
                 phase.run(phase.context, task, 0)
                 seconds.append(perf_counter() - begin)
-            if not phase.how & DENORMALS:
+            if not phase.denormals:
                 restore_denormals(saved)
         _phases.append((threads, phase.tasks, costs, seconds))
     return True

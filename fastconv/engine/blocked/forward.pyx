@@ -30,7 +30,6 @@ from fastconv.engine.base.arrays cimport Layout
 from fastconv.engine.base.axis cimport Phase, Taps, ceil_div, phase_count, taps_inside
 from fastconv.engine.base.costs cimport COPIED, PACKED, TURNED, tile_cost, tiles_cost
 from fastconv.engine.base.jobs cimport Context, Job, Jobs, add_job
-from fastconv.engine.base.threads cimport EVEN
 from fastconv.engine.blocked.layout cimport (
     LaneKernel, Plan, Rows, Tile, channel_place, clear_columns, count_tiles, fill_bias,
     fill_positions, find_kernels, gather_rows, gathered, input_rows, list_lines, list_positions,
@@ -452,9 +451,9 @@ cdef class Correlation(LaneKernel):
         context.plan = c
         list_all(c, context.shared)
         add_job(jobs, context, prepare[float], prepare[double], prepare_cost, context.o.bias,
-                c.threads, EVEN)
+                c.threads)
         if p.held != SAMPLES:
             add_job(jobs, context, pack_weights[float], pack_weights[double], weights_cost,
-                    context.o.w, p.lanes.blocks, EVEN)
+                    context.o.w, p.lanes.blocks)
         add_job(jobs, context, correlate_unit[float], correlate_unit[double], unit_cost,
-                context.o.x, c.units, 0 if p.held == CHANNELS else EVEN)
+                context.o.x, c.units)

@@ -30,7 +30,6 @@ from fastconv.engine.base.costs cimport COPIED, PACKED, tiles_cost
 from fastconv.engine.base.jobs cimport Context, Job, Jobs, add_job
 from fastconv.engine.base.split_k cimport (
     SplitK, add_slices, first_unit, partial_at, partial_numbers, slice_tasks, split_k)
-from fastconv.engine.base.threads cimport EVEN
 from fastconv.engine.blocked.layout cimport (
     LaneKernel, Plan, Rows, channel_place, clear_columns, column_place, fill_positions,
     find_kernels, gather_rows, gathered, input_rows, list_positions, move_lanes, output_rows,
@@ -396,8 +395,8 @@ cdef class WeightGradient(LaneKernel):
         list_positions(p, <Py_ssize_t*>(shared + c.x_at))
         fill_positions(1, p.lines * p.column.out, 0, 0, pixel, <Py_ssize_t*>(shared + c.dy_at))
         list_steps(c, <Py_ssize_t*>(shared + c.steps_at))
-        add_job(jobs, context, clear[float], clear[double], clear_cost, NULL, c.threads, EVEN)
+        add_job(jobs, context, clear[float], clear[double], clear_cost, NULL, c.threads)
         add_job(jobs, context, add_up_slice[float], add_up_slice[double], slice_cost, context.o.x,
-                slice_tasks(&c.split), EVEN)
+                slice_tasks(&c.split))
         add_job(jobs, context, write_gradient[float], write_gradient[double], sum_cost, NULL,
-                c.split.groups * p.out_vectors, EVEN)
+                c.split.groups * p.out_vectors)

@@ -170,4 +170,4 @@ cdef class Correlation(Depthwise):
     cdef void share(self, Context* context, Jobs* jobs) noexcept nogil:
         context.plan = &self.p
         add_job(jobs, context, correlate_blocks[float], correlate_blocks[double], correlate_cost,
-                context.o.x, self.p.tasks, 0)
+                context.o.x, self.p.tasks)

@@ -16,7 +16,6 @@ from fastconv.engine.base.axis cimport LONGEST_SUM, ceil_div
 from fastconv.engine.base.costs cimport COPIED
 from fastconv.engine.base.jobs cimport Context, Job, Jobs, add_job
 from fastconv.engine.base.split_k cimport SplitK, add_slices, first_unit, partial_numbers, split_k
-from fastconv.engine.base.threads cimport EVEN
 from fastconv.engine.depthwise.kernels cimport accumulate, held_runs
 from fastconv.engine.depthwise.pack cimport copy_rows, pack_tile
 from fastconv.engine.depthwise.plan cimport (
@@ -170,6 +169,5 @@ cdef class WeightGradient(Depthwise):
     cdef void share(self, Context* context, Jobs* jobs) noexcept nogil:
         context.plan = &self.p
         add_job(jobs, context, accumulate_groups[float], accumulate_groups[double],
-                accumulate_cost, context.o.x, self.p.tasks, 0)
-        add_job(jobs, context, add_group[float], add_group[double], add_cost, NULL, self.p.groups,
-                EVEN)
+                accumulate_cost, context.o.x, self.p.tasks)
+        add_job(jobs, context, add_group[float], add_group[double], add_cost, NULL, self.p.groups)

@@ -21,7 +21,7 @@ from libc.string cimport memcpy
 
 from fastconv.engine.base.arrays cimport View, look
 from fastconv.engine.base.axis cimport ceil_div
-from fastconv.engine.base.threads cimport EVEN, parallel_for, threads_for
+from fastconv.engine.base.threads cimport parallel_for, threads_for
 from fastconv.engine.base.workspace cimport give, take
 from fastconv.engine.gemm.slab cimport (
     Run, Share, Target, block_steps, even_share, find_share, line_up, make_split, pack_rows,
@@ -271,8 +271,8 @@ def multiply(a, b, bias, c):
             memcpy(<char*>context.bias + i * item, <char*>shift.data + i * shift.strides[0], item)
     with nogil:
         if thinly:
-            parallel_for(threads, tasks, thin_task, &context, EVEN)
+            parallel_for(threads, tasks, thin_task, &context)
         else:
             write_steps(&p, context.shared)
-            parallel_for(threads, tasks, multiply_task, &context, EVEN)
+            parallel_for(threads, tasks, multiply_task, &context)
     give(context.shared)

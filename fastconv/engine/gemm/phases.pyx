@@ -10,7 +10,7 @@ from libc.string cimport memset
 
 from fastconv.engine.base.arrays cimport Axes, Layout, Operands
 from fastconv.engine.base.costs cimport COPIED
-from fastconv.engine.base.threads cimport EVEN, Phase, parallel_phases, weighed_phase
+from fastconv.engine.base.threads cimport Phase, parallel_phases, weighed_phase
 from fastconv.engine.gemm.correlation cimport Correlation, Estimate, read_layout
 from fastconv.engine.base.kernel cimport Kernel, record
 
@@ -123,7 +123,7 @@ cdef class InputGradient(Kernel):
         if not self.covered:
             maps.axes, maps.itemsize, maps.data = o.layout.y, o.layout.itemsize, o.y
             phase = weighed_phase(clear_task, clear_cost, &maps, o.layout.y.shape[0]
-                                  * o.layout.y.shape[1] * o.layout.y.shape[2], EVEN)
+                                  * o.layout.y.shape[1] * o.layout.y.shape[2])
             with nogil:
                 parallel_phases(self.team, &phase, 1)
         for part in self.parts:

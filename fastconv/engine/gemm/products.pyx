@@ -29,7 +29,7 @@ from fastconv.engine.base.arrays cimport Layout, Operands
 from fastconv.engine.base.axis cimport ceil_div
 from fastconv.engine.base.cache_sizes cimport first_cache, second_cache
 from fastconv.engine.base.costs cimport COPIED, PACKED, TURNED, tiles_cost
-from fastconv.engine.base.threads cimport EVEN, Phase, parallel_phases, weighed_phase
+from fastconv.engine.base.threads cimport Phase, parallel_phases, weighed_phase
 from fastconv.engine.base.workspace cimport give, take
 from fastconv.engine.base.kernel cimport Kernel, record
 from fastconv.engine.gemm.correlation cimport Context, Job, run_job
@@ -282,8 +282,8 @@ cdef class InputGradient(Kernel):
         context.plan, context.o, context.shared = &p, o, shared
         jobs[0] = Job(pack_tile[float], pack_tile[double], o.x, &context)
         jobs[1] = Job(compute_channels[float], compute_channels[double], o.w, &context)
-        phases[0] = weighed_phase(run_job, tile_pixels_cost, &jobs[0], p.blocks * p.tiles, EVEN)
-        phases[1] = weighed_phase(run_job, channels_cost, &jobs[1], p.vectors, 0)
+        phases[0] = weighed_phase(run_job, tile_pixels_cost, &jobs[0], p.blocks * p.tiles)
+        phases[1] = weighed_phase(run_job, channels_cost, &jobs[1], p.vectors)
         with nogil:
             for sample from 0 <= sample < p.batch by p.blocks * p.samples:
                 for g in range(p.groups):

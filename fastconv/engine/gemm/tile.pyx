@@ -11,7 +11,7 @@ same to it. tile_loops.h says how a tile leaves the registers.
 
 from fastconv.engine.base.axis cimport ceil_div
 from fastconv.engine.base.isa cimport isa_row
-from fastconv.engine.base.threads cimport EVEN, parallel_for
+from fastconv.engine.base.threads cimport parallel_for
 from fastconv.engine.base.workspace cimport give, take
 from fastconv.engine.gemm.slab cimport fetch
 
@@ -187,6 +187,6 @@ def run_peak(floating one, Py_ssize_t steps, Py_ssize_t repeats, int threads):
     peak.itemsize, peak.steps = sizeof(floating), steps
     peak.data, peak.at, peak.sums = data, at, data + numbers
     with nogil:
-        parallel_for(threads, threads * repeats, peak_task, &peak, EVEN)
+        parallel_for(threads, threads * repeats, peak_task, &peak)
     give(at)
     return 2 * rows * width * steps * repeats * threads

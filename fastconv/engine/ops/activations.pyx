@@ -7,7 +7,7 @@ All arrays are contiguous, of any shape.
 
 from fastconv.engine.base.arrays cimport Flat, look_flat
 from fastconv.engine.base.isa cimport isa_row
-from fastconv.engine.base.threads cimport EVEN, parallel_for, threads_for
+from fastconv.engine.base.threads cimport parallel_for, threads_for
 from fastconv.engine.ops.elementwise cimport Loops, Map, loops_of
 
 cdef const Loops* single = loops_of(isa_row(), sizeof(float))
@@ -38,8 +38,7 @@ cdef int map_blocks(dy, x, y, double cost, Map of_floats, Map of_doubles) except
     look_flat(y, True, &m.y)
     m.run = of_floats if m.y.itemsize == sizeof(float) else of_doubles
     with nogil:
-        parallel_for(threads_for(cost * m.y.size), (m.y.size + BLOCK - 1) // BLOCK, map_block, &m,
-                     EVEN)
+        parallel_for(threads_for(cost * m.y.size), (m.y.size + BLOCK - 1) // BLOCK, map_block, &m)
     return 0
 
 

@@ -5,7 +5,7 @@
 from cython cimport floating
 
 from fastconv.engine.base.arrays cimport Flat, all_below, look_flat
-from fastconv.engine.base.threads cimport EVEN, parallel_for, threads_for
+from fastconv.engine.base.threads cimport parallel_for, threads_for
 
 ctypedef fused number:
     unsigned char
@@ -64,5 +64,5 @@ def take_images(images, chosen, double mean, double scale, x):
         return False
     with nogil:
         # A number costs as much as a few multiply-adds, for it comes from memory.
-        parallel_for(threads_for(4.0 * batch.x.size), order.size, take_image, &batch, EVEN)
+        parallel_for(threads_for(4.0 * batch.x.size), order.size, take_image, &batch)
     return True

@@ -11,7 +11,7 @@ from libc.math cimport log
 
 from fastconv.engine.base.arrays cimport Flat, all_below, look_flat
 from fastconv.engine.base.isa cimport isa_row
-from fastconv.engine.base.threads cimport EVEN, parallel_for, threads_for
+from fastconv.engine.base.threads cimport parallel_for, threads_for
 from fastconv.engine.base.workspace cimport give, take
 from fastconv.engine.ops.elementwise cimport loops_of
 
@@ -113,7 +113,7 @@ def cross_entropy(x, target, losses):
     rows.gradient.data = NULL
     rows.powers = <char*>take(threads * rows.classes * rows.scores.itemsize)
     with nogil:
-        parallel_for(threads, rows.target.size, visit, &rows, EVEN)
+        parallel_for(threads, rows.target.size, visit, &rows)
         give(rows.powers)
     return True
 
@@ -131,5 +131,5 @@ def cross_entropy_backward(x, target, scale, dx):
     rows.step = 1 if rows.scale.size > 1 else 0
     rows.losses.data = NULL
     with nogil:
-        parallel_for(threads_for(COST * rows.scores.size), rows.target.size, visit, &rows, EVEN)
+        parallel_for(threads_for(COST * rows.scores.size), rows.target.size, visit, &rows)
     return True

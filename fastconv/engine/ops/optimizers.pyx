@@ -12,7 +12,7 @@ from libc.math cimport sqrt, sqrtf
 from libc.stdlib cimport free, realloc
 
 from fastconv.engine.base.arrays cimport Flat, look_flat
-from fastconv.engine.base.threads cimport EVEN, parallel_for, threads_for
+from fastconv.engine.base.threads cimport parallel_for, threads_for
 
 # Elements of one task: three blocks of floats are as large as a first-level cache.
 cdef Py_ssize_t BLOCK = 4096
@@ -175,7 +175,7 @@ cdef void run_all(Blocks blocks, Step* step, double cost) noexcept:
     """Give the blocks to the threads; `cost` is the multiply-adds of an element."""
     step.blocks, step.itemsize = blocks.blocks, blocks.itemsize
     with nogil:
-        parallel_for(threads_for(cost * blocks.numbers), blocks.count, run, step, EVEN)
+        parallel_for(threads_for(cost * blocks.numbers), blocks.count, run, step)
 
 
 def sgd(Blocks blocks, double lr, double momentum, double fresh, double decay, bint nesterov):

@@ -28,7 +28,8 @@ from libc.math cimport INFINITY
 from libc.string cimport memcpy, memset
 
 from fastconv.engine.base.arrays cimport Flat, View, look, look_flat, plane_at, planes_in_order
-from fastconv.engine.base.threads cimport DENORMALS, EVEN, Task, parallel_for, threads_for
+from fastconv.engine.base.threads cimport (
+    Phase, Task, make_phase, parallel_for, parallel_phases, threads_for)
 from fastconv.engine.base.workspace cimport give
 from fastconv.engine.ops.windows cimport (
     COLUMN, DEPTH, LINE_COST, ROW, Divisor, Join, Line, Lines, Memory, Plan, Reduce, Rows, Window,
@@ -175,12 +176,13 @@ cdef void pool_block(void* context, Py_ssize_t task, int thread) noexcept nogil:
         next_line(&line, &p.y)
 
 
-cdef int pool_lines(Pool* p, x, y, numbers, double cells, bint pads, int how) except -1:
+cdef int pool_lines(Pool* p, x, y, numbers, double cells, bint pads) except -1:
     """Complete the plan, and give its tasks to the threads."""
     cdef Plan* plan = &p.plan
     cdef int threads, thread
     cdef Py_ssize_t t, r, room, shared, row_taps
     cdef char* own
+    cdef Phase phase
     look(x, 5, False, &p.x)
     look(y, 5, True, &p.y)
     make_plan(plan, numbers, p.y.itemsize)
@@ -222,7 +224,10 @@ cdef int pool_lines(Pool* p, x, y, numbers, double cells, bint pads, int how) ex
                 # It comes behind every other column with the same maximum, -inf.
                 if p.indexed:
                     plan.loops.fill_places(own + p.places_at, row_taps, room)
-        parallel_for(threads, tasks_of(plan), pool_block, p, how)
+        phase = make_phase(pool_block, p, tasks_of(plan))
+        # Maxima are no sums: denormal numbers cost nothing, and stay what they are.
+        phase.denormals = p.maxima
+        parallel_phases(threads, &phase, 1)
         give(p.memory.shared)
     return 0
 
@@ -236,8 +241,7 @@ def max_pool(x, y, indices, numbers):
     p.maxima, p.indexed = True, indices is not None
     if p.indexed:
         look(indices, 5, True, &p.indices)
-    # Maxima are no sums: denormal numbers cost nothing, and stay what they are.
-    pool_lines(&p, x, y, numbers, 1, False, EVEN | DENORMALS)
+    pool_lines(&p, x, y, numbers, 1, False)
 
 
 def mean_pool(x, y, numbers, double cells, bint count_padding):
@@ -247,7 +251,7 @@ def mean_pool(x, y, numbers, double cells, bint count_padding):
     """
     cdef Pool p
     p.maxima = p.indexed = False
-    pool_lines(&p, x, y, numbers, cells, count_padding, EVEN)
+    pool_lines(&p, x, y, numbers, cells, count_padding)
 
 
 cdef struct Scatter:
@@ -295,7 +299,7 @@ def max_pool_backward(dy, indices, dx):
     s.outside, planes = 0, s.dy.shape[0] * s.dy.shape[1]
     with nogil:
         parallel_for(threads_for(<double>planes * (s.dy.shape[2] + s.dx.shape[2])), planes,
-                     scatter, &s, EVEN)
+                     scatter, &s)
     return not s.outside
 
 
@@ -476,5 +480,5 @@ def mean_pool_backward(dy, dx, numbers, readers, double cells, bint count_paddin
         count_columns(plan, &g.divisor, g.memory.shared)
         if not pairs_columns(plan):
             memset(g.memory.own, 0, threads * g.memory.own_bytes)
-        parallel_for(threads, tasks_of(plan), task, &g, EVEN)
+        parallel_for(threads, tasks_of(plan), task, &g)
         give(g.memory.shared)

@@ -15,7 +15,7 @@ from cython cimport floating
 
 from fastconv.engine.base.arrays cimport View, look
 from fastconv.engine.base.isa cimport isa_row
-from fastconv.engine.base.threads cimport EVEN, parallel_for, threads_for
+from fastconv.engine.base.threads cimport parallel_for, threads_for
 from fastconv.engine.base.workspace cimport give, take
 
 cdef extern from "ops/sums.h" nogil:
@@ -124,7 +124,7 @@ def sum_maps(x, sums):
                               + (0 if p.neighbours else threads * PIECE * p.x.itemsize))
     p.buffers = <char*>(p.partial + channels * p.chunks)
     with nogil:
-        parallel_for(threads, channels * p.chunks, sum_chunk, &p, EVEN)
+        parallel_for(threads, channels * p.chunks, sum_chunk, &p)
         add_chunks(p.partial, p.chunks, 1, p.chunks, &result)
         give(p.partial)
 
@@ -185,6 +185,6 @@ def sum_rows(x, sums):
     m.chunks = max(1, min(min(rows * columns // CHUNK, MOST_CHUNKS), rows // PIECE_ROWS))
     m.partial = <double*>take(m.chunks * columns * sizeof(double))
     with nogil:
-        parallel_for(threads_for(4.0 * rows * columns), m.chunks * m.blocks, sum_block, &m, EVEN)
+        parallel_for(threads_for(4.0 * rows * columns), m.chunks * m.blocks, sum_block, &m)
         add_chunks(m.partial, m.chunks, columns, 1, &result)
         give(m.partial)

@@ -34,7 +34,7 @@ from fastconv.engine.base.arrays cimport Axes, Layout, Operands, in_elements, ro
 from fastconv.engine.base.axis cimport ceil_div
 from fastconv.engine.base.costs cimport SHARED, TRANSFORMED
 from fastconv.engine.base.jobs cimport Context, Job, Jobs, add_job, run_jobs
-from fastconv.engine.base.threads cimport EVEN, threads_for
+from fastconv.engine.base.threads cimport threads_for
 from fastconv.engine.gemm.correlation cimport copy_bias
 from fastconv.engine.gemm.slab cimport line_up
 from fastconv.engine.gemm.tile cimport lanes, max_pixels, run_blocked
@@ -465,7 +465,7 @@ def prepare(const floating[:, :, :, :, :, :] w, floating[::1] u=None):
         jobs.count = 0
         with nogil:
             add_job(&jobs, &context, keep_u[float], keep_u[double], keep_cost,
-                    &w[0, 0, 0, 0, 0, 0], kept_tasks(&p), EVEN)
+                    &w[0, 0, 0, 0, 0, 0], kept_tasks(&p))
             run_jobs(&jobs)
     return kept_numbers(&p)
 
@@ -501,14 +501,13 @@ cdef class Correlation(TileKernel):
         copy_bias(context.o, p.panels * p.width, bias)
         if p.keeps_u:
             if not p.ready:
-                add_job(jobs, context, keep_u[float], keep_u[double], keep_cost, w, kept_tasks(p),
-                        EVEN)
+                add_job(jobs, context, keep_u[float], keep_u[double], keep_cost, w, kept_tasks(p))
             add_job(jobs, context, compute_chunk[float], compute_chunk[double], chunk_cost,
-                    context.o.x, p.groups * p.chunks, 0)
+                    context.o.x, p.groups * p.chunks)
             return
         for g in range(p.groups):
             for chunk from 0 <= chunk < p.chunks by p.held:
                 context.group, context.first, i = g, chunk, pass_chunks(p, chunk)
                 add_job(jobs, context, hold_v[float], hold_v[double], hold_cost, context.o.x,
-                        i * blocks, 0)
-                add_job(jobs, context, use_v[float], use_v[double], use_cost, w, p.panels * i, 0)
+                        i * blocks)
+                add_job(jobs, context, use_v[float], use_v[double], use_cost, w, p.panels * i)

@@ -27,7 +27,6 @@ from fastconv.engine.base.axis cimport Taps, ceil_div, taps_inside, window_axis
 from fastconv.engine.base.costs cimport COPIED, PACKED, TRANSFORMED, tiles_cost
 from fastconv.engine.base.isa cimport isa_row
 from fastconv.engine.base.jobs cimport Context, Job, Jobs, add_job
-from fastconv.engine.base.threads cimport EVEN
 from fastconv.engine.blocked.layout cimport (
     Plan, Rows, Tile, cut_lines, fill_bias, fill_positions, gather_rows, input_rows, scatter_rows,
     share_lanes)
@@ -358,8 +357,8 @@ cdef class Correlation(TileKernel):
         context.plan = p
         list_positions(&p.tiling, <Py_ssize_t*>(context.shared + p.at_at))
         add_job(jobs, context, prepare[float], prepare[double], prepare_cost, context.o.bias,
-                p.threads, EVEN)
+                p.threads)
         add_job(jobs, context, transform_kernels[float], transform_kernels[double], kernel_cost, w,
-                plan.groups * plan.outputs, EVEN)
+                plan.groups * plan.outputs)
         add_job(jobs, context, correlate_unit[float], correlate_unit[double], unit_cost,
-                context.o.x, p.units, EVEN)
+                context.o.x, p.units)

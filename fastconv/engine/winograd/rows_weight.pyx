@@ -23,7 +23,6 @@ from fastconv.engine.base.costs cimport COPIED, PACKED, TRANSFORMED, tiles_cost
 from fastconv.engine.base.jobs cimport Context, Job, Jobs, add_job
 from fastconv.engine.base.split_k cimport (
     SplitK, add_slices, first_unit, partial_at, partial_numbers, slice_tasks, split_k)
-from fastconv.engine.base.threads cimport EVEN
 from fastconv.engine.blocked.layout cimport (
     Plan, Rows, fill_positions, gather_rows, output_rows)
 from fastconv.engine.blocked.tiles cimport (
@@ -239,8 +238,8 @@ cdef class WeightGradient(TileKernel):
                        p.tiling.tiles * STEP * plan.lanes.lanes, plan.lanes.lanes,
                        <Py_ssize_t*>(shared + p.dy_at))
         list_steps(p, <Py_ssize_t*>(shared + p.steps_at))
-        add_job(jobs, context, clear[float], clear[double], clear_cost, NULL, p.threads, EVEN)
+        add_job(jobs, context, clear[float], clear[double], clear_cost, NULL, p.threads)
         add_job(jobs, context, add_up_slice[float], add_up_slice[double], slice_cost, context.o.x,
-                slice_tasks(&p.split), EVEN)
+                slice_tasks(&p.split))
         add_job(jobs, context, write_channel[float], write_channel[double], sum_cost, NULL,
-                plan.groups * plan.outputs, EVEN)
+                plan.groups * plan.outputs)

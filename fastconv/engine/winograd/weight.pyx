@@ -35,7 +35,6 @@ from fastconv.engine.base.axis cimport ceil_div
 from fastconv.engine.base.costs cimport SHARED, TRANSFORMED, tiles_cost
 from fastconv.engine.base.jobs cimport Context, Job, Jobs, add_job
 from fastconv.engine.base.split_k cimport SplitK, first_unit, split_k
-from fastconv.engine.base.threads cimport EVEN
 from fastconv.engine.gemm.slab cimport line_up
 from fastconv.engine.gemm.tile cimport BLOCKED_VECTORS, lanes, max_pixels, run_blocked
 from fastconv.engine.winograd.tiles cimport (
@@ -447,14 +446,14 @@ cdef class WeightGradient(TileKernel):
             for slice in range(p.split.slices):
                 context.group, context.first = g, slice
                 add_job(jobs, context, transform[float], transform[double], transform_cost,
-                        context.o.x, p.parts * (groups_of(&p.input) + groups_of(&p.residual)), 0)
+                        context.o.x, p.parts * (groups_of(&p.input) + groups_of(&p.residual)))
                 if p.fused:
                     add_job(jobs, context, multiply_panels[float], multiply_panels[double],
-                            panels_cost, shared + p.input.at, p.blocks * p.residual.panels, 0)
+                            panels_cost, shared + p.input.at, p.blocks * p.residual.panels)
                 else:
                     # The same points for a thread each time: their sums stay in its cache.
                     add_job(jobs, context, multiply_point[float], multiply_point[double],
-                            point_cost, shared + p.input.at, p.points * p.point_parts, EVEN)
+                            point_cost, shared + p.input.at, p.points * p.point_parts)
             if not p.fused:
                 add_job(jobs, context, write_channel[float], write_channel[double], write_cost,
-                        shared + p.sums_at, p.residual.channels, EVEN)
+                        shared + p.sums_at, p.residual.channels)

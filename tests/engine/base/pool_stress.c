@@ -72,7 +72,7 @@ static void random_job(unsigned *state, phase_record *records)
         memset(records[i].runs, 0, sizeof records[i].runs);
         phases[i] = (fastconv_phase){.run = count_task, .context = &records[i]};
         phases[i].tasks = next_random(state) % most;
-        phases[i].how = next_random(state) % 2;
+        phases[i].denormals = next_random(state) % 2;
     }
     fastconv_run(threads, limit, phases, PHASES);
     for (int i = 0; i < PHASES; i++)
