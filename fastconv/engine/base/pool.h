@@ -5,8 +5,9 @@
  * returns when all tasks are done. It waits for tasks that a worker has begun, never for a worker
  * that has not come: on a busy machine a call costs its share of a core and no more.
  *
- *     caller    publish | own share, then the others' | wait for tasks in work | next phase ... close
- *     worker            | join: own share, then the others'                    | ...     leave | spin, sleep
+ *     caller   publish | own share, then others' | wait for tasks in work | next phase ... | close
+ *     worker           | join: own share, then others'    | spin          | next phase ... | leave,
+ *                                                                                 spin, then sleep
  *
  * Each thread of a job has a share of a phase's tasks, side by side, and takes from its front; who
  * has none left takes from the ends of the others' shares. So a thread finds what it had in its
@@ -80,7 +81,7 @@ static struct {
     int64_t busy_until;
     /* A bit for each job that is open. */
     uint64_t open __attribute__((aligned(FASTCONV_CACHE_LINE)));
-    /* Workers that were started, and whether the system refused one. */
+    /* Workers that were started, and whether the system refused one: then it is asked no more. */
     int workers __attribute__((aligned(FASTCONV_CACHE_LINE)));
     int refused;
     int64_t spin; /* nanoseconds that a worker without work stays awake */
@@ -562,12 +563,13 @@ static void fastconv_forget(void)
             break;
         fastconv_jobs[i].state = 0;
         for (int j = 0; j < FASTCONV_MOST_THREADS; j++)
-            fastconv_jobs[i].shares[j].taken = 0;
+            fastconv_jobs[i].shares[j] = (fastconv_share){0, 0};
     }
     pthread_mutex_init(&fastconv_starting, NULL);
     fastconv_forget_sleepers();
 }
 
+/* Set how long workers spin, and care for forks; return 0, or an error of the system. */
 static int fastconv_prepare_pool(int64_t spin)
 {
     fastconv_pool.spin = spin;

@@ -314,4 +314,5 @@ def _environment_spin():
 
 
 set_num_threads(_default_threads())
-prepare_pool(1000 * _environment_spin())
+if prepare_pool(1000 * _environment_spin()):
+    raise MemoryError("no room for a handler of forks")
