@@ -181,10 +181,16 @@ def results():
     return benchmark.Results(machine(), (benchmark.Peak("float32", 1, 9.0),), (row(),))
 
 
+def threads_inside(limit):
+    with limit:
+        return fastconv.get_num_threads()
+
+
 SHAPES = ((2, 64, 12, 12), (64, 64, 3, 3))
 
 # One or more for each public class, and for each kind of object that a public function returns.
 EXAMPLES = {
+    "num_threads": lambda: Example(fastconv.num_threads(3), threads_inside, "num_threads(3)"),
     "Explanation": lambda: Example(
         fastconv.explain("conv2d", *SHAPES), str, "Explanation(operation='conv2d'"
     ),

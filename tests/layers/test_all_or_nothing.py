@@ -337,6 +337,7 @@ CALLS = {
     "conv2d_input": (X.shape, W, G, 1, 0, 1, 2),
     "conv2d_weight": (X, W.shape, G, 1, 0, 1, 2),
     "conv2d_bias": (G,),
+    "conv2d_backward": (X, W, G, 1, 0, 1, 2),
     "max_pool2d": (X, 2, 2, 0, 1, False, False),
     "max_pool2d_backward": (POOLED, PLACES, X.shape),
     "avg_pool2d": (X, 2, 2, 0, False, True, None),
@@ -346,6 +347,7 @@ CALLS = {
     "pad": (X, (1, 1), "reflect", 0.0),
     "pad_backward": (F.pad(X, (1, 1)), X.shape, (1, 1), "reflect"),
     "linear": (ROWS, MATRIX, np.ones(5)),
+    "linear_backward": (np.ones((3, 5)), ROWS, MATRIX),
     "relu": (X,),
     "relu_backward": (X, X),
     "leaky_relu": (X, 0.1),
@@ -393,15 +395,19 @@ def test_a_refused_call_leaves_out_as_it_was(name):
     # The gradient of max pooling once wrote up to the first index that was wrong.
     function, good = getattr(F, name), CALLS[name]
     result = function(*good)
-    result = result[0] if isinstance(result, tuple) else result
+    # All three gradients have arrays of their own; of maxima and their places, the first.
+    several = name in ("conv2d_backward", "linear_backward")
+    results = result[: 3 if several else 1] if isinstance(result, tuple) else (result,)
     refused = 0
     for position, value in enumerate(good):
         for wrong in variants(value):
-            out = np.full_like(result, 7)
+            outs = tuple(np.full_like(result, 7) for result in results)
             try:
                 with np.errstate(all="ignore"):
+                    out = outs if several else outs[0]
                     function(*good[:position], wrong, *good[position + 1 :], out=out)
             except REFUSALS:
                 refused += 1
-                assert (out == 7).all(), f"argument {position}: {wrong!r}"
+                for out in outs:
+                    assert (out == 7).all(), f"argument {position}: {wrong!r}"
     assert refused > 5

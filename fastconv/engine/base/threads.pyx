@@ -244,6 +244,9 @@ class num_threads(ContextDecorator):
     def __init__(self, n):
         self.n = checked(n)
 
+    def __repr__(self):
+        return f"num_threads({self.n})"
+
     def __enter__(self):
         global _has_own
         _has_own = True
