@@ -44,8 +44,9 @@ cdef enum:
 # which stays in the second-level cache beside the weights of a task.
 cdef Py_ssize_t PASS_BYTES = 1 << 21
 cdef Py_ssize_t BLOCK_BYTES = second_cache() * 3 // 8
-# The part of a panel that all tiles of a block read from the first-level cache.
-cdef Py_ssize_t NEAR_BYTES = first_cache() // 2
+# The part of a panel that all tiles of a block read from the first-level cache; outputs.pyx says why
+# it is no larger.
+cdef Py_ssize_t NEAR_BYTES = min(first_cache() // 2, 1 << 14)
 
 
 cdef struct Plan:
