@@ -50,7 +50,7 @@ sanitize: $(STAMP)
 
 # The pool by itself; then the threads of the package. What Python itself does is suppressed.
 tsan: $(STAMP)
-	FASTCONV_POOL_FLAGS="-fsanitize=thread -O1 -g" FASTCONV_POOL_JOBS=200000 \
+	FASTCONV_POOL_FLAGS="-fsanitize=thread -O1 -g" FASTCONV_POOL_JOBS=280000 \
 	  $(BIN)/python -m pytest -q -p no:cacheprovider tests/engine/base/test_pool.py -k "$(POOL)"
 	mkdir -p $(TSAN)
 	tar -cf - --exclude='*.so' --exclude=__pycache__ \
