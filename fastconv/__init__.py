@@ -15,6 +15,8 @@ reference
     The same operations as slow, readable definitions that import NumPy alone.
 benchmark
     Convolutions measured beside a rival, over the layers of well-known networks.
+adapters
+    Ways from other libraries to fastconv: `fastconv.adapters.openmp`, and so on.
 """
 
 from importlib import import_module

@@ -2,6 +2,7 @@
 
 from fastconv.engine.base.arrays cimport Layout, Operands
 from fastconv.engine.base.jobs cimport Context, Jobs
+from fastconv.engine.base.threads cimport Phase
 
 # The operations: their places among OPERATIONS.
 cdef enum:
@@ -14,10 +15,13 @@ cdef class Kernel:
     cdef int team
     cdef Py_ssize_t[2] largest
     cdef bint takes_arrays              # it is written in Python
+    cdef bint brief                     # the GIL is kept: handing it over takes longer
+    cdef double work(self, const Layout* layout) noexcept
     cdef int worth_threads(self, const Layout* layout) noexcept
     cdef size_t plan(self, const Layout* layout, int threads) except? 0
     cdef int compute(self, const Operands* o, size_t bytes) except -1
     cdef void share(self, Context* context, Jobs* jobs) noexcept nogil
+    cdef void run_phases(self, const Phase* phases, Py_ssize_t count) noexcept
 
 
 cdef class ArrayKernel(Kernel):

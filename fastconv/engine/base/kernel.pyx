@@ -15,7 +15,7 @@ from libc.string cimport memcmp
 
 from fastconv.engine.base.arrays cimport Axes, Flat, look_at, look_flat, swap_channels
 from fastconv.engine.base.jobs cimport run_jobs
-from fastconv.engine.base.threads cimport threads_for
+from fastconv.engine.base.threads cimport Phase, brief, parallel_phases, threads_for
 from fastconv.engine.base.workspace cimport give, take
 
 # The operations by name; compiled modules have numbers for their places.
@@ -65,8 +65,8 @@ cdef class Kernel:
     residual, y the gradient, and the weights are seen (G, C, K, T, R, S), not rotated.
     """
 
-    cdef int worth_threads(self, const Layout* layout) noexcept:
-        """Return how many threads the products of these arrays are worth.
+    cdef double work(self, const Layout* layout) noexcept:
+        """Return the multiply-adds of these arrays.
 
         Every position of the smaller map meets every weight; zeros that a stride inserts count not.
         """
@@ -74,7 +74,11 @@ cdef class Kernel:
         cdef const Py_ssize_t* w = layout.w.shape
         cdef const Py_ssize_t* y = layout.y.shape
         cdef double positions = min(<double>x[3] * x[4] * x[5], <double>y[3] * y[4] * y[5])
-        return threads_for(positions * y[0] * w[0] * w[1] * w[2] * w[3] * w[4] * w[5])
+        return positions * y[0] * w[0] * w[1] * w[2] * w[3] * w[4] * w[5]
+
+    cdef int worth_threads(self, const Layout* layout) noexcept:
+        """Return how many threads the work is worth."""
+        return threads_for(self.work(layout))
 
     cdef size_t plan(self, const Layout* layout, int threads) except? 0:
         raise NotImplementedError
@@ -87,14 +91,26 @@ cdef class Kernel:
         context.o, context.shared = o, <char*>take(bytes)
         context.plan, context.group, context.first = NULL, 0, 0
         jobs.threads, jobs.count = self.team, 0
-        with nogil:
+        if self.brief:
             self.share(&context, &jobs)
             run_jobs(&jobs)
-            give(context.shared)
+        else:
+            with nogil:
+                self.share(&context, &jobs)
+                run_jobs(&jobs)
+        give(context.shared)
         return 0
 
     cdef void share(self, Context* context, Jobs* jobs) noexcept nogil:
         """Complete the context, write what all tasks read, and add the jobs."""
+
+    cdef void run_phases(self, const Phase* phases, Py_ssize_t count) noexcept:
+        """Run phases by themselves."""
+        if self.brief:
+            parallel_phases(self.team, phases, count)
+        else:
+            with nogil:
+                parallel_phases(self.team, phases, count)
 
     @property
     def tile(self):
@@ -172,6 +188,7 @@ cdef class Dispatch:
             strides_of(&layout.x), strides_of(&layout.w), strides_of(&layout.y), threads)
         if isinstance(found, Kernel):
             kernel = choice.kernel = found
+            kernel.brief = brief(kernel.work(layout))
             choice.workspace = kernel.plan(layout, kernel.worth_threads(layout))
         else:
             choice.copied = found

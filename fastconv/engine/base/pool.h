@@ -6,8 +6,9 @@
  * that has not come: on a busy machine a call costs its share of a core and no more.
  *
  *     caller   publish | own share, then others' | wait for tasks in work | next phase ... | close
- *     worker           | join: own share, then others'    | spin          | next phase ... | leave,
- *                                                                                 spin, then sleep
+ *     worker           | join: own share, then others'    | spin          | next phase ... | leave
+ *
+ * A worker that has left looks for other jobs for some microseconds, then it sleeps.
  *
  * Each thread of a job has a share of a phase's tasks, side by side, and takes from its front; who
  * has none left takes from the ends of the others' shares. So a thread finds what it had in its

@@ -33,5 +33,6 @@ cdef inline Phase weighed_phase(Task run, Cost cost, void* context,
 
 
 cdef int threads_for(double work) noexcept nogil
+cdef bint brief(double work) noexcept nogil
 cdef void parallel_for(int threads, Py_ssize_t tasks, Task run, void* context) noexcept nogil
 cdef void parallel_phases(int threads, const Phase* phases, Py_ssize_t count) noexcept nogil

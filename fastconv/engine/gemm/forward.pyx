@@ -42,7 +42,7 @@ from fastconv.engine.base.cache_sizes cimport first_cache, second_cache
 from fastconv.engine.base.kernel cimport record
 from fastconv.engine.base.axis cimport ceil_div
 from fastconv.engine.base.costs cimport COPIED, PACKED, TURNED, tile_cost
-from fastconv.engine.base.threads cimport Phase, parallel_phases, weighed_phase
+from fastconv.engine.base.threads cimport Phase, weighed_phase
 from fastconv.engine.base.workspace cimport give, take
 from fastconv.engine.gemm.correlation cimport (
     Context, Correlation, Estimate, Job, copy_bias, run_job)
@@ -498,7 +498,6 @@ cdef class PixelLanes(Correlation):
         phases[0] = weighed_phase(run_job, pack_a_cost, &jobs[0], p.groups * ceil_div(
             p.windows.channels, pack_a_channels(p)) if p.packs_a else 0)
         phases[1] = weighed_phase(run_job, block_cost, &jobs[1], split_tasks(&p.split))
-        with nogil:
-            parallel_phases(self.team, phases, 2)
+        self.run_phases(phases, 2)
         give(shared)
         return 0

@@ -10,7 +10,7 @@ from libc.string cimport memset
 
 from fastconv.engine.base.arrays cimport Axes, Layout, Operands
 from fastconv.engine.base.costs cimport COPIED
-from fastconv.engine.base.threads cimport Phase, parallel_phases, weighed_phase
+from fastconv.engine.base.threads cimport Phase, weighed_phase
 from fastconv.engine.gemm.correlation cimport Correlation, Estimate, read_layout
 from fastconv.engine.base.kernel cimport Kernel, record
 
@@ -105,6 +105,7 @@ cdef class InputGradient(Kernel):
         for part in self.parts:
             part.see(layout)
             kernel = part.kernel
+            kernel.brief = self.brief
             part.bytes = kernel.plan(&part.layout,
                                      min(threads, kernel.worth_threads(&part.layout)))
             bytes = max(bytes, part.bytes)
@@ -124,8 +125,7 @@ cdef class InputGradient(Kernel):
             maps.axes, maps.itemsize, maps.data = o.layout.y, o.layout.itemsize, o.y
             phase = weighed_phase(clear_task, clear_cost, &maps, o.layout.y.shape[0]
                                   * o.layout.y.shape[1] * o.layout.y.shape[2])
-            with nogil:
-                parallel_phases(self.team, &phase, 1)
+            self.run_phases(&phase, 1)
         for part in self.parts:
             seen.layout, seen.w, seen.y = part.layout, o.w + part.w, o.y + part.y
             part.kernel.compute(&seen, part.bytes)

@@ -29,7 +29,7 @@ from fastconv.engine.base.arrays cimport Layout, Operands
 from fastconv.engine.base.axis cimport ceil_div
 from fastconv.engine.base.cache_sizes cimport first_cache, second_cache
 from fastconv.engine.base.costs cimport COPIED, PACKED, TURNED, tiles_cost
-from fastconv.engine.base.threads cimport Phase, parallel_phases, weighed_phase
+from fastconv.engine.base.threads cimport Phase, weighed_phase
 from fastconv.engine.base.workspace cimport give, take
 from fastconv.engine.base.kernel cimport Kernel, record
 from fastconv.engine.gemm.correlation cimport Context, Job, run_job
@@ -44,8 +44,8 @@ cdef enum:
 # which stays in the second-level cache beside the weights of a task.
 cdef Py_ssize_t PASS_BYTES = 1 << 21
 cdef Py_ssize_t BLOCK_BYTES = second_cache() * 3 // 8
-# The part of a panel that all tiles of a block read from the first-level cache; outputs.pyx says why
-# it is no larger.
+# The part of a panel that all tiles of a block read from the first-level cache; outputs.pyx says
+# why it is no larger.
 cdef Py_ssize_t NEAR_BYTES = min(first_cache() // 2, 1 << 14)
 
 
@@ -285,10 +285,9 @@ cdef class InputGradient(Kernel):
         jobs[1] = Job(compute_channels[float], compute_channels[double], o.w, &context)
         phases[0] = weighed_phase(run_job, tile_pixels_cost, &jobs[0], p.blocks * p.tiles)
         phases[1] = weighed_phase(run_job, channels_cost, &jobs[1], p.vectors)
-        with nogil:
-            for sample from 0 <= sample < p.batch by p.blocks * p.samples:
-                for g in range(p.groups):
-                    p.group, p.sample = g, sample
-                    parallel_phases(self.team, phases, 2)
+        for sample from 0 <= sample < p.batch by p.blocks * p.samples:
+            for g in range(p.groups):
+                p.group, p.sample = g, sample
+                self.run_phases(phases, 2)
         give(shared)
         return 0

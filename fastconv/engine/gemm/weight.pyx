@@ -35,7 +35,7 @@ from libc.string cimport memset
 from fastconv.engine.base.arrays cimport Layout, Operands
 from fastconv.engine.base.axis cimport ceil_div
 from fastconv.engine.base.costs cimport COPIED, PACKED, tile_cost, tiles_cost
-from fastconv.engine.base.threads cimport Phase, parallel_phases, weighed_phase
+from fastconv.engine.base.threads cimport Phase, weighed_phase
 from fastconv.engine.base.workspace cimport give, take
 from fastconv.engine.base.kernel cimport Kernel, record
 from fastconv.engine.gemm.correlation cimport Context, Job, run_job
@@ -532,7 +532,6 @@ cdef class WeightGradient(Kernel):
         phases[0] = weighed_phase(run_job, dots_cost if p.role == PIXELS else chunk_cost, &jobs[0],
                                   chunk_tasks(p))
         phases[1] = weighed_phase(run_job, add_cost, &jobs[1], sums)
-        with nogil:
-            parallel_phases(self.team, phases, 2)
+        self.run_phases(phases, 2)
         give(shared)
         return 0

@@ -39,7 +39,6 @@ from fastconv.engine.base.arrays cimport Layout
 from fastconv.engine.base.axis cimport Axis, ceil_div, window_axis
 from fastconv.engine.base.costs cimport tiles_cost
 from fastconv.engine.base.isa cimport isa_row
-from fastconv.engine.base.threads cimport threads_for
 from fastconv.engine.base.workspace cimport give, take
 from fastconv.engine.blocked.tiles cimport vector_lanes
 
@@ -93,11 +92,11 @@ cdef class TileKernel(Kernel):
         self.window = make_window(before, dilation)
         self.rotates = rotates
 
-    cdef int worth_threads(self, const Layout* layout) noexcept:
+    cdef double work(self, const Layout* layout) noexcept:
         # The products of a tile, and its transforms, for each of its outputs.
         cdef const Py_ssize_t* w = layout.w.shape
         cdef const Py_ssize_t* y = layout.y.shape
-        return threads_for(4.0 * y[0] * w[0] * w[1] * w[2] * y[4] * y[5])
+        return 4.0 * y[0] * w[0] * w[1] * w[2] * y[4] * y[5]
 
 
 cdef str tiles_variant(const Layout* layout):
