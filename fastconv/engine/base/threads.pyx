@@ -65,7 +65,7 @@ cdef int most_threads() noexcept nogil:
 
 cdef int threads_for(double work) noexcept nogil:
     """Return the number of threads for a loop of `work` multiply-adds."""
-    if work < 2.0 * GRAIN:
+    if brief(work):
         return 1
     cdef int most = most_threads()
     cdef double worth = work / GRAIN
@@ -278,12 +278,13 @@ def _environment_threads():
     """Return the number of threads that the environment asks for, or None."""
     text = os.environ.get("FASTCONV_NUM_THREADS", "").strip()
     if text:
-        if not (text.isdecimal() and 1 <= int(text) <= 1024):
-            raise ValueError(f"FASTCONV_NUM_THREADS must be from 1 to 1024, got {text!r}")
+        if not (text.isdecimal() and 1 <= int(text) <= MOST_THREADS):
+            raise ValueError(
+                f"FASTCONV_NUM_THREADS must be from 1 to {MOST_THREADS}, got {text!r}")
         return int(text)
     # A list has one number for each level of nested loops. What is wrong in it is OpenMP's affair.
     first = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
-    return int(first) if first.isdecimal() and 1 <= int(first) <= 1024 else None
+    return int(first) if first.isdecimal() and 1 <= int(first) <= MOST_THREADS else None
 
 
 def _quota_cores():
@@ -314,7 +315,7 @@ def _default_threads():
         cores = len(os.sched_getaffinity(0))
     else:
         cores = os.cpu_count() or 1
-    return min(cores, _quota_cores() or cores, 1024)
+    return min(cores, _quota_cores() or cores, MOST_THREADS)
 
 
 def _environment_spin():
