@@ -23,5 +23,6 @@ def _state_of(subject):
         return list(kept), state_of(*kept.values(), *subject.params)
     if isinstance(subject, layers.Layer):
         modes = [part.training for part in subject.layers()]
-        return modes, state_of(*subject.parameters()), repr(generator_states(subject.generators()))
+        arrays = state_of(*subject.parameters(), *subject.buffers())
+        return modes, arrays, repr(generator_states(subject.generators()))
     return repr(subject)

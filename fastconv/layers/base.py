@@ -1,13 +1,20 @@
 """What every layer has: parameters, a forward and a backward pass, state."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from threading import local
-from typing import Any, Self, TypeAlias
+from types import MappingProxyType
+from typing import Any, Self, TypeAlias, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastconv import _check
-from fastconv._check import Array
+from fastconv._check import FLOAT32, FLOAT64, INT64, Array
+from fastconv.layers._state import Entry, load
+
+BUFFER_TYPES = (FLOAT32, FLOAT64, INT64)
+
+_Owned = TypeVar("_Owned")
 
 
 class Parameter:
@@ -19,6 +26,8 @@ class Parameter:
         The values; optimizers and `Layer.load_state_dict` write into this array.
     name : str
         The parameter's name within its layer, "weight" or "bias".
+    requires_grad : bool, keyword-only
+        False freezes it: backward passes compute no gradient for it, and optimizers leave it.
 
     Attributes
     ----------
@@ -36,11 +45,12 @@ class Parameter:
     True
     """
 
-    __slots__ = ("data", "grad", "name")
+    __slots__ = ("data", "grad", "name", "requires_grad")
 
-    def __init__(self, data: Array, name: str = "") -> None:
+    def __init__(self, data: Array, name: str = "", *, requires_grad: bool = True) -> None:
         self.data = data
         self.name = name
+        self.requires_grad = bool(requires_grad)
         self.grad: Array | None = None
 
     def zero_grad(self) -> None:
@@ -49,6 +59,8 @@ class Parameter:
 
     def add_grad(self, gradient: Array) -> None:
         """Add to the gradient; the first time after `zero_grad`, become it.
+
+        A frozen parameter takes none.
 
         Parameters
         ----------
@@ -65,17 +77,32 @@ class Parameter:
         add_gradients((self,), (gradient,))
 
     def __repr__(self) -> str:
-        return f"Parameter({self.name!r}, shape={self.data.shape}, dtype={self.data.dtype})"
+        frozen = "" if self.requires_grad else ", requires_grad=False"
+        return f"Parameter({self.name!r}, shape={self.data.shape}, dtype={self.data.dtype}{frozen})"
+
+
+def gradient_mask(
+    input_grad: bool, weight: Parameter | None, bias: Parameter | None
+) -> tuple[bool, bool, bool]:
+    """Return the `output_mask` of a backward function: no gradient of what is frozen or missing."""
+    return (
+        input_grad,
+        weight is not None and weight.requires_grad,
+        bias is not None and bias.requires_grad,
+    )
 
 
 def add_gradients(
     parameters: tuple[Parameter | None, ...], gradients: tuple[Array | None, ...]
 ) -> None:
-    """Add to each parameter that there is its gradient, or to none if one does not fit."""
+    """Add to each parameter that there is its gradient, or to none if one does not fit.
+
+    Frozen parameters take none.
+    """
     pairs = [
         (parameter, gradient)
         for parameter, gradient in zip(parameters, gradients, strict=True)
-        if parameter is not None and gradient is not None
+        if parameter is not None and gradient is not None and parameter.requires_grad
     ]
     for parameter, gradient in pairs:
         _check.like("gradient", gradient, parameter.data, "the parameter")
@@ -126,7 +153,8 @@ class Layer:
 
     A subclass defines `_forward(x) -> (output, saved)` and `_backward(saved, grad_output,
     input_grad) -> grad_input`. Layers and parameters that are its attributes are its own, in the
-    order in which they were set, under their names.
+    order in which they were set, under their names; so are the arrays that it registers as buffers,
+    such as running statistics (`register_buffer`).
 
     In training mode forward saves what backward consumes; in evaluation mode nothing is saved, and
     many threads may call forward at once.
@@ -157,6 +185,9 @@ class Layer:
     _calls: list[_Call] | None = None
     # What evaluation made of the parameters, or None where nothing is kept: see `prepare`.
     _prepared: dict[Any, Any] | None = None
+    # The names of the buffers, and whether a state must have them. Copies share this, so that it is
+    # replaced, never changed.
+    _buffers: Mapping[str, bool] = MappingProxyType({})
 
     def forward(self, x: Array) -> Array:
         """Return the layer's output.
@@ -276,21 +307,139 @@ class Layer:
         remove_duplicate : bool, keyword-only
             Yield a parameter that has several names under the first of them only.
         """
-        if remove_duplicate:
-            found: dict[int, tuple[str, Parameter]] = {}
-            for name, parameter in self.named_parameters(prefix, remove_duplicate=False):
-                found.setdefault(id(parameter), (name, parameter))
-            yield from found.values()
-            return
-        for name, value in vars(self).items():
-            if isinstance(value, Parameter):
-                yield prefix + name, value
-        for name, child in self.children():
-            yield from child.named_parameters(f"{prefix}{name}.", remove_duplicate=False)
+        yield from self._named(Layer._own_parameters, prefix, remove_duplicate)
 
     def parameters(self) -> list[Parameter]:
         """Return all parameters, in the order of `named_parameters`; a shared one counts once."""
         return [parameter for _, parameter in self.named_parameters()]
+
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
+        """Freeze all parameters with False, or have backward compute their gradients again.
+
+        A frozen parameter takes no gradient, and optimizers leave it as it is. A network whose
+        first layers are frozen also saves their backward passes.
+
+        Parameters
+        ----------
+        requires_grad : bool
+
+        Returns
+        -------
+        Layer
+            This layer.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from fastconv import layers
+        >>> net = layers.Sequential(layers.Linear(4, 3, rng=0), layers.Linear(3, 2, rng=1))
+        >>> frozen = net[0].requires_grad_(False)
+        >>> y = net(np.ones((1, 4), np.float32))
+        >>> net.backward(np.ones_like(y), input_grad=False)
+        >>> [name for name, p in net.named_parameters() if p.grad is not None]
+        ['1.weight', '1.bias']
+        """
+        for parameter in self.parameters():
+            parameter.requires_grad = bool(requires_grad)
+        return self
+
+    def register_buffer(
+        self, name: str, value: NDArray[Any] | None, *, required: bool = True
+    ) -> None:
+        """Make an array part of the state that no gradient changes, such as a running mean.
+
+        It becomes the attribute of that name. Change it in place, ``self.running_mean[...] = m``,
+        or put another array there. `state_dict`, copies and checkpoints have it, `parameters` does
+        not.
+
+        Parameters
+        ----------
+        name : str
+            The name of the attribute.
+        value : ndarray or None
+            Float32 or float64, or int64 for a count (of shape () if there is one count). None
+            stands for a buffer that is not there.
+        required : bool, keyword-only
+            False lets `load_state_dict` leave it as it is where the state has no such key.
+
+        Raises
+        ------
+        TypeError
+            If the name is no str, or the value no array of these types.
+        ValueError
+            If the name is taken, empty or has a dot in it.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from fastconv import layers
+        >>> layer = layers.Linear(2, 1)
+        >>> layer.register_buffer("steps", np.zeros((), np.int64))
+        >>> layer.steps += 1
+        >>> layer.state_dict()["steps"]
+        array(1)
+        """
+        if not isinstance(name, str):
+            raise TypeError(f"name must be a str, got {type(name).__name__}")
+        if not name or "." in name:
+            raise ValueError(f"name must not be empty or contain a dot, got {name!r}")
+        if hasattr(self, name) and name not in self._buffers:
+            raise ValueError(f"name: {type(self).__name__} has an attribute {name!r} already")
+        if value is not None and _check.plain_array(name, value).dtype not in BUFFER_TYPES:
+            raise TypeError(f"{name} must have dtype float32, float64 or int64, got {value.dtype}")
+        self._buffers = {**self._buffers, name: required}
+        setattr(self, name, value)
+
+    def named_buffers(
+        self, prefix: str = "", *, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, NDArray[Any]]]:
+        """Yield the buffers with their names, as `named_parameters` does the parameters.
+
+        Parameters
+        ----------
+        prefix, remove_duplicate
+            As in `named_parameters`.
+        """
+        yield from self._named(Layer._own_buffers, prefix, remove_duplicate)
+
+    def buffers(self) -> list[NDArray[Any]]:
+        """Return all buffers, in the order of `named_buffers`; a shared one counts once."""
+        return [buffer for _, buffer in self.named_buffers()]
+
+    def _own_parameters(self) -> Iterator[tuple[str, Parameter]]:
+        for name, value in vars(self).items():
+            if isinstance(value, Parameter):
+                yield name, value
+
+    def _own_buffers(self) -> Iterator[tuple[str, NDArray[Any]]]:
+        for name in self._buffers:
+            value = getattr(self, name)
+            if value is not None:
+                yield name, _check.plain_array(f"buffer {name!r}", value)
+
+    def _own_entries(self) -> Iterator[tuple[str, Entry]]:
+        for name, parameter in self._own_parameters():
+            yield name, Entry(parameter.data, "parameter")
+        for name, buffer in self._own_buffers():
+            yield name, Entry(buffer, "buffer", self._buffers[name])
+
+    def _named(
+        self,
+        own: "Callable[[Layer], Iterator[tuple[str, _Owned]]]",
+        prefix: str,
+        remove_duplicate: bool,
+    ) -> "Iterator[tuple[str, _Owned]]":
+        """Yield what each layer has of its own with full names, before that of its children."""
+        if remove_duplicate:
+            found: dict[int, tuple[str, _Owned]] = {}
+            for name, value in self._named(own, prefix, False):
+                found.setdefault(id(value), (name, value))
+            yield from found.values()
+            return
+        for name, value in own(self):
+            yield prefix + name, value
+        for name, child in self.children():
+            yield from child._named(own, f"{prefix}{name}.", False)
 
     def generators(self) -> list[np.random.Generator]:
         """Return the random generators that forward passes draw from (`Dropout`).
@@ -371,69 +520,43 @@ class Layer:
             layer._prepared = {}
         return self
 
-    def state_dict(self) -> dict[str, Array]:
-        """Return the parameters' arrays by name; they share memory with the layer.
+    def state_dict(self) -> dict[str, NDArray[Any]]:
+        """Return the arrays of parameters and buffers by name; they share memory with the layer.
 
-        A parameter at several places of a network is listed under each of its names.
+        One that is at several places of a network is listed under each of its names.
 
         Returns
         -------
         dict of str to ndarray
-            The keys are those of torch.nn.
+            The keys are those of torch.nn, in its order.
         """
-        return {name: p.data for name, p in self.named_parameters(remove_duplicate=False)}
+        return {name: entry.array for name, entry in self._entries().items()}
 
-    def load_state_dict(self, state: Mapping[str, Array]) -> None:
-        """Copy arrays into the parameters; nothing is changed if any of them does not fit.
+    def load_state_dict(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Copy arrays into parameters and buffers; nothing changes if any of them does not fit.
 
         Parameters
         ----------
         state : mapping of str to ndarray
-            One array for each parameter, as from `state_dict`; float arrays of another precision
-            are converted.
+            One array for each parameter and buffer, as from `state_dict`. Float arrays of another
+            precision are converted, and so are integers where the layer has int64; a count without
+            axes may be a number.
 
         Raises
         ------
         TypeError
-            If the state is no mapping, or a value is not an array of floats.
+            If the state is no mapping, or a value is not an array of floats (of integers for an
+            int64 buffer).
         ValueError
-            If keys are missing or unexpected, a shape is wrong, a parameter is read-only, or the
-            values under two names of one parameter differ.
+            If keys are missing or unexpected, a shape is wrong, an array of the layer is read-only,
+            or the values under two names of one array differ.
         """
-        if not isinstance(state, Mapping):
-            raise TypeError(f"state must be a mapping of str to arrays, got {type(state).__name__}")
-        own = self.state_dict()
-        problems = [f"missing: {key}" for key in own if key not in state]
-        problems += [f"unexpected: {key}" for key in state if key not in own]
-        for key, data in own.items():
-            if key not in state:
-                continue
-            value = state[key]
-            if not isinstance(value, np.ndarray) or isinstance(value, np.ma.MaskedArray):
-                raise TypeError(f"{key} must be a numpy.ndarray, got {type(value).__name__}")
-            if value.dtype.kind != "f":
-                raise TypeError(f"{key} must have a float dtype, got {value.dtype}")
-            if value.shape != data.shape:
-                problems.append(f"{key}: expected shape {data.shape}, got {value.shape}")
-            if not data.flags.writeable:
-                problems.append(f"{key}: the layer's own array is read-only")
-        if problems:
-            raise ValueError(f"the state does not fit this layer: {'; '.join(problems)}")
-        # The state may hold views of the parameters themselves, so none is written before all
-        # are copied.
-        copies = {key: state[key].astype(data.dtype) for key, data in own.items()}
-        names: dict[int, str] = {}
-        for key, data in own.items():
-            name = names.setdefault(id(data), key)
-            if name != key and not np.array_equal(copies[name], copies[key], equal_nan=True):
-                raise ValueError(
-                    f"{name} and {key} are names of one parameter, but their values in the state "
-                    "differ"
-                )
-        for key, data in own.items():
-            data[...] = copies[key]
+        load(self._entries(), state)
         for layer in self.layers():
             layer._prepared = None
+
+    def _entries(self) -> dict[str, Entry]:
+        return dict(self._named(Layer._own_entries, "", False))
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what copies and pickles take over: not the calls that backward would undo."""

@@ -12,7 +12,7 @@ from fastconv._geometry import Ints, Padding, resolve_padding
 from fastconv.engine.choice import only_exact
 from fastconv.functional import PreparedWeight
 from fastconv.functional.padding import PADDING_MODES as PAD_MODES
-from fastconv.layers.base import Layer, Parameter, add_gradients
+from fastconv.layers.base import Layer, Parameter, add_gradients, gradient_mask
 from fastconv.layers.init import weights_and_bias
 
 # torch.nn's name for the mode that torch.nn.functional.pad calls "constant".
@@ -137,7 +137,7 @@ class Conv2d(Layer):
             padding,
             self.dilation,
             self.groups,
-            output_mask=(input_grad, True, self.bias is not None),
+            output_mask=gradient_mask(input_grad, self.weight, self.bias),
         )
         add_gradients((self.weight, self.bias), (grad_weight, grad_bias))
         if grad_input is None or pad is None:

@@ -10,14 +10,15 @@ def check_gradients(layer: Layer, x: Array, *, eps: float = 1e-6, rng: Random = 
     """Compare a layer's gradients with central differences.
 
     The function differentiated is J = sum(r * layer(x)) with fixed random numbers r. Every element
-    of the input and of all parameters is moved by `eps` both ways, so this is for small layers.
+    of the input and of all parameters that are not frozen is moved by `eps` both ways, so this is
+    for small layers.
 
     Parameters
     ----------
     layer : Layer
-        A layer of float64 parameters. Its gradients are lost; its random generators, if any, are
-        put back before each pass, so that all passes see the same dropout mask, and at the end,
-        also if a pass raises.
+        A layer of float64 parameters. Its gradients are lost; its random generators and buffers,
+        if any, are put back before each pass, so that all passes see the same dropout mask, and at
+        the end, also if a pass raises.
     x : ndarray of float64
         An input for it.
     eps : float
@@ -50,8 +51,11 @@ def check_gradients(layer: Layer, x: Array, *, eps: float = 1e-6, rng: Random = 
     x, random = x.copy(), np.random.default_rng(rng)
     modes = [(part, part.training) for part in layer.layers()]
     states = [generator.bit_generator.state for generator in layer.generators()]
+    buffers = [(buffer, buffer.copy()) for buffer in layer.buffers()]
 
     def rewind() -> None:
+        for buffer, value in buffers:
+            buffer[...] = value
         for generator, state in zip(layer.generators(), states, strict=True):
             generator.bit_generator.state = state
 
@@ -82,7 +86,7 @@ def check_gradients(layer: Layer, x: Array, *, eps: float = 1e-6, rng: Random = 
         layer.zero_grad()
         forward()
         grad_input = layer.backward(weights.copy())
-        gradients = [(x, grad_input)] + [(p.data, p.grad) for p in parameters]
+        gradients = [(x, grad_input)] + [(p.data, p.grad) for p in parameters if p.requires_grad]
         return max(differences(values, gradient) for values, gradient in gradients)
     finally:
         layer.zero_grad()

@@ -9,7 +9,7 @@ from fastconv import _check
 from fastconv import functional as F
 from fastconv._check import Array, Random
 from fastconv._geometry import Ints
-from fastconv.layers.base import Layer, Parameter, add_gradients
+from fastconv.layers.base import Layer, Parameter, add_gradients, gradient_mask
 from fastconv.layers.init import weights_and_bias
 
 
@@ -72,7 +72,7 @@ class Linear(Layer):
             grad_output,
             saved,
             self.weight.data,
-            output_mask=(input_grad, True, self.bias is not None),
+            output_mask=gradient_mask(input_grad, self.weight, self.bias),
         )
         add_gradients((self.weight, self.bias), (grad_weight, grad_bias))
         return grad_input

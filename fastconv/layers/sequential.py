@@ -102,7 +102,20 @@ class Sequential(Layer):
     def _backward(self, saved: None, grad_output: Array, input_grad: bool) -> Array | None:
         gradient: Array | None = grad_output
         layers = list(self._layers.values())
-        for i in range(len(layers) - 1, -1, -1):
+        first = 0 if input_grad else self._frozen()
+        for i in range(len(layers) - 1, first - 1, -1):
             assert gradient is not None
-            gradient = layers[i].backward(gradient, input_grad=input_grad or i > 0)
+            gradient = layers[i].backward(gradient, input_grad=input_grad or i > first)
         return gradient
+
+    def _frozen(self) -> int:
+        """Return how many of the first layers are frozen, so that backward need not reach them."""
+        frozen = 0
+        for place, layer in enumerate(self):
+            parameters = layer.parameters()
+            if any(parameter.requires_grad for parameter in parameters):
+                break
+            # Layers without parameters go with the frozen ones before them.
+            if parameters or frozen:
+                frozen = place + 1
+        return frozen

@@ -65,6 +65,8 @@ class Optimizer:
     def step(self) -> None:
         """Update every parameter that has a gradient; one whose ``grad`` is None stays as it is.
 
+        So does one that is frozen (``requires_grad`` is False).
+
         Everything is checked first: a step that raises has changed nothing.
 
         Raises
@@ -381,7 +383,7 @@ class _Step:
         self.copies: list[tuple[Array, Array]] = []
         self.rows: dict[np.dtype[Any], list[tuple[int, tuple[Array, ...], bool, float, float]]] = {}
         for index, param in enumerate(optimizer.params):
-            if param.grad is not None:
+            if param.grad is not None and param.requires_grad:
                 self.operands[index] = self._contiguous(f"params[{index}]", param.data, param.grad)
                 self.steps[index] += 1
 

@@ -32,6 +32,7 @@ from fastconv.training import (
     warmup,
 )
 from tests._cases import PATIENCE
+from tests._layers import Tracked
 
 OPTIMIZERS = {
     "SGD": lambda params: SGD(params, 0.05, momentum=0.9, weight_decay=1e-3),
@@ -59,6 +60,7 @@ def network(dtype=np.float32):
         layers.ReLU(),
         layers.MaxPool2d(2),
         layers.Flatten(),
+        Tracked(27, dtype),
         layers.Dropout(0.4, rng=9),
         layers.Linear(27, 10, dtype=dtype, rng=rng),
     )
