@@ -13,6 +13,7 @@ import pytest
 import fastconv
 from fastconv import benchmark, functional, layers, models, reference, training
 from fastconv import functional as F
+from fastconv.layers import HookHandle
 from tests._cases import ISAS, isa_or_skip, normal, run_tests_code
 
 MODULES = (fastconv, benchmark, functional, layers, models, reference, training)
@@ -126,6 +127,16 @@ def network():
     return layers.Sequential(one, drop, Twice(layers.Sequential(one, layers.Tanh())), drop)
 
 
+def graph():
+    """Return a network with a shortcut."""
+    return layers.Graph({"net": network(), "add": (layers.Add(), "net", "input")})
+
+
+def parts(container):
+    """Return the parameters of what is not to be called."""
+    return [p.data for p in container.parameters()]
+
+
 def optimized(kind, *arguments):
     """Return a network and its optimizer, after two steps."""
     net = network()
@@ -225,6 +236,17 @@ EXAMPLES = {
     "Softmax": lambda: Example(layers.Softmax(1), rows, "Softmax(dim=1)"),
     "LogSoftmax": lambda: Example(layers.LogSoftmax(1), rows, "LogSoftmax(dim=1)"),
     "Dropout": lambda: Example(layers.Dropout(0.5, rng=2), rows, "Dropout(p=0.5)"),
+    "Unflatten": lambda: Example(layers.Unflatten(1, (2, 2)), rows, "Unflatten(dim=1, unf"),
+    "Identity": lambda: Example(layers.Identity(), rows, "Identity()"),
+    "Add": lambda: Example(layers.Add(network(), layers.Identity()), rows, "Add(\n  (0): Sequ"),
+    "Concat": lambda: Example(layers.Concat(network(), network()), rows, "Concat(\n  (0): Sequ"),
+    "Graph": lambda: Example(graph(), rows, "  (add): Add() <- net, input\n"),
+    "Node": lambda: Example(graph().nodes["net"], repr, "Node(layer=Sequential("),
+    "ModuleList": lambda: Example(layers.ModuleList(network()), parts, "ModuleList(\n  (0): Lin"),
+    "ModuleDict": lambda: Example(
+        layers.ModuleDict({"net": network()}), parts, "ModuleDict(\n  (net): Seq"
+    ),
+    "HookHandle": lambda: Example(HookHandle({}, 1), repr, "HookHandle(removed)"),
     "Sequential": lambda: Example(network(), rows, "Sequential(\n  (0): Linear("),
     "prepared network": lambda: Example(prepared(), evaluated, "Sequential(\n  (0): Conv2d("),
     "CrossEntropyLoss": lambda: Example(layers.CrossEntropyLoss(), scores, "CrossEntropyLoss(re"),
@@ -356,7 +378,8 @@ def test_objects_say_what_they_are(name):
     example = EXAMPLES[name]()
     value = example.value[-1] if isinstance(example.value, tuple) else example.value
     assert example.shown in repr(value)
-    if not isinstance(value, layers.Sequential):
+    holds = isinstance(value, layers.Layer) and list(value.children())
+    if not holds and name != "Node":
         assert "\n" not in repr(value)
         assert len(repr(value)) < 1500
 

@@ -29,6 +29,7 @@ from fastconv.functional.conv import (
     conv2d_weight,
     prepare_weight,
 )
+from fastconv.functional.joining import add, concatenate
 from fastconv.functional.linear import linear, linear_backward
 from fastconv.functional.losses import (
     cross_entropy,
@@ -49,8 +50,10 @@ from fastconv.functional.unfold import fold, unfold
 
 __all__ = [
     "PreparedWeight",
+    "add",
     "avg_pool2d",
     "avg_pool2d_backward",
+    "concatenate",
     "conv2d",
     "conv2d_backward",
     "conv2d_bias",

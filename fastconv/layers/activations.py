@@ -209,6 +209,8 @@ class Dropout(Layer):
     array([1., 1., 1.])
     """
 
+    _passes_on_evaluating = True
+
     def __init__(self, p: float = 0.5, inplace: bool = False, *, rng: Random = None) -> None:
         self.p = _check.probability("p", p)
         self.inplace = bool(inplace)

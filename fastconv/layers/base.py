@@ -1,158 +1,32 @@
 """What every layer has: parameters, a forward and a backward pass, state."""
 
 from collections.abc import Callable, Iterator, Mapping
-from threading import local
 from types import MappingProxyType
-from typing import Any, Self, TypeAlias, TypeVar
+from typing import Any, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastconv import _check
-from fastconv._check import FLOAT32, FLOAT64, INT64, Array
+from fastconv._check import FLOAT32, FLOAT64, INT64
+from fastconv.layers._calls import Call, Calls, count, forget, thread
 from fastconv.layers._state import Entry, load
+from fastconv.layers.hooks import Hooked
+from fastconv.layers.parameter import Parameter, add_gradients, gradient_mask
+
+__all__ = ["Layer", "Parameter", "add_gradients", "gradient_mask"]
 
 BUFFER_TYPES = (FLOAT32, FLOAT64, INT64)
 
 _Owned = TypeVar("_Owned")
 
 
-class Parameter:
-    """An array that training changes, and the gradient with respect to it.
-
-    Parameters
-    ----------
-    data : ndarray
-        The values; optimizers and `Layer.load_state_dict` write into this array.
-    name : str
-        The parameter's name within its layer, "weight" or "bias".
-    requires_grad : bool, keyword-only
-        False freezes it: backward passes compute no gradient for it, and optimizers leave it.
-
-    Attributes
-    ----------
-    grad : ndarray or None
-        None until the first backward pass after `zero_grad`.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from fastconv.layers import Parameter
-    >>> p = Parameter(np.zeros(3), "bias")
-    >>> p.add_grad(np.ones(3)); p.add_grad(np.ones(3)); p.grad
-    array([2., 2., 2.])
-    >>> p.zero_grad(); p.grad is None
-    True
-    """
-
-    __slots__ = ("data", "grad", "name", "requires_grad")
-
-    def __init__(self, data: Array, name: str = "", *, requires_grad: bool = True) -> None:
-        self.data = data
-        self.name = name
-        self.requires_grad = bool(requires_grad)
-        self.grad: Array | None = None
-
-    def zero_grad(self) -> None:
-        """Forget the gradient."""
-        self.grad = None
-
-    def add_grad(self, gradient: Array) -> None:
-        """Add to the gradient; the first time after `zero_grad`, become it.
-
-        A frozen parameter takes none.
-
-        Parameters
-        ----------
-        gradient : ndarray, shape and dtype of `data`
-            A first gradient is kept, not copied.
-
-        Raises
-        ------
-        TypeError
-            If it is no array.
-        ValueError
-            If it, or the gradient it is added to, has another shape or dtype.
-        """
-        add_gradients((self,), (gradient,))
-
-    def __repr__(self) -> str:
-        frozen = "" if self.requires_grad else ", requires_grad=False"
-        return f"Parameter({self.name!r}, shape={self.data.shape}, dtype={self.data.dtype}{frozen})"
-
-
-def gradient_mask(
-    input_grad: bool, weight: Parameter | None, bias: Parameter | None
-) -> tuple[bool, bool, bool]:
-    """Return the `output_mask` of a backward function: no gradient of what is frozen or missing."""
-    return (
-        input_grad,
-        weight is not None and weight.requires_grad,
-        bias is not None and bias.requires_grad,
-    )
-
-
-def add_gradients(
-    parameters: tuple[Parameter | None, ...], gradients: tuple[Array | None, ...]
-) -> None:
-    """Add to each parameter that there is its gradient, or to none if one does not fit.
-
-    Frozen parameters take none.
-    """
-    pairs = [
-        (parameter, gradient)
-        for parameter, gradient in zip(parameters, gradients, strict=True)
-        if parameter is not None and gradient is not None and parameter.requires_grad
-    ]
-    for parameter, gradient in pairs:
-        _check.like("gradient", gradient, parameter.data, "the parameter")
-        if parameter.grad is not None:
-            _check.like("grad", parameter.grad, parameter.data, "the parameter")
-            if not parameter.grad.flags.writeable:
-                raise ValueError("grad is read-only, and nothing can be added to it")
-    for parameter, gradient in pairs:
-        if parameter.grad is None:
-            parameter.grad = gradient
-        else:
-            parameter.grad += gradient
-
-
-# A forward pass in training mode leaves a call: what the layer saved, and the calls of other layers
-# that it made. They form a tree, so that a layer, or a sequence of layers, may stand at several
-# places of a network: backward goes down the same tree, and takes a layer's last call first.
-# Layers are found by identity, since they need not be hashable; the layer itself stands beside its
-# calls, since the number of one that is gone may be given to another.
-_Call: TypeAlias = tuple[Any, "_Calls"]
-_Calls: TypeAlias = dict[int, tuple["Layer", list[_Call]]]
-
-
-class _Thread(local):
-    """The calls within the forward or backward pass that this thread is in; None outside of any."""
-
-    calls: _Calls | None = None
-
-
-_thread = _Thread()
-
-
-def _count(calls: _Calls) -> int:
-    """Return how many calls backward has to undo."""
-    return sum(len(own) for _, own in calls.values())
-
-
-def _forget(calls: _Calls) -> None:
-    """Leave backward nothing to undo."""
-    for _, own in calls.values():
-        for _, within in own:
-            _forget(within)
-        own.clear()
-
-
-class Layer:
+class Layer(Hooked):
     """A part of a network: an operation, its parameters, and what backward needs of forward.
 
     A subclass defines `_forward(x) -> (output, saved)` and `_backward(saved, grad_output,
-    input_grad) -> grad_input`. Layers and parameters that are its attributes are its own, in the
+    input_grad) -> grad_input`; one of several inputs takes them all, and returns a tuple of
+    gradients. Layers and parameters that are its attributes are its own, in the
     order in which they were set, under their names; so are the arrays that it registers as buffers,
     such as running statistics (`register_buffer`).
 
@@ -163,7 +37,8 @@ class Layer:
     of another one, whose `_backward` then undoes the calls in reverse. A forward pass that is not
     part of another layer's forgets the one before it.
 
-    A layer may be copied and pickled; what forward saved for backward stays behind.
+    A layer may be copied and pickled; what forward saved for backward stays behind, and so do
+    hooks.
 
     Examples
     --------
@@ -181,50 +56,61 @@ class Layer:
     training = True
     # Whether backward needs the output as it was, so that no layer behind may write over it.
     _keeps_output = False
+    # Whether the output may be the input's own memory as it came: always, or in evaluation mode.
+    _passes_on = False
+    _passes_on_evaluating = False
     # What backward undoes, the last call first.
-    _calls: list[_Call] | None = None
+    _calls: list[Call] | None = None
     # What evaluation made of the parameters, or None where nothing is kept: see `prepare`.
     _prepared: dict[Any, Any] | None = None
     # The names of the buffers, and whether a state must have them. Copies share this, so that it is
     # replaced, never changed.
     _buffers: Mapping[str, bool] = MappingProxyType({})
 
-    def forward(self, x: Array) -> Array:
+    def forward(self, *inputs: Any) -> Any:
         """Return the layer's output.
 
         Parameters
         ----------
-        x : ndarray
-            The input; the class says which shape.
+        *inputs : ndarray
+            The input, or the inputs of a layer that takes several; the class says which shapes.
 
         Returns
         -------
         ndarray
         """
+        hooks = self._hooks
+        if hooks is None:
+            return self._run(inputs)
+        inputs = hooks.inputs(self, inputs)
+        return hooks.output(self, inputs, self._run(inputs))
+
+    def _run(self, inputs: tuple[Any, ...]) -> Any:
+        """Return the output, and in training mode leave a call for backward."""
         if not self.training:
-            return self._forward(x)[0]
-        outer = _thread.calls
+            return self._forward(*inputs)[0]
+        outer = thread.calls
         own = [] if outer is None else outer.setdefault(id(self), (self, []))[1]
         # What an earlier pass saved is freed before this one needs memory.
         self._calls = None
-        within: _Calls = {}
+        within: Calls = {}
         try:
-            _thread.calls = within
-            output, saved = self._forward(x)
+            thread.calls = within
+            output, saved = self._forward(*inputs)
         except BaseException:
-            _forget(within)
+            forget(within)
             raise
         finally:
-            _thread.calls = outer
+            thread.calls = outer
         own.append((saved, within))
         self._calls = own
         return output
 
-    def __call__(self, x: Array) -> Array:
-        """Return `forward(x)`."""
-        return self.forward(x)
+    def __call__(self, *inputs: Any) -> Any:
+        """Return `forward(*inputs)`."""
+        return self.forward(*inputs)
 
-    def backward(self, grad_output: Array, *, input_grad: bool = True) -> Array | None:
+    def backward(self, grad_output: Any, *, input_grad: bool = True) -> Any:
         """Add to the parameters' gradients and return the gradient with respect to the input.
 
         Parameters
@@ -237,8 +123,8 @@ class Layer:
 
         Returns
         -------
-        ndarray or None
-            None with `input_grad=False`.
+        ndarray, or None with `input_grad=False`
+            Of a layer with several inputs, a tuple.
 
         Raises
         ------
@@ -251,7 +137,7 @@ class Layer:
         a network fails, those behind it have added their gradients: begin again with `zero_grad`
         and a forward pass.
         """
-        outer = _thread.calls
+        outer = thread.calls
         own = self._calls if outer is None else outer.get(id(self), (self, None))[1]
         if not own:
             raise RuntimeError(
@@ -260,26 +146,41 @@ class Layer:
                 "one Layer, since each pass from outside forgets the one before"
             )
         saved, within = own[-1]
-        before = _count(within)
+        before = count(within)
         try:
-            _thread.calls = within
+            thread.calls = within
             gradient = self._backward(saved, grad_output, input_grad)
         except BaseException:
             # What was refused at once may be tried again; a pass that was undone in part may not.
-            if _count(within) < before:
+            if count(within) < before:
                 own.pop()
-                _forget(within)
+                forget(within)
             raise
         finally:
-            _thread.calls = outer
+            thread.calls = outer
         own.pop()
-        return gradient if input_grad else None
+        gradient = gradient if input_grad else None
+        return (
+            gradient if self._hooks is None else self._hooks.gradient(self, gradient, grad_output)
+        )
 
-    def _forward(self, x: Array) -> tuple[Array, Any]:
+    def _drop_call(self) -> None:
+        """Forget the last call within the layer that calls this one: it needs no backward."""
+        own = [] if thread.calls is None else thread.calls.get(id(self), (self, []))[1]
+        if own:
+            forget(own.pop()[1])
+
+    # These signatures let a subclass name the inputs that it takes.
+
+    def _forward(self, *inputs: Any, **named: Any) -> tuple[Any, Any]:
         raise NotImplementedError
 
-    def _backward(self, saved: Any, grad_output: Array, input_grad: bool) -> Array | None:
+    def _backward(self, saved: Any, grad_output: Any, input_grad: bool) -> Any:
         raise NotImplementedError
+
+    def _writes_over(self) -> bool:
+        """Tell whether forward writes over its input."""
+        return bool(getattr(self, "inplace", False))
 
     def children(self) -> Iterator[tuple[str, "Layer"]]:
         """Yield the names and layers that are attributes of this one."""
@@ -294,6 +195,72 @@ class Layer:
             for layer in child.layers():
                 found.setdefault(id(layer), layer)
         yield from found.values()
+
+    def named_layers(
+        self, prefix: str = "", *, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, "Layer"]]:
+        """Yield this layer, under the name `prefix`, and all layers within it: "0", "0.conv", ...
+
+        Parameters
+        ----------
+        prefix : str
+            Put before each name.
+        remove_duplicate : bool, keyword-only
+            Yield a layer that has several names under the first of them only.
+
+        Examples
+        --------
+        >>> from fastconv import layers
+        >>> net = layers.Sequential(layers.Flatten(), layers.Sequential(layers.ReLU()))
+        >>> [name for name, layer in net.named_layers()]
+        ['', '0', '1', '1.0']
+        """
+
+        def walk(layer: "Layer", name: str) -> Iterator[tuple[str, "Layer"]]:
+            if remove_duplicate and id(layer) in seen:
+                return
+            seen.add(id(layer))
+            yield name, layer
+            for own, child in layer.children():
+                yield from walk(child, f"{name}.{own}" if name else own)
+
+        seen: set[int] = set()
+        yield from walk(self, prefix)
+
+    def apply(self, function: "Callable[[Layer], object]") -> Self:
+        """Call a function with each layer within this one once, and with this one last.
+
+        Parameters
+        ----------
+        function : callable
+            Is given a layer; what it returns is ignored.
+
+        Returns
+        -------
+        Layer
+            This layer.
+
+        Examples
+        --------
+        >>> from fastconv import layers
+        >>> def clear(layer):
+        ...     if isinstance(layer, layers.Linear):
+        ...         layer.bias.data[...] = 0
+        >>> net = layers.Sequential(layers.Linear(3, 2), layers.ReLU()).apply(clear)
+        >>> net[0].bias.data
+        array([0., 0.], dtype=float32)
+        """
+
+        def visit(layer: "Layer") -> None:
+            if id(layer) not in seen:
+                seen.add(id(layer))
+                for _, child in layer.children():
+                    visit(child)
+                function(layer)
+
+        seen: set[int] = set()
+        visit(self)
+        return self
 
     def named_parameters(
         self, prefix: str = "", *, remove_duplicate: bool = True
@@ -559,19 +526,25 @@ class Layer:
         return dict(self._named(Layer._own_entries, "", False))
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what copies and pickles take over: not the calls that backward would undo."""
-        state = {name: value for name, value in vars(self).items() if name != "_calls"}
+        """Return what copies and pickles take over: no hooks, and no calls left for backward."""
+        left = ("_calls", "_hooks")
+        state = {name: value for name, value in vars(self).items() if name not in left}
         if self._prepared is not None:
             # Each copy adds to its own, since its parameters may be replaced by others.
             state["_prepared"] = self._prepared.copy()
         return state
 
     def __repr__(self) -> str:
-        children = list(self.children())
+        children = [f"({name}): {child!r}" for name, child in self.children()]
+        return self._show(children)
+
+    def _show(self, children: list[str]) -> str:
+        """Return the repr, with a line or more for each child."""
+        head = f"{type(self).__name__}({self._describe()}"
         if not children:
-            return f"{type(self).__name__}({self._describe()})"
-        lines = [f"  ({name}): {child!r}".replace("\n", "\n  ") for name, child in children]
-        return "\n".join([f"{type(self).__name__}(", *lines, ")"])
+            return f"{head})"
+        lines = [f"  {child}".replace("\n", "\n  ") for child in children]
+        return "\n".join([head, *lines, ")"])
 
     def _describe(self) -> str:
         """Return the arguments for repr."""

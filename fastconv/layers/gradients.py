@@ -61,7 +61,8 @@ def check_gradients(layer: Layer, x: Array, *, eps: float = 1e-6, rng: Random = 
 
     def forward() -> Array:
         rewind()
-        return layer(x.copy())
+        output: Array = layer(x.copy())
+        return output
 
     def differences(values: Array, gradient: Array | None) -> float:
         if gradient is None:

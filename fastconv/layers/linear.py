@@ -1,6 +1,4 @@
-"""The full connection, and the flattening in front of it."""
-
-from math import prod
+"""The full connection."""
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -8,7 +6,6 @@ from numpy.typing import DTypeLike
 from fastconv import _check
 from fastconv import functional as F
 from fastconv._check import Array, Random
-from fastconv._geometry import Ints
 from fastconv.layers.base import Layer, Parameter, add_gradients, gradient_mask
 from fastconv.layers.init import weights_and_bias
 
@@ -79,52 +76,3 @@ class Linear(Layer):
 
     def _describe(self) -> str:
         return f"{self.in_features}, {self.out_features}, bias={self.bias is not None}"
-
-
-class Flatten(Layer):
-    """Join the axes from `start_dim` to `end_dim` into one, (N, C, H, W) to (N, C*H*W).
-
-    Parameters
-    ----------
-    start_dim, end_dim : int
-        The first and last of the axes to join; negative ones count from the end.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is not an integer, or (in forward) the input has no such axes.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from fastconv import layers
-    >>> layers.Flatten()(np.zeros((8, 16, 5, 5))).shape
-    (8, 400)
-    """
-
-    def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
-        self.start_dim = _check.integer("start_dim", start_dim, -_check.MAX_INT)
-        self.end_dim = _check.integer("end_dim", end_dim, -_check.MAX_INT)
-
-    def _forward(self, x: Array) -> tuple[Array, tuple[Ints, Ints]]:
-        x = _check.array("input", x)
-        start, end = self.start_dim, self.end_dim
-        start += x.ndim if start < 0 else 0
-        end += x.ndim if end < 0 else 0
-        if not 0 <= start <= end < x.ndim:
-            raise ValueError(
-                f"Flatten({self.start_dim}, {self.end_dim}) cannot join axes of an input of shape "
-                f"{x.shape}"
-            )
-        joined = prod(x.shape[start : end + 1])
-        shape = (*x.shape[:start], joined, *x.shape[end + 1 :])
-        return x.reshape(shape), (x.shape, shape)
-
-    def _backward(self, saved: tuple[Ints, Ints], grad_output: Array, input_grad: bool) -> Array:
-        in_shape, out_shape = saved
-        grad_output = _check.array("grad_output", grad_output)
-        _check.same_shape("grad_output", grad_output, out_shape, "the output's shape")
-        return grad_output.reshape(in_shape)
-
-    def _describe(self) -> str:
-        return f"start_dim={self.start_dim}, end_dim={self.end_dim}"

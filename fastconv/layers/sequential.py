@@ -5,10 +5,10 @@ from typing import overload
 
 from fastconv._check import Array
 from fastconv.layers.base import Layer
-from fastconv.layers.linear import Flatten
+from fastconv.layers.containers import Container, named
 
 
-class Sequential(Layer):
+class Sequential(Container):
     """Layers that pass their outputs on, and their gradients back.
 
     Parameters
@@ -37,31 +37,34 @@ class Sequential(Layer):
     """
 
     def __init__(self, *layers: Layer | Mapping[str, Layer]) -> None:
-        if len(layers) == 1 and isinstance(layers[0], Mapping):
-            named = dict(layers[0])
-        else:
-            named = {str(i): layer for i, layer in enumerate(layers)}  # type: ignore[misc]
-        for name, layer in named.items():
-            if not isinstance(name, str):
-                raise TypeError(f"a layer's name must be a str, got {type(name).__name__}")
-            if not name or "." in name:
-                raise ValueError(f"a layer's name must not be empty or contain a dot, got {name!r}")
-            if not isinstance(layer, Layer):
-                raise TypeError(f"layer {name!r} must be a Layer, got {type(layer).__name__}")
-        self._layers = named
+        super().__init__(named(layers))
         self._refuse_overwriting()
+        # What a network around this one has to know.
+        parts = [part for _, part in self._flat()]
+        self._passes_on = all(part._passes_on for part in parts)
+        self._passes_on_evaluating = all(map(_may_pass_on, parts))
+        last = next((part for part in reversed(parts) if not part._passes_on), None)
+        self._keeps_output = last is not None and last._keeps_output
+
+    def _writes_over(self) -> bool:
+        for _, part in self._flat():
+            if part._writes_over():
+                return True
+            if not _may_pass_on(part):
+                break
+        return False
 
     def _refuse_overwriting(self) -> None:
         """Refuse an in-place layer that would spoil what the layer before it saves."""
         keeper = None
         for name, layer in self._flat():
-            if keeper is not None and getattr(layer, "inplace", False):
+            if keeper is not None and layer._writes_over():
                 raise ValueError(
                     f"layer {name!r}, {layer!r}, would write over the output of layer {keeper}, "
                     "which needs it in backward; use inplace=False"
                 )
             # A flattened array is a view of the array before it.
-            if not isinstance(layer, Flatten):
+            if not layer._passes_on:
                 keeper = f"{name!r}, {layer!r}" if layer._keeps_output else None
 
     def _flat(self) -> Iterator[tuple[str, Layer]]:
@@ -71,13 +74,6 @@ class Sequential(Layer):
                 yield from ((f"{name}.{inner}", part) for inner, part in layer._flat())
             else:
                 yield name, layer
-
-    def children(self) -> Iterator[tuple[str, Layer]]:
-        """Yield the names and layers in order."""
-        yield from self._layers.items()
-
-    def __len__(self) -> int:
-        return len(self._layers)
 
     def __iter__(self) -> Iterator[Layer]:
         return iter(self._layers.values())
@@ -119,3 +115,7 @@ class Sequential(Layer):
             if parameters or frozen:
                 frozen = place + 1
         return frozen
+
+
+def _may_pass_on(layer: Layer) -> bool:
+    return layer._passes_on or layer._passes_on_evaluating

@@ -32,6 +32,7 @@ from fastconv.reference.conv import (
     conv2d_input,
     conv2d_weight,
 )
+from fastconv.reference.joining import add, concatenate
 from fastconv.reference.linear import linear, linear_backward
 from fastconv.reference.losses import (
     cross_entropy,
@@ -52,8 +53,10 @@ from fastconv.reference.pooling import (
 from fastconv.reference.unfold import fold, unfold
 
 __all__ = [
+    "add",
     "avg_pool2d",
     "avg_pool2d_backward",
+    "concatenate",
     "conv2d",
     "conv2d_backward",
     "conv2d_bias",

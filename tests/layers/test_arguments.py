@@ -14,6 +14,10 @@ SIGNATURES = {
     "Conv2d": "in_channels, out_channels, kernel_size, stride=1, padding=0, dilation=1, groups=1, "
     "bias=True, padding_mode='zeros'",
     "Dropout": "p=0.5, inplace=False",
+    "Identity": "",
+    "ModuleDict": "modules=None",
+    "ModuleList": "modules=None",
+    "Unflatten": "dim, unflattened_size",
     "Flatten": "start_dim=1, end_dim=-1",
     "LeakyReLU": "negative_slope=0.01, inplace=False",
     "Linear": "in_features, out_features, bias=True",
@@ -39,7 +43,8 @@ def written(parameters):
 def test_the_table_of_signatures_is_complete():
     classes = [getattr(layers, name) for name in layers.__all__]
     found = {c for c in classes if isinstance(c, type) and issubclass(c, layers.Layer)}
-    assert {c.__name__ for c in found - {layers.Layer, layers.Sequential}} == set(SIGNATURES)
+    own = {layers.Layer, layers.Sequential, layers.Add, layers.Concat, layers.Graph}
+    assert {c.__name__ for c in found - own} == set(SIGNATURES)
 
 
 @pytest.mark.parametrize("name", SIGNATURES)
@@ -47,7 +52,8 @@ def test_constructors_have_torchs_arguments(name):
     parameters = inspect.signature(getattr(layers, name)).parameters.values()
     extras = {p.name for p in parameters if p.kind is p.KEYWORD_ONLY}
     assert extras == EXTRAS.get(name, set())
-    assert written(p for p in parameters if p.name not in extras) == SIGNATURES[name]
+    named = [p for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
+    assert written(named) == SIGNATURES[name]
 
 
 @pytest.mark.parametrize("name", SIGNATURES)
@@ -91,6 +97,12 @@ def test_the_table_of_signatures_is_torchs(name):
         ("Dropout", (1.5,), {}, ValueError, "p must be from 0 to 1, got 1.5"),
         ("Dropout", (float("nan"),), {}, ValueError, "p must be from 0 to 1"),
         ("Flatten", (0.5,), {}, TypeError, "start_dim"),
+        ("Unflatten", (0.5, (2, 2)), {}, TypeError, "dim must be an integer"),
+        ("Unflatten", (1, 4), {}, TypeError, "unflattened_size must be a tuple"),
+        ("Unflatten", (1, ()), {}, TypeError, "unflattened_size must be a tuple"),
+        ("Unflatten", (1, (2, -2)), {}, ValueError, r"unflattened_size\[1\] must be at least -1"),
+        ("Unflatten", (1, (-1, -1)), {}, ValueError, "may have one -1"),
+        ("Concat", (), {"dim": 1.5}, TypeError, "dim must be an integer"),
     ],
 )
 def test_wrong_arguments_are_refused(name, args, kwargs, error, message):
@@ -114,6 +126,21 @@ def test_wrong_arguments_are_refused(name, args, kwargs, error, message):
         (layers.MaxPool2d(2), "MaxPool2d((2, 2), stride=(2, 2), padding=((0, 0), (0, 0)))"),
         (layers.AvgPool2d(3, 1), "AvgPool2d((3, 3), stride=(1, 1), padding=((0, 0), (0, 0)))"),
         (layers.Flatten(), "Flatten(start_dim=1, end_dim=-1)"),
+        (layers.Unflatten(1, (2, -1)), "Unflatten(dim=1, unflattened_size=(2, -1))"),
+        (layers.Identity(54, unused=True), "Identity()"),
+        (layers.Add(), "Add()"),
+        (layers.Concat(dim=-1), "Concat(dim=-1)"),
+        (layers.Concat(layers.Tanh(), dim=2), "Concat(dim=2\n  (0): Tanh()\n)"),
+        (layers.ModuleList([layers.Tanh()]), "ModuleList(\n  (0): Tanh()\n)"),
+        (layers.ModuleDict(), "ModuleDict()"),
+        (
+            layers.Graph({"a": layers.Tanh(), "b": layers.ReLU(), "c": (layers.Add(), "b", "a")}),
+            "Graph(\n  (a): Tanh()\n  (b): ReLU()\n  (c): Add() <- b, a\n)",
+        ),
+        (
+            layers.Graph({"a": (layers.Add(), "x", "y"), "b": layers.Tanh()}, ("b",), ("x", "y")),
+            "Graph(inputs=('x', 'y'), output=('b',)\n  (a): Add() <- x, y\n  (b): Tanh()\n)",
+        ),
         (layers.ReLU(), "ReLU()"),
         (layers.ReLU(inplace=True), "ReLU(inplace=True)"),
         (layers.LeakyReLU(0.5, True), "LeakyReLU(negative_slope=0.5, inplace=True)"),

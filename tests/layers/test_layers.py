@@ -66,6 +66,9 @@ TORCH_CASES = [
     Case("AvgPool2d", SPATIAL[1:], (3, 1)),
     Case("Flatten", SPATIAL),
     Case("Flatten", SPATIAL, (-3, 2)),
+    Case("Unflatten", SPATIAL, (1, (2, 2))),
+    Case("Unflatten", SPATIAL, (-1, (3, -1))),
+    Case("Identity", SPATIAL),
     Case("ReLU", SPATIAL),
     Case("ReLU", SPATIAL, (True,)),
     Case("LeakyReLU", SPATIAL, (0.2,)),
@@ -104,7 +107,8 @@ CASES = TORCH_CASES + OWN_CASES
 def test_every_layer_has_a_case():
     classes = [getattr(layers, name) for name in layers.__all__]
     found = {c for c in classes if isinstance(c, type) and issubclass(c, layers.Layer)}
-    others = {layers.Layer, layers.Sequential}
+    others = {layers.Layer, layers.Sequential, layers.ModuleList, layers.ModuleDict}
+    others |= {layers.Add, layers.Concat, layers.Graph}
     assert {c.__name__ for c in found - others} == {case.name for case in TORCH_CASES}
 
 
@@ -243,6 +247,9 @@ def test_only_arrays_of_floats_go_in(case, training):
         (layers.AvgPool2d(4), (1, 1, 3, 3), "larger"),
         (layers.Flatten(1, 4), (2, 3, 4), "cannot join"),
         (layers.Flatten(2, 1), (2, 3, 4), "cannot join"),
+        (layers.Unflatten(1, (2, 2)), (2, 3, 4), r"cannot split axis 1, of length 3"),
+        (layers.Unflatten(-2, (2, -1)), (2, 3, 4), r"cannot split axis 1, of length 3"),
+        (layers.Unflatten(3, (2, 2)), (2, 3, 4), "cannot split an axis"),
         (layers.Softmax(4), (2, 3), "axis"),
     ],
 )
@@ -260,7 +267,8 @@ def test_a_residual_of_another_shape_or_dtype_is_refused(case):
     layer(case.input)
     with pytest.raises(ValueError, match="shape"):
         layer.backward(np.ones((1, output.size)))
-    if case.name not in ("Flatten", "MaxPool2d", "AvgPool2d", "Dropout"):
+    passing = ("Flatten", "Identity", "Unflatten", "MaxPool2d", "AvgPool2d", "Dropout")
+    if case.name not in passing:
         layer(case.input)
         with pytest.raises(TypeError, match="dtype"):
             layer.backward(np.ones(output.shape, np.float32))

@@ -1,0 +1,3 @@
+from typing import Any
+
+def add(a: Any, b: Any, y: Any) -> None: ...

@@ -1,0 +1,34 @@
+"""What forward passes leave for backward passes: the tree of calls."""
+
+from threading import local
+from typing import Any, TypeAlias
+
+# A forward pass in training mode leaves a call: what the layer saved, and the calls of other layers
+# that it made. They form a tree, so that a layer, or a sequence of layers, may stand at several
+# places of a network: backward goes down the same tree, and takes a layer's last call first.
+# Layers are found by identity, since they need not be hashable; the layer itself stands beside its
+# calls, since the number of one that is gone may be given to another.
+Call: TypeAlias = tuple[Any, "Calls"]
+Calls: TypeAlias = dict[int, tuple[Any, list[Call]]]
+
+
+class Thread(local):
+    """The calls within the forward or backward pass that this thread is in; None outside of any."""
+
+    calls: Calls | None = None
+
+
+thread = Thread()
+
+
+def count(calls: Calls) -> int:
+    """Return how many calls backward has to undo."""
+    return sum(len(own) for _, own in calls.values())
+
+
+def forget(calls: Calls) -> None:
+    """Leave backward nothing to undo."""
+    for _, own in calls.values():
+        for _, within in own:
+            forget(within)
+        own.clear()
