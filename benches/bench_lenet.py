@@ -18,6 +18,7 @@ import torch
 import fastconv
 from fastconv import functional as F
 from fastconv import layers, models, training
+from fastconv.benchmark.harness import wait_awake
 
 BATCH = 64
 PAUSE = 0.1  # seconds
@@ -94,9 +95,9 @@ def interleaved(ours, theirs, rounds=10, repeat=50):
     """Return the seconds of each call of two rivals, timed in turns."""
     mine, other = [], []
     for _ in range(rounds):
-        time.sleep(PAUSE)
+        wait_awake(PAUSE)
         mine += timed(ours, repeat)
-        time.sleep(PAUSE)
+        wait_awake(PAUSE)
         other += timed(theirs, repeat)
     return mine, other
 
@@ -271,12 +272,12 @@ def bench_epochs(directory, epochs):
 
     def report(record):
         mine.append(record.seconds)
-        time.sleep(PAUSE)
+        wait_awake(PAUSE)
         begin = time.perf_counter()
         torch_epoch(*theirs, dataset, record.epoch - 1)
         accuracy = torch_accuracy(theirs[0], dataset)
         other.append(time.perf_counter() - begin)
-        time.sleep(PAUSE)
+        wait_awake(PAUSE)
         print(
             f"epoch {record.epoch}: fastconv {mine[-1]:.2f} s, accuracy "
             f"{record.test_accuracy:.4f}; torch {other[-1]:.2f} s, accuracy {accuracy:.4f}",

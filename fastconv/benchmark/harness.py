@@ -142,12 +142,23 @@ def interleaved(
     spent, turns = 0.0, 0
     while turns < _LEAST_TURNS or spent < seconds:
         for call, (samples, together), mine in zip(calls, plans, times, strict=True):
-            time.sleep(PAUSE if pause is None else pause)
+            wait_awake(PAUSE if pause is None else pause)
             for _ in range(samples):
                 mine.append(_sample(call, together))
                 spent += mine[-1] * together
         turns += 1
     return times
+
+
+def wait_awake(seconds: float) -> None:
+    """Wait without giving the core away.
+
+    Some systems keep what computes little on one core, to save power: after a pause asleep, both
+    threads of the calls that follow may share that core for the whole of a block.
+    """
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        pass
 
 
 def _plan_block(call: Call, seconds: float) -> tuple[int, int]:

@@ -291,15 +291,6 @@ class TestMeasure:
         with pytest.raises(ValueError, match=r"the reference is too slow for 3\.7 GFLOP"):
             measure(load_table("vgg16")[1], "forward", batch=1, rival="reference")
 
-    def test_the_sides_take_turns(self, monkeypatch):
-        called, slept = [], []
-        monkeypatch.setattr(harness.time, "sleep", slept.append)
-        times = harness.interleaved([lambda: called.append("a"), lambda: called.append("b")], 0.0)
-        assert [len(samples) for samples in times] == [3, 3]
-        assert slept == [harness.PAUSE] * 6
-        blocks = re.sub(r"(.)\1+", r"\1", "".join(called))
-        assert blocks == "ab" * 4  # one turn to see how long a call takes
-
     def test_torch_gets_the_threads_and_gives_them_back(self):
         torch = pytest.importorskip("torch")
         before = torch.get_num_threads()
