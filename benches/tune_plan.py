@@ -110,7 +110,7 @@ def call_of(case, loops, geometry, operation):
     if operation == "conv2d":
         return lambda: found.forward(case.first, case.second, None, result)
     if operation == "conv2d_input":
-        return lambda: found.input_gradient(case.second, case.first, result)
+        return lambda: found.input_gradient(case.second, case.first, None, result)
     return lambda: found.weight_gradient(case.first, case.second, result)
 
 

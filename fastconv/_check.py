@@ -337,10 +337,13 @@ def new(shape: Ints, dtype: np.dtype[Any]) -> Array:
         raise ValueError(f"a result of shape {shape} is larger than any array") from None
 
 
-def output(out: object, shape: Ints, dtype: np.dtype[Any], *inputs: NDArray[Any]) -> Array:
+def output(
+    out: object, shape: Ints, dtype: np.dtype[Any], *inputs: NDArray[Any], axes: int = 2
+) -> Array:
     """Return an array to write a result into: a new one, `out`, or a stand-in for `out`.
 
-    The stand-in is for an `out` that shares memory with an input; `deliver` copies it over.
+    The stand-in is for an `out` that shares memory with an input; `deliver` copies it over. The
+    result's maps or kernels have so many `axes`, the last ones.
 
     Raises
     ------
@@ -348,16 +351,17 @@ def output(out: object, shape: Ints, dtype: np.dtype[Any], *inputs: NDArray[Any]
         If `out` is not an array.
     ValueError
         If it has another shape or dtype, cannot be written to, is not native and aligned, or its
-        planes (the last two axes) are not contiguous; or if a new array would be too large.
+        maps or kernels are not contiguous; or if a new array would be too large.
     """
     if out is None:
         return new(shape, dtype)
     plain = _writeable(out, shape, dtype)
     expected = dtype.itemsize
-    for axis in range(plain.ndim - 1, max(plain.ndim - 3, -1), -1):
+    for axis in range(plain.ndim - 1, max(plain.ndim - axes - 1, -1), -1):
         if plain.shape[axis] > 1 and plain.strides[axis] != expected:
+            what = ("rows, its last axis", "planes, its last two axes", "maps, its last three axes")
             raise ValueError(
-                f"out must have contiguous planes, its last two axes; strides are {plain.strides}"
+                f"out must have contiguous {what[axes - 1]}; strides are {plain.strides}"
             )
         expected *= plain.shape[axis]
     if any(np.may_share_memory(plain, value) for value in inputs):
@@ -393,9 +397,9 @@ def _writeable(out: object, shape: Ints, dtype: np.dtype[Any]) -> Array:
     return out
 
 
-def batch(maps: Array) -> Array:
-    """View one sample of two axes as a batch; a batch is returned as it is."""
-    return maps if maps.ndim == 4 else maps[None]
+def batch(maps: Array, axes: int) -> Array:
+    """View one sample of so many axes as a batch; a batch is returned as it is."""
+    return maps if maps.ndim == axes + 2 else maps[None]
 
 
 def deliver(result: Array, out: object) -> Array:

@@ -169,7 +169,11 @@ def transposed_size(
 # found faster than ten fields could be compared.
 @dataclass(frozen=True, slots=True, eq=False)
 class ConvGeometry:
-    """All the sizes of one convolution; `padding` holds (before, after) pairs."""
+    """All the sizes of one convolution; `padding` holds (before, after) pairs.
+
+    Of a transposed convolution they are those of the convolution that it is the input gradient of;
+    what `output_padding` adds to `in_size`, windows do not see.
+    """
 
     batch: int
     groups: int
@@ -227,12 +231,7 @@ def conv_geometry(
     batch, in_channels, *spatial = input_shape
     out_channels, group_channels, *taps = weight_shape
     in_size, kernel = tuple(spatial), tuple(taps)
-    if not all(weight_shape):
-        raise ValueError(f"weight must have no axis of size 0, got shape {weight_shape}")
-    if out_channels % groups:
-        raise ValueError(
-            f"weight: its {out_channels} output channels cannot be split into {groups} groups"
-        )
+    _check_weight(weight_shape, groups, "output")
     if in_channels != group_channels * groups:
         raise ValueError(
             f"input must have weight.shape[1]*groups = {group_channels}*{groups} = "
@@ -252,6 +251,76 @@ def conv_geometry(
         pairs,
         dilation,
         out_size,
+    )
+
+
+def _check_weight(shape: Ints, groups: int, role: str) -> None:
+    """Refuse weights without a number, or whose channels on the first axis are no groups."""
+    if not all(shape):
+        raise ValueError(f"weight must have no axis of size 0, got shape {shape}")
+    if shape[0] % groups:
+        raise ValueError(
+            f"weight: its {shape[0]} {role} channels cannot be split into {groups} groups"
+        )
+
+
+def transposed_geometry(
+    input_shape: Ints,
+    weight_shape: Ints,
+    stride: Ints,
+    padding: Padding,
+    output_padding: Ints,
+    dilation: Ints,
+    groups: int,
+) -> ConvGeometry:
+    """Return the geometry of the convolution of which a transposed one is the input gradient.
+
+    What a transposed convolution takes, (N, C, *spatial), is that convolution's output, and its
+    weights are (C, K/groups, *kernel).
+
+    Raises
+    ------
+    ValueError
+        If the channels do not agree with the groups, a size is zero where it must not be, or the
+        result would have no position.
+
+    Examples
+    --------
+    >>> zeros = ((0, 0), (0, 0))
+    >>> transposed_geometry((8, 3, 5, 5), (3, 2, 2, 2), (2, 2), zeros, (0, 0), (1, 1), 1).in_size
+    (10, 10)
+    """
+    batch, channels, *spatial = input_shape
+    in_channels, group_channels, *taps = weight_shape
+    size, kernel = tuple(spatial), tuple(taps)
+    _check_weight(weight_shape, groups, "input")
+    if channels != in_channels:
+        raise ValueError(
+            f"input must have weight.shape[0] = {in_channels} channels, got {channels} (input "
+            f"shape {input_shape}, weight shape {weight_shape})"
+        )
+    if not all(size):
+        raise ValueError(f"input must have no spatial axis of size 0, got sizes {size}")
+    pairs = resolve_padding(padding, size, kernel, stride, dilation)
+    result = transposed_size(size, kernel, stride, pairs, output_padding, dilation)
+    for axis, (out, pair) in enumerate(zip(result, pairs, strict=True)):
+        if out + sum(pair) > MAX_EXTENT:
+            raise ValueError(
+                f"the output on axis {axis_name(axis, len(result))} is too large: size + before + "
+                f"after = {out + sum(pair)}, at most {MAX_EXTENT}"
+            )
+    stride, dilation = moving_steps(stride, dilation, kernel, size)
+    return ConvGeometry(
+        batch,
+        groups,
+        group_channels * groups,
+        in_channels,
+        result,
+        kernel,
+        stride,
+        pairs,
+        dilation,
+        size,
     )
 
 

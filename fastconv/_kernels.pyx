@@ -44,7 +44,7 @@ channels are split by group, since a group's outputs see that group's inputs alo
 from cython cimport floating
 from libc.string cimport memcpy, memset
 
-from fastconv.engine.base.arrays cimport Axes, Layout, in_elements
+from fastconv.engine.base.arrays cimport Axes, Layout, Operands, in_elements
 from fastconv.engine.base.axis cimport ceil_div
 from fastconv.engine.base.jobs cimport Context, DoubleTask, FloatTask, Jobs, add_job
 from fastconv.engine.base.kernel cimport FORWARD, INPUT_GRADIENT, WEIGHT_GRADIENT, Kernel
@@ -106,6 +106,12 @@ cdef inline Map find_map(Axes maps, Index number) noexcept nogil:
     return found
 
 
+cdef inline floating bias_of(const floating* b, const Operands* o, Index g,
+                             Index channel) noexcept nogil:
+    """Return the bias of a channel of what is written, or 0 where there is none."""
+    return b[g * o.bias_group + channel * o.bias_row] if b is not NULL else 0
+
+
 # ---- "direct": the sums ----------------------------------------------------------------------
 
 cdef void forward_map(const floating* x, const Context* context, Index task,
@@ -125,8 +131,7 @@ cdef void forward_map(const floating* x, const Context* context, Index task,
     for o in range(conv.y.shape[3]):
         for i in range(conv.y.shape[4]):
             for j in range(conv.y.shape[5]):
-                y[at(conv.y, n, g, k, o, i, j)] = (
-                    b[g * context.o.bias_group + k * context.o.bias_row] if b is not NULL else 0)
+                y[at(conv.y, n, g, k, o, i, j)] = bias_of(b, context.o, g, k)
             for c in range(conv.w.shape[2]):
                 for t in range(conv.w.shape[3]):
                     d = seen(conv, 0, o, t)
@@ -169,10 +174,12 @@ cdef void input_gradient_map(const floating* dy, const Context* context, Index t
 
     A place of z that is no multiple of the stride is an inserted zero, and is skipped; so is the
     border. On the last axis the loop goes from residual to residual, in steps of the stride.
+    A transposed convolution is this, too: dy is its input, and it has a bias.
     """
     cdef Conv conv = (<const Blocks*>context.plan).conv
     cdef Map map = find_map(conv.x, task)
     cdef const floating* w = <const floating*>context.o.w
+    cdef const floating* b = <const floating*>context.o.bias
     cdef floating* dx = <floating*>context.o.y
     cdef Index n = map.n, g = map.g, c = map.channel, d, u, v, k, t, r, s, o, i, j
     cdef Span span
@@ -180,7 +187,7 @@ cdef void input_gradient_map(const floating* dy, const Context* context, Index t
     for d in range(conv.x.shape[3]):
         for u in range(conv.x.shape[4]):
             for v in range(conv.x.shape[5]):
-                dx[at(conv.x, n, g, c, d, u, v)] = 0
+                dx[at(conv.x, n, g, c, d, u, v)] = bias_of(b, context.o, g, c)
             for k in range(conv.w.shape[1]):
                 for t in range(conv.w.shape[3] - 1, -1, -1):
                     o = residual_at(conv, 0, d, t)
@@ -395,10 +402,9 @@ cdef void forward_block(const floating* x, const Context* context, Index task,
     im2col(x, conv, g, 0, blocks.rows, first, count, columns, blocks.size)
     run_product(w + g * conv.w.strides[0], columns, products, &blocks.product, context.shared, own)
     if b is not NULL:
-        b += g * context.o.bias_group
         for k in range(blocks.kernels):
             for j in range(count):
-                products[k * blocks.size + j] += b[k * context.o.bias_row]
+                products[k * blocks.size + j] += bias_of(b, context.o, g, k)
     col2im(blocks.pixels, g, 0, blocks.kernels, first, count, products, blocks.size,
            <floating*>context.o.y, False)
 
@@ -414,6 +420,7 @@ cdef void input_gradient_block(const floating* dy, const Context* context, Index
     cdef Index channels = X.shape[2] // blocks.parts, size = blocks.size
     cdef Index each = blocks.positions // X.shape[0], first, count, n, c, d, u, v
     cdef const floating* w = <const floating*>context.o.w
+    cdef const floating* b = <const floating*>context.o.bias
     cdef floating* dx = <floating*>context.o.y
     cdef char* own = own_part(context, thread)
     cdef floating* columns = <floating*>(own + blocks.columns_at)
@@ -423,7 +430,7 @@ cdef void input_gradient_block(const floating* dy, const Context* context, Index
             for d in range(X.shape[3]):
                 for u in range(X.shape[4]):
                     for v in range(X.shape[5]):
-                        dx[at(X, n, g, c, d, u, v)] = 0
+                        dx[at(X, n, g, c, d, u, v)] = bias_of(b, context.o, g, c)
     w += g * blocks.conv.w.strides[0] + part * blocks.share
     for first from sample * each <= first < past * each by size:
         count = min(size, past * each - first)

@@ -48,7 +48,7 @@ def forced(operation, case, arrays, algorithm, variant):
     if operation == "conv2d":
         call(arrays.x, arrays.weight, arrays.bias, result)
     elif operation == "conv2d_input":
-        call(arrays.residual, arrays.weight, result)
+        call(arrays.residual, arrays.weight, None, result)
     else:
         call(arrays.x, arrays.residual, result)
     return result

@@ -16,7 +16,7 @@ from fastconv._check import C_TYPES, Array
 from fastconv._geometry import ConvGeometry, Ints, three_axes
 from fastconv.engine.base.axes import forward_axes, gradient_axes
 from fastconv.engine.base.kernel import Kernel
-from fastconv.engine.base.operation import Axes, Case, input_parts, moves, view_shapes
+from fastconv.engine.base.operation import Axes, Case, correlated_weights, input_parts, moves
 from fastconv.engine.blocked import fits
 from fastconv.engine.blocked import forward as blocked
 from fastconv.engine.blocked import weight as blocked_weight
@@ -217,10 +217,10 @@ def columns(case: Case) -> Kernel:
     return _kernels.Plain(case.operation, True, *moves(case.geometry))
 
 
-def transformed_by_tiles(geometry: ConvGeometry, weight: Array) -> Array | None:
+def transformed_by_tiles(operation: str, geometry: ConvGeometry, weight: Array) -> Array | None:
     """Return the weights as the tiles want them, or None where each use transforms them anew."""
     prepare = winograd_tiles.prepare[C_TYPES[weight.dtype]]
-    kernels = weight.reshape(view_shapes(geometry).weight)
+    kernels = correlated_weights(operation, geometry, weight)
     size = prepare(kernels)
     if not size:
         return None

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastconv._check import Array
-from fastconv._geometry import ConvGeometry, Ints, Padding, conv_geometry
+from fastconv._geometry import ConvGeometry, Ints
 from fastconv.engine.base.kernel import Dispatch, Kernel
 from fastconv.engine.base.operation import Case, contiguous_case
 from fastconv.engine.plan import ALGORITHMS, ZEROS, Variant
@@ -81,10 +81,12 @@ def dispatch(
     return Dispatch(2 + len(geometry.kernel), geometry.groups, choose)
 
 
-def prepare(geometry: ConvGeometry, dtype: str, algorithm: str, weight: Array) -> Any:
-    """Return what the forward pass takes besides the weights, or None if nothing helps."""
-    row = next(variants(contiguous_case("conv2d", geometry, dtype), algorithm))
-    return row.prepare(geometry, weight) if row.prepare else None
+def prepare(
+    operation: str, geometry: ConvGeometry, dtype: str, algorithm: str, weight: Array
+) -> Any:
+    """Return what an operation takes besides the weights, or None if nothing helps."""
+    row = next(variants(contiguous_case(operation, geometry, dtype), algorithm))
+    return row.prepare(operation, geometry, weight) if row.prepare else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,25 +103,15 @@ def only_exact() -> int:
 
 
 def plan_conv(
-    operation: str,
-    dtype: str,
-    exactly: bool,
-    input_shape: Ints,
-    weight_shape: Ints,
-    stride: Ints,
-    padding: Padding,
-    dilation: Ints,
-    groups: int,
-    algorithm: str,
+    operation: str, dtype: str, exactly: bool, geometry: ConvGeometry, algorithm: str
 ) -> Plan:
     """Return the plan of an operation on numbers of `dtype`, a name or code of NumPy.
 
     Raises
     ------
     ValueError
-        If the sizes do not fit together, or the algorithm does not exist or cannot serve them.
+        If the algorithm does not exist, or cannot serve the geometry.
     """
-    geometry = conv_geometry(input_shape, weight_shape, stride, padding, dilation, groups)
     refused = refusals(geometry, exactly)
     able = [row for row in ALGORITHMS if refused[row.name] is None]
     if algorithm == "auto":

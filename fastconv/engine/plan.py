@@ -41,7 +41,8 @@ class Variant:
     those from here on; `why` gives the reason. `kernel` makes the kernel, for which the arrays that
     are read are made contiguous if `copies` says so. `bounds` are those of its results. Outputs and
     input gradients of one `family` of an algorithm have the same bits; weight gradients differ.
-    `prepare` returns what the forward pass takes besides the weights, or None if nothing helps.
+    `prepare` returns what forward or input gradient take besides the weights, or None if nothing
+    helps.
     """
 
     name: str
@@ -53,7 +54,7 @@ class Variant:
     copies: Callable[[Case], tuple[bool, bool]] = lambda case: (False, False)
     bounds: Bounds = errors.SUMS
     family: str = "sums"
-    prepare: Callable[[ConvGeometry, Array], Any] | None = None
+    prepare: Callable[[str, ConvGeometry, Array], Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,20 +270,23 @@ def _groups_win(case: Case) -> bool:
     )
 
 
+def _serves_channels(case: Case) -> bool:
+    """Tell whether maps can be laid out so, and a line fits into a unit of work."""
+    size = fits.sizes(case.operation, case.geometry)
+    together, _ = fits.turns(size.outputs, size.groups, case.itemsize)
+    line = fits.channel_line_bytes(
+        size.inputs, size.outputs, together, size.row, size.column, case.itemsize
+    )
+    return _serves_lanes(case) and line <= _CHANNEL_LINE_BYTES
+
+
 def _channels_win(case: Case) -> bool:
     size = fits.sizes(case.operation, case.geometry)
     fewest = min(size.inputs, size.outputs)
     if size.groups == 1 or size.taps == 1 or fewest < _LEAST_CHANNELS:
         return False
-    together, share = fits.turns(size.outputs, size.groups, case.itemsize)
-    line = fits.channel_line_bytes(
-        size.inputs, size.outputs, together, size.row, size.column, case.itemsize
-    )
-    return (
-        max(size.inputs, size.outputs) <= _MOST_CHANNELS
-        and share >= _LEAST_USED
-        and line <= _CHANNEL_LINE_BYTES
-    )
+    _, share = fits.turns(size.outputs, size.groups, case.itemsize)
+    return max(size.inputs, size.outputs) <= _MOST_CHANNELS and share >= _LEAST_USED
 
 
 def _copy_gradient(case: Case) -> tuple[bool, bool]:
@@ -485,7 +489,7 @@ ALGORITHMS = (
             Variant(
                 "channels in the lanes",
                 binding.channel_lanes,
-                serves=_serves_lanes,
+                serves=_serves_channels,
                 wins=_channels_win,
                 why="the channels of a group fill the lanes, and those of two by turns",
                 copies=_copy_gradient,

@@ -2,24 +2,84 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
 
 from fastconv import _check
 from fastconv._check import Array, PaddingLike, PerAxis
-from fastconv._geometry import ConvGeometry, Ints, gradient_pieces
+from fastconv._geometry import (
+    ConvGeometry,
+    Ints,
+    conv_geometry,
+    gradient_pieces,
+    transposed_geometry,
+)
 from fastconv.engine.base.cache import Cache
+from fastconv.engine.base.kernel import OPERATIONS as COMPUTED
 from fastconv.engine.base.kernel import Choice
 from fastconv.engine.choice import Plan, dispatch, only_exact, plan_conv
 from fastconv.engine.errors import PIECE_TERMS
 from fastconv.functional._pieces import in_pieces, weight_gradient_in_pieces
 
-# What computes each operation, of what `dispatch` returns.
-METHODS = {
-    "conv2d": "forward",
-    "conv2d_input": "input_gradient",
-    "conv2d_weight": "weight_gradient",
+_FORWARD, _INPUT, _WEIGHT = COMPUTED
+
+# What computes each operation of the engine, of what `dispatch` returns.
+METHODS = {_FORWARD: "forward", _INPUT: "input_gradient", _WEIGHT: "weight_gradient"}
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """A convolution, transposed or not, or its gradient with respect to input or weight.
+
+    Attributes
+    ----------
+    name : str
+        That of the function.
+    axes : int
+        Spatial axes.
+    transposed : bool
+        Whether it is a transposed convolution, or a gradient of one.
+    computed : str
+        What the engine calls it. A transposed convolution is the input gradient of a convolution
+        whose output is its input; its own input gradient is that convolution.
+    """
+
+    name: str
+    axes: int
+    transposed: bool
+    computed: str
+
+    @property
+    def input_formula(self) -> str:
+        """The shape of a batch of inputs in letters."""
+        return f"(N, C, {', '.join('DHW'[-self.axes :])})"
+
+    @property
+    def weight_formula(self) -> str:
+        """The shape of the weights in letters."""
+        first = "C, K/groups" if self.transposed else "K, C/groups"
+        return f"({first}, {', '.join('TRS'[-self.axes :])})"
+
+    @property
+    def output_formula(self) -> str:
+        """The shape of a batch of outputs in letters."""
+        return f"(N, K, {', '.join(f'O{axis}' for axis in 'DHW'[-self.axes :])})"
+
+
+_PARTS = {"": (_FORWARD, _INPUT), "_input": (_INPUT, _FORWARD), "_weight": (_WEIGHT, _WEIGHT)}
+OPERATIONS = {
+    operation.name: operation
+    for transposed, axes, (part, computed) in product((False, True), (1, 2, 3), _PARTS.items())
+    for operation in (
+        Operation(
+            f"conv{'_transpose' if transposed else ''}{axes}d{part}",
+            axes,
+            transposed,
+            computed[transposed],
+        ),
+    )
 }
 
 
@@ -27,7 +87,7 @@ METHODS = {
 class Call:
     """What is the same for all calls of these shapes and arguments."""
 
-    operation: str
+    operation: Operation
     plan: Plan
     # Computes the operation, called with its arrays, the one that it writes last.
     compute: Callable[..., None]
@@ -36,22 +96,27 @@ class Call:
     bias_shape: Ints
 
     def choice(self, input: Array, weight: Array, output: Array) -> Choice:
-        """Return what computes such arrays, or the first piece of them; they are not read."""
-        operation, geometry = self.operation, self.plan.geometry
-        if operation == "conv2d_weight" and in_pieces(geometry):
+        """Return what computes such arrays, or the first piece of them; they are not read.
+
+        They have the shapes of the geometry.
+        """
+        computed, geometry = self.operation.computed, self.plan.geometry
+        if computed == _WEIGHT and in_pieces(geometry):
             piece = next(iter(gradient_pieces(geometry, PIECE_TERMS)))
             geometry, input, output = piece.geometry, input[piece.input], output[piece.output]
-        found = dispatch(operation, geometry, input.dtype.name, self.plan.algorithm)
-        return found.explain(operation, input, weight, output)
+        found = dispatch(computed, geometry, input.dtype.name, self.plan.algorithm)
+        return found.explain(computed, input, weight, output)
 
     def check_residual(self, grad_output: Array) -> None:
         """Refuse a residual that does not have the output's shape."""
-        formula = "(N, K, OH, OW)" if len(self.output_shape) == 4 else "(K, OH, OW)"
+        formula = self.operation.output_formula
+        if len(self.output_shape) < self.operation.axes + 2:
+            formula = formula.replace("N, ", "")
         _check.same_shape("grad_output", grad_output, self.output_shape, formula)
 
 
 def plan_call(
-    operation: str,
+    name: str,
     dtype: str,
     exactly: int,
     input_shape: Ints,
@@ -61,42 +126,50 @@ def plan_call(
     dilation: PerAxis,
     groups: int,
     algorithm: str,
+    output_padding: PerAxis = 0,
 ) -> Call:
+    operation = OPERATIONS[name]
+    axes, computed = operation.axes, operation.computed
     # Here, and not in each call, since the shapes are among the arguments.
-    _check.rank("input", input_shape, 2)
-    if len(weight_shape) != 4:
+    _check.rank("input", input_shape, axes)
+    if len(weight_shape) != axes + 2:
         raise ValueError(
-            f"weight must be (K, C/groups, R, S), got {len(weight_shape)}-D with shape "
+            f"weight must be {operation.weight_formula}, got {len(weight_shape)}-D with shape "
             f"{weight_shape}"
         )
-    batched = len(input_shape) == 4
-    maps_shape = input_shape if batched else (1, *input_shape)
+    batched = len(input_shape) == axes + 2
     if not isinstance(algorithm, str):
         raise TypeError(f"algorithm must be a str, got {type(algorithm).__name__}")
-    plan = plan_conv(
-        operation,
-        dtype,
-        bool(exactly),
-        maps_shape,
-        weight_shape,
-        _check.integers("stride", stride, 2, 1),
-        _check.padding("padding", padding, 2),
-        _check.integers("dilation", dilation, 2, 1),
-        _check.integer("groups", groups, 1),
-        algorithm,
-    )
-    shape = plan.geometry.output_shape
+    shapes = input_shape if batched else (1, *input_shape), weight_shape
+    steps = _check.integers("stride", stride, axes, 1)
+    if operation.transposed:
+        geometry = transposed_geometry(
+            *shapes,
+            steps,
+            _check.padding("padding", padding, axes, ("valid",)),
+            _check.integers("output_padding", output_padding, axes, 0),
+            _check.integers("dilation", dilation, axes, 1),
+            _check.integer("groups", groups, 1),
+        )
+        shape = geometry.input_shape
+    else:
+        geometry = conv_geometry(
+            *shapes,
+            steps,
+            _check.padding("padding", padding, axes),
+            _check.integers("dilation", dilation, axes, 1),
+            _check.integer("groups", groups, 1),
+        )
+        shape = geometry.output_shape
+    plan = plan_conv(computed, dtype, bool(exactly), geometry, algorithm)
 
     def bind(geometry: ConvGeometry) -> Callable[..., None]:
-        found = dispatch(operation, geometry, np.dtype(dtype).name, plan.algorithm)
-        method: Callable[..., None] = getattr(found, METHODS[operation])
+        found = dispatch(computed, geometry, np.dtype(dtype).name, plan.algorithm)
+        method: Callable[..., None] = getattr(found, METHODS[computed])
         return method
 
-    if operation == "conv2d_weight":
-        compute = weight_gradient_in_pieces(plan.geometry, bind)
-    else:
-        compute = bind(plan.geometry)
-    return Call(operation, plan, compute, shape if batched else shape[1:], weight_shape[:1])
+    compute = weight_gradient_in_pieces(geometry, bind) if computed == _WEIGHT else bind(geometry)
+    return Call(operation, plan, compute, shape if batched else shape[1:], shape[1:2])
 
 
 # The arguments as users write them lead to the call, so that they are normalised once.
@@ -104,27 +177,20 @@ calls = Cache(plan_call, 4096)
 
 
 def find_call(
-    operation: str,
+    name: str,
     dtype: np.dtype[Any],
     input_shape: Ints,
     weight_shape: Ints,
-    stride: PerAxis,
-    padding: PaddingLike,
-    dilation: PerAxis,
-    groups: int,
-    algorithm: str,
+    arguments: tuple[Any, ...],
 ) -> Call:
-    """Return what is known of a call."""
-    call: Call = calls(
-        operation, dtype.char, only_exact(), input_shape, weight_shape, stride, padding, dilation,
-        groups, algorithm,
-    )  # fmt: skip
+    """Return what is known of a call, by the arguments of `plan_call` behind the shapes."""
+    call: Call = calls(name, dtype.char, only_exact(), input_shape, weight_shape, *arguments)
     return call
 
 
-def plan_backward(*arguments: Any) -> tuple[Call, Call]:
-    weight: Call = calls("conv2d_weight", *arguments)
-    input: Call = calls("conv2d_input", *arguments)
+def plan_backward(name: str, *arguments: Any) -> tuple[Call, Call]:
+    weight: Call = calls(f"{name}_weight", *arguments)
+    input: Call = calls(f"{name}_input", *arguments)
     return input, weight
 
 
@@ -133,17 +199,14 @@ backward_calls = Cache(plan_backward, 4096)
 
 
 def find_backward(
+    name: str,
     dtype: np.dtype[Any],
     input_shape: Ints,
     weight_shape: Ints,
-    stride: PerAxis,
-    padding: PaddingLike,
-    dilation: PerAxis,
-    groups: int,
+    arguments: tuple[Any, ...],
 ) -> tuple[Call, Call]:
     """Return what is known of the calls for the gradients of input and weights."""
     found: tuple[Call, Call] = backward_calls(
-        dtype.char, only_exact(), input_shape, weight_shape, stride, padding, dilation, groups,
-        "auto",
-    )  # fmt: skip
+        name, dtype.char, only_exact(), input_shape, weight_shape, *arguments
+    )
     return found

@@ -12,12 +12,11 @@ from fastconv import _check
 from fastconv._check import Array, PaddingLike, PerAxis
 from fastconv._geometry import ConvGeometry, Ints
 from fastconv.engine.base.isa import isa
-from fastconv.engine.base.kernel import OPERATIONS
 from fastconv.engine.base.operation import contiguous_strides
 from fastconv.engine.choice import only_exact, refusals
 from fastconv.engine.errors import Magnitude
 from fastconv.engine.plan import ALGORITHMS, Algorithm
-from fastconv.functional._calls import find_call
+from fastconv.functional._calls import OPERATIONS, find_call
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +26,7 @@ class Explanation:
     Attributes
     ----------
     operation : str
-        "conv2d", "conv2d_input" or "conv2d_weight".
+        "conv2d", "conv2d_input" or "conv2d_weight"; or that of another convolution.
     algorithm : str
         The one that computes it.
     variant : str
@@ -50,8 +49,9 @@ class Explanation:
     magnitude_limits : tuple of three float
         Nothing overflows, without a bias, while the largest absolute values in x and in w, and the
         product of these two, are at most so large: x is the input, or `grad_output` in
-        "conv2d_input"; w is the weights, or `grad_output` in "conv2d_weight". Beyond, intermediate
-        results may, and make results infinite or NaN, even those that are small.
+        "conv2d_input"; w is the weights, or `grad_output` in "conv2d_weight". In
+        "conv_transpose2d_weight" x is `grad_output` and w the input. Beyond, intermediate results
+        may, and make results infinite or NaN, even those that are small.
     reason, variant_reason : str
         Why this algorithm, and why this variant of it.
     refused : dict of str
@@ -119,21 +119,25 @@ def explain(
     dilation: PerAxis = 1,
     groups: int = 1,
     algorithm: str = "auto",
+    output_padding: PerAxis = 0,
 ) -> Explanation:
     """Say how a convolution of these shapes is computed, and why; nothing is computed.
 
     Parameters
     ----------
-    operation : {"conv2d", "conv2d_input", "conv2d_weight"}
-        The convolution, or its gradient with respect to the input or the weights.
+    operation : {"conv2d", "conv2d_input", "conv2d_weight"} or another
+        The convolution, or its gradient with respect to the input or the weights: over one to three
+        axes, and transposed, as in "conv_transpose3d".
     input_shape : tuple of int, (N, C, H, W) or (C, H, W)
         Shape of the input.
     weight_shape : tuple of int, (K, C/groups, R, S)
-        Shape of the weights.
+        Shape of the weights; (C, K/groups, R, S) of a transposed convolution.
     dtype : dtype
         float32 or float64.
     stride, padding, dilation, groups, algorithm
         As in `fastconv.functional.conv2d`.
+    output_padding : int or tuple of int
+        As in `fastconv.functional.conv_transpose2d`.
 
     Returns
     -------
@@ -161,20 +165,24 @@ def explain(
     kind = np.dtype(dtype)
     if kind not in _check.C_TYPES:
         raise TypeError(f"dtype must be float32 or float64, got {kind}")
-    size = _check.size("input_size", tuple(input_shape), 2)
-    weights = _check.integers("weight_shape", tuple(weight_shape), 4, 1)
-    maps = size if len(size) == 4 else (1, *size)
-    arguments = (stride, padding, dilation, groups, algorithm)
-    call = find_call(operation, kind, maps, weights, *arguments)
-    plan, geometry = call.plan, call.plan.geometry
+    wanted = OPERATIONS[operation]
+    size = _check.size("input_size", tuple(input_shape), wanted.axes)
+    weights = _check.integers("weight_shape", tuple(weight_shape), wanted.axes + 2, 1)
+    arguments: tuple[Any, ...] = (stride, padding, dilation, groups, algorithm)
+    if wanted.transposed:
+        arguments += (output_padding,)
+    elif output_padding != 0:
+        raise ValueError(f"output_padding is for transposed convolutions, got {output_padding!r}")
+    call = find_call(operation, kind, size, weights, arguments)
+    plan, geometry, computed = call.plan, call.plan.geometry, wanted.computed
     chosen = next(row for row in ALGORITHMS if row.name == plan.algorithm)
-    result = geometry.output_shape
     if prod(geometry.output_shape) * prod(geometry.input_shape):
-        choice = call.choice(*(_layout(shape, kind) for shape in (maps, weights, result)))
+        shapes = geometry.input_shape, geometry.weight_shape, geometry.output_shape
+        choice = call.choice(*(_layout(shape, kind) for shape in shapes))
         row, tile, threads, workspace = choice.row, choice.tile, choice.threads, choice.workspace
     else:
         # Nothing is computed.
-        row = next(row for row in reversed(chosen.variants) if operation in row.operations)
+        row = next(row for row in reversed(chosen.variants) if computed in row.operations)
         tile, threads, workspace = None, 1, 0
     bounds = row.bounds
     return Explanation(
@@ -186,9 +194,9 @@ def explain(
         threads,
         workspace,
         2 * prod(geometry.output_shape) * prod(geometry.weight_shape[1:]),
-        bounds.error(geometry, operation) * float(np.finfo(kind).eps),
+        bounds.error(geometry, computed) * float(np.finfo(kind).eps),
         bounds.measure,
-        bounds.magnitude_limits(geometry, operation, kind.name),
+        bounds.magnitude_limits(geometry, computed, kind.name),
         chosen.why if algorithm == "auto" else "asked for",
         row.why,
         _refused(geometry, chosen, algorithm == "auto"),

@@ -1,23 +1,16 @@
-"""Convolution in two dimensions and its gradients.
+"""Convolution over one, two and three axes.
 
 The formulas are those of back-propagation in a convolutional layer (Y. LeCun et al., "Gradient-
-based learning applied to document recognition", 1998), written out in `fastconv.reference.conv`.
+based learning applied to document recognition", 1998), written out in `fastconv.reference`.
 """
-
-from copy import deepcopy
-from typing import Any, TypeAlias
 
 from fastconv import _check
 from fastconv._check import Array, PaddingLike, PerAxis
+from fastconv._docs import described_like
 from fastconv._geometry import Ints
-from fastconv.engine.choice import only_exact, prepare
-from fastconv.engine.ops.sums import sum_maps
-from fastconv.functional._calls import Call, calls, find_backward, find_call
+from fastconv.engine.choice import only_exact
+from fastconv.functional._convolution import convolve, prepare_for
 from fastconv.functional._prepared import PreparedWeight
-
-Gradients: TypeAlias = tuple[Array | None, Array | None, Array | None]
-
-NOWHERE = (None, None, None)
 
 
 def conv2d(
@@ -43,9 +36,9 @@ def conv2d(
     bias : ndarray, shape (K,), optional
         Added to each output map.
     stride : int or tuple of int
-        Distance between windows, one for each axis or one for both.
+        Distance between windows, one for each axis or one for all.
     padding : int, tuple, or str
-        Zeros around the input: a number for both axes, one for each axis, or one (before, after)
+        Zeros around the input: a number for all axes, one for each axis, or one (before, after)
         pair for each axis; or "valid" (none), "same" (so many that the output has
         ceil(size/stride) positions, an odd one after), "same_lower" (an odd one before), "full"
         (dilation*(kernel - 1) on every side).
@@ -61,12 +54,13 @@ def conv2d(
         products of matrices. "auto" takes the one that was measured fastest for such shapes; inside
         `fastconv.exact()`, of those that are exact on integers. `fastconv.explain` says which.
     out : ndarray, optional
-        Where to write the result. Its (H, W) planes are contiguous; the other strides are free.
+        Where to write the result. It is contiguous along the spatial axes; the strides of samples
+        and channels are free.
 
     Returns
     -------
     ndarray, shape (N, K, OH, OW) or (K, OH, OW)
-        OH = (H + before + after - dilation*(R - 1) - 1)//stride + 1, and OW likewise.
+        Of a size, (size + before + after - dilation*(kernel - 1) - 1)//stride + 1 is left.
 
     Raises
     ------
@@ -123,36 +117,60 @@ def conv2d(
     >>> F.conv2d(image, np.ones((1, 1, 2, 2)), stride=2, padding="same").shape
     (1, 1, 2, 2)
     """
-    input = _check.array("input", input)
-    ready = None
-    if isinstance(weight, PreparedWeight):
-        ready, weight = weight, weight.weight
-    weight = _check.array("weight", weight)
-    dtype = input.dtype
-    if weight.dtype is not dtype:
-        _check.same_dtype("weight", weight, "input", input)
-    call = find_call(
-        "conv2d", dtype, input.shape, weight.shape, stride, padding, dilation, groups, algorithm
-    )
-    if bias is not None:
-        bias = _check.array("bias", bias)
-        if bias.dtype is not dtype:
-            _check.same_dtype("bias", bias, "input", input)
-        if bias.shape != call.bias_shape:
-            _check.same_shape("bias", bias, call.bias_shape, "(weight.shape[0],)")
-    prepared: tuple[Any, ...] = ()
-    if ready is not None:
-        ready.check(call.plan)
-        prepared = () if ready.data is None else (ready.data,)
-    if out is None:
-        result = _check.new(call.output_shape, dtype)
-    else:
-        inputs = (input, weight) if bias is None else (input, weight, bias)
-        result = _check.output(out, call.output_shape, dtype, *inputs)
-    if result.size:
-        maps, target = (input, result) if input.ndim == 4 else (input[None], result[None])
-        call.compute(maps, weight, bias, target, *prepared)
-    return result if out is None else _check.deliver(result, out)
+    arguments = (stride, padding, dilation, groups, algorithm)
+    return convolve("conv2d", input, weight, bias, arguments, out)
+
+
+@described_like(conv2d, 1)
+def conv1d(
+    input: Array,
+    weight: Array | PreparedWeight,
+    bias: Array | None = None,
+    stride: PerAxis = 1,
+    padding: PaddingLike = 0,
+    dilation: PerAxis = 1,
+    groups: int = 1,
+    *,
+    algorithm: str = "auto",
+    out: Array | None = None,
+) -> Array:
+    """Cross-correlate sequences with kernels of one axis and add the bias.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv import functional as F
+    >>> F.conv1d(np.array([[[1.0, 2.0, 3.0, 5.0]]]), np.array([[[-1.0, 1.0]]]))
+    array([[[1., 1., 2.]]])
+    """
+    arguments = (stride, padding, dilation, groups, algorithm)
+    return convolve("conv1d", input, weight, bias, arguments, out)
+
+
+@described_like(conv2d, 3)
+def conv3d(
+    input: Array,
+    weight: Array | PreparedWeight,
+    bias: Array | None = None,
+    stride: PerAxis = 1,
+    padding: PaddingLike = 0,
+    dilation: PerAxis = 1,
+    groups: int = 1,
+    *,
+    algorithm: str = "auto",
+    out: Array | None = None,
+) -> Array:
+    """Cross-correlate volumes with kernels of three axes and add the bias.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv import functional as F
+    >>> F.conv3d(np.ones((1, 2, 4, 5, 6)), np.ones((3, 2, 3, 3, 3)), padding=1).shape
+    (1, 3, 4, 5, 6)
+    """
+    arguments = (stride, padding, dilation, groups, algorithm)
+    return convolve("conv3d", input, weight, bias, arguments, out)
 
 
 def prepare_weight(
@@ -164,25 +182,32 @@ def prepare_weight(
     groups: int = 1,
     *,
     algorithm: str = "auto",
+    transposed: bool = False,
+    output_padding: PerAxis = 0,
 ) -> PreparedWeight:
     """Copy weights and make them ready for many convolutions of one geometry.
 
-    What an algorithm would do with the weights in each call of `conv2d` is done here, once:
-    "winograd" and "fft" transform them.
+    What an algorithm would do with the weights in each call of `conv2d`, or another convolution, is
+    done here, once: "winograd" and "fft" transform them.
 
     Parameters
     ----------
     weight : ndarray, shape (K, C/groups, R, S)
-        Kernels of float32 or float64. A later change of them has no effect.
+        Kernels of float32 or float64, over one to three axes. A later change of them has no effect.
     input_size : tuple of int, (N, C, H, W) or (C, H, W)
         Shape of the inputs; the batch may be another in each call.
     stride, padding, dilation, groups, algorithm
         As in `conv2d`, which must be given the same.
+    transposed : bool
+        Whether they are kernels of `conv_transpose2d`, (C, K/groups, R, S), or another transposed
+        convolution.
+    output_padding : int or tuple of int
+        As in `conv_transpose2d`.
 
     Returns
     -------
     PreparedWeight
-        To be given to `conv2d` as `weight`; the results have the same bits.
+        To be given to the convolution as `weight`; the results have the same bits.
 
     Raises
     ------
@@ -199,323 +224,17 @@ def prepare_weight(
     True
     """
     weight = _check.array("weight", weight)
-    size = (1, *_check.size("input_size", input_size, 2)[-3:])
-    return _prepare(weight, only_exact(), size, stride, padding, dilation, groups, algorithm)
-
-
-def _prepare(weight: Array, exactly: int, size: Ints, *arguments: Any) -> PreparedWeight:
-    """Prepare weights as inside of `exact`, or as outside of it."""
-    call: Call = calls("conv2d", weight.dtype.char, exactly, size, weight.shape, *arguments)
-    copy = weight.copy()
-    copy.flags.writeable = False
-    data = prepare(call.plan.geometry, copy.dtype.name, call.plan.algorithm, copy)
-    # The caller may change a list among the arguments later.
-    again = (copy, exactly, size, *deepcopy(arguments))
-    return PreparedWeight(copy, call.plan, data, (_prepare, again))
-
-
-def conv2d_input(
-    input_size: Ints,
-    weight: Array,
-    grad_output: Array,
-    stride: PerAxis = 1,
-    padding: PaddingLike = 0,
-    dilation: PerAxis = 1,
-    groups: int = 1,
-    *,
-    algorithm: str = "auto",
-    out: Array | None = None,
-) -> Array:
-    r"""Return the gradient of a convolution with respect to its input.
-
-    It is the full-mode convolution of back-propagation: the residual, with zeros put in between
-    for stride > 1 and around, correlated with the kernels turned by 180 degrees and summed over
-    them. The zeros are never multiplied.
-
-    Parameters
-    ----------
-    input_size : tuple of int, (N, C, H, W) or (C, H, W)
-        Shape of the input.
-    weight : ndarray, shape (K, C/groups, R, S)
-        Kernels of float32 or float64.
-    grad_output : ndarray, shape (N, K, OH, OW) or (K, OH, OW)
-        The residual: gradient with respect to the output of `conv2d`.
-    stride, padding, dilation, groups, algorithm
-        As in `conv2d`.
-    out : ndarray, optional
-        Where to write the result.
-
-    Returns
-    -------
-    ndarray, shape `input_size`
-        Zero where no window came.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `conv2d`; also if `grad_output` does not have the shape of the output.
-
-    Notes
-    -----
-    .. math:: \delta^{l-1}_{ncuv} = \sum_{k,r,s} w_{kcrs}\, \delta^{l}_{nkij}
-              \quad\text{over } i\,stride + r\,dilation - before = u,\ j\,stride + s\,dilation
-              - before = v
-
-    Errors and overflow are those of `conv2d`, with \|grad_output\| for \|a\| and K/groups channels.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from fastconv import functional as F
-    >>> residual = np.array([[[[1.0, 0.0], [0.0, 0.0]]]])
-    >>> F.conv2d_input((1, 1, 3, 3), np.array([[[[1.0, 2.0], [3.0, 4.0]]]]), residual)
-    array([[[[1., 2., 0.],
-             [3., 4., 0.],
-             [0., 0., 0.]]]])
-    """
-    size = _check.size("input_size", input_size, 2)
-    weight = _check.array("weight", weight)
-    grad_output = _check.array("grad_output", grad_output)
-    _check.same_dtype("grad_output", grad_output, "weight", weight)
-    arguments = (stride, padding, dilation, groups, algorithm)
-    call = find_call("conv2d_input", weight.dtype, size, weight.shape, *arguments)
-    call.check_residual(grad_output)
-    return _input_gradient(call, size, weight, grad_output, out)
-
-
-def conv2d_weight(
-    input: Array,
-    weight_size: Ints,
-    grad_output: Array,
-    stride: PerAxis = 1,
-    padding: PaddingLike = 0,
-    dilation: PerAxis = 1,
-    groups: int = 1,
-    *,
-    algorithm: str = "auto",
-    out: Array | None = None,
-) -> Array:
-    r"""Return the gradient of a convolution with respect to its weights.
-
-    It is the correlation of the layer's input with the residual, summed over the batch.
-
-    Parameters
-    ----------
-    input : ndarray, shape (N, C, H, W) or (C, H, W)
-        The input of the convolution, float32 or float64.
-    weight_size : tuple of int, (K, C/groups, R, S)
-        Shape of the weights.
-    grad_output : ndarray, shape (N, K, OH, OW) or (K, OH, OW)
-        The residual: gradient with respect to the output of `conv2d`.
-    stride, padding, dilation, groups, algorithm
-        As in `conv2d`.
-    out : ndarray, optional
-        Where to write the result.
-
-    Returns
-    -------
-    ndarray, shape `weight_size`
-        Zero for an empty batch.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `conv2d`; also if `grad_output` does not have the shape of the output.
-
-    Notes
-    -----
-    .. math:: \frac{\partial J}{\partial w_{kcrs}} = \sum_{n,i,j} \delta_{nkij}\,
-              a_{n,c,\,i\,stride + r\,dilation - before,\,j\,stride + s\,dilation - before}
-
-    The sum over N*OH*OW terms is cut into pieces whose borders depend on the shapes alone, so that
-    it is the same for any number of threads. Pieces of at most 65,536 terms are added in double
-    precision: the error, at most what `fastconv.explain` says, does not grow with longer sums.
-
-    By "winograd", a NaN in a map of the input or the residual reaches all taps of the kernels of
-    its channel, or all in the rows that meet it where tiles are parts of rows; so it may by the
-    other algorithms.
-
-    Overflow is as in `conv2d`, with \|grad_output\| for \|w\|. By "winograd" the divisors of its
-    largest number are about 67 (3x3), 225 (5x5), or 8.2, 15, 26 (3, 5 or 7 in line); those of the
-    product, 3200, 50700, or 57, 225, 890 for each tile of the batch. `fastconv.explain` has all.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from fastconv import functional as F
-    >>> image = np.arange(9.0).reshape(1, 1, 3, 3)
-    >>> F.conv2d_weight(image, (1, 1, 2, 2), np.ones((1, 1, 2, 2)))
-    array([[[[ 8., 12.],
-             [20., 24.]]]])
-    """
-    input = _check.array("input", input)
-    grad_output = _check.array("grad_output", grad_output)
-    _check.same_dtype("grad_output", grad_output, "input", input)
-    if not isinstance(weight_size, tuple | list) or len(weight_size) != 4:
-        raise ValueError(f"weight_size must be (K, C/groups, R, S), got {weight_size!r}")
-    size = _check.integers("weight_size", weight_size, 4, 1)
-    arguments = (stride, padding, dilation, groups, algorithm)
-    call = find_call("conv2d_weight", input.dtype, input.shape, size, *arguments)
-    call.check_residual(grad_output)
-    return _weight_gradient(call, input, size, grad_output, out)
-
-
-def conv2d_bias(grad_output: Array, *, out: Array | None = None) -> Array:
-    r"""Return the gradient of a convolution with respect to its bias.
-
-    It is the residual's sum over each map and the batch.
-
-    Parameters
-    ----------
-    grad_output : ndarray, shape (N, K, OH, OW) or (K, OH, OW)
-        The residual: gradient with respect to the output of `conv2d`.
-    out : ndarray, optional
-        Where to write the result.
-
-    Returns
-    -------
-    ndarray, shape (K,)
-
-    Raises
-    ------
-    TypeError, ValueError
-        If `grad_output` is not an array of float32 or float64 of such a shape.
-
-    Notes
-    -----
-    At most 128 numbers are added in one running sum of their own precision, and the results in
-    double precision: in float32 the error is at most 128 eps sum(\|grad_output\|), and below
-    1e-6 sum(\|grad_output\|) in practice, whatever the size. It is exact on integers as `conv2d`
-    is, and has the same bits for any number of threads.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from fastconv import functional as F
-    >>> F.conv2d_bias(np.ones((2, 3, 4, 4)))
-    array([32., 32., 32.])
-    """
-    grad_output = _check.array("grad_output", grad_output)
-    _check.rank("grad_output", grad_output.shape, 2)
-    return _bias_gradient(grad_output, out)
-
-
-def conv2d_backward(
-    input: Array,
-    weight: Array,
-    grad_output: Array,
-    stride: PerAxis = 1,
-    padding: PaddingLike = 0,
-    dilation: PerAxis = 1,
-    groups: int = 1,
-    *,
-    output_mask: tuple[bool, bool, bool] = (True, True, True),
-    out: Gradients | None = None,
-) -> Gradients:
-    """Return the gradients with respect to input, weight and bias.
-
-    What the single functions do each is done once here: the arrays are checked, and copied where
-    they are byte-swapped or misaligned, and the plans are looked up.
-
-    Parameters
-    ----------
-    input : ndarray, shape (N, C, H, W) or (C, H, W)
-        The input of the convolution.
-    weight : ndarray, shape (K, C/groups, R, S)
-        The kernels.
-    grad_output : ndarray, shape (N, K, OH, OW) or (K, OH, OW)
-        The residual: gradient with respect to the output of `conv2d`.
-    stride, padding, dilation, groups
-        As in `conv2d`.
-    output_mask : tuple of three bool
-        Which of the three to compute. The first layer of a network needs no gradient with respect
-        to its input: (False, True, True).
-    out : tuple of three ndarray or None, optional
-        Where to write each of them, as in the single functions; None for a new array, and where
-        `output_mask` is False. They may overlap the three arguments, but not each other.
-
-    Returns
-    -------
-    grad_input, grad_weight, grad_bias : ndarray or None
-        The same bits as `conv2d_input`, `conv2d_weight` and `conv2d_bias`; None where masked.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As those functions; also if `out` has an array for a gradient that is masked.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from fastconv import functional as F
-    >>> image, kernels = np.ones((1, 1, 3, 3)), np.ones((1, 1, 2, 2))
-    >>> [g.shape for g in F.conv2d_backward(image, kernels, np.ones((1, 1, 2, 2)))]
-    [(1, 1, 3, 3), (1, 1, 2, 2), (1,)]
-    >>> total = np.empty(1)
-    >>> mask, out = (False, False, True), (None, None, total)
-    >>> F.conv2d_backward(image, kernels, np.ones((1, 1, 2, 2)), output_mask=mask, out=out)
-    (None, None, array([4.]))
-    """
-    input = _check.array("input", input)
-    weight = _check.array("weight", weight)
-    grad_output = _check.array("grad_output", grad_output)
-    dtype = input.dtype
-    if weight.dtype is not dtype:
-        _check.same_dtype("weight", weight, "input", input)
-    if grad_output.dtype is not dtype:
-        _check.same_dtype("grad_output", grad_output, "input", input)
-    for_input, for_weight, for_bias = mask = _check.output_mask(output_mask)
-    outs = NOWHERE if out is None else _check.outputs(out, mask)
-    for_x, for_w = find_backward(
-        dtype, input.shape, weight.shape, stride, padding, dilation, groups
-    )
-    if grad_output.shape != for_w.output_shape:
-        for_w.check_residual(grad_output)
-    arrays = input, weight, grad_output
-    maps, residual = _check.batch(input), _check.batch(grad_output)
-    grad_input = grad_weight = grad_bias = None
-    if for_input:
-        grad_input = _check.output(outs[0], input.shape, dtype, *arrays)
-        if grad_input.size:
-            for_x.compute(residual, weight, _check.batch(grad_input))
-    if for_weight:
-        grad_weight = _check.output(outs[1], weight.shape, dtype, *arrays)
-        _compute_weight_gradient(for_w, maps, residual, grad_weight)
-    if for_bias:
-        grad_bias = _check.output(outs[2], weight.shape[:1], dtype, *arrays)
-        sum_maps(residual, grad_bias)
-    if out is None:
-        return grad_input, grad_weight, grad_bias
-    # Not before all are computed: they may overlap what was read.
-    return _check.deliver_all((grad_input, grad_weight, grad_bias), outs)
-
-
-def _input_gradient(
-    call: Call, size: Ints, weight: Array, grad_output: Array, out: Array | None
-) -> Array:
-    result = _check.output(out, size, weight.dtype, weight, grad_output)
-    if result.size:
-        call.compute(_check.batch(grad_output), weight, _check.batch(result))
-    return _check.deliver(result, out)
-
-
-def _weight_gradient(
-    call: Call, input: Array, size: Ints, grad_output: Array, out: Array | None
-) -> Array:
-    result = _check.output(out, size, input.dtype, input, grad_output)
-    _compute_weight_gradient(call, _check.batch(input), _check.batch(grad_output), result)
-    return _check.deliver(result, out)
-
-
-def _compute_weight_gradient(call: Call, maps: Array, residual: Array, result: Array) -> None:
-    if residual.size:
-        call.compute(maps, residual, result)
-    else:
-        result[...] = 0
-
-
-def _bias_gradient(grad_output: Array, out: Array | None) -> Array:
-    result = _check.output(out, grad_output.shape[-3:-2], grad_output.dtype, grad_output)
-    if result.size:
-        sum_maps(_check.batch(grad_output), result)
-    return _check.deliver(result, out)
+    axes = weight.ndim - 2
+    if axes not in (1, 2, 3):
+        raise ValueError(
+            f"weight must have one to three spatial axes, got {weight.ndim}-D with shape "
+            f"{weight.shape}"
+        )
+    arguments: tuple[object, ...] = (stride, padding, dilation, groups, algorithm)
+    if transposed:
+        arguments += (output_padding,)
+    elif output_padding != 0:
+        raise ValueError(f"output_padding is for transposed=True, got {output_padding!r}")
+    name = f"conv_transpose{axes}d" if transposed else f"conv{axes}d"
+    size = (1, *_check.size("input_size", input_size, axes)[-axes - 1 :])
+    return prepare_for(name, only_exact(), weight, size, arguments)

@@ -5,8 +5,8 @@ The functions have the names and signatures of `fastconv.functional`, without `a
 wrong: an input is padded, and the positions of a window are counted by sliding it along. Sums
 are taken in float64 and come back in the dtype of the input.
 
-Each `conv2d` and `pool2d` function has a twin for any number of spatial axes in its module, with
-`nd` for `2d` in the name.
+Each convolution and `pool2d` function has a twin for any number of spatial axes in its module, with
+`nd` in the name for the number of axes.
 """
 
 from fastconv.reference.activations import (
@@ -26,11 +26,42 @@ from fastconv.reference.activations import (
     tanh_backward,
 )
 from fastconv.reference.conv import (
+    conv1d,
     conv2d,
+    conv3d,
+)
+from fastconv.reference.conv_gradients import (
+    conv1d_backward,
+    conv1d_bias,
+    conv1d_input,
+    conv1d_weight,
     conv2d_backward,
     conv2d_bias,
     conv2d_input,
     conv2d_weight,
+    conv3d_backward,
+    conv3d_bias,
+    conv3d_input,
+    conv3d_weight,
+)
+from fastconv.reference.conv_transpose import (
+    conv_transpose1d,
+    conv_transpose2d,
+    conv_transpose3d,
+)
+from fastconv.reference.conv_transpose_gradients import (
+    conv_transpose1d_backward,
+    conv_transpose1d_bias,
+    conv_transpose1d_input,
+    conv_transpose1d_weight,
+    conv_transpose2d_backward,
+    conv_transpose2d_bias,
+    conv_transpose2d_input,
+    conv_transpose2d_weight,
+    conv_transpose3d_backward,
+    conv_transpose3d_bias,
+    conv_transpose3d_input,
+    conv_transpose3d_weight,
 )
 from fastconv.reference.joining import add, concatenate
 from fastconv.reference.linear import linear, linear_backward
@@ -57,12 +88,37 @@ __all__ = [
     "avg_pool2d",
     "avg_pool2d_backward",
     "concatenate",
+    "conv1d",
+    "conv1d_backward",
+    "conv1d_bias",
+    "conv1d_input",
+    "conv1d_weight",
     "conv2d",
     "conv2d_backward",
     "conv2d_bias",
     "conv2d_input",
     "conv2d_matrix",
     "conv2d_weight",
+    "conv3d",
+    "conv3d_backward",
+    "conv3d_bias",
+    "conv3d_input",
+    "conv3d_weight",
+    "conv_transpose1d",
+    "conv_transpose1d_backward",
+    "conv_transpose1d_bias",
+    "conv_transpose1d_input",
+    "conv_transpose1d_weight",
+    "conv_transpose2d",
+    "conv_transpose2d_backward",
+    "conv_transpose2d_bias",
+    "conv_transpose2d_input",
+    "conv_transpose2d_weight",
+    "conv_transpose3d",
+    "conv_transpose3d_backward",
+    "conv_transpose3d_bias",
+    "conv_transpose3d_input",
+    "conv_transpose3d_weight",
     "cross_entropy",
     "cross_entropy_backward",
     "dropout",

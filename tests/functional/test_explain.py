@@ -90,7 +90,7 @@ def test_an_unbatched_shape_and_an_empty_batch():
 @pytest.mark.parametrize(
     ("error", "message", "arguments", "options"),
     [
-        (ValueError, "operation must be one of 'conv2d'", ("conv", *SHAPES), {}),
+        (ValueError, "operation must be one of 'conv1d', 'conv1d_input'", ("conv", *SHAPES), {}),
         (TypeError, "float32 or float64, got int64", ("conv2d", *SHAPES), {"dtype": int}),
         (ValueError, "algorithm 'fast' does not exist", ("conv2d", *SHAPES), {"algorithm": "fast"}),
         (ValueError, "one input channel", ("conv2d", *SHAPES), {"algorithm": "depthwise"}),

@@ -12,7 +12,8 @@ import pytest
 from fastconv import functional as F
 from fastconv._geometry import conv_geometry
 from fastconv.engine import plan
-from fastconv.reference.conv import conv_nd, conv_nd_input, conv_nd_weight
+from fastconv.reference.conv import conv_nd
+from fastconv.reference.conv_gradients import conv_nd_input, conv_nd_weight
 from tests._cases import (
     DTYPES,
     ISAS,
@@ -20,12 +21,13 @@ from tests._cases import (
     Conv,
     able,
     assert_exact,
-    inner_call,
     integers,
     isa_or_skip,
     layouts,
     run_tests_code,
 )
+from tests._convolutions import Case, problem
+from tests._convolutions import compute as compute_all
 
 # The sanitizers, which make everything slower, ask for fewer.
 COUNT = int(os.environ.get("FASTCONV_RANDOM", "3000"))
@@ -147,39 +149,21 @@ def solve(shape, weight_shape, stride, padding, dilation, groups):
 
 
 def compute(case, arrays, algorithm):
-    """Return the fast output and two gradients through the public interface."""
+    """Return the fast output and two gradients."""
     shape, weight_shape, *options = case
     x, weight, bias, residual = arrays
+    name = f"conv{len(shape) - 2}d"
     return (
-        F.conv2d(x, weight, bias, *options, algorithm=algorithm),
-        F.conv2d_input(shape, weight, residual, *options, algorithm=algorithm),
-        F.conv2d_weight(x, weight_shape, residual, *options, algorithm=algorithm),
+        getattr(F, name)(x, weight, bias, *options, algorithm=algorithm),
+        getattr(F, f"{name}_input")(shape, weight, residual, *options, algorithm=algorithm),
+        getattr(F, f"{name}_weight")(x, weight_shape, residual, *options, algorithm=algorithm),
     )
-
-
-def compute_inside(case, arrays, algorithm):
-    """Return the same through the inner interface, for any number of axes."""
-    geometry = conv_geometry(*case)
-    x, weight, bias, residual = arrays
-    results = [np.full(a.shape, np.nan, x.dtype) for a in (residual, x, weight)]
-    if results[0].size and x.size:
-        forward, input_gradient, weight_gradient = (
-            inner_call(operation, geometry, x.dtype, algorithm) for operation in plan.OPERATIONS
-        )
-        forward(x, weight, bias, results[0])
-        input_gradient(residual, weight, results[1])
-        weight_gradient(x, residual, results[2])
-    else:
-        results[1][...] = results[2][...] = 0
-        results[0][...] = bias.reshape(-1, *(1,) * (x.ndim - 2))
-    return results
 
 
 def check(case, which=None, dtypes=DTYPES, layout="C"):
     """Compare the algorithms named, or all that serve the case, with the reference."""
     *arrays, expected = solve(*case)
     axes = len(case[0]) - 2
-    run = compute if axes == 2 else compute_inside
     names = able(conv(case).geometry if axes == 2 else conv_geometry(*case), exact=True)
     for dtype in dtypes:
         typed = [array.astype(dtype) for array in arrays]
@@ -190,7 +174,7 @@ def check(case, which=None, dtypes=DTYPES, layout="C"):
             again = f"check({case}, [{name!r}], [np.{dtype.__name__}], {layout!r})"
             again = f"from tests.functional.test_random import *; {again}"
             try:
-                results = run(case, typed, name)
+                results = compute(case, typed, name)
             except Exception as error:
                 raise AssertionError(f"{error!r}; to repeat it: {again}") from error
             for result, array, what in zip(results, wanted, RESULTS, strict=False):
@@ -208,6 +192,48 @@ def test_random_geometries_equal_the_reference_exactly(part):
 def test_random_geometries_of_one_and_three_axes(axes):
     for number, case in enumerate(drawn(0, axes, min(COUNT // 10, 300))):
         check(case, layout=LAYOUTS[number % len(LAYOUTS)] if number % 2 else "C")
+
+
+def draw_transposed(rng, axes):
+    """Return a drawn convolution the other way round: from its output to its input."""
+    while True:
+        shape, weight_shape, stride, padding, dilation, groups = draw(rng, axes)
+        if isinstance(padding, str):
+            continue
+        steps = zip(stride, dilation, strict=True)
+        case = Case(
+            shape[0],
+            weight_shape[0],
+            shape[2:],
+            shape[1],
+            weight_shape[2:],
+            stride,
+            padding,
+            dilation,
+            groups,
+            tuple(int(rng.integers(max(pair))) for pair in steps),
+        )
+        try:
+            size = case.geometry.in_size
+        except ValueError:
+            continue  # all of the result is cut off
+        if prod(size) <= 3000:
+            return case
+
+
+@pytest.mark.parametrize("axes", [1, 2, 3])
+def test_random_transposed_convolutions(axes):
+    rng = np.random.default_rng([axes, 5])
+    for number in range(min(COUNT // 20, 150)):
+        case = draw_transposed(rng, axes)
+        solved, layout = problem(case), LAYOUTS[number % len(LAYOUTS)]
+        for algorithm in able(case.geometry, exact=True):
+            typed = solved.astype(DTYPES[number % 2])
+            arrays = [layouts(array).get(layout, array) for array in typed.arrays]
+            for result, expected, what in zip(
+                compute_all(case, arrays, algorithm), typed.results, RESULTS, strict=False
+            ):
+                assert_exact(result, expected, f"{what} of {case!r} by {algorithm!r}")
 
 
 def test_the_geometries_reach_every_algorithm():

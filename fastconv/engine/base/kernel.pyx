@@ -203,6 +203,8 @@ cdef class Dispatch:
         look_at(x, w, bias, y, self.axes, self.groups, operation == WEIGHT_GRADIENT, o)
         if operation == INPUT_GRADIENT:
             swap_channels(o)
+            # The bias is one of what is written.
+            o.bias_group = o.layout.w.shape[1] * o.bias_row
         return 0
 
     cdef object run(self, int operation, object x, object w, object bias, object y,
@@ -233,9 +235,12 @@ cdef class Dispatch:
         """
         self.run(FORWARD, x, w, bias, y, prepared)
 
-    def input_gradient(self, residual, w, grad_input):
-        """Write into `grad_input` the gradient with respect to the input."""
-        self.run(INPUT_GRADIENT, residual, w, None, grad_input, None)
+    def input_gradient(self, residual, w, bias, grad_input, prepared=None):
+        """Write into `grad_input` the gradient with respect to the input, plus `bias` (G C).
+
+        A transposed convolution is one. `bias` and `prepared` as in `forward`.
+        """
+        self.run(INPUT_GRADIENT, residual, w, bias, grad_input, prepared)
 
     def weight_gradient(self, x, residual, grad_weight):
         """Write into `grad_weight` the correlation of the input with the residual."""

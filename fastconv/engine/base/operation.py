@@ -90,6 +90,16 @@ def view_shapes(geometry: ConvGeometry) -> Shapes:
     )
 
 
+def correlated_weights(operation: str, geometry: ConvGeometry, weight: Array) -> Array:
+    """View the weights (G, K, C, T, R, S) of the correlation of stride 1 that an operation is."""
+    kernels = weight.reshape(view_shapes(geometry).weight)
+    if operation == "conv2d":
+        return kernels
+    # Without a stride the input is one phase.
+    (part,), _ = input_parts(geometry)
+    return kernels.swapaxes(1, 2)[part.taps]
+
+
 def views(
     geometry: ConvGeometry, input: Array, weight: Array, output: Array
 ) -> tuple[Array, Array, Array]:

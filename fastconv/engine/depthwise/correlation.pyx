@@ -34,7 +34,8 @@ cdef void write_rows(const Plan* p, const Block* b, const SubKernel* subs, const
                      floating* buffer) noexcept nogil:
     """Compute the rows of one row phase, and put the column phases between each other.
 
-    `subs` are the sub-kernels of the column phases, or NULL for rows of zeros.
+    `subs` are the sub-kernels of the column phases, or NULL for rows that no tap reaches: they are
+    the bias.
     """
     cdef const Axis* axis = &p.column
     cdef Py_ssize_t step = axis.step, size = p.rows * p.buffer_row
@@ -55,7 +56,8 @@ cdef void write_rows(const Plan* p, const Block* b, const SubKernel* subs, const
                    p.buffer_row, rows, total)
     else:
         for i in range(rows):
-            memset(out, 0, total * sizeof(floating))
+            for j in range(total):
+                out[j] = weights[p.taps]
             for s in range(axis.phases if subs is not NULL else 0):
                 for j in range(min(b.columns, ceil_div(total - axis.phase[s].first, step))):
                     out[axis.phase[s].first + j * step] = buffer[s * size + i * p.buffer_row + j]

@@ -17,7 +17,13 @@ import numpy as np
 from fastconv._check import Array
 from fastconv._geometry import ConvGeometry, Ints
 from fastconv.engine.base.kernel import ArrayKernel, note
-from fastconv.engine.base.operation import input_parts, moves, view_shapes, views
+from fastconv.engine.base.operation import (
+    correlated_weights,
+    input_parts,
+    moves,
+    view_shapes,
+    views,
+)
 from fastconv.engine.fft.blocks import Blocks, conv_blocks, fft_blocks
 
 # What the kernel is called in the table of variants.
@@ -159,24 +165,28 @@ class Fft(ArrayKernel):
         """Compute; `prepared` are the weights transformed, or None."""
         note(NAME)
         _, before, dilation = self._moves
-        if self._operation == "conv2d_input":
-            y, x = x, y
-        x, w, y = views(self._geometry, x, w, y)
+        geometry = self._geometry
         if self._operation == "conv2d_weight":
+            x, w, y = views(geometry, x, w, y)
             correlate_weight(x, y, w, before, dilation)
-        elif self._operation == "conv2d_input":
+            return
+        shapes = view_shapes(geometry)
+        read, written = shapes.input, shapes.output
+        if self._operation == "conv2d_input":
             # Without a stride the input is one phase.
-            (part,), _ = input_parts(self._geometry)
-            taps = w.swapaxes(1, 2)[part.taps]
-            correlate(y, taps, None, x, part.before, part.dilation)
-        else:
-            shift = None if bias is None else bias.reshape(self._geometry.groups, -1)
-            correlate(x, w, shift, y, before, dilation, prepared)
+            (part,), _ = input_parts(geometry)
+            before, dilation = part.before, part.dilation
+            read, written = written, read
+        taps = correlated_weights(self._operation, geometry, w)
+        shift = None if bias is None else bias.reshape(geometry.groups, -1)
+        correlate(x.reshape(read), taps, shift, y.reshape(written), before, dilation, prepared)
 
 
-def prepare(geometry: ConvGeometry, weight: Array) -> Any:
+def prepare(operation: str, geometry: ConvGeometry, weight: Array) -> Any:
     """Return the transforms of the weights."""
+    kernels = correlated_weights(operation, geometry, weight)
     shapes = view_shapes(geometry)
+    out = shapes.input if operation == "conv2d_input" else shapes.output
+    # The dilation of a stride of 1 is the same both ways.
     _, _, dilation = moves(geometry)
-    blocks = _blocks(shapes.weight, shapes.output[3:], dilation)
-    return _transform_weight(weight.reshape(shapes.weight), dilation, blocks)
+    return _transform_weight(kernels, dilation, _blocks(kernels.shape, out[3:], dilation))

@@ -6,7 +6,7 @@ are reached by the same taps, and their gradient is a dense correlation with the
 between the residuals are never multiplied (`input_gradient_phases` in fastconv._geometry).
 """
 
-from libc.string cimport memset
+from cython cimport floating
 
 from fastconv.engine.base.arrays cimport Axes, Layout, Operands
 from fastconv.engine.base.costs cimport COPIED
@@ -23,34 +23,41 @@ cdef Py_ssize_t select(Axes* array, int axis, tuple places):
     return start
 
 
-# The gradient that is set to zero.
-cdef struct Maps:
-    Axes axes
-    Py_ssize_t itemsize
-    char* data
-
-
-cdef void clear_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
-    """Write zeros into the planes of one channel of one sample."""
-    cdef const Maps* maps = <const Maps*>context
-    cdef const Py_ssize_t* shape = maps.axes.shape
-    cdef const Py_ssize_t* strides = maps.axes.strides
-    cdef char* row
-    cdef Py_ssize_t d, h, i
-    cdef char* data = (maps.data + task // shape[2] // shape[1] * strides[0]
-                       + task // shape[2] % shape[1] * strides[1] + task % shape[2] * strides[2])
-    for d in range(shape[3]):
-        for h in range(shape[4]):
-            row = data + d * strides[3] + h * strides[4]
-            if strides[5] == maps.itemsize:
-                memset(row, 0, shape[5] * maps.itemsize)
+cdef void fill_plane(floating* data, const Py_ssize_t* shape, const Py_ssize_t* strides,
+                     floating number) noexcept nogil:
+    """Write a number into all of a map (D, H, W)."""
+    cdef floating* row
+    cdef Py_ssize_t d, h, i, step = strides[2] // <Py_ssize_t>sizeof(floating)
+    for d in range(shape[0]):
+        for h in range(shape[1]):
+            row = <floating*>(<char*>data + d * strides[0] + h * strides[1])
+            if step == 1:
+                for i in range(shape[2]):
+                    row[i] = number
                 continue
-            for i in range(shape[5]):
-                memset(row + i * strides[5], 0, maps.itemsize)
+            for i in range(shape[2]):
+                row[i * step] = number
 
 
-cdef double clear_cost(void* context, Py_ssize_t task) noexcept nogil:
-    cdef const Py_ssize_t* shape = (<const Maps*>context).axes.shape
+cdef void fill_task(void* context, Py_ssize_t task, int thread) noexcept nogil:
+    """Write the bias, or zeros, into one channel of one sample."""
+    cdef const Operands* o = <const Operands*>context
+    cdef const Py_ssize_t* shape = o.layout.y.shape
+    cdef const Py_ssize_t* strides = o.layout.y.strides
+    cdef Py_ssize_t channel = task % shape[2], g = task // shape[2] % shape[1]
+    cdef Py_ssize_t at = g * o.bias_group + channel * o.bias_row
+    cdef char* data = (o.y + task // shape[2] // shape[1] * strides[0] + g * strides[1]
+                       + channel * strides[2])
+    if o.layout.itemsize == sizeof(float):
+        fill_plane(<float*>data, shape + 3, strides + 3,
+                   (<const float*>o.bias)[at] if o.bias is not NULL else 0)
+    else:
+        fill_plane(<double*>data, shape + 3, strides + 3,
+                   (<const double*>o.bias)[at] if o.bias is not NULL else 0)
+
+
+cdef double fill_cost(void* context, Py_ssize_t task) noexcept nogil:
+    cdef const Py_ssize_t* shape = (<const Operands*>context).layout.y.shape
     return <double>COPIED * shape[3] * shape[4] * shape[5]
 
 
@@ -84,7 +91,7 @@ cdef class InputGradient(Kernel):
 
     Each phase is a tuple: its positions and taps (see `Part`), padding before, and dilation; of the
     `variants`, a class for each, is what computes it. Where the phases do not cover the input, the
-    gradient is zero.
+    gradient is the bias, or zero.
     """
 
     cdef list parts
@@ -117,13 +124,11 @@ cdef class InputGradient(Kernel):
     cdef int compute(self, const Operands* o, size_t bytes) except -1:
         cdef Part part
         cdef Operands seen = o[0]
-        cdef Maps maps
         cdef Phase phase
         if not self.parts:
             record(self.name, 0, 0)
         if not self.covered:
-            maps.axes, maps.itemsize, maps.data = o.layout.y, o.layout.itemsize, o.y
-            phase = weighed_phase(clear_task, clear_cost, &maps, o.layout.y.shape[0]
+            phase = weighed_phase(fill_task, fill_cost, <void*>o, o.layout.y.shape[0]
                                   * o.layout.y.shape[1] * o.layout.y.shape[2])
             self.run_phases(&phase, 1)
         for part in self.parts:

@@ -32,7 +32,7 @@ from fastconv.engine.base.costs cimport COPIED, PACKED, TURNED, tiles_cost
 from fastconv.engine.base.threads cimport Phase, weighed_phase
 from fastconv.engine.base.workspace cimport give, take
 from fastconv.engine.base.kernel cimport Kernel, record
-from fastconv.engine.gemm.correlation cimport Context, Job, run_job
+from fastconv.engine.gemm.correlation cimport Context, Job, copy_bias, run_job
 from fastconv.engine.gemm.slab cimport (
     Run, add_run, add_vectors, block_steps, line_up, pack_columns, pack_taps, store_pixels)
 from fastconv.engine.gemm.tile cimport Pixels, lanes, max_pixels, run_pixels
@@ -60,7 +60,7 @@ cdef struct Plan:
     Py_ssize_t blocks                                   # of a pass
     Py_ssize_t group, sample                            # of the pass: its group, and first sample
     # The workspace: what all threads share, then one part for each.
-    size_t places_at, residual_at_at, packed_at_at, packed_at, threads_at
+    size_t places_at, residual_at_at, packed_at_at, bias_at, packed_at, threads_at
     size_t weights_at, near_at, products_at, sums_at, runs_at, tiles_at, thread_bytes
 
 
@@ -88,7 +88,8 @@ cdef Plan make_plan(const Py_ssize_t* residual, const Py_ssize_t* w, const Py_ss
     p.places_at = 0
     p.residual_at_at = p.places_at + line_up(p.pixels * p.taps * sizeof(Py_ssize_t))
     p.packed_at_at = p.residual_at_at + line_up(p.steps * sizeof(Py_ssize_t))
-    p.packed_at = p.packed_at_at + line_up(p.steps * sizeof(Py_ssize_t))
+    p.bias_at = p.packed_at_at + line_up(p.steps * sizeof(Py_ssize_t))
+    p.packed_at = p.bias_at + line_up(p.groups * p.vectors * p.lanes * itemsize)
     p.threads_at = p.packed_at + line_up(p.blocks * p.tiles * p.height * p.steps * itemsize)
     p.weights_at = 0
     p.near_at = p.weights_at + line_up(p.taps * p.block * p.lanes * itemsize)
@@ -203,6 +204,7 @@ cdef void compute_channels(const floating* w, const Context* context, Py_ssize_t
     cdef const Py_ssize_t* places = <const Py_ssize_t*>(shared + p.places_at)
     cdef const Py_ssize_t* at = <const Py_ssize_t*>(shared + p.packed_at_at)
     cdef const floating* packed
+    cdef const floating* bias = NULL
     cdef floating* weights = <floating*>(own + p.weights_at)
     cdef floating* near_sums = <floating*>(own + p.near_at)
     cdef floating* products = <floating*>(own + p.products_at)
@@ -211,6 +213,8 @@ cdef void compute_channels(const floating* w, const Context* context, Py_ssize_t
     cdef Py_ssize_t channel = vector * p.lanes, channels = min(p.lanes, p.channels - channel)
     cdef Py_ssize_t row = p.channels * p.taps, step, steps, sample, samples, block, tap, width, n
     cdef Py_ssize_t count
+    if context.o.bias is not NULL:
+        bias = <const floating*>(shared + p.bias_at) + g * p.vectors * p.lanes + channel
     for block in range(p.blocks):
         sample = p.sample + block * p.samples
         if sample >= p.batch:
@@ -239,7 +243,7 @@ cdef void compute_channels(const floating* w, const Context* context, Py_ssize_t
                 add_vectors(
                     <const floating*>products + (tap * samples + n * width) * p.pixels * p.lanes,
                     places + tap * p.pixels, p.pixels * width, sums)
-            store_pixels(<const floating*>sums, p.lanes, p.cells, channels, <const floating*>NULL,
+            store_pixels(<const floating*>sums, p.lanes, p.cells, channels, bias,
                          y + (sample + n) * p.y_strides[0] + g * p.y_strides[1]
                          + channel * p.y_strides[2], p.y_strides[2], 1)
 
@@ -247,9 +251,9 @@ cdef void compute_channels(const floating* w, const Context* context, Py_ssize_t
 cdef class InputGradient(Kernel):
     """The input gradient of contiguous residuals and kernels; the gradient's maps are contiguous.
 
-    y[n,g,c,i] = sum over k, tap, p of w[g,k,c,tap] * residual[n,g,k,p], where p*stride
-    + tap*dilation - before = i. None may be empty. Stride, padding before and dilation are of
-    three axes.
+    y[n,g,c,i] = bias[g,c] + sum over k, tap, p of w[g,k,c,tap] * residual[n,g,k,p], where
+    p*stride + tap*dilation - before = i. None may be empty. Stride, padding before and dilation are
+    of three axes.
     """
 
     cdef tuple stride, before, dilation
@@ -280,6 +284,7 @@ cdef class InputGradient(Kernel):
         for i in range(p.steps):
             (<Py_ssize_t*>(shared + p.residual_at_at))[i] = i * p.pixels
             (<Py_ssize_t*>(shared + p.packed_at_at))[i] = i * p.height
+        copy_bias(o, p.vectors * p.lanes, shared + p.bias_at)
         context.plan, context.o, context.shared = &p, o, shared
         jobs[0] = Job(pack_tile[float], pack_tile[double], o.x, &context)
         jobs[1] = Job(compute_channels[float], compute_channels[double], o.w, &context)

@@ -1,0 +1,73 @@
+"""Docstrings of functions that differ in their number of axes: what they share is written once."""
+
+import re
+from collections.abc import Callable
+from inspect import cleandoc
+from typing import Any, TypeVar
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+# A section of a docstring in numpydoc's form: its name, underlined.
+_HEADING = re.compile(r"^(\w[\w ]*)\n-+\n", re.M)
+
+
+def described_like(other: Callable[..., Any], axes: int) -> Callable[[Function], Function]:
+    """Take the sections of a function of two axes into the docstring of one of other axes.
+
+    The docstring keeps its summary and its own sections, such as "Examples"; of the notes it says
+    where they stand.
+
+    Examples
+    --------
+    >>> def area2d(x):
+    ...     '''Return the area.
+    ...
+    ...     Parameters
+    ...     ----------
+    ...     x : ndarray, shape (N, H, W)
+    ...     '''
+    >>> @described_like(area2d, 1)
+    ... def area1d(x):
+    ...     '''Return the length.'''
+    >>> print(area1d.__doc__)
+    Return the length.
+    <BLANKLINE>
+
+    Parameters
+    ----------
+    x : ndarray, shape (N, W)
+    """
+
+    def describe(function: Function) -> Function:
+        # Python drops docstrings by -OO.
+        if function.__doc__ and other.__doc__:
+            summary, own = _sections(function.__doc__)
+            _, shared = _sections(other.__doc__)
+            texts = {name: _over(axes, text) for name, text in shared.items()}
+            if "Notes" in texts:
+                texts["Notes"] = f"As of `{other.__name__}`."
+            # In the order of the other.
+            texts |= own
+            function.__doc__ = "\n\n".join(
+                [summary, *(f"{name}\n{'-' * len(name)}\n{text}" for name, text in texts.items())]
+            )
+        return function
+
+    return describe
+
+
+def _sections(doc: str) -> tuple[str, dict[str, str]]:
+    """Return what comes before the first section of a docstring, and the sections by name."""
+    summary, *parts = _HEADING.split(cleandoc(doc))
+    return summary.strip(), {
+        name: text.strip("\n") for name, text in zip(parts[::2], parts[1::2], strict=True)
+    }
+
+
+def _over(axes: int, text: str) -> str:
+    """Return a text about two axes as one about so many."""
+    for letters in ("DHW", "TRS"):
+        for before in ("", "O"):
+            names = [before + letter for letter in letters]
+            text = re.sub(rf"\b{', '.join(names[1:])}\b", ", ".join(names[-axes:]), text)
+    return text.replace("2d", f"{axes}d")
