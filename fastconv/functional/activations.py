@@ -1,163 +1,147 @@
-"""Activations and their gradients, element by element or along one axis.
+"""Smooth activations and their gradients.
 
-The most frequent are compiled; NumPy's own loops compute the others.
+A gradient takes the output of `sigmoid` and `tanh`, the input of the others. Errors are in units in
+the last place (ulp) of the result; results below 1e-34 (float32) or 1e-300 (float64) may come out
+as 0. Slopes err by less than 4 eps.
 """
 
-from collections.abc import Callable
-
-import numpy as np
-from numpy.typing import NDArray
-
 from fastconv import _check
-from fastconv._check import Array, Random
-from fastconv.engine.ops import activations as compiled
-from fastconv.functional._pieces import sum_along
+from fastconv._check import Array
+from fastconv.functional._elementwise import documented, graded, mapped
 
-Mask = NDArray[np.bool_]
+SELU_ALPHA = 1.6732632423543772
+SELU_SCALE = 1.0507009873554805
 
 
-def relu(input: Array, *, out: Array | None = None) -> Array:
-    """Return max(input, 0); a NaN stays a NaN.
+@documented
+def elu(input: Array, alpha: float = 1.0, *, out: Array | None = None) -> Array:
+    """Return input where it is positive, else alpha * (exp(input) - 1), within 2 ulp.
+
+    D.-A. Clevert et al., "Fast and accurate deep network learning by exponential linear units",
+    2016.
 
     Parameters
     ----------
-    input : ndarray
-        Float32 or float64, any shape.
-    out : ndarray, optional
-        Where to write the result; it may be `input` itself.
-
-    Returns
-    -------
-    ndarray, shape of `input`
-
-    Raises
-    ------
-    TypeError, ValueError
-        If `input` or `out` is not such an array.
+    alpha : float
+        Minus the limit for very negative inputs.
 
     Examples
     --------
     >>> import numpy as np
     >>> from fastconv import functional as F
-    >>> F.relu(np.array([-1.0, 2.0]))
-    array([0., 2.])
+    >>> F.elu(np.array([-1000.0, 2.0]))
+    array([-1.,  2.])
     """
-    return _mapped(compiled.relu, input, out)
+    alpha = _check.number("alpha", alpha)
+    return mapped("elu", input, out, alpha, 1.0, 1.0)
 
 
-def relu_backward(grad_output: Array, output: Array, *, out: Array | None = None) -> Array:
-    """Return the gradient of `relu`: 0 where output <= 0, else grad_output.
+@documented
+def elu_backward(
+    grad_output: Array, input: Array, alpha: float = 1.0, *, out: Array | None = None
+) -> Array:
+    """Return the gradient of `elu`.
+
+    It is grad_output, times alpha * exp(input) where input is not positive.
 
     Parameters
     ----------
-    grad_output, output : ndarray
-        The residual, and what `relu` returned.
-    out : ndarray, optional
-        Where to write the result.
-
-    Returns
-    -------
-    ndarray, shape of `output`
-
-    Raises
-    ------
-    TypeError, ValueError
-        If the arrays differ in dtype or shape.
+    alpha : float
+        As in `elu`.
 
     Examples
     --------
     >>> import numpy as np
     >>> from fastconv import functional as F
-    >>> F.relu_backward(np.array([5.0, 5.0]), np.array([0.0, 2.0]))
+    >>> F.elu_backward(np.array([5.0, 5.0]), np.array([-1000.0, 2.0]))
     array([0., 5.])
     """
-    return _graded(compiled.relu_backward, grad_output, output, out)
+    alpha = _check.number("alpha", alpha)
+    return graded("elu", grad_output, "input", input, out, alpha, 1.0, 1.0)
 
 
-def leaky_relu(input: Array, negative_slope: float = 0.01, *, out: Array | None = None) -> Array:
-    """Return input where it is positive, else negative_slope * input.
+@documented
+def selu(input: Array, *, out: Array | None = None) -> Array:
+    """Return 1.0507 * elu(input, 1.6733), within 3 ulp: outputs keep mean 0 and variance 1.
 
-    Parameters
-    ----------
-    input : ndarray
-        Float32 or float64, any shape.
-    negative_slope : float
-        Slope for negative inputs.
-    out : ndarray, optional
-        Where to write the result.
-
-    Returns
-    -------
-    ndarray, shape of `input`
-
-    Raises
-    ------
-    TypeError, ValueError
-        If `input` or `out` is not such an array.
+    G. Klambauer et al., "Self-normalizing neural networks", 2017.
 
     Examples
     --------
     >>> import numpy as np
     >>> from fastconv import functional as F
-    >>> F.leaky_relu(np.array([-1.0, 2.0]), 0.1)
-    array([-0.1,  2. ])
+    >>> F.selu(np.array([0.0, 1.0]))
+    array([0.        , 1.05070099])
     """
-    input = _check.array("input", input)
-    return _scaled_below_zero(input, input, negative_slope, out)
+    return mapped("elu", input, out, SELU_SCALE * SELU_ALPHA, SELU_SCALE, 1.0)
 
 
-def leaky_relu_backward(
-    grad_output: Array, input: Array, negative_slope: float = 0.01, *, out: Array | None = None
+@documented
+def selu_backward(grad_output: Array, input: Array, *, out: Array | None = None) -> Array:
+    """Return the gradient of `selu`.
+
+    It is 1.0507 grad_output, times 1.6733 exp(input) where input is not positive.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv import functional as F
+    >>> F.selu_backward(np.array([1.0, 1.0]), np.array([-1000.0, 2.0]))
+    array([0.        , 1.05070099])
+    """
+    return graded("elu", grad_output, "input", input, out, SELU_SCALE * SELU_ALPHA, SELU_SCALE, 1.0)
+
+
+@documented
+def celu(input: Array, alpha: float = 1.0, *, out: Array | None = None) -> Array:
+    """Return input where it is positive, else alpha * (exp(input/alpha) - 1).
+
+    The error grows with abs(input/alpha): it is below (3 + abs(input/alpha)) ulp. J. T. Barron,
+    "Continuously differentiable exponential linear units", 2017.
+
+    Parameters
+    ----------
+    alpha : float
+        Minus the limit for very negative inputs; positive.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv import functional as F
+    >>> F.celu(np.array([-1000.0, 2.0]), 0.5)
+    array([-0.5,  2. ])
+    """
+    alpha = _positive("alpha", alpha)
+    return mapped("elu", input, out, alpha, 1.0, 1.0 / alpha)
+
+
+@documented
+def celu_backward(
+    grad_output: Array, input: Array, alpha: float = 1.0, *, out: Array | None = None
 ) -> Array:
-    """Return the gradient of `leaky_relu`.
+    """Return the gradient of `celu`.
+
+    It is grad_output, times exp(input/alpha) where input is not positive.
 
     Parameters
     ----------
-    grad_output, input : ndarray
-        The residual, and the input of `leaky_relu`.
-    negative_slope : float
-        As in `leaky_relu`.
-    out : ndarray, optional
-        Where to write the result.
-
-    Returns
-    -------
-    ndarray, shape of `input`
-
-    Raises
-    ------
-    TypeError, ValueError
-        If the arrays differ in dtype or shape.
+    alpha : float
+        As in `celu`.
 
     Examples
     --------
     >>> import numpy as np
     >>> from fastconv import functional as F
-    >>> F.leaky_relu_backward(np.array([5.0, 5.0]), np.array([-1.0, 2.0]), 0.1)
-    array([0.5, 5. ])
+    >>> F.celu_backward(np.array([5.0, 5.0]), np.array([-1000.0, 2.0]), 0.5)
+    array([0., 5.])
     """
-    grad_output, input = _pair(grad_output, "input", input)
-    return _scaled_below_zero(grad_output, input, negative_slope, out)
+    alpha = _positive("alpha", alpha)
+    return graded("elu", grad_output, "input", input, out, alpha, 1.0, 1.0 / alpha)
 
 
+@documented
 def sigmoid(input: Array, *, out: Array | None = None) -> Array:
-    """Return 1 / (1 + exp(-input)), without overflow, within 3 units in the last place.
-
-    Parameters
-    ----------
-    input : ndarray
-        Float32 or float64, any shape.
-    out : ndarray, optional
-        Where to write the result.
-
-    Returns
-    -------
-    ndarray, shape of `input`
-
-    Raises
-    ------
-    TypeError, ValueError
-        If `input` or `out` is not such an array.
+    """Return 1 / (1 + exp(-input)), without overflow, within 3 ulp.
 
     Examples
     --------
@@ -166,27 +150,12 @@ def sigmoid(input: Array, *, out: Array | None = None) -> Array:
     >>> F.sigmoid(np.array([-1000.0, 0.0, 1000.0]))
     array([0. , 0.5, 1. ])
     """
-    return _mapped(compiled.sigmoid, input, out)
+    return mapped("sigmoid", input, out)
 
 
+@documented
 def sigmoid_backward(grad_output: Array, output: Array, *, out: Array | None = None) -> Array:
     """Return the gradient of `sigmoid`: grad_output * output * (1 - output).
-
-    Parameters
-    ----------
-    grad_output, output : ndarray
-        The residual, and what `sigmoid` returned.
-    out : ndarray, optional
-        Where to write the result.
-
-    Returns
-    -------
-    ndarray, shape of `output`
-
-    Raises
-    ------
-    TypeError, ValueError
-        If the arrays differ in dtype or shape.
 
     Examples
     --------
@@ -195,27 +164,12 @@ def sigmoid_backward(grad_output: Array, output: Array, *, out: Array | None = N
     >>> F.sigmoid_backward(np.array([1.0]), np.array([0.5]))
     array([0.25])
     """
-    return _graded(compiled.sigmoid_backward, grad_output, output, out)
+    return graded("sigmoid", grad_output, "output", output, out)
 
 
+@documented
 def tanh(input: Array, *, out: Array | None = None) -> Array:
-    """Return the hyperbolic tangent, within 3 units in the last place.
-
-    Parameters
-    ----------
-    input : ndarray
-        Float32 or float64, any shape.
-    out : ndarray, optional
-        Where to write the result.
-
-    Returns
-    -------
-    ndarray, shape of `input`
-
-    Raises
-    ------
-    TypeError, ValueError
-        If `input` or `out` is not such an array.
+    """Return the hyperbolic tangent, within 3 ulp.
 
     Examples
     --------
@@ -224,27 +178,12 @@ def tanh(input: Array, *, out: Array | None = None) -> Array:
     >>> F.tanh(np.array([0.0, 1000.0]))
     array([0., 1.])
     """
-    return _mapped(compiled.tanh, input, out)
+    return mapped("tanh", input, out)
 
 
+@documented
 def tanh_backward(grad_output: Array, output: Array, *, out: Array | None = None) -> Array:
     """Return the gradient of `tanh`: grad_output * (1 - output**2).
-
-    Parameters
-    ----------
-    grad_output, output : ndarray
-        The residual, and what `tanh` returned.
-    out : ndarray, optional
-        Where to write the result.
-
-    Returns
-    -------
-    ndarray, shape of `output`
-
-    Raises
-    ------
-    TypeError, ValueError
-        If the arrays differ in dtype or shape.
 
     Examples
     --------
@@ -253,331 +192,245 @@ def tanh_backward(grad_output: Array, output: Array, *, out: Array | None = None
     >>> F.tanh_backward(np.array([4.0]), np.array([0.5]))
     array([3.])
     """
-    return _graded(compiled.tanh_backward, grad_output, output, out)
+    return graded("tanh", grad_output, "output", output, out)
 
 
-def softmax(input: Array, axis: int = -1, *, out: Array | None = None) -> Array:
-    """Return exp(input) divided by its sum along an axis, without overflow.
-
-    Parameters
-    ----------
-    input : ndarray
-        Float32 or float64, at least one axis.
-    axis : int
-        The axis along which the results add up to 1.
-    out : ndarray, optional
-        Where to write the result.
-
-    Returns
-    -------
-    ndarray, shape of `input`
-
-    Raises
-    ------
-    TypeError, ValueError
-        If `input` or `out` is not such an array, or there is no such axis.
+@documented
+def logsigmoid(input: Array, *, out: Array | None = None) -> Array:
+    """Return log(sigmoid(input)), accurate where sigmoid is nearly 0 or 1, within 3 ulp.
 
     Examples
     --------
     >>> import numpy as np
     >>> from fastconv import functional as F
-    >>> F.softmax(np.array([1000.0, 1000.0]))
-    array([0.5, 0.5])
+    >>> F.logsigmoid(np.array([-1000.0]))
+    array([-1000.])
     """
-    input = _check.array("input", input)
-    axis = _axis(axis, input)
-    result = _check.elementwise(out, input)
-    if input.size:
-        np.exp(_below_maximum(input, axis), out=result)
-        result /= sum_along(result, axis)
-    return result
+    return mapped("logsigmoid", input, out)
 
 
-def softmax_backward(
-    grad_output: Array, output: Array, axis: int = -1, *, out: Array | None = None
+@documented
+def logsigmoid_backward(grad_output: Array, input: Array, *, out: Array | None = None) -> Array:
+    """Return the gradient of `logsigmoid`: grad_output * sigmoid(-input).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv import functional as F
+    >>> F.logsigmoid_backward(np.array([4.0]), np.array([0.0]))
+    array([2.])
+    """
+    return graded("logsigmoid", grad_output, "input", input, out)
+
+
+@documented
+def softplus(
+    input: Array, beta: float = 1.0, threshold: float = 20.0, *, out: Array | None = None
 ) -> Array:
-    """Return the gradient of `softmax`: output * (grad_output - sum(grad_output * output)).
+    """Return log(1 + exp(beta * input)) / beta, within 4 ulp; input itself beyond the threshold.
 
     Parameters
     ----------
-    grad_output, output : ndarray
-        The residual, and what `softmax` returned.
-    axis : int
-        As in `softmax`.
-    out : ndarray, optional
-        Where to write the result.
-
-    Returns
-    -------
-    ndarray, shape of `output`
-
-    Raises
-    ------
-    TypeError, ValueError
-        If the arrays differ in dtype or shape, or there is no such axis.
+    beta : float
+        How sharply the function bends; not 0.
+    threshold : float
+        The input counts as large where beta * input is above it.
 
     Examples
     --------
     >>> import numpy as np
     >>> from fastconv import functional as F
-    >>> F.softmax_backward(np.array([1.0, 0.0]), np.array([0.5, 0.5]))
-    array([ 0.25, -0.25])
+    >>> F.softplus(np.array([-1000.0, 1000.0]))
+    array([   0., 1000.])
     """
-    grad_output, output = _pair(grad_output, "output", output)
-    axis = _axis(axis, output)
-    result = _check.elementwise(out, grad_output)
-    mean = sum_along(grad_output * output, axis)
-    np.multiply(output, grad_output - mean, out=result)
-    return result
+    beta, limit = _softplus(beta, threshold)
+    return mapped("softplus", input, out, beta, limit, 1.0 / beta)
 
 
-def log_softmax(input: Array, axis: int = -1, *, out: Array | None = None) -> Array:
-    """Return the logarithm of `softmax`, accurate where softmax is nearly 0.
-
-    Parameters
-    ----------
-    input : ndarray
-        Float32 or float64, at least one axis.
-    axis : int
-        As in `softmax`.
-    out : ndarray, optional
-        Where to write the result.
-
-    Returns
-    -------
-    ndarray, shape of `input`
-
-    Raises
-    ------
-    TypeError, ValueError
-        If `input` or `out` is not such an array, or there is no such axis.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from fastconv import functional as F
-    >>> F.log_softmax(np.array([0.0, -1000.0]))
-    array([    0., -1000.])
-    """
-    input = _check.array("input", input)
-    axis = _axis(axis, input)
-    result = _check.elementwise(out, input)
-    if input.size:
-        shifted = _below_maximum(input, axis)
-        total = sum_along(np.exp(shifted), axis)
-        np.subtract(shifted, np.log(total), out=result)
-    return result
-
-
-def log_softmax_backward(
-    grad_output: Array, output: Array, axis: int = -1, *, out: Array | None = None
-) -> Array:
-    """Return the gradient of `log_softmax`: grad_output - exp(output) * sum(grad_output).
-
-    Parameters
-    ----------
-    grad_output, output : ndarray
-        The residual, and what `log_softmax` returned.
-    axis : int
-        As in `log_softmax`.
-    out : ndarray, optional
-        Where to write the result.
-
-    Returns
-    -------
-    ndarray, shape of `output`
-
-    Raises
-    ------
-    TypeError, ValueError
-        If the arrays differ in dtype or shape, or there is no such axis.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from fastconv import functional as F
-    >>> F.log_softmax_backward(np.array([1.0, 0.0]), np.log(np.array([0.5, 0.5])))
-    array([ 0.5, -0.5])
-    """
-    grad_output, output = _pair(grad_output, "output", output)
-    axis = _axis(axis, output)
-    result = _check.elementwise(out, grad_output)
-    share = np.exp(output)
-    share *= sum_along(grad_output, axis)
-    np.subtract(grad_output, share, out=result)
-    return result
-
-
-def dropout(
+@documented
+def softplus_backward(
+    grad_output: Array,
     input: Array,
-    p: float = 0.5,
-    training: bool = True,
+    beta: float = 1.0,
+    threshold: float = 20.0,
     *,
-    rng: Random = None,
     out: Array | None = None,
-) -> tuple[Array, Mask]:
-    """Set each element to zero with probability p, and scale the others by 1/(1 - p).
+) -> Array:
+    """Return the gradient of `softplus`.
 
-    N. Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting", 2014.
+    It is grad_output * sigmoid(beta * input), grad_output beyond the threshold.
 
     Parameters
     ----------
-    input : ndarray
-        Float32 or float64, any shape.
-    p : float
-        Probability of a zero, from 0 to 1.
-    training : bool
-        False returns the input's values and a mask that keeps everything.
-    rng : int or numpy.random.Generator, optional
-        Where the random numbers come from; an int is a seed.
-    out : ndarray, optional
-        Where to write the output.
-
-    Returns
-    -------
-    output : ndarray, shape of `input`
-    mask : ndarray of bool, same shape
-        True where the element was kept.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument has the wrong type, or p lies outside [0, 1].
+    beta, threshold : float
+        As in `softplus`.
 
     Examples
     --------
     >>> import numpy as np
     >>> from fastconv import functional as F
-    >>> output, mask = F.dropout(np.ones(4), 0.5, rng=1)
-    >>> bool((output == 2 * mask).all())
-    True
+    >>> F.softplus_backward(np.array([4.0]), np.array([0.0]))
+    array([2.])
     """
-    input = _check.array("input", input)
-    p = _check.probability("p", p)
-    result = _check.elementwise(out, input)
-    if training:
-        mask = np.random.default_rng(rng).random(input.shape) >= p
-        _keep(input, mask, p, result)
-    else:
-        mask = np.ones(input.shape, np.bool_)
-        result[...] = input
-    return result, mask
+    beta, limit = _softplus(beta, threshold)
+    return graded("softplus", grad_output, "input", input, out, beta, limit, 1.0 / beta)
 
 
-def dropout_backward(
-    grad_output: Array, mask: Mask, p: float = 0.5, *, out: Array | None = None
-) -> Array:
-    """Return the gradient of `dropout`: grad_output / (1 - p) where the element was kept, else 0.
-
-    Parameters
-    ----------
-    grad_output : ndarray
-        The residual.
-    mask : ndarray of bool, same shape
-        What `dropout` returned.
-    p : float
-        As in `dropout`.
-    out : ndarray, optional
-        Where to write the result.
-
-    Returns
-    -------
-    ndarray, shape of `grad_output`
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument has the wrong type or shape, or p lies outside [0, 1].
+@documented
+def softsign(input: Array, *, out: Array | None = None) -> Array:
+    """Return input / (1 + abs(input)), within 2 ulp; 1 for an infinity.
 
     Examples
     --------
     >>> import numpy as np
     >>> from fastconv import functional as F
-    >>> F.dropout_backward(np.array([1.0, 1.0]), np.array([True, False]), 0.5)
-    array([2., 0.])
+    >>> F.softsign(np.array([-1.0, 3.0]))
+    array([-0.5 ,  0.75])
     """
-    grad_output = _check.array("grad_output", grad_output)
-    if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_:
-        raise TypeError("mask must be a numpy.ndarray of bool")
-    _check.same_shape("mask", mask, grad_output.shape, "grad_output.shape")
-    result = _check.elementwise(out, grad_output)
-    _keep(grad_output, mask, _check.probability("p", p), result)
-    return result
+    return mapped("softsign", input, out)
 
 
-def _pair(grad_output: Array, name: str, saved: Array) -> tuple[Array, Array]:
-    """Check a residual against the array that forward saved."""
-    grad_output, saved = _check.array("grad_output", grad_output), _check.array(name, saved)
-    _check.same_dtype("grad_output", grad_output, name, saved)
-    _check.same_shape("grad_output", grad_output, saved.shape, f"{name}.shape")
-    return grad_output, saved
+@documented
+def softsign_backward(grad_output: Array, input: Array, *, out: Array | None = None) -> Array:
+    """Return the gradient of `softsign`: grad_output / (1 + abs(input))**2.
 
-
-def _mapped(kernel: Callable[..., None], input: Array, out: Array | None) -> Array:
-    """Run a kernel over contiguous arrays; others are copied."""
-    input = _check.array("input", input)
-    result = _check.elementwise(out, input)
-    flat = result if out is None else _writeable_flat(result, input)
-    kernel(np.ascontiguousarray(input), flat)
-    if flat is not result:
-        result[...] = flat
-    return result
-
-
-def _graded(
-    kernel: Callable[..., None], grad_output: Array, output: Array, out: Array | None
-) -> Array:
-    """Run a gradient's kernel over contiguous arrays; others are copied."""
-    grad_output, output = _pair(grad_output, "output", output)
-    result = _check.elementwise(out, output)
-    flat = result if out is None else _writeable_flat(result, grad_output, output)
-    kernel(np.ascontiguousarray(grad_output), np.ascontiguousarray(output), flat)
-    if flat is not result:
-        result[...] = flat
-    return result
-
-
-def _writeable_flat(result: Array, *inputs: Array) -> Array:
-    """Return the result, or a stand-in where a kernel cannot write into it.
-
-    The kernels read an element before they write it: an input may be the result, but not overlap
-    it otherwise.
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv import functional as F
+    >>> F.softsign_backward(np.array([4.0]), np.array([1.0]))
+    array([1.])
     """
-    if result.flags.c_contiguous and all(
-        not np.may_share_memory(result, value)
-        or (value.flags.c_contiguous and value.ctypes.data == result.ctypes.data)
-        for value in inputs
-    ):
-        return result
-    return np.empty(result.shape, result.dtype)
+    return graded("softsign", grad_output, "input", input, out)
 
 
-def _axis(axis: int, values: Array) -> int:
-    """Refuse an axis that the array does not have."""
-    if not isinstance(axis, int | np.integer) or isinstance(axis, bool):
-        raise TypeError(f"axis must be an integer, got {type(axis).__name__}")
-    if not -values.ndim <= axis < values.ndim:
-        raise ValueError(f"axis must be from {-values.ndim} to {values.ndim - 1}, got {axis}")
-    return int(axis)
+@documented
+def silu(input: Array, *, out: Array | None = None) -> Array:
+    """Return input * sigmoid(input), within 4 ulp; 0 for minus infinity.
+
+    S. Elfwing et al., "Sigmoid-weighted linear units for neural network function approximation",
+    2018.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv import functional as F
+    >>> F.silu(np.array([-1000.0, 1000.0]))
+    array([   0., 1000.])
+    """
+    return mapped("silu", input, out)
 
 
-def _keep(values: Array, mask: Mask, p: float, result: Array) -> None:
-    """Write values/(1 - p) where the mask is set, else 0 (also for an infinite value)."""
-    zero = values.dtype.type(0)
-    result[...] = np.where(mask, values * values.dtype.type(1 / (1 - p)), zero) if p < 1 else zero
+@documented
+def silu_backward(grad_output: Array, input: Array, *, out: Array | None = None) -> Array:
+    """Return the gradient of `silu`.
+
+    It is grad_output * s * (1 + input * (1 - s)) with s = sigmoid(input).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv import functional as F
+    >>> F.silu_backward(np.array([4.0]), np.array([0.0]))
+    array([2.])
+    """
+    return graded("silu", grad_output, "input", input, out)
 
 
-def _scaled_below_zero(
-    values: Array, sign: Array, negative_slope: float, out: Array | None
+@documented
+def mish(input: Array, *, out: Array | None = None) -> Array:
+    """Return input * tanh(softplus(input)), within 5 ulp; 0 for minus infinity.
+
+    D. Misra, "Mish: a self regularized non-monotonic activation function", 2020.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv import functional as F
+    >>> F.mish(np.array([0.0, 1000.0]))
+    array([   0., 1000.])
+    """
+    return mapped("mish", input, out)
+
+
+@documented
+def mish_backward(grad_output: Array, input: Array, *, out: Array | None = None) -> Array:
+    """Return the gradient of `mish`.
+
+    It is with t = tanh(softplus(input)), grad_output * (t + input * sigmoid(input) * (1 - t**2)).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv import functional as F
+    >>> F.mish_backward(np.array([5.0]), np.array([0.0]))
+    array([3.])
+    """
+    return graded("mish", grad_output, "input", input, out)
+
+
+@documented
+def gelu(input: Array, approximate: str = "none", *, out: Array | None = None) -> Array:
+    """Return input * P(X < input), where X is a standard normal variable.
+
+    Within 8 ulp, also where the probability is small. D. Hendrycks and K. Gimpel, "Gaussian error
+    linear units", 2016.
+
+    Parameters
+    ----------
+    approximate : {"none", "tanh"}
+        "tanh" is (1 + tanh(sqrt(2/pi) * (input + 0.044715 * input**3))) / 2 in place of the
+        probability, within 3 eps times the larger of 1 and the input.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv import functional as F
+    >>> F.gelu(np.array([-1.0, 0.0, 1.0]))
+    array([-0.15865525,  0.        ,  0.84134475])
+    """
+    return mapped(_form(approximate), input, out)
+
+
+@documented
+def gelu_backward(
+    grad_output: Array, input: Array, approximate: str = "none", *, out: Array | None = None
 ) -> Array:
-    """Return values where sign > 0, else negative_slope * values."""
-    slope = _check.number("negative_slope", negative_slope)
-    result = _check.elementwise(out, values)
-    scaled = values * values.dtype.type(slope)
-    result[...] = np.where(sign > 0, values, scaled)
-    return result
+    """Return the gradient of `gelu`: grad_output * (P(X < input) + input * density(input)).
+
+    Parameters
+    ----------
+    approximate : {"none", "tanh"}
+        As in `gelu`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv import functional as F
+    >>> F.gelu_backward(np.array([4.0]), np.array([0.0]))
+    array([2.])
+    """
+    return graded(_form(approximate), grad_output, "input", input, out)
 
 
-def _below_maximum(input: Array, axis: int) -> Array:
-    """Return the input less its maximum along the axis, so that exp cannot overflow."""
-    return np.subtract(input, np.maximum.reduce(input, axis=axis, keepdims=True))
+def _form(approximate: object) -> str:
+    """Return the name of the loop."""
+    forms = {"none": "gelu", "tanh": "gelu_tanh"}
+    if not isinstance(approximate, str) or approximate not in forms:
+        raise ValueError(f"approximate must be 'none' or 'tanh', got {approximate!r}")
+    return forms[approximate]
+
+
+def _positive(name: str, value: object) -> float:
+    number = _check.number(name, value)
+    if not number > 0:
+        raise ValueError(f"{name} must be positive, got {number}")
+    return number
+
+
+def _softplus(beta: object, threshold: object) -> tuple[float, float]:
+    """Return the options of `softplus`."""
+    steepness = _check.number("beta", beta)
+    if steepness == 0:
+        raise ValueError("beta must not be 0")
+    return steepness, _check.number("threshold", threshold)

@@ -1,18 +1,38 @@
 """Layers with the names, arguments and state of torch.nn; their arithmetic is `functional`'s."""
 
 from fastconv.layers.activations import (
-    Dropout,
+    CELU,
+    ELU,
+    GELU,
+    SELU,
+    Hardsigmoid,
+    Hardswish,
+    Hardtanh,
     LeakyReLU,
+    LogSigmoid,
     LogSoftmax,
+    Mish,
+    PReLU,
     ReLU,
+    ReLU6,
     Sigmoid,
+    SiLU,
     Softmax,
+    Softplus,
+    Softsign,
     Tanh,
 )
 from fastconv.layers.base import Layer
 from fastconv.layers.branches import Add, Concat
 from fastconv.layers.containers import ModuleDict, ModuleList
 from fastconv.layers.conv import Conv2d
+from fastconv.layers.dropout import (
+    AlphaDropout,
+    Dropout,
+    Dropout1d,
+    Dropout2d,
+    Dropout3d,
+)
 from fastconv.layers.gradients import check_gradients
 from fastconv.layers.graph import Graph, Node
 from fastconv.layers.hooks import HookHandle
@@ -25,30 +45,48 @@ from fastconv.layers.sequential import Sequential
 
 __all__ = [
     "Add",
+    "CELU",
+    "ELU",
+    "GELU",
+    "SELU",
+    "AlphaDropout",
     "AvgPool2d",
     "Concat",
     "Conv2d",
     "CrossEntropyLoss",
     "Dropout",
+    "Dropout1d",
+    "Dropout2d",
+    "Dropout3d",
     "Flatten",
     "Graph",
     "HalfSquaredError",
     "HookHandle",
     "Identity",
+    "Hardsigmoid",
+    "Hardswish",
+    "Hardtanh",
     "Layer",
     "LeakyReLU",
     "Linear",
+    "LogSigmoid",
     "LogSoftmax",
     "MSELoss",
     "MaxPool2d",
     "ModuleDict",
     "ModuleList",
     "Node",
+    "Mish",
+    "PReLU",
     "Parameter",
     "ReLU",
+    "ReLU6",
     "Sequential",
+    "SiLU",
     "Sigmoid",
     "Softmax",
+    "Softplus",
+    "Softsign",
     "Tanh",
     "Unflatten",
     "check_gradients",

@@ -1,16 +1,62 @@
-"""The activation layers, and dropout."""
+"""The activation layers.
 
-from typing import Any
+Each computes a function of `functional`; its gradient takes the input, or the output where the
+class says so.
+"""
+
+from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from fastconv import _check
 from fastconv import functional as F
-from fastconv._check import Array, Random
-from fastconv.layers.base import Layer
+from fastconv._check import Array
+from fastconv.layers.base import Layer, Parameter, add_gradients, gradient_mask
+from fastconv.layers.init import float_dtype
 
 
-class ReLU(Layer):
+class _Activation(Layer):
+    """A function of one element at a time, its gradient and its options."""
+
+    _function: ClassVar[str]
+    # Whether backward takes the output, in place of the input.
+    _from_output = False
+    # The options' names: attributes of the layer, and arguments of the function.
+    _options: ClassVar[tuple[str, ...]] = ()
+    inplace = False
+
+    def _arguments(self) -> list[Any]:
+        return [getattr(self, name) for name in self._options]
+
+    def _forward(self, x: Array) -> tuple[Array, Array]:
+        # What is written over is not there any more for backward.
+        copied = self.inplace and self.training and not self._from_output
+        saved = _check.array("input", x).copy() if copied else x
+        function = getattr(F, self._function)
+        output = function(x, *self._arguments(), out=x if self.inplace else None)
+        return output, output if self._from_output else saved
+
+    def _backward(self, saved: Array, grad_output: Array, input_grad: bool) -> Array | None:
+        if not input_grad:
+            return None
+        gradient = getattr(F, f"{self._function}_backward")
+        result: Array = gradient(grad_output, saved, *self._arguments())
+        return result
+
+    def _describe(self) -> str:
+        parts = [f"{name}={getattr(self, name)!r}" for name in self._options]
+        return ", ".join(parts + ["inplace=True"] * self.inplace)
+
+
+class _InPlace(_Activation):
+    """One without options that may write its output over the input."""
+
+    def __init__(self, inplace: bool = False) -> None:
+        self.inplace = bool(inplace)
+
+
+class ReLU(_InPlace):
     """max(x, 0): `functional.relu`.
 
     Parameters
@@ -26,25 +72,69 @@ class ReLU(Layer):
     array([0., 2.])
     """
 
-    # Backward asks where the output is positive, but `_keeps_output` is False: what a layer writes
-    # over it in place is positive there, too, or lets no gradient through.
+    _function = "relu"
+    _from_output = True
+    # `_keeps_output` is False: what a layer writes over the output in place is positive where it
+    # was, too, or lets no gradient through.
 
-    def __init__(self, inplace: bool = False) -> None:
+
+class ReLU6(_InPlace):
+    """x cut off below 0 and above 6: `functional.relu6`.
+
+    Parameters
+    ----------
+    inplace : bool
+        Write the output over the input.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv import layers
+    >>> layers.ReLU6()(np.array([-1.0, 9.0]))
+    array([0., 6.])
+    """
+
+    _function = "relu6"
+    _from_output = True
+    _keeps_output = True
+
+
+class Hardtanh(_Activation):
+    """x cut off below min_val and above max_val: `functional.hardtanh`.
+
+    Parameters
+    ----------
+    min_val : float
+        The least output.
+    max_val : float
+        The largest output.
+    inplace : bool
+        Write the output over the input.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv import layers
+    >>> layers.Hardtanh()(np.array([-3.0, 0.5]))
+    array([-1. ,  0.5])
+    """
+
+    _function = "hardtanh"
+    _from_output = True
+    _keeps_output = True
+    _options = (
+        "min_val",
+        "max_val",
+    )
+
+    def __init__(self, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> None:
+        self.min_val = min_val
+        self.max_val = max_val
         self.inplace = bool(inplace)
 
-    def _forward(self, x: Array) -> tuple[Array, Array]:
-        output = F.relu(x, out=x if self.inplace else None)
-        return output, output
 
-    def _backward(self, saved: Array, grad_output: Array, input_grad: bool) -> Array | None:
-        return F.relu_backward(grad_output, saved) if input_grad else None
-
-    def _describe(self) -> str:
-        return "inplace=True" if self.inplace else ""
-
-
-class LeakyReLU(Layer):
-    """Return x where it is positive, else negative_slope * x: `functional.leaky_relu`.
+class LeakyReLU(_Activation):
+    """x where it is positive, else negative_slope * x: `functional.leaky_relu`.
 
     Parameters
     ----------
@@ -61,63 +151,318 @@ class LeakyReLU(Layer):
     array([-0.1,  2. ])
     """
 
+    _function = "leaky_relu"
+    _options = ("negative_slope",)
+
     def __init__(self, negative_slope: float = 0.01, inplace: bool = False) -> None:
         self.negative_slope = negative_slope
         self.inplace = bool(inplace)
 
-    def _forward(self, x: Array) -> tuple[Array, Array]:
-        saved = x.copy() if self.inplace and self.training else x
-        return F.leaky_relu(x, self.negative_slope, out=x if self.inplace else None), saved
 
-    def _backward(self, saved: Array, grad_output: Array, input_grad: bool) -> Array | None:
-        if not input_grad:
-            return None
-        return F.leaky_relu_backward(grad_output, saved, self.negative_slope)
+class Hardsigmoid(_InPlace):
+    """(x + 3) / 6 cut off below 0 and above 1: `functional.hardsigmoid`.
 
-    def _describe(self) -> str:
-        return f"negative_slope={self.negative_slope}" + ", inplace=True" * self.inplace
+    Parameters
+    ----------
+    inplace : bool
+        Write the output over the input.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv import layers
+    >>> layers.Hardsigmoid()(np.array([-3.0, 0.0]))
+    array([0. , 0.5])
+    """
+
+    _function = "hardsigmoid"
 
 
-class Sigmoid(Layer):
+class Hardswish(_InPlace):
+    """x times the hard sigmoid of x: `functional.hardswish`.
+
+    Parameters
+    ----------
+    inplace : bool
+        Write the output over the input.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv import layers
+    >>> layers.Hardswish()(np.array([3.0]))
+    array([3.])
+    """
+
+    _function = "hardswish"
+
+
+class ELU(_Activation):
+    """x where it is positive, else alpha * (exp(x) - 1): `functional.elu`.
+
+    Parameters
+    ----------
+    alpha : float
+        Minus the limit for very negative inputs.
+    inplace : bool
+        Write the output over the input.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv import layers
+    >>> layers.ELU()(np.array([-1000.0, 2.0]))
+    array([-1.,  2.])
+    """
+
+    _function = "elu"
+    _options = ("alpha",)
+
+    def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
+        self.alpha = alpha
+        self.inplace = bool(inplace)
+
+
+class SELU(_InPlace):
+    """ELU, scaled so that outputs keep mean 0 and variance 1: `functional.selu`.
+
+    Parameters
+    ----------
+    inplace : bool
+        Write the output over the input.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv import layers
+    >>> layers.SELU()(np.array([0.0, 1.0]))
+    array([0.        , 1.05070099])
+    """
+
+    _function = "selu"
+
+
+class CELU(_Activation):
+    """x where it is positive, else alpha * (exp(x/alpha) - 1): `functional.celu`.
+
+    Parameters
+    ----------
+    alpha : float
+        Minus the limit for very negative inputs; positive.
+    inplace : bool
+        Write the output over the input.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv import layers
+    >>> layers.CELU(0.5)(np.array([-1000.0, 2.0]))
+    array([-0.5,  2. ])
+    """
+
+    _function = "celu"
+    _options = ("alpha",)
+
+    def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
+        self.alpha = alpha
+        self.inplace = bool(inplace)
+
+
+class SiLU(_InPlace):
+    """x * sigmoid(x): `functional.silu`.
+
+    Parameters
+    ----------
+    inplace : bool
+        Write the output over the input.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv import layers
+    >>> layers.SiLU()(np.array([1000.0]))
+    array([1000.])
+    """
+
+    _function = "silu"
+
+
+class Mish(_InPlace):
+    """x * tanh(softplus(x)): `functional.mish`.
+
+    Parameters
+    ----------
+    inplace : bool
+        Write the output over the input.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv import layers
+    >>> layers.Mish()(np.array([1000.0]))
+    array([1000.])
+    """
+
+    _function = "mish"
+
+
+class GELU(_Activation):
+    """x times the probability that a standard normal variable is smaller: `functional.gelu`.
+
+    Parameters
+    ----------
+    approximate : str
+        Or "tanh".
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv import layers
+    >>> layers.GELU()(np.array([-1.0, 1.0]))
+    array([-0.15865525,  0.84134475])
+    """
+
+    _function = "gelu"
+    _options = ("approximate",)
+
+    def __init__(self, approximate: str = "none") -> None:
+        self.approximate = approximate
+
+
+class Softplus(_Activation):
+    """log(1 + exp(beta * x)) / beta: `functional.softplus`.
+
+    Parameters
+    ----------
+    beta : float
+        How sharply the function bends; not 0.
+    threshold : float
+        x itself is returned where beta * x is above it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv import layers
+    >>> layers.Softplus()(np.array([1000.0]))
+    array([1000.])
+    """
+
+    _function = "softplus"
+    _options = (
+        "beta",
+        "threshold",
+    )
+
+    def __init__(self, beta: float = 1.0, threshold: float = 20.0) -> None:
+        self.beta = beta
+        self.threshold = threshold
+
+
+class Softsign(_Activation):
+    """x / (1 + abs(x)): `functional.softsign`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv import layers
+    >>> layers.Softsign()(np.array([-1.0, 3.0]))
+    array([-0.5 ,  0.75])
+    """
+
+    _function = "softsign"
+
+
+class Sigmoid(_Activation):
     """1 / (1 + exp(-x)): `functional.sigmoid`.
 
     Examples
     --------
     >>> import numpy as np
     >>> from fastconv import layers
-    >>> layers.Sigmoid()(np.zeros(1))
+    >>> layers.Sigmoid()(np.array([0.0]))
     array([0.5])
     """
 
+    _function = "sigmoid"
+    _from_output = True
     _keeps_output = True
 
-    def _forward(self, x: Array) -> tuple[Array, Array]:
-        output = F.sigmoid(x)
-        return output, output
 
-    def _backward(self, saved: Array, grad_output: Array, input_grad: bool) -> Array | None:
-        return F.sigmoid_backward(grad_output, saved) if input_grad else None
+class LogSigmoid(_Activation):
+    """The logarithm of the sigmoid: `functional.logsigmoid`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv import layers
+    >>> layers.LogSigmoid()(np.array([-1000.0]))
+    array([-1000.])
+    """
+
+    _function = "logsigmoid"
 
 
-class Tanh(Layer):
+class Tanh(_Activation):
     """The hyperbolic tangent: `functional.tanh`.
 
     Examples
     --------
     >>> import numpy as np
     >>> from fastconv import layers
-    >>> layers.Tanh()(np.zeros(1))
+    >>> layers.Tanh()(np.array([0.0]))
     array([0.])
     """
 
+    _function = "tanh"
+    _from_output = True
     _keeps_output = True
 
+
+class PReLU(Layer):
+    """x where it is positive, else a learned weight times x: `functional.prelu`.
+
+    Parameters
+    ----------
+    num_parameters : int
+        1, or the number of channels.
+    init : float
+        What the weights begin with.
+    dtype : float32 or float64, keyword-only
+        Of the weights.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is no such number, or the dtype another.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv import layers
+    >>> layers.PReLU(dtype=np.float64)(np.array([-1.0, 2.0]))
+    array([-0.25,  2.  ])
+    """
+
+    def __init__(
+        self, num_parameters: int = 1, init: float = 0.25, *, dtype: DTypeLike = np.float32
+    ) -> None:
+        self.num_parameters = _check.integer("num_parameters", num_parameters, 1)
+        slopes = np.full(self.num_parameters, _check.number("init", init), float_dtype(dtype))
+        self.weight = Parameter(slopes, "weight")
+
     def _forward(self, x: Array) -> tuple[Array, Array]:
-        output = F.tanh(x)
-        return output, output
+        return F.prelu(x, self.weight.data), x
 
     def _backward(self, saved: Array, grad_output: Array, input_grad: bool) -> Array | None:
-        return F.tanh_backward(grad_output, saved) if input_grad else None
+        for_input, for_weight, _ = gradient_mask(input_grad, self.weight, None)
+        grad_input, grad_weight = F.prelu_backward(
+            grad_output, saved, self.weight.data, output_mask=(for_input, for_weight)
+        )
+        add_gradients((self.weight,), (grad_weight,))
+        return grad_input
+
+    def _describe(self) -> str:
+        return f"num_parameters={self.num_parameters}"
 
 
 class Softmax(Layer):
@@ -182,47 +527,3 @@ class LogSoftmax(Layer):
 
     def _describe(self) -> str:
         return f"dim={self.dim}"
-
-
-class Dropout(Layer):
-    """Zeros at random in training mode, the identity in evaluation mode: `functional.dropout`.
-
-    Parameters
-    ----------
-    p : float
-        Probability of a zero, from 0 to 1.
-    inplace : bool
-        Write the output over the input.
-    rng : int or numpy.random.Generator, optional, keyword-only
-        Where the random numbers come from; an int is a seed.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If p is not a number from 0 to 1.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from fastconv import layers
-    >>> layers.Dropout(0.5).eval()(np.ones(3))
-    array([1., 1., 1.])
-    """
-
-    _passes_on_evaluating = True
-
-    def __init__(self, p: float = 0.5, inplace: bool = False, *, rng: Random = None) -> None:
-        self.p = _check.probability("p", p)
-        self.inplace = bool(inplace)
-        self.rng = np.random.default_rng(rng)
-
-    def _forward(self, x: Array) -> tuple[Array, Any]:
-        if not self.training:
-            return _check.array("input", x), None
-        return F.dropout(x, self.p, rng=self.rng, out=x if self.inplace else None)
-
-    def _backward(self, saved: Any, grad_output: Array, input_grad: bool) -> Array | None:
-        return F.dropout_backward(grad_output, saved, self.p) if input_grad else None
-
-    def _describe(self) -> str:
-        return f"p={self.p}" + ", inplace=True" * self.inplace

@@ -1,511 +1,386 @@
-"""Activations, softmax and dropout with their gradients."""
+"""Smooth activations with their gradients.
+
+z is the weighted input, a the output.
+"""
+
+from collections.abc import Callable
+from math import erfc, pi, sqrt
 
 import numpy as np
 
-from fastconv.reference._arguments import Array, expect_shape, float_dtype
+from fastconv.reference._arguments import Array
+from fastconv.reference._elementwise import applied, chained, documented
+
+SELU_ALPHA = 1.6732632423543772
+SELU_SCALE = 1.0507009873554805
 
 
-def relu(input: Array) -> Array:
-    """Cut off what is negative.
-
-    Parameters
-    ----------
-    input : numpy.ndarray
-        Weighted input z, float32 or float64, of any shape.
-
-    Returns
-    -------
-    numpy.ndarray
-        ``max(z, 0)``.
-
-    Raises
-    ------
-    TypeError
-        If the input is not an array of float32 or float64.
+@documented
+def elu(input: Array, alpha: float = 1.0) -> Array:
+    """Compute input where it is positive, else alpha * (exp(input) - 1).
 
     Examples
     --------
     >>> import numpy as np
-    >>> from fastconv.reference import relu
-    >>> relu(np.array([-1.0, 2]))
-    array([0., 2.])
+    >>> from fastconv.reference import elu
+    >>> elu(np.array([-1000.0, 2.0]))
+    array([-1.,  2.])
     """
-    return np.maximum(input, 0).astype(float_dtype(input=input))
+    return applied(lambda z: np.where(z > 0, z, alpha * np.expm1(z)), input)
 
 
-def relu_backward(grad_output: Array, output: Array) -> Array:
-    """Let the residual pass where the output is positive.
-
-    Parameters
-    ----------
-    grad_output : numpy.ndarray
-        Gradient with respect to the output.
-    output : numpy.ndarray
-        What `relu` returned.
-
-    Returns
-    -------
-    numpy.ndarray
-        Gradient with respect to the input: `grad_output`, zero where the output is zero.
-
-    Raises
-    ------
-    ValueError
-        If the shapes differ.
-    TypeError
-        If the arrays are not all float32 or all float64.
+@documented
+def elu_backward(grad_output: Array, input: Array, alpha: float = 1.0) -> Array:
+    """Multiply the residual by the slope of `elu`.
 
     Examples
     --------
     >>> import numpy as np
-    >>> from fastconv.reference import relu_backward
-    >>> relu_backward(np.array([5.0, 5]), np.array([0.0, 2]))
+    >>> from fastconv.reference import elu_backward
+    >>> elu_backward(np.array([5.0, 5.0]), np.array([-1000.0, 2.0]))
     array([0., 5.])
     """
-    dtype = float_dtype(grad_output=grad_output, output=output)
-    expect_shape("grad_output", grad_output, output.shape)
-    return np.where(output <= 0, 0, grad_output).astype(dtype)
+    return chained(lambda z: np.where(z > 0, 1, alpha * np.exp(z)), grad_output, "input", input)
 
 
-def leaky_relu(input: Array, negative_slope: float = 0.01) -> Array:
-    """Flatten what is negative.
-
-    Parameters
-    ----------
-    input : numpy.ndarray
-        Weighted input z, float32 or float64, of any shape.
-    negative_slope : float, default 0.01
-        Slope below zero.
-
-    Returns
-    -------
-    numpy.ndarray
-        z where it is positive, ``negative_slope * z`` elsewhere.
-
-    Raises
-    ------
-    TypeError
-        If the input is not an array of float32 or float64.
+@documented
+def selu(input: Array) -> Array:
+    """Compute 1.0507 * elu(input, 1.6733): outputs keep mean 0 and variance 1.
 
     Examples
     --------
     >>> import numpy as np
-    >>> from fastconv.reference import leaky_relu
-    >>> leaky_relu(np.array([-1.0, 2]), 0.5)
+    >>> from fastconv.reference import selu
+    >>> selu(np.array([0.0, 1.0]))
+    array([0.        , 1.05070099])
+    """
+    return applied(lambda z: SELU_SCALE * np.where(z > 0, z, SELU_ALPHA * np.expm1(z)), input)
+
+
+@documented
+def selu_backward(grad_output: Array, input: Array) -> Array:
+    """Multiply the residual by the slope of `selu`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv.reference import selu_backward
+    >>> selu_backward(np.array([1.0, 1.0]), np.array([-1000.0, 2.0]))
+    array([0.        , 1.05070099])
+    """
+    return chained(
+        lambda z: SELU_SCALE * np.where(z > 0, 1, SELU_ALPHA * np.exp(z)),
+        grad_output,
+        "input",
+        input,
+    )
+
+
+@documented
+def celu(input: Array, alpha: float = 1.0) -> Array:
+    """Compute input where it is positive, else alpha * (exp(input/alpha) - 1).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv.reference import celu
+    >>> celu(np.array([-1000.0, 2.0]), 0.5)
     array([-0.5,  2. ])
     """
-    dtype = float_dtype(input=input)
-    return np.where(input > 0, input, input * negative_slope).astype(dtype)
+    return applied(lambda z: np.where(z > 0, z, alpha * np.expm1(z / alpha)), input)
 
 
-def leaky_relu_backward(grad_output: Array, input: Array, negative_slope: float = 0.01) -> Array:
-    """Multiply the residual by the slope at the input.
-
-    Parameters
-    ----------
-    grad_output : numpy.ndarray
-        Gradient with respect to the output.
-    input : numpy.ndarray
-        What `leaky_relu` was given.
-    negative_slope : float, default 0.01
-        Slope below zero.
-
-    Returns
-    -------
-    numpy.ndarray
-        Gradient with respect to the input.
-
-    Raises
-    ------
-    ValueError
-        If the shapes differ.
-    TypeError
-        If the arrays are not all float32 or all float64.
+@documented
+def celu_backward(grad_output: Array, input: Array, alpha: float = 1.0) -> Array:
+    """Multiply the residual by the slope of `celu`.
 
     Examples
     --------
     >>> import numpy as np
-    >>> from fastconv.reference import leaky_relu_backward
-    >>> leaky_relu_backward(np.array([4.0, 4]), np.array([-1.0, 2]), 0.5)
-    array([2., 4.])
+    >>> from fastconv.reference import celu_backward
+    >>> celu_backward(np.array([5.0, 5.0]), np.array([-1000.0, 2.0]), 0.5)
+    array([0., 5.])
     """
-    dtype = float_dtype(grad_output=grad_output, input=input)
-    expect_shape("grad_output", grad_output, input.shape)
-    return np.where(input > 0, grad_output, grad_output * negative_slope).astype(dtype)
+    return chained(lambda z: np.where(z > 0, 1, np.exp(z / alpha)), grad_output, "input", input)
 
 
+@documented
 def sigmoid(input: Array) -> Array:
-    """Squash to the range from 0 to 1.
-
-    Parameters
-    ----------
-    input : numpy.ndarray
-        Weighted input z, float32 or float64, of any shape.
-
-    Returns
-    -------
-    numpy.ndarray
-        ``1 / (1 + exp(-z))``.
-
-    Raises
-    ------
-    TypeError
-        If the input is not an array of float32 or float64.
-
-    Notes
-    -----
-    For negative z it is computed as ``exp(z) / (1 + exp(z))``, which cannot overflow.
+    """Compute 1 / (1 + exp(-input)), without overflow.
 
     Examples
     --------
     >>> import numpy as np
     >>> from fastconv.reference import sigmoid
-    >>> sigmoid(np.array([-1000.0, 0, 1000]))
+    >>> sigmoid(np.array([-1000.0, 0.0, 1000.0]))
     array([0. , 0.5, 1. ])
     """
-    dtype = float_dtype(input=input)
-    decay = np.exp(-np.abs(input.astype(np.float64)))
-    return np.where(input < 0, decay / (1 + decay), 1 / (1 + decay)).astype(dtype)
+    return applied(lambda z: _sigmoid(z), input)
 
 
+@documented
 def sigmoid_backward(grad_output: Array, output: Array) -> Array:
-    """Multiply the residual by the slope of the sigmoid, ``a (1 - a)``.
-
-    Parameters
-    ----------
-    grad_output : numpy.ndarray
-        Gradient with respect to the output.
-    output : numpy.ndarray
-        What `sigmoid` returned, a.
-
-    Returns
-    -------
-    numpy.ndarray
-        Gradient with respect to the input.
-
-    Raises
-    ------
-    ValueError
-        If the shapes differ.
-    TypeError
-        If the arrays are not all float32 or all float64.
+    """Multiply the residual by the slope of `sigmoid`.
 
     Examples
     --------
     >>> import numpy as np
     >>> from fastconv.reference import sigmoid_backward
-    >>> sigmoid_backward(np.array([8.0]), np.array([0.5]))
-    array([2.])
+    >>> sigmoid_backward(np.array([1.0]), np.array([0.5]))
+    array([0.25])
     """
-    dtype = float_dtype(grad_output=grad_output, output=output)
-    expect_shape("grad_output", grad_output, output.shape)
-    a = output.astype(np.float64)
-    return (grad_output * (a * (1 - a))).astype(dtype)
+    return chained(lambda a: a * (1 - a), grad_output, "output", output)
 
 
+@documented
 def tanh(input: Array) -> Array:
-    """Squash to the range from -1 to 1.
-
-    Parameters
-    ----------
-    input : numpy.ndarray
-        Weighted input z, float32 or float64, of any shape.
-
-    Returns
-    -------
-    numpy.ndarray
-        ``(exp(z) - exp(-z)) / (exp(z) + exp(-z))``.
-
-    Raises
-    ------
-    TypeError
-        If the input is not an array of float32 or float64.
+    """Compute the hyperbolic tangent.
 
     Examples
     --------
     >>> import numpy as np
     >>> from fastconv.reference import tanh
-    >>> tanh(np.array([-1000.0, 0, 1000]))
-    array([-1.,  0.,  1.])
+    >>> tanh(np.array([0.0, 1000.0]))
+    array([0., 1.])
     """
-    dtype = float_dtype(input=input)
-    return np.tanh(input.astype(np.float64)).astype(dtype)
+    return applied(lambda z: np.tanh(z), input)
 
 
+@documented
 def tanh_backward(grad_output: Array, output: Array) -> Array:
-    """Multiply the residual by the slope of the hyperbolic tangent, ``1 - a^2``.
-
-    Parameters
-    ----------
-    grad_output : numpy.ndarray
-        Gradient with respect to the output.
-    output : numpy.ndarray
-        What `tanh` returned, a.
-
-    Returns
-    -------
-    numpy.ndarray
-        Gradient with respect to the input.
-
-    Raises
-    ------
-    ValueError
-        If the shapes differ.
-    TypeError
-        If the arrays are not all float32 or all float64.
+    """Multiply the residual by the slope of `tanh`.
 
     Examples
     --------
     >>> import numpy as np
     >>> from fastconv.reference import tanh_backward
-    >>> tanh_backward(np.array([8.0]), np.array([0.5]))
-    array([6.])
+    >>> tanh_backward(np.array([4.0]), np.array([0.5]))
+    array([3.])
     """
-    dtype = float_dtype(grad_output=grad_output, output=output)
-    expect_shape("grad_output", grad_output, output.shape)
-    a = output.astype(np.float64)
-    return (grad_output * (1 - a * a)).astype(dtype)
+    return chained(lambda a: 1 - a**2, grad_output, "output", output)
 
 
-def softmax(input: Array, axis: int = -1) -> Array:
-    """Turn scores into probabilities.
-
-    Parameters
-    ----------
-    input : numpy.ndarray
-        Scores z, float32 or float64.
-    axis : int, default -1
-        The axis along which the probabilities sum to 1.
-
-    Returns
-    -------
-    numpy.ndarray
-        ``p_i = exp(z_i) / sum_j exp(z_j)``.
-
-    Raises
-    ------
-    TypeError
-        If the input is not an array of float32 or float64.
-
-    Notes
-    -----
-    The largest score is subtracted first, which changes nothing but keeps exp from overflowing.
+@documented
+def logsigmoid(input: Array) -> Array:
+    """Compute log(sigmoid(input)), accurate where sigmoid is nearly 0 or 1.
 
     Examples
     --------
     >>> import numpy as np
-    >>> from fastconv.reference import softmax
-    >>> softmax(np.log([[1.0, 2, 5]]))
-    array([[0.125, 0.25 , 0.625]])
+    >>> from fastconv.reference import logsigmoid
+    >>> logsigmoid(np.array([-1000.0]))
+    array([-1000.])
     """
-    dtype = float_dtype(input=input)
-    z = input.astype(np.float64)
-    powers = np.exp(z - z.max(axis=axis, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=axis, keepdims=True)).astype(dtype)
+    return applied(lambda z: -_softplus(-z), input)
 
 
-def softmax_backward(grad_output: Array, output: Array, axis: int = -1) -> Array:
-    """Compute the gradient of `softmax` with respect to the scores.
-
-    Parameters
-    ----------
-    grad_output : numpy.ndarray
-        Gradient g with respect to the probabilities.
-    output : numpy.ndarray
-        What `softmax` returned, p.
-    axis : int, default -1
-        The axis of the probabilities.
-
-    Returns
-    -------
-    numpy.ndarray
-        ``p_i (g_i - sum_j g_j p_j)``.
-
-    Raises
-    ------
-    ValueError
-        If the shapes differ.
-    TypeError
-        If the arrays are not all float32 or all float64.
+@documented
+def logsigmoid_backward(grad_output: Array, input: Array) -> Array:
+    """Multiply the residual by the slope of `logsigmoid`.
 
     Examples
     --------
     >>> import numpy as np
-    >>> from fastconv.reference import softmax_backward
-    >>> softmax_backward(np.array([4.0, 0]), np.array([0.25, 0.75]))
-    array([ 0.75, -0.75])
+    >>> from fastconv.reference import logsigmoid_backward
+    >>> logsigmoid_backward(np.array([4.0]), np.array([0.0]))
+    array([2.])
     """
-    dtype = float_dtype(grad_output=grad_output, output=output)
-    expect_shape("grad_output", grad_output, output.shape)
-    g, p = grad_output.astype(np.float64), output.astype(np.float64)
-    return np.asarray(p * (g - (g * p).sum(axis=axis, keepdims=True))).astype(dtype)
+    return chained(lambda z: _sigmoid(-z), grad_output, "input", input)
 
 
-def log_softmax(input: Array, axis: int = -1) -> Array:
-    """Compute the logarithm of `softmax`.
-
-    Parameters
-    ----------
-    input : numpy.ndarray
-        Scores z, float32 or float64.
-    axis : int, default -1
-        The axis along which the probabilities sum to 1.
-
-    Returns
-    -------
-    numpy.ndarray
-        ``z_i - log sum_j exp(z_j)``.
-
-    Raises
-    ------
-    TypeError
-        If the input is not an array of float32 or float64.
+@documented
+def softplus(input: Array, beta: float = 1.0, threshold: float = 20.0) -> Array:
+    """Compute log(1 + exp(beta * input)) / beta; input itself beyond the threshold.
 
     Examples
     --------
     >>> import numpy as np
-    >>> from fastconv.reference import log_softmax
-    >>> log_softmax(np.array([0.0, -1000]))
-    array([    0., -1000.])
+    >>> from fastconv.reference import softplus
+    >>> softplus(np.array([-1000.0, 1000.0]))
+    array([   0., 1000.])
     """
-    dtype = float_dtype(input=input)
-    z = input.astype(np.float64)
-    z = z - z.max(axis=axis, keepdims=True)
-    return np.asarray(z - np.log(np.exp(z).sum(axis=axis, keepdims=True))).astype(dtype)
+    return applied(lambda z: np.where(beta * z > threshold, z, _softplus(beta * z) / beta), input)
 
 
-def log_softmax_backward(grad_output: Array, output: Array, axis: int = -1) -> Array:
-    """Compute the gradient of `log_softmax` with respect to the scores.
-
-    Parameters
-    ----------
-    grad_output : numpy.ndarray
-        Gradient g with respect to the logarithms.
-    output : numpy.ndarray
-        What `log_softmax` returned, log p.
-    axis : int, default -1
-        The axis of the probabilities.
-
-    Returns
-    -------
-    numpy.ndarray
-        ``g_i - p_i sum_j g_j``.
-
-    Raises
-    ------
-    ValueError
-        If the shapes differ.
-    TypeError
-        If the arrays are not all float32 or all float64.
+@documented
+def softplus_backward(
+    grad_output: Array, input: Array, beta: float = 1.0, threshold: float = 20.0
+) -> Array:
+    """Multiply the residual by the slope of `softplus`.
 
     Examples
     --------
     >>> import numpy as np
-    >>> from fastconv.reference import log_softmax_backward
-    >>> log_softmax_backward(np.array([4.0, 0]), np.log([0.25, 0.75]))
-    array([ 3., -3.])
+    >>> from fastconv.reference import softplus_backward
+    >>> softplus_backward(np.array([4.0]), np.array([0.0]))
+    array([2.])
     """
-    dtype = float_dtype(grad_output=grad_output, output=output)
-    expect_shape("grad_output", grad_output, output.shape)
-    g, p = grad_output.astype(np.float64), np.exp(output.astype(np.float64))
-    return np.asarray(g - p * g.sum(axis=axis, keepdims=True)).astype(dtype)
+    return chained(
+        lambda z: np.where(beta * z > threshold, 1, _sigmoid(beta * z)), grad_output, "input", input
+    )
 
 
-def dropout(
-    input: Array,
-    p: float = 0.5,
-    training: bool = True,
-    *,
-    rng: np.random.Generator | int | None = None,
-) -> tuple[Array, Array]:
-    """Switch off cells at random and scale up the rest.
-
-    Parameters
-    ----------
-    input : numpy.ndarray
-        Activations, float32 or float64, of any shape.
-    p : float, default 0.5
-        The probability with which a cell is switched off.
-    training : bool, default True
-        If False nothing is switched off or scaled.
-    rng : numpy.random.Generator or int, optional
-        Where the randomness comes from: a generator or a seed for one.
-
-    Returns
-    -------
-    output : numpy.ndarray
-        ``input / (1 - p)`` where the mask is True, zero elsewhere.
-    mask : numpy.ndarray of bool
-        The cells that stay: those where ``rng.random(input.shape) >= p``.
-
-    Raises
-    ------
-    ValueError
-        If p is no probability.
-    TypeError
-        If the input is not an array of float32 or float64.
-
-    Notes
-    -----
-    The scale keeps the mean of a cell as it was (Srivastava et al., JMLR 15, 2014).
+@documented
+def softsign(input: Array) -> Array:
+    """Compute input / (1 + abs(input)); 1 for an infinity.
 
     Examples
     --------
     >>> import numpy as np
-    >>> from fastconv.reference import dropout
-    >>> output, mask = dropout(np.ones(6), 0.5, rng=1)
-    >>> output
-    array([2., 2., 0., 2., 0., 0.])
+    >>> from fastconv.reference import softsign
+    >>> softsign(np.array([-1.0, 3.0]))
+    array([-0.5 ,  0.75])
     """
-    dtype = float_dtype(input=input)
-    scale = _dropout_scale(p, dtype)
-    if not training:
-        return input.astype(dtype), np.ones(input.shape, bool)
-    mask = np.random.default_rng(rng).random(input.shape) >= p
-    return np.where(mask, input * scale, 0).astype(dtype), mask
+    return applied(lambda z: np.where(np.isinf(z), np.sign(z), z / (1 + np.abs(z))), input)
 
 
-def dropout_backward(grad_output: Array, mask: Array, p: float = 0.5) -> Array:
-    """Let the residual pass where a cell was on, scaled as the cell was.
-
-    Parameters
-    ----------
-    grad_output : numpy.ndarray
-        Gradient with respect to the output.
-    mask : numpy.ndarray of bool
-        The mask that `dropout` returned.
-    p : float, default 0.5
-        The probability given to `dropout`.
-
-    Returns
-    -------
-    numpy.ndarray
-        Gradient with respect to the input.
-
-    Raises
-    ------
-    ValueError
-        If the shapes differ or p is no probability.
-    TypeError
-        If the residual is not an array of float32 or float64, or the mask is not one of bool.
+@documented
+def softsign_backward(grad_output: Array, input: Array) -> Array:
+    """Multiply the residual by the slope of `softsign`.
 
     Examples
     --------
     >>> import numpy as np
-    >>> from fastconv.reference import dropout_backward
-    >>> dropout_backward(np.array([1.0, 3]), np.array([True, False]))
-    array([2., 0.])
+    >>> from fastconv.reference import softsign_backward
+    >>> softsign_backward(np.array([4.0]), np.array([1.0]))
+    array([1.])
     """
-    dtype = float_dtype(grad_output=grad_output)
-    if mask.dtype != np.bool_:
-        raise TypeError(f"mask has dtype {mask.dtype}, expected bool")
-    expect_shape("mask", mask, grad_output.shape)
-    scale = _dropout_scale(p, dtype)
-    return np.where(mask, grad_output * scale, 0).astype(dtype)
+    return chained(lambda z: 1 / (1 + np.abs(z)) ** 2, grad_output, "input", input)
 
 
-def _dropout_scale(p: float, dtype: np.dtype[np.floating]) -> np.floating:
-    if not 0 <= p <= 1:
-        raise ValueError(f"p is {p}, expected a probability from 0 to 1")
-    # With p = 1 no cell is left to be scaled.
-    return dtype.type(1 / (1 - p) if p < 1 else 0)
+@documented
+def silu(input: Array) -> Array:
+    """Compute input * sigmoid(input); 0 for minus infinity.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv.reference import silu
+    >>> silu(np.array([-1000.0, 1000.0]))
+    array([  -0., 1000.])
+    """
+    return applied(lambda z: np.where(z == -np.inf, 0, z * _sigmoid(z)), input)
+
+
+@documented
+def silu_backward(grad_output: Array, input: Array) -> Array:
+    """Multiply the residual by the slope of `silu`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv.reference import silu_backward
+    >>> silu_backward(np.array([4.0]), np.array([0.0]))
+    array([2.])
+    """
+    return chained(
+        lambda z: _sigmoid(z) * (1 + _finite(z) * _sigmoid(-z)), grad_output, "input", input
+    )
+
+
+@documented
+def mish(input: Array) -> Array:
+    """Compute input * tanh(softplus(input)); 0 for minus infinity.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv.reference import mish
+    >>> mish(np.array([0.0, 1000.0]))
+    array([   0., 1000.])
+    """
+    return applied(lambda z: np.where(z == -np.inf, 0, z * np.tanh(_softplus(z))), input)
+
+
+@documented
+def mish_backward(grad_output: Array, input: Array) -> Array:
+    """Multiply the residual by the slope of `mish`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv.reference import mish_backward
+    >>> mish_backward(np.array([5.0]), np.array([0.0]))
+    array([3.])
+    """
+    return chained(
+        lambda z: (
+            np.tanh(_softplus(z))
+            + _finite(z) * _sigmoid(z) / np.cosh(np.minimum(_softplus(z), 700)) ** 2
+        ),
+        grad_output,
+        "input",
+        input,
+    )
+
+
+@documented
+def gelu(input: Array, approximate: str = "none") -> Array:
+    """Weigh the input by the probability that a standard normal variable is smaller.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv.reference import gelu
+    >>> gelu(np.array([-1.0, 0.0, 1.0]))
+    array([-0.15865525,  0.        ,  0.84134475])
+    """
+    share = _share(approximate)
+    return applied(lambda z: np.where(z == -np.inf, 0, z * share(z)[0]), input)
+
+
+@documented
+def gelu_backward(grad_output: Array, input: Array, approximate: str = "none") -> Array:
+    """Multiply the residual by the slope of `gelu`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv.reference import gelu_backward
+    >>> gelu_backward(np.array([4.0]), np.array([0.0]))
+    array([2.])
+    """
+    share = _share(approximate)
+
+    def slope(z: Array) -> Array:
+        value, derivative = share(_finite(z))
+        return np.asarray(value + _finite(z) * derivative)
+
+    return chained(slope, grad_output, "input", input)
+
+
+def _share(approximate: str) -> Callable[[Array], tuple[Array, Array]]:
+    """Return a function for the probability, or its approximation, and its derivative."""
+    if approximate == "none":
+        return _normal
+    if approximate == "tanh":
+        return _nearly_normal
+    raise ValueError(f"approximate is {approximate!r}, expected 'none' or 'tanh'")
+
+
+def _normal(z: Array) -> tuple[Array, Array]:
+    # erfc keeps its accuracy where the probability is small.
+    share = [erfc(-value / sqrt(2)) / 2 for value in z.ravel().tolist()]
+    return np.array(share).reshape(z.shape), np.exp(-(z**2) / 2) / sqrt(2 * pi)
+
+
+def _nearly_normal(z: Array) -> tuple[Array, Array]:
+    # (1 + tanh(w)) / 2 = sigmoid(2 w)
+    w = sqrt(2 / pi) * (z + 0.044715 * z**3)
+    slope = 2 * sqrt(2 / pi) * (1 + 3 * 0.044715 * z**2)
+    return _sigmoid(2 * w), slope * _sigmoid(2 * w) * _sigmoid(-2 * w)
+
+
+def _sigmoid(z: Array) -> Array:
+    # For negative z as exp(z) / (1 + exp(z)), which cannot overflow.
+    decay = np.exp(-np.abs(z))
+    return np.asarray(np.where(z < 0, decay, 1) / (1 + decay))
+
+
+def _softplus(z: Array) -> Array:
+    return np.asarray(np.maximum(z, 0) + np.log1p(np.exp(-np.abs(z))))
+
+
+def _finite(z: Array) -> Array:
+    """Return z, or a number so large that every exponential of it is 0 or a limit."""
+    return np.clip(z, -1e4, 1e4)

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from fastconv.reference._arguments import Array, expect_axes, expect_shape, float_dtype
-from fastconv.reference.activations import log_softmax, softmax
+from fastconv.reference.softmax import log_softmax, softmax
 
 
 def cross_entropy(input: Array, target: Array, *, reduction: str = "mean") -> Any:

@@ -363,6 +363,42 @@ CALLS = {
     "sigmoid_backward": (X, X),
     "tanh": (X,),
     "tanh_backward": (X, X),
+    "relu6": (X,),
+    "relu6_backward": (X, X),
+    "hardtanh": (X, -1.0, 1.0),
+    "hardtanh_backward": (X, X, -1.0, 1.0),
+    "hardsigmoid": (X,),
+    "hardsigmoid_backward": (X, X),
+    "hardswish": (X,),
+    "hardswish_backward": (X, X),
+    "softsign": (X,),
+    "softsign_backward": (X, X),
+    "elu": (X, 1.0),
+    "elu_backward": (X, X, 1.0),
+    "selu": (X,),
+    "selu_backward": (X, X),
+    "celu": (X, 1.0),
+    "celu_backward": (X, X, 1.0),
+    "silu": (X,),
+    "silu_backward": (X, X),
+    "mish": (X,),
+    "mish_backward": (X, X),
+    "logsigmoid": (X,),
+    "logsigmoid_backward": (X, X),
+    "softplus": (X, 1.0, 20.0),
+    "softplus_backward": (X, X, 1.0, 20.0),
+    "gelu": (X, "none"),
+    "gelu_backward": (X, X, "none"),
+    "prelu": (X, np.ones(X.shape[1])),
+    "prelu_backward": (X, X, np.ones(X.shape[1])),
+    "dropout1d": (X[0], 0.5, True),
+    "dropout1d_backward": (X[0], X[0, :, :, :1] > 0, 0.5),
+    "dropout2d": (X, 0.5, True),
+    "dropout2d_backward": (X, X[:, :, :1, :1] > 0, 0.5),
+    "dropout3d": (X[None], 0.5, True),
+    "dropout3d_backward": (X[None], X[None, :, :1, :1, :1] > 0, 0.5),
+    "alpha_dropout": (X, 0.5, True),
+    "alpha_dropout_backward": (X, X > 0, 0.5),
     "softmax": (X, 1),
     "softmax_backward": (X, X, 1),
     "log_softmax": (X, 1),
@@ -402,8 +438,8 @@ def test_a_refused_call_leaves_out_as_it_was(name):
     # The gradient of max pooling once wrote up to the first index that was wrong.
     function, good = getattr(F, name), CALLS[name]
     result = function(*good)
-    # All three gradients have arrays of their own; of maxima and their places, the first.
-    several = name in ("conv2d_backward", "linear_backward")
+    # All gradients have arrays of their own; of maxima and their places, the first.
+    several = name in ("conv2d_backward", "linear_backward", "prelu_backward")
     results = result[: 3 if several else 1] if isinstance(result, tuple) else (result,)
     refused = 0
     for position, value in enumerate(good):

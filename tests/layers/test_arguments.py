@@ -10,6 +10,24 @@ from tests._cases import torch_or_skip
 
 POOL = "kernel_size, stride=None, padding=0"
 SIGNATURES = {
+    "AlphaDropout": "p=0.5, inplace=False",
+    "CELU": "alpha=1.0, inplace=False",
+    "Dropout1d": "p=0.5, inplace=False",
+    "Dropout2d": "p=0.5, inplace=False",
+    "Dropout3d": "p=0.5, inplace=False",
+    "ELU": "alpha=1.0, inplace=False",
+    "GELU": "approximate='none'",
+    "Hardsigmoid": "inplace=False",
+    "Hardswish": "inplace=False",
+    "Hardtanh": "min_val=-1.0, max_val=1.0, inplace=False",
+    "LogSigmoid": "",
+    "Mish": "inplace=False",
+    "PReLU": "num_parameters=1, init=0.25",
+    "ReLU6": "inplace=False",
+    "SELU": "inplace=False",
+    "SiLU": "inplace=False",
+    "Softplus": "beta=1.0, threshold=20.0",
+    "Softsign": "",
     "AvgPool2d": POOL + ", ceil_mode=False, count_include_pad=True, divisor_override=None",
     "Conv2d": "in_channels, out_channels, kernel_size, stride=1, padding=0, dilation=1, groups=1, "
     "bias=True, padding_mode='zeros'",
@@ -29,6 +47,11 @@ SIGNATURES = {
     "Tanh": "",
 }
 EXTRAS = {
+    "AlphaDropout": {"rng"},
+    "Dropout1d": {"rng"},
+    "Dropout2d": {"rng"},
+    "Dropout3d": {"rng"},
+    "PReLU": {"dtype"},
     "Conv2d": {"dtype", "rng", "init"},
     "Linear": {"dtype", "rng", "init"},
     "Dropout": {"rng"},
@@ -62,7 +85,9 @@ def test_the_table_of_signatures_is_torchs(name):
     parameters = inspect.signature(getattr(nn, name)).parameters
     if parameters and next(iter(parameters)) == "args":
         parameters = {}
-    theirs = written(p for p in parameters.values() if p.name not in ("device", "dtype"))
+    # Hardtanh's last two are deprecated.
+    others = ("device", "dtype", "min_value", "max_value")
+    theirs = written(p for p in parameters.values() if p.name not in others)
     # torch guesses an axis where none is given, and warns.
     assert theirs.replace("dim=None", "dim=-1") == SIGNATURES[name]
 

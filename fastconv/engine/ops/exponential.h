@@ -41,8 +41,9 @@ INLINE VECTOR NAME(select)(MASK chosen, VECTOR a, VECTOR b)
     return (VECTOR)((chosen & (MASK)a) | (~chosen & (MASK)b));
 }
 
-/* exp(r) - 1 and *power = 2^n, where x = n ln(2) + r and EXP_LIMIT <= x <= 0. */
-INLINE VECTOR NAME(reduced)(VECTOR x, VECTOR *power)
+/* exp(r) - 1 and *power = 2^n, where x - less = n ln(2) + r, EXP_LIMIT <= x <= 0, and |less| is so
+ * small that x alone sets n. */
+INLINE VECTOR NAME(reduced_difference)(VECTOR x, VECTOR less, VECTOR *power)
 {
     static const SCALAR coefficients[] = {POLYNOMIAL};
     const VECTOR zero = {0};
@@ -50,7 +51,7 @@ INLINE VECTOR NAME(reduced)(VECTOR x, VECTOR *power)
     const VECTOR shifter = zero + (SCALAR)3 * ((INTEGER)1 << (MANTISSA - 1));
     const VECTOR shifted = x * (SCALAR)1.4426950408889634 + shifter;
     const VECTOR n = shifted - shifter;
-    const VECTOR r = (x - n * LN2_HIGH) - n * LN2_LOW;
+    const VECTOR r = (x - n * LN2_HIGH) - n * LN2_LOW - less;
     const MASK one = (MASK){0} + ((INTEGER)BIAS << MANTISSA);
     VECTOR q = zero + coefficients[0];
 #pragma GCC unroll 16
@@ -60,12 +61,17 @@ INLINE VECTOR NAME(reduced)(VECTOR x, VECTOR *power)
     return r + r * r * q;
 }
 
+/* The same for x alone. */
+INLINE VECTOR NAME(reduced)(VECTOR x, VECTOR *power)
+{
+    return NAME(reduced_difference)(x, (VECTOR){0}, power);
+}
+
 /* exp(x) for x <= 0. */
 INLINE VECTOR NAME(exp_vector)(VECTOR x)
 {
     const VECTOR zero = {0};
-    const MASK gone = x < zero + EXP_LIMIT;
     VECTOR power;
-    const VECTOR p = NAME(reduced)(NAME(select)(gone, zero, x), &power);
-    return NAME(select)(gone, zero, p * power + power);
+    const VECTOR p = NAME(reduced)(x, &power);
+    return NAME(select)(x < zero + EXP_LIMIT, zero, p * power + power);
 }
