@@ -383,4 +383,4 @@ def _softplus(z: Array) -> Array:
 
 def _finite(z: Array) -> Array:
     """Return z, or a number so large that every exponential of it is 0 or a limit."""
-    return np.clip(z, -1e4, 1e4)
+    return np.asarray(np.clip(z, -1e4, 1e4))

@@ -88,7 +88,7 @@ X = np.ones((2, 3))
 @pytest.mark.parametrize(
     ("error", "message", "call"),
     [
-        (ValueError, r"weight must have shape \(1,\) or \(C,\) = \(3,\)", lambda: F.prelu(X, X[:, 0])),
+        (ValueError, r"weight must .* \(1,\) or \(C,\) = \(3,\)", lambda: F.prelu(X, X[:, 0])),
         (ValueError, "weight must have shape", lambda: F.prelu(X, X)),
         (TypeError, "weight must have the dtype", lambda: F.prelu(X, X[0].astype("f4"))),
         (ValueError, "output_mask must have", lambda: F.prelu_backward(X, X, X[0], output_mask=1)),

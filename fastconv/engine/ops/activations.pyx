@@ -83,10 +83,10 @@ def backward(str name, dy, x, dx, double a=0, double b=0, double c=0):
     map_blocks(_numbers[name], dy, x, dx, a, b, c)
 
 
-# ---- a slope for each channel ---------------------------------------------------------------------
+# ---- a slope for each channel --------------------------------------------------------------------
 
-# Blocks of a sum, about, that a task adds up, and the most tasks for a channel: their borders depend
-# on the shape alone.
+# Blocks of a sum, about, that a task adds up, and the most tasks for a channel: their borders
+# depend on the shape alone.
 cdef Py_ssize_t CHUNK_BLOCKS = 4
 cdef Py_ssize_t MOST_CHUNKS = 64
 
@@ -192,7 +192,7 @@ def prelu_weight(dy, x, gradient):
         give(p.partial)
 
 
-# ---- a mask ---------------------------------------------------------------------------------------
+# ---- a mask --------------------------------------------------------------------------------------
 
 cdef struct Chosen:
     Flat x, mask, y

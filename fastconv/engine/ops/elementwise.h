@@ -8,12 +8,9 @@
 
 #include "base/isa.h"
 
-/* A function of x into y; `other` is the residual of a gradient, or the maximum of `exp_below`. */
-typedef void (*fastconv_map)(const void *other, const void *x, void *y, ptrdiff_t count);
-
+/* y = exp(x less the number that `maximum` points to). */
 typedef struct {
-    fastconv_map relu, tanh, sigmoid, exp_below;
-    fastconv_map relu_backward, tanh_backward, sigmoid_backward;
+    void (*exp_below)(const void *maximum, const void *x, void *y, ptrdiff_t count);
 } fastconv_elementwise;
 
 #define FASTCONV_EACH "ops/elementwise_loops.h"

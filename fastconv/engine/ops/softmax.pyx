@@ -2,8 +2,8 @@
 # No bounds checks: the callers in fastconv.functional give arrays of one shape and type.
 """Softmax, its logarithm and their gradients along one axis, by the loops of softmax.h.
 
-All arrays are contiguous. `n` is the size of the axis, `step` by how many elements its neighbours lie
-apart. The result may be an input; they may not overlap otherwise.
+All arrays are contiguous. `n` is the size of the axis, `step` by how many elements its neighbours
+lie apart. The result may be an input; they may not overlap otherwise.
 """
 
 from fastconv.engine.base.arrays cimport Flat, look_flat
