@@ -69,7 +69,6 @@ from fastconv.functional.conv_transpose_gradients import (
     conv_transpose3d_input,
     conv_transpose3d_weight,
 )
-from fastconv.functional.joining import add, concatenate
 from fastconv.functional.dropout import (
     alpha_dropout,
     alpha_dropout_backward,
@@ -82,6 +81,7 @@ from fastconv.functional.dropout import (
     dropout3d_backward,
     dropout_backward,
 )
+from fastconv.functional.joining import add, concatenate
 from fastconv.functional.linear import linear, linear_backward
 from fastconv.functional.losses import (
     cross_entropy,
@@ -125,20 +125,18 @@ from fastconv.functional.unfold import fold, unfold
 __all__ = [
     "PreparedWeight",
     "add",
-    "avg_pool2d",
-    "avg_pool2d_backward",
-    "concatenate",
-    "conv1d",
-    "conv1d_backward",
-    "conv1d_bias",
-    "conv1d_input",
-    "conv1d_weight",
     "alpha_dropout",
     "alpha_dropout_backward",
     "avg_pool2d",
     "avg_pool2d_backward",
     "celu",
     "celu_backward",
+    "concatenate",
+    "conv1d",
+    "conv1d_backward",
+    "conv1d_bias",
+    "conv1d_input",
+    "conv1d_weight",
     "conv2d",
     "conv2d_backward",
     "conv2d_bias",

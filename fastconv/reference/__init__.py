@@ -71,7 +71,6 @@ from fastconv.reference.conv_transpose_gradients import (
     conv_transpose3d_input,
     conv_transpose3d_weight,
 )
-from fastconv.reference.joining import add, concatenate
 from fastconv.reference.dropout import (
     alpha_dropout,
     alpha_dropout_backward,
@@ -84,6 +83,7 @@ from fastconv.reference.dropout import (
     dropout3d_backward,
     dropout_backward,
 )
+from fastconv.reference.joining import add, concatenate
 from fastconv.reference.linear import linear, linear_backward
 from fastconv.reference.losses import (
     cross_entropy,
@@ -127,20 +127,18 @@ from fastconv.reference.unfold import fold, unfold
 
 __all__ = [
     "add",
-    "avg_pool2d",
-    "avg_pool2d_backward",
-    "concatenate",
-    "conv1d",
-    "conv1d_backward",
-    "conv1d_bias",
-    "conv1d_input",
-    "conv1d_weight",
     "alpha_dropout",
     "alpha_dropout_backward",
     "avg_pool2d",
     "avg_pool2d_backward",
     "celu",
     "celu_backward",
+    "concatenate",
+    "conv1d",
+    "conv1d_backward",
+    "conv1d_bias",
+    "conv1d_input",
+    "conv1d_weight",
     "conv2d",
     "conv2d_backward",
     "conv2d_bias",
