@@ -65,6 +65,8 @@ cdef Py_ssize_t SMALL_BYTES = 1 << 14
 # different pages, often in the same set of the cache, and a tile waits for them.
 cdef Py_ssize_t LARGE_BYTES = 1 << 17
 cdef Py_ssize_t MANY_PIXELS = 1024
+# Steps of a panel that are packed at once.
+cdef Py_ssize_t PACKED_STEPS = 512
 
 
 # What several parts of the rows cost beside packing: with two blocks in two parts, for two threads,
@@ -255,37 +257,46 @@ cdef Py_ssize_t list_panels(const Product* p, const Slab* slab, Panel* panels, R
 
 
 cdef Py_ssize_t pack_a_channels(const Product* p) noexcept nogil:
-    """Return the channels of one call of pack_a: about as many steps as a tile has rows.
+    """Return the channels of one call of pack_a.
 
-    Where steps are neighbours, a few cache lines of each row, in whole vectors.
+    Where steps are neighbours, long stretches of few rows. Else about as many steps as a tile has
+    rows, for all rows: so the weights of rotated kernels are read from end to end.
     """
     if p.neighbours:
-        return ceil_div(ceil_div(64, p.windows.taps), p.lanes) * p.lanes
+        return ceil_div(ceil_div(PACKED_STEPS, p.windows.taps), p.lanes) * p.lanes
     return ceil_div(p.height, p.windows.taps)
+
+
+cdef Py_ssize_t pack_a_tasks(const Product* p) noexcept nogil:
+    """Return the number of calls of pack_a."""
+    return (p.groups * (p.row_panels if p.neighbours else 1)
+            * ceil_div(p.windows.channels, pack_a_channels(p)))
 
 
 cdef void pack_a(const floating* w, const Context* context, Py_ssize_t task,
                  int thread) noexcept nogil:
-    """Pack some channels of A, for all panels of rows: for each step, its rows side by side.
-
-    In this order, the weights of rotated kernels are read from end to end.
-    """
+    """Pack some channels of A, for one or all panels: for each step, its rows side by side."""
     cdef const Product* p = <const Product*>context.plan
     cdef const Py_ssize_t* at = <const Py_ssize_t*>(context.shared + p.weights_at_at)
     cdef floating* packed = <floating*>(context.shared + p.a_packed_at)
-    cdef Py_ssize_t count = pack_a_channels(p), tasks = ceil_div(p.windows.channels, count)
-    cdef Py_ssize_t g = task // tasks, c = task % tasks * count, panel, row, rows
+    cdef Py_ssize_t count = pack_a_channels(p), parts = ceil_div(p.windows.channels, count)
+    cdef Py_ssize_t c = task % parts * count, g = task // parts, panel, row, rows
     cdef Py_ssize_t steps = min(count, p.windows.channels - c) * p.windows.taps
+    cdef Py_ssize_t first = 0, past = p.row_panels
+    if p.neighbours:
+        first, g = g % p.row_panels, g // p.row_panels
+        past = first + 1
     w += g * p.a_strides[0] + c * p.a_strides[2]
     packed += (g * p.row_panels * p.steps + c * p.windows.taps) * p.height
-    for panel in range(p.row_panels):
+    for panel in range(first, past):
         row = even_share(panel, p.rows, p.row_panels)
         rows = even_share(panel + 1, p.rows, p.row_panels) - row
         if p.neighbours:
-            transpose(w + row * p.a_strides[1], p.a_strides[1], rows, steps, packed, p.height)
+            transpose(w + row * p.a_strides[1], p.a_strides[1], rows, steps,
+                      packed + panel * p.steps * p.height, p.height)
         else:
-            pack_rows(w + row * p.a_strides[1], p.a_strides[1], rows, at, steps, p.height, packed)
-        packed += p.steps * p.height
+            pack_rows(w + row * p.a_strides[1], p.a_strides[1], rows, at, steps, p.height,
+                      packed + panel * p.steps * p.height)
 
 
 cdef double pack_a_cost(void* job, Py_ssize_t task) noexcept nogil:
@@ -293,7 +304,8 @@ cdef double pack_a_cost(void* job, Py_ssize_t task) noexcept nogil:
     cdef const Product* p = <const Product*>(<const Job*>job).context.plan
     cdef Py_ssize_t count = pack_a_channels(p)
     cdef Py_ssize_t c = task % ceil_div(p.windows.channels, count) * count
-    return <double>TURNED * min(count, p.windows.channels - c) * p.windows.taps * p.rows
+    return (<double>TURNED * min(count, p.windows.channels - c) * p.windows.taps
+            * (<double>p.rows / p.row_panels if p.neighbours else p.rows))
 
 
 cdef void pack_b(const floating* x, const Product* p, const Slab* slab, Py_ssize_t channel,
@@ -495,8 +507,8 @@ cdef class PixelLanes(Correlation):
         context.plan, context.o, context.shared = p, o, shared
         jobs[0] = Job(pack_a[float], pack_a[double], o.w, &context)
         jobs[1] = Job(multiply_block[float], multiply_block[double], o.x, &context)
-        phases[0] = weighed_phase(run_job, pack_a_cost, &jobs[0], p.groups * ceil_div(
-            p.windows.channels, pack_a_channels(p)) if p.packs_a else 0)
+        phases[0] = weighed_phase(run_job, pack_a_cost, &jobs[0],
+                                  pack_a_tasks(p) if p.packs_a else 0)
         phases[1] = weighed_phase(run_job, block_cost, &jobs[1], split_tasks(&p.split))
         self.run_phases(phases, 2)
         give(shared)
