@@ -21,12 +21,27 @@ from fastconv.engine.base.kernel import OPERATIONS as COMPUTED
 from fastconv.engine.base.kernel import Choice
 from fastconv.engine.choice import Plan, dispatch, only_exact, plan_conv
 from fastconv.engine.errors import PIECE_TERMS
+from fastconv.functional._boundary import (
+    ZEROS,
+    Boundary,
+    check_mode,
+    continued_forward,
+    continued_input_gradient,
+    continued_weight_gradient,
+    make_boundary,
+)
 from fastconv.functional._pieces import in_pieces, weight_gradient_in_pieces
 
 _FORWARD, _INPUT, _WEIGHT = COMPUTED
 
 # What computes each operation of the engine, of what `dispatch` returns.
 METHODS = {_FORWARD: "forward", _INPUT: "input_gradient", _WEIGHT: "weight_gradient"}
+# And what computes it where the padding is not zeros, by the same.
+CONTINUED = {
+    _FORWARD: continued_forward,
+    _INPUT: continued_input_gradient,
+    _WEIGHT: continued_weight_gradient,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +109,8 @@ class Call:
     # Without the batch where the input has none.
     output_shape: Ints
     bias_shape: Ints
+    # Where the padding is not zeros; the plan is that of the continued maps.
+    boundary: Boundary | None = None
 
     def choice(self, input: Array, weight: Array, output: Array) -> Choice:
         """Return what computes such arrays, or the first piece of them; they are not read.
@@ -101,6 +118,10 @@ class Call:
         They have the shapes of the geometry.
         """
         computed, geometry = self.operation.computed, self.plan.geometry
+        if self.boundary is not None:
+            samples = self.boundary.samples
+            geometry = self.boundary.part(samples)
+            input, output = input[:samples], output[:samples]
         if computed == _WEIGHT and in_pieces(geometry):
             piece = next(iter(gradient_pieces(geometry, PIECE_TERMS)))
             geometry, input, output = piece.geometry, input[piece.input], output[piece.output]
@@ -127,6 +148,7 @@ def plan_call(
     groups: int,
     algorithm: str,
     output_padding: PerAxis = 0,
+    padding_mode: str = ZEROS,
 ) -> Call:
     operation = OPERATIONS[name]
     axes, computed = operation.axes, operation.computed
@@ -161,6 +183,10 @@ def plan_call(
             _check.integer("groups", groups, 1),
         )
         shape = geometry.output_shape
+    boundary = None
+    if check_mode(padding_mode) != ZEROS and any(map(any, geometry.padding)):
+        boundary = make_boundary(padding_mode, geometry, np.dtype(dtype))
+        geometry = boundary.geometry
     plan = plan_conv(computed, dtype, bool(exactly), geometry, algorithm)
 
     def bind(geometry: ConvGeometry) -> Callable[..., None]:
@@ -168,8 +194,11 @@ def plan_call(
         method: Callable[..., None] = getattr(found, METHODS[computed])
         return method
 
-    compute = weight_gradient_in_pieces(geometry, bind) if computed == _WEIGHT else bind(geometry)
-    return Call(operation, plan, compute, shape if batched else shape[1:], shape[1:2])
+    def bind_all(geometry: ConvGeometry) -> Callable[..., None]:
+        return weight_gradient_in_pieces(geometry, bind) if computed == _WEIGHT else bind(geometry)
+
+    compute = bind_all(geometry) if boundary is None else CONTINUED[computed](boundary, bind_all)
+    return Call(operation, plan, compute, shape if batched else shape[1:], shape[1:2], boundary)
 
 
 # The arguments as users write them lead to the call, so that they are normalised once.

@@ -118,6 +118,7 @@ def explain(
     padding: PaddingLike = 0,
     dilation: PerAxis = 1,
     groups: int = 1,
+    padding_mode: str = "zeros",
     algorithm: str = "auto",
     output_padding: PerAxis = 0,
 ) -> Explanation:
@@ -134,7 +135,7 @@ def explain(
         Shape of the weights; (C, K/groups, R, S) of a transposed convolution.
     dtype : dtype
         float32 or float64.
-    stride, padding, dilation, groups, algorithm
+    stride, padding, dilation, groups, padding_mode, algorithm
         As in `fastconv.functional.conv2d`.
     output_padding : int or tuple of int
         As in `fastconv.functional.conv_transpose2d`.
@@ -168,11 +169,11 @@ def explain(
     wanted = OPERATIONS[operation]
     size = _check.size("input_size", tuple(input_shape), wanted.axes)
     weights = _check.integers("weight_shape", tuple(weight_shape), wanted.axes + 2, 1)
-    arguments: tuple[Any, ...] = (stride, padding, dilation, groups, algorithm)
-    if wanted.transposed:
-        arguments += (output_padding,)
-    elif output_padding != 0:
+    if not wanted.transposed and output_padding != 0:
         raise ValueError(f"output_padding is for transposed convolutions, got {output_padding!r}")
+    if wanted.transposed and padding_mode != "zeros":
+        raise ValueError(f"transposed convolutions have no padding_mode, got {padding_mode!r}")
+    arguments = (stride, padding, dilation, groups, algorithm, output_padding, padding_mode)
     call = find_call(operation, kind, size, weights, arguments)
     plan, geometry, computed = call.plan, call.plan.geometry, wanted.computed
     chosen = next(row for row in ALGORITHMS if row.name == plan.algorithm)
@@ -184,6 +185,8 @@ def explain(
         # Nothing is computed.
         row = next(row for row in reversed(chosen.variants) if computed in row.operations)
         tile, threads, workspace = None, 1, 0
+    if call.boundary is not None:
+        workspace += call.boundary.maps_bytes
     bounds = row.bounds
     return Explanation(
         operation,

@@ -22,6 +22,7 @@ def conv2d(
     dilation: PerAxis = 1,
     groups: int = 1,
     *,
+    padding_mode: str = "zeros",
     algorithm: str = "auto",
     out: Array | None = None,
 ) -> Array:
@@ -46,6 +47,9 @@ def conv2d(
         Distance between the taps of a kernel.
     groups : int
         Input and output channels are split into so many groups that do not see each other.
+    padding_mode : {"zeros", "reflect", "replicate", "circular", "symmetric"}
+        What the padding holds: zeros, or cells of the input as in `pad`. Such borders are put
+        around a few samples at a time; the workspace does not grow with the batch.
     algorithm : {"auto", "fft", "depthwise", "winograd", "gemm", "direct", "im2col"}
         How to compute it: Fourier transforms for large kernels, loops of vector instructions for
         one input channel in each group, Winograd's tiles with a quarter of the products for 3x3
@@ -117,7 +121,7 @@ def conv2d(
     >>> F.conv2d(image, np.ones((1, 1, 2, 2)), stride=2, padding="same").shape
     (1, 1, 2, 2)
     """
-    arguments = (stride, padding, dilation, groups, algorithm)
+    arguments = (stride, padding, dilation, groups, algorithm, 0, padding_mode)
     return convolve("conv2d", input, weight, bias, arguments, out)
 
 
@@ -131,6 +135,7 @@ def conv1d(
     dilation: PerAxis = 1,
     groups: int = 1,
     *,
+    padding_mode: str = "zeros",
     algorithm: str = "auto",
     out: Array | None = None,
 ) -> Array:
@@ -143,7 +148,7 @@ def conv1d(
     >>> F.conv1d(np.array([[[1.0, 2.0, 3.0, 5.0]]]), np.array([[[-1.0, 1.0]]]))
     array([[[1., 1., 2.]]])
     """
-    arguments = (stride, padding, dilation, groups, algorithm)
+    arguments = (stride, padding, dilation, groups, algorithm, 0, padding_mode)
     return convolve("conv1d", input, weight, bias, arguments, out)
 
 
@@ -157,6 +162,7 @@ def conv3d(
     dilation: PerAxis = 1,
     groups: int = 1,
     *,
+    padding_mode: str = "zeros",
     algorithm: str = "auto",
     out: Array | None = None,
 ) -> Array:
@@ -169,7 +175,7 @@ def conv3d(
     >>> F.conv3d(np.ones((1, 2, 4, 5, 6)), np.ones((3, 2, 3, 3, 3)), padding=1).shape
     (1, 3, 4, 5, 6)
     """
-    arguments = (stride, padding, dilation, groups, algorithm)
+    arguments = (stride, padding, dilation, groups, algorithm, 0, padding_mode)
     return convolve("conv3d", input, weight, bias, arguments, out)
 
 
@@ -181,6 +187,7 @@ def prepare_weight(
     dilation: PerAxis = 1,
     groups: int = 1,
     *,
+    padding_mode: str = "zeros",
     algorithm: str = "auto",
     transposed: bool = False,
     output_padding: PerAxis = 0,
@@ -230,11 +237,11 @@ def prepare_weight(
             f"weight must have one to three spatial axes, got {weight.ndim}-D with shape "
             f"{weight.shape}"
         )
-    arguments: tuple[object, ...] = (stride, padding, dilation, groups, algorithm)
-    if transposed:
-        arguments += (output_padding,)
-    elif output_padding != 0:
+    if not transposed and output_padding != 0:
         raise ValueError(f"output_padding is for transposed=True, got {output_padding!r}")
+    if transposed and padding_mode != "zeros":
+        raise ValueError(f"padding_mode must be 'zeros' with transposed=True, got {padding_mode!r}")
+    arguments = (stride, padding, dilation, groups, algorithm, output_padding, padding_mode)
     name = f"conv_transpose{axes}d" if transposed else f"conv{axes}d"
     size = (1, *_check.size("input_size", input_size, axes)[-axes - 1 :])
     return prepare_for(name, only_exact(), weight, size, arguments)

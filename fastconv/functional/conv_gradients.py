@@ -21,6 +21,7 @@ def conv2d_input(
     dilation: PerAxis = 1,
     groups: int = 1,
     *,
+    padding_mode: str = "zeros",
     algorithm: str = "auto",
     out: Array | None = None,
 ) -> Array:
@@ -38,7 +39,7 @@ def conv2d_input(
         Kernels of float32 or float64.
     grad_output : ndarray, shape (N, K, OH, OW) or (K, OH, OW)
         The residual: gradient with respect to the output of `conv2d`.
-    stride, padding, dilation, groups, algorithm
+    stride, padding, dilation, groups, padding_mode, algorithm
         As in `conv2d`.
     out : ndarray, optional
         Where to write the result.
@@ -71,7 +72,7 @@ def conv2d_input(
              [3., 4., 0.],
              [0., 0., 0.]]]])
     """
-    arguments = (stride, padding, dilation, groups, algorithm)
+    arguments = (stride, padding, dilation, groups, algorithm, 0, padding_mode)
     return input_gradient("conv2d_input", input_size, weight, grad_output, arguments, out)
 
 
@@ -85,6 +86,7 @@ def conv1d_input(
     dilation: PerAxis = 1,
     groups: int = 1,
     *,
+    padding_mode: str = "zeros",
     algorithm: str = "auto",
     out: Array | None = None,
 ) -> Array:
@@ -97,7 +99,7 @@ def conv1d_input(
     >>> F.conv1d_input((1, 1, 4), np.array([[[-1.0, 1.0]]]), np.array([[[1.0, 0.0, 2.0]]]))
     array([[[-1.,  1., -2.,  2.]]])
     """
-    arguments = (stride, padding, dilation, groups, algorithm)
+    arguments = (stride, padding, dilation, groups, algorithm, 0, padding_mode)
     return input_gradient("conv1d_input", input_size, weight, grad_output, arguments, out)
 
 
@@ -111,6 +113,7 @@ def conv3d_input(
     dilation: PerAxis = 1,
     groups: int = 1,
     *,
+    padding_mode: str = "zeros",
     algorithm: str = "auto",
     out: Array | None = None,
 ) -> Array:
@@ -124,7 +127,7 @@ def conv3d_input(
     >>> F.conv3d_input((1, 2, 4, 5, 6), np.ones((3, 2, 3, 3, 3)), residual).shape
     (1, 2, 4, 5, 6)
     """
-    arguments = (stride, padding, dilation, groups, algorithm)
+    arguments = (stride, padding, dilation, groups, algorithm, 0, padding_mode)
     return input_gradient("conv3d_input", input_size, weight, grad_output, arguments, out)
 
 
@@ -137,6 +140,7 @@ def conv2d_weight(
     dilation: PerAxis = 1,
     groups: int = 1,
     *,
+    padding_mode: str = "zeros",
     algorithm: str = "auto",
     out: Array | None = None,
 ) -> Array:
@@ -152,7 +156,7 @@ def conv2d_weight(
         Shape of the weights.
     grad_output : ndarray, shape (N, K, OH, OW) or (K, OH, OW)
         The residual: gradient with respect to the output of `conv2d`.
-    stride, padding, dilation, groups, algorithm
+    stride, padding, dilation, groups, padding_mode, algorithm
         As in `conv2d`.
     out : ndarray, optional
         Where to write the result.
@@ -193,7 +197,7 @@ def conv2d_weight(
     array([[[[ 8., 12.],
              [20., 24.]]]])
     """
-    arguments = (stride, padding, dilation, groups, algorithm)
+    arguments = (stride, padding, dilation, groups, algorithm, 0, padding_mode)
     return weight_gradient("conv2d_weight", input, weight_size, grad_output, arguments, out)
 
 
@@ -207,6 +211,7 @@ def conv1d_weight(
     dilation: PerAxis = 1,
     groups: int = 1,
     *,
+    padding_mode: str = "zeros",
     algorithm: str = "auto",
     out: Array | None = None,
 ) -> Array:
@@ -220,7 +225,7 @@ def conv1d_weight(
     >>> F.conv1d_weight(signal, (1, 1, 2), np.ones((1, 1, 3)))
     array([[[ 6., 10.]]])
     """
-    arguments = (stride, padding, dilation, groups, algorithm)
+    arguments = (stride, padding, dilation, groups, algorithm, 0, padding_mode)
     return weight_gradient("conv1d_weight", input, weight_size, grad_output, arguments, out)
 
 
@@ -234,6 +239,7 @@ def conv3d_weight(
     dilation: PerAxis = 1,
     groups: int = 1,
     *,
+    padding_mode: str = "zeros",
     algorithm: str = "auto",
     out: Array | None = None,
 ) -> Array:
@@ -247,7 +253,7 @@ def conv3d_weight(
     >>> F.conv3d_weight(volume, (3, 2, 3, 3, 3), residual).max()
     np.float64(24.0)
     """
-    arguments = (stride, padding, dilation, groups, algorithm)
+    arguments = (stride, padding, dilation, groups, algorithm, 0, padding_mode)
     return weight_gradient("conv3d_weight", input, weight_size, grad_output, arguments, out)
 
 
@@ -326,6 +332,7 @@ def conv2d_backward(
     dilation: PerAxis = 1,
     groups: int = 1,
     *,
+    padding_mode: str = "zeros",
     output_mask: tuple[bool, bool, bool] = (True, True, True),
     out: Gradients | None = None,
 ) -> Gradients:
@@ -342,7 +349,7 @@ def conv2d_backward(
         The kernels.
     grad_output : ndarray, shape (N, K, OH, OW) or (K, OH, OW)
         The residual: gradient with respect to the output of `conv2d`.
-    stride, padding, dilation, groups
+    stride, padding, dilation, groups, padding_mode
         As in `conv2d`.
     output_mask : tuple of three bool
         Which of the three to compute. The first layer of a network needs no gradient with respect
@@ -373,7 +380,7 @@ def conv2d_backward(
     >>> F.conv2d_backward(image, kernels, np.ones((1, 1, 2, 2)), output_mask=mask, out=out)
     (None, None, array([4.]))
     """
-    arguments = (stride, padding, dilation, groups, "auto")
+    arguments = (stride, padding, dilation, groups, "auto", 0, padding_mode)
     return backward("conv2d", input, weight, grad_output, arguments, output_mask, out)
 
 
@@ -387,6 +394,7 @@ def conv1d_backward(
     dilation: PerAxis = 1,
     groups: int = 1,
     *,
+    padding_mode: str = "zeros",
     output_mask: tuple[bool, bool, bool] = (True, True, True),
     out: Gradients | None = None,
 ) -> Gradients:
@@ -400,7 +408,7 @@ def conv1d_backward(
     >>> [g.shape for g in F.conv1d_backward(signal, kernels, np.ones((1, 1, 3)))]
     [(1, 1, 4), (1, 1, 2), (1,)]
     """
-    arguments = (stride, padding, dilation, groups, "auto")
+    arguments = (stride, padding, dilation, groups, "auto", 0, padding_mode)
     return backward("conv1d", input, weight, grad_output, arguments, output_mask, out)
 
 
@@ -414,6 +422,7 @@ def conv3d_backward(
     dilation: PerAxis = 1,
     groups: int = 1,
     *,
+    padding_mode: str = "zeros",
     output_mask: tuple[bool, bool, bool] = (True, True, True),
     out: Gradients | None = None,
 ) -> Gradients:
@@ -427,5 +436,5 @@ def conv3d_backward(
     >>> [g.shape for g in F.conv3d_backward(volume, kernels, np.ones((1, 1, 3, 3, 3)))]
     [(1, 1, 4, 4, 4), (1, 1, 2, 2, 2), (1,)]
     """
-    arguments = (stride, padding, dilation, groups, "auto")
+    arguments = (stride, padding, dilation, groups, "auto", 0, padding_mode)
     return backward("conv3d", input, weight, grad_output, arguments, output_mask, out)

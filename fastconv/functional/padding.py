@@ -15,7 +15,7 @@ from fastconv import _check
 from fastconv._check import Array
 from fastconv._geometry import Ints, Pair, Pairs
 
-PADDING_MODES = ("constant", "reflect", "replicate", "circular")
+PADDING_MODES = ("constant", "reflect", "replicate", "circular", "symmetric")
 
 
 def pad(
@@ -35,10 +35,11 @@ def pad(
     pad : tuple of int
         Cells (before, after) of the last axis, then of the one before it, and so on, in one flat
         tuple, as in torch. Negative numbers take cells away, in mode "constant" only.
-    mode : {"constant", "reflect", "replicate", "circular"}
+    mode : {"constant", "reflect", "replicate", "circular", "symmetric"}
         What the new cells hold: `value`; the input mirrored at its border cells, which are not
-        repeated; the nearest border cell; or the input from its other end. Mirrored cells must be
-        fewer than the axis has, circular ones at most as many.
+        repeated; the nearest border cell; the input from its other end; or the input mirrored with
+        its border cells repeated. Reflected cells must be fewer than the axis has, circular and
+        symmetric ones at most as many.
     value : float
         What the new cells hold in mode "constant".
     out : ndarray, optional
@@ -65,7 +66,8 @@ def pad(
     .. math:: i(q) = \begin{cases}
               n - 1 - \bigl|n - 1 - |q|\bigr| & \text{reflect} \\
               \min(\max(q, 0), n - 1) & \text{replicate} \\
-              q \bmod n & \text{circular}
+              q \bmod n & \text{circular} \\
+              \min(q \bmod 2n,\ 2n - 1 - (q \bmod 2n)) & \text{symmetric}
               \end{cases}
 
     Examples
@@ -81,6 +83,8 @@ def pad(
     array([1., 1., 1., 2., 3., 3.])
     >>> F.pad(line, (2, 1), "circular")
     array([2., 3., 1., 2., 3., 1.])
+    >>> F.pad(line, (2, 1), "symmetric")
+    array([2., 1., 1., 2., 3., 3.])
     """
     input = _check.array("input", input)
     pairs = _pairs(pad, mode, input.shape)
@@ -186,12 +190,12 @@ def _pairs(pad: object, mode: str, shape: Ints) -> Pairs:
     untouched = len(shape) - len(last_first)
     pairs = ((0, 0),) * untouched + tuple(reversed(last_first))
     for axis, n in enumerate(shape[untouched:], untouched):
-        _limit(mode, n, pairs[axis], axis - len(shape))
+        check_room("pad", mode, n, pairs[axis], str(axis - len(shape)))
     return pairs
 
 
-def _limit(mode: str, n: int, pair: Pair, axis: int) -> None:
-    """Refuse a pair for which an axis of size n, counted from the last one, is too small."""
+def check_room(name: str, mode: str, n: int, pair: Pair, axis: str) -> None:
+    """Refuse a pair for which an axis of size n is too small."""
     if mode == "constant":
         fits, rule = n + min(pair[0], 0) + min(pair[1], 0) >= 0, "takes away at most"
     elif mode == "reflect":
@@ -201,7 +205,7 @@ def _limit(mode: str, n: int, pair: Pair, axis: int) -> None:
     else:
         fits, rule = max(pair) <= n, "needs at most, on each side,"
     if not fits:
-        raise ValueError(f"pad: mode {mode!r} {rule} the {n} cells of axis {axis}, got {pair}")
+        raise ValueError(f"{name}: mode {mode!r} {rule} the {n} cells of axis {axis}, got {pair}")
 
 
 def _padded_shape(shape: Ints, pairs: Pairs) -> Ints:
@@ -224,14 +228,20 @@ def _borders(mode: str, n: int, pair: Pair) -> Iterator[tuple[slice, NDArray[np.
     for start, stop in ((0, before), (before + n, before + n + after)):
         if start == stop:
             continue
-        positions = np.arange(start - before, stop - before)
-        if mode == "reflect":
-            source = n - 1 - np.abs(n - 1 - np.abs(positions))
-        elif mode == "replicate":
-            source = np.clip(positions, 0, n - 1)
-        else:
-            source = positions % n
-        yield slice(start, stop), source
+        yield slice(start, stop), sources(mode, n, np.arange(start - before, stop - before))
+
+
+def sources(mode: str, n: int, positions: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Return the positions on an axis of size n that those before, on and after it copy."""
+    if mode == "reflect":
+        mirrored: NDArray[np.intp] = n - 1 - np.abs(n - 1 - np.abs(positions))
+        return mirrored
+    if mode == "replicate":
+        return np.clip(positions, 0, n - 1)
+    if mode == "circular":
+        return positions % n
+    turn: NDArray[np.intp] = positions % (2 * n)
+    return np.minimum(turn, 2 * n - 1 - turn)
 
 
 def _on(axis: int, index: slice | NDArray[np.intp]) -> tuple[slice | NDArray[np.intp], ...]:

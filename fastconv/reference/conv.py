@@ -3,11 +3,10 @@
 The functions of one, two and three axes are thin names for one that works on any number of them.
 """
 
-import numpy as np
-
 from fastconv._docs import described_like
-from fastconv.reference._arguments import Array, PerAxis, expect_axes, expect_shape, float_dtype
-from fastconv.reference._windows import Geometry, Padding, correlate, pad
+from fastconv.reference._arguments import Array, PerAxis, expect_axes
+from fastconv.reference._convolution import conv_nd
+from fastconv.reference._windows import Padding
 
 
 def conv2d(
@@ -18,6 +17,8 @@ def conv2d(
     padding: Padding = 0,
     dilation: PerAxis = 1,
     groups: int = 1,
+    *,
+    padding_mode: str = "zeros",
 ) -> Array:
     """Convolve maps with kernels: the forward pass.
 
@@ -38,6 +39,8 @@ def conv2d(
         Distance of two neighbours of the kernel when laid on the input.
     groups : int, default 1
         Kernels of one group see the input channels of that group only.
+    padding_mode : {"zeros", "reflect", "replicate", "circular", "symmetric"}
+        What the cells of the padding hold: zeros, or cells of the input as in `pad`.
 
     Returns
     -------
@@ -71,7 +74,8 @@ def conv2d(
             [84., 95.]]])
     """
     expect_axes("weight", weight.ndim, (4,))
-    return conv_nd(input, weight, bias, stride, padding, dilation, groups)
+    steps = (stride, padding, dilation, groups, padding_mode)
+    return conv_nd(input, weight, bias, *steps)
 
 
 @described_like(conv2d, 1)
@@ -83,6 +87,8 @@ def conv1d(
     padding: Padding = 0,
     dilation: PerAxis = 1,
     groups: int = 1,
+    *,
+    padding_mode: str = "zeros",
 ) -> Array:
     """Convolve sequences with kernels: the forward pass over one axis.
 
@@ -94,7 +100,8 @@ def conv1d(
     array([[1., 1., 2.]])
     """
     expect_axes("weight", weight.ndim, (3,))
-    return conv_nd(input, weight, bias, stride, padding, dilation, groups)
+    steps = (stride, padding, dilation, groups, padding_mode)
+    return conv_nd(input, weight, bias, *steps)
 
 
 @described_like(conv2d, 3)
@@ -106,6 +113,8 @@ def conv3d(
     padding: Padding = 0,
     dilation: PerAxis = 1,
     groups: int = 1,
+    *,
+    padding_mode: str = "zeros",
 ) -> Array:
     """Convolve volumes with kernels: the forward pass over three axes.
 
@@ -117,52 +126,5 @@ def conv3d(
     array([[[[8.]]]])
     """
     expect_axes("weight", weight.ndim, (5,))
-    return conv_nd(input, weight, bias, stride, padding, dilation, groups)
-
-
-def conv_nd(
-    input: Array,
-    weight: Array,
-    bias: Array | None = None,
-    stride: PerAxis = 1,
-    padding: Padding = 0,
-    dilation: PerAxis = 1,
-    groups: int = 1,
-) -> Array:
-    """Convolve over any number of spatial axes; see `conv2d`.
-
-    Parameters
-    ----------
-    input : numpy.ndarray of shape (N, C, *size) or (C, *size)
-        Input maps.
-    weight : numpy.ndarray of shape (K, C / groups, *kernel)
-        Kernels.
-    bias : numpy.ndarray of shape (K,), optional
-        Biases.
-    stride, padding, dilation, groups
-        As in `conv2d`.
-
-    Returns
-    -------
-    numpy.ndarray of shape (N, K, *output) or (K, *output)
-        The weighted input of the layer.
-    """
-    dtype = float_dtype(input=input, weight=weight, bias=bias)
-    axes = weight.ndim - 2
-    expect_axes("input", input.ndim, (axes + 1, axes + 2))
-    if input.ndim == axes + 1:
-        one = input[np.newaxis]
-        return conv_nd(one, weight, bias, stride, padding, dilation, groups).squeeze(0)
-    place = Geometry(input.shape, weight.shape, stride, padding, dilation, groups)
-    padded = pad(input, place.pairs)
-    z = np.concatenate(
-        [
-            correlate(padded[:, maps], weight[kernels], place.stride, place.dilation)
-            for maps, kernels in place.groups
-        ],
-        axis=1,
-    )
-    if bias is not None:
-        expect_shape("bias", bias, weight.shape[:1])
-        z += bias.reshape(-1, *[1] * axes)
-    return z.astype(dtype)
+    steps = (stride, padding, dilation, groups, padding_mode)
+    return conv_nd(input, weight, bias, *steps)

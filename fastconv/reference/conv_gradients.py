@@ -5,15 +5,17 @@ functions of one, two and three axes are thin names for one that works on any nu
 """
 
 from collections.abc import Sequence
-from typing import TypeAlias
-
-import numpy as np
 
 from fastconv._docs import described_like
-from fastconv.reference._arguments import Array, PerAxis, expect_axes, expect_shape, float_dtype
-from fastconv.reference._windows import Geometry, Padding, correlate, last, pad, zero_fill
-
-Gradients: TypeAlias = tuple[Array | None, Array | None, Array | None]
+from fastconv.reference._arguments import Array, PerAxis, expect_axes
+from fastconv.reference._convolution import (
+    Gradients,
+    conv_nd_backward,
+    conv_nd_bias,
+    conv_nd_input,
+    conv_nd_weight,
+)
+from fastconv.reference._windows import Padding
 
 
 def conv2d_input(
@@ -24,6 +26,8 @@ def conv2d_input(
     padding: Padding = 0,
     dilation: PerAxis = 1,
     groups: int = 1,
+    *,
+    padding_mode: str = "zeros",
 ) -> Array:
     """Compute the gradient with respect to the input: the residual of the previous layer.
 
@@ -35,7 +39,7 @@ def conv2d_input(
         Kernels w.
     grad_output : numpy.ndarray of shape (N, K, OH, OW) or (K, OH, OW)
         Residual delta of this layer.
-    stride, padding, dilation, groups
+    stride, padding, dilation, groups, padding_mode
         As in `conv2d`.
 
     Returns
@@ -72,7 +76,8 @@ def conv2d_input(
             [ 0., 30., 40.]]])
     """
     expect_axes("weight", weight.ndim, (4,))
-    return conv_nd_input(input_size, weight, grad_output, stride, padding, dilation, groups)
+    steps = (stride, padding, dilation, groups, padding_mode)
+    return conv_nd_input(input_size, weight, grad_output, *steps)
 
 
 @described_like(conv2d_input, 1)
@@ -84,6 +89,8 @@ def conv1d_input(
     padding: Padding = 0,
     dilation: PerAxis = 1,
     groups: int = 1,
+    *,
+    padding_mode: str = "zeros",
 ) -> Array:
     """Compute the gradient with respect to the input over one axis.
 
@@ -95,7 +102,8 @@ def conv1d_input(
     array([[-1.,  1., -2.,  2.]])
     """
     expect_axes("weight", weight.ndim, (3,))
-    return conv_nd_input(input_size, weight, grad_output, stride, padding, dilation, groups)
+    steps = (stride, padding, dilation, groups, padding_mode)
+    return conv_nd_input(input_size, weight, grad_output, *steps)
 
 
 @described_like(conv2d_input, 3)
@@ -107,6 +115,8 @@ def conv3d_input(
     padding: Padding = 0,
     dilation: PerAxis = 1,
     groups: int = 1,
+    *,
+    padding_mode: str = "zeros",
 ) -> Array:
     """Compute the gradient with respect to the input over three axes.
 
@@ -122,7 +132,8 @@ def conv3d_input(
              [1., 2.]]]])
     """
     expect_axes("weight", weight.ndim, (5,))
-    return conv_nd_input(input_size, weight, grad_output, stride, padding, dilation, groups)
+    steps = (stride, padding, dilation, groups, padding_mode)
+    return conv_nd_input(input_size, weight, grad_output, *steps)
 
 
 def conv2d_weight(
@@ -133,6 +144,8 @@ def conv2d_weight(
     padding: Padding = 0,
     dilation: PerAxis = 1,
     groups: int = 1,
+    *,
+    padding_mode: str = "zeros",
 ) -> Array:
     """Compute the gradient with respect to the kernels.
 
@@ -144,7 +157,7 @@ def conv2d_weight(
         Shape of the kernels, (K, C / groups, R, S).
     grad_output : numpy.ndarray of shape (N, K, OH, OW) or (K, OH, OW)
         Residual delta of this layer.
-    stride, padding, dilation, groups
+    stride, padding, dilation, groups, padding_mode
         As in `conv2d`.
 
     Returns
@@ -179,7 +192,8 @@ def conv2d_weight(
              [84., 95.]]]])
     """
     expect_axes("weight_size", len(weight_size), (4,))
-    return conv_nd_weight(input, weight_size, grad_output, stride, padding, dilation, groups)
+    steps = (stride, padding, dilation, groups, padding_mode)
+    return conv_nd_weight(input, weight_size, grad_output, *steps)
 
 
 @described_like(conv2d_weight, 1)
@@ -191,6 +205,8 @@ def conv1d_weight(
     padding: Padding = 0,
     dilation: PerAxis = 1,
     groups: int = 1,
+    *,
+    padding_mode: str = "zeros",
 ) -> Array:
     """Compute the gradient with respect to the kernels over one axis.
 
@@ -202,7 +218,8 @@ def conv1d_weight(
     array([[[ 6., 10.]]])
     """
     expect_axes("weight_size", len(weight_size), (3,))
-    return conv_nd_weight(input, weight_size, grad_output, stride, padding, dilation, groups)
+    steps = (stride, padding, dilation, groups, padding_mode)
+    return conv_nd_weight(input, weight_size, grad_output, *steps)
 
 
 @described_like(conv2d_weight, 3)
@@ -214,6 +231,8 @@ def conv3d_weight(
     padding: Padding = 0,
     dilation: PerAxis = 1,
     groups: int = 1,
+    *,
+    padding_mode: str = "zeros",
 ) -> Array:
     """Compute the gradient with respect to the kernels over three axes.
 
@@ -225,7 +244,8 @@ def conv3d_weight(
     array([[[[[18., 18.]]]]])
     """
     expect_axes("weight_size", len(weight_size), (5,))
-    return conv_nd_weight(input, weight_size, grad_output, stride, padding, dilation, groups)
+    steps = (stride, padding, dilation, groups, padding_mode)
+    return conv_nd_weight(input, weight_size, grad_output, *steps)
 
 
 def conv2d_bias(grad_output: Array) -> Array:
@@ -301,6 +321,7 @@ def conv2d_backward(
     dilation: PerAxis = 1,
     groups: int = 1,
     *,
+    padding_mode: str = "zeros",
     output_mask: tuple[bool, bool, bool] = (True, True, True),
 ) -> Gradients:
     """Compute all three gradients of `conv2d`.
@@ -313,7 +334,7 @@ def conv2d_backward(
         Kernels w.
     grad_output : numpy.ndarray of shape (N, K, OH, OW) or (K, OH, OW)
         Residual delta of this layer.
-    stride, padding, dilation, groups
+    stride, padding, dilation, groups, padding_mode
         As in `conv2d`.
     output_mask : tuple of three bool, default (True, True, True)
         Which of the gradients are wanted.
@@ -344,9 +365,8 @@ def conv2d_backward(
             [5., 5.]]]), None, array([1.]))
     """
     expect_axes("weight", weight.ndim, (4,))
-    return conv_nd_backward(
-        input, weight, grad_output, stride, padding, dilation, groups, output_mask
-    )
+    steps = (stride, padding, dilation, groups, padding_mode)
+    return conv_nd_backward(input, weight, grad_output, *steps, output_mask)
 
 
 @described_like(conv2d_backward, 1)
@@ -359,6 +379,7 @@ def conv1d_backward(
     dilation: PerAxis = 1,
     groups: int = 1,
     *,
+    padding_mode: str = "zeros",
     output_mask: tuple[bool, bool, bool] = (True, True, True),
 ) -> Gradients:
     """Compute all three gradients of `conv1d`.
@@ -371,9 +392,8 @@ def conv1d_backward(
     (array([[ 5., 10.,  5.]]), array([[[6., 6.]]]), array([2.]))
     """
     expect_axes("weight", weight.ndim, (3,))
-    return conv_nd_backward(
-        input, weight, grad_output, stride, padding, dilation, groups, output_mask
-    )
+    steps = (stride, padding, dilation, groups, padding_mode)
+    return conv_nd_backward(input, weight, grad_output, *steps, output_mask)
 
 
 @described_like(conv2d_backward, 3)
@@ -386,6 +406,7 @@ def conv3d_backward(
     dilation: PerAxis = 1,
     groups: int = 1,
     *,
+    padding_mode: str = "zeros",
     output_mask: tuple[bool, bool, bool] = (True, True, True),
 ) -> Gradients:
     """Compute all three gradients of `conv3d`.
@@ -400,163 +421,5 @@ def conv3d_backward(
     (None, None, array([1.]))
     """
     expect_axes("weight", weight.ndim, (5,))
-    return conv_nd_backward(
-        input, weight, grad_output, stride, padding, dilation, groups, output_mask
-    )
-
-
-def conv_nd_input(
-    input_size: Sequence[int],
-    weight: Array,
-    grad_output: Array,
-    stride: PerAxis = 1,
-    padding: Padding = 0,
-    dilation: PerAxis = 1,
-    groups: int = 1,
-) -> Array:
-    """Compute the input gradient over any number of spatial axes; see `conv2d_input`.
-
-    Parameters
-    ----------
-    input_size : sequence of int
-        Shape of the input, (N, C, *size) or (C, *size).
-    weight : numpy.ndarray of shape (K, C / groups, *kernel)
-        Kernels.
-    grad_output : numpy.ndarray of shape (N, K, *output) or (K, *output)
-        Residual of this layer.
-    stride, padding, dilation, groups
-        As in `conv2d`.
-
-    Returns
-    -------
-    numpy.ndarray of shape `input_size`
-        Residual of the previous layer.
-    """
-    dtype = float_dtype(weight=weight, grad_output=grad_output)
-    axes = weight.ndim - 2
-    expect_axes("input_size", len(input_size), (axes + 1, axes + 2))
-    if len(input_size) == axes + 1:
-        one = (1, *input_size)
-        residual = grad_output[np.newaxis]
-        gradient = conv_nd_input(one, weight, residual, stride, padding, dilation, groups)
-        return gradient.squeeze(0)
-    place = Geometry(input_size, weight.shape, stride, padding, dilation, groups)
-    expect_shape("grad_output", grad_output, (input_size[0], weight.shape[0], *place.output))
-    turned = np.flip(weight, axis=tuple(range(2, weight.ndim)))
-    full = [(window - 1, window - 1) for window in place.windows]
-    residual = pad(zero_fill(grad_output, place.stride), full)
-    reached = np.concatenate(
-        [
-            correlate(
-                residual[:, kernels], turned[kernels].swapaxes(0, 1), [1] * axes, place.dilation
-            )
-            for _, kernels in place.groups
-        ],
-        axis=1,
-    )
-    padded = np.zeros((*input_size[:2], *place.padded), dtype)
-    padded[last(map(slice, reached.shape[2:]))] = reached
-    return np.array(padded[last(place.inside)])
-
-
-def conv_nd_weight(
-    input: Array,
-    weight_size: Sequence[int],
-    grad_output: Array,
-    stride: PerAxis = 1,
-    padding: Padding = 0,
-    dilation: PerAxis = 1,
-    groups: int = 1,
-) -> Array:
-    """Compute the weight gradient over any number of spatial axes; see `conv2d_weight`.
-
-    Parameters
-    ----------
-    input : numpy.ndarray of shape (N, C, *size) or (C, *size)
-        Input maps.
-    weight_size : sequence of int
-        Shape of the kernels, (K, C / groups, *kernel).
-    grad_output : numpy.ndarray of shape (N, K, *output) or (K, *output)
-        Residual of this layer.
-    stride, padding, dilation, groups
-        As in `conv2d`.
-
-    Returns
-    -------
-    numpy.ndarray of shape `weight_size`
-        The gradient of the kernels.
-    """
-    dtype = float_dtype(input=input, grad_output=grad_output)
-    axes = len(weight_size) - 2
-    expect_axes("input", input.ndim, (axes + 1, axes + 2))
-    if input.ndim == axes + 1:
-        one, residual = input[np.newaxis], grad_output[np.newaxis]
-        return conv_nd_weight(one, weight_size, residual, stride, padding, dilation, groups)
-    place = Geometry(input.shape, weight_size, stride, padding, dilation, groups)
-    expect_shape("grad_output", grad_output, (len(input), weight_size[0], *place.output))
-    # The sum runs over the samples, so they take the place of the channels.
-    samples = pad(input, place.pairs).swapaxes(0, 1)
-    residual = grad_output.swapaxes(0, 1)
-    by_map = [
-        correlate(samples[maps], residual[kernels], stride=place.dilation, dilation=place.stride)
-        for maps, kernels in place.groups
-    ]
-    grad_weight = np.concatenate([sums.swapaxes(0, 1) for sums in by_map])
-    # Cells left over at the end, where the stride does not divide, would give further sums.
-    return np.array(grad_weight[last(map(slice, weight_size[2:]))], dtype)
-
-
-def conv_nd_bias(grad_output: Array, axes: int) -> Array:
-    """Compute the bias gradient over any number of spatial axes; see `conv2d_bias`.
-
-    Parameters
-    ----------
-    grad_output : numpy.ndarray of shape (N, K, *output) or (K, *output)
-        Residual of the layer.
-    axes : int
-        The number of spatial axes.
-
-    Returns
-    -------
-    numpy.ndarray of shape (K,)
-        The gradient of the biases.
-    """
-    dtype = float_dtype(grad_output=grad_output)
-    expect_axes("grad_output", grad_output.ndim, (axes + 1, axes + 2))
-    kernels = grad_output.ndim - axes - 1
-    others = tuple(axis for axis in range(grad_output.ndim) if axis != kernels)
-    return np.asarray(grad_output.sum(axis=others, dtype=np.float64), dtype)
-
-
-def conv_nd_backward(
-    input: Array,
-    weight: Array,
-    grad_output: Array,
-    stride: PerAxis,
-    padding: Padding,
-    dilation: PerAxis,
-    groups: int,
-    output_mask: tuple[bool, bool, bool],
-) -> Gradients:
-    """Compute all three gradients over any number of spatial axes; see `conv2d_backward`.
-
-    Parameters
-    ----------
-    input, weight, grad_output
-        Input maps, kernels and residual as in `conv_nd_input` and `conv_nd_weight`.
-    stride, padding, dilation, groups, output_mask
-        As in `conv2d_backward`.
-
-    Returns
-    -------
-    grad_input, grad_weight, grad_bias : numpy.ndarray or None
-        The gradients; None where not wanted.
-    """
-    float_dtype(input=input, weight=weight, grad_output=grad_output)
-    geometry = (stride, padding, dilation, groups)
-    wants_input, wants_weight, wants_bias = output_mask
-    return (
-        conv_nd_input(input.shape, weight, grad_output, *geometry) if wants_input else None,
-        conv_nd_weight(input, weight.shape, grad_output, *geometry) if wants_weight else None,
-        conv_nd_bias(grad_output, weight.ndim - 2) if wants_bias else None,
-    )
+    steps = (stride, padding, dilation, groups, padding_mode)
+    return conv_nd_backward(input, weight, grad_output, *steps, output_mask)

@@ -6,8 +6,8 @@ import numpy as np
 
 from fastconv._docs import described_like
 from fastconv.reference._arguments import Array, PerAxis, expect_axes, expect_shape, float_dtype
+from fastconv.reference._convolution import Gradients, conv_nd_bias
 from fastconv.reference._windows import Padding, last
-from fastconv.reference.conv_gradients import Gradients, conv_nd_bias
 from fastconv.reference.conv_transpose import TransposedGeometry
 
 

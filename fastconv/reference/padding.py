@@ -8,6 +8,7 @@ two cells padded on either side, is::
     reflect      2  1  0 1 2 3  2  1
     replicate    0  0  0 1 2 3  3  3
     circular     2  3  0 1 2 3  0  1
+    symmetric    1  0  0 1 2 3  3  2
 """
 
 from collections.abc import Sequence
@@ -31,7 +32,7 @@ def pad(input: Array, pad: Sequence[int], mode: str = "constant", value: float =
     pad : sequence of int
         Cells before and after the last axis, then the one before it, and so on; negative numbers
         take cells away, in mode "constant" only.
-    mode : {"constant", "reflect", "replicate", "circular"}
+    mode : {"constant", "reflect", "replicate", "circular", "symmetric"}
         Where the new cells come from.
     value : float, default 0
         What they hold in mode "constant".
@@ -130,7 +131,12 @@ def _line(n: int, before: int, after: int, mode: str) -> Line:
             raise ValueError(f"pad takes away {sum(taken)} cells, expected at most {n}")
         blank: Line = [None]
         return blank * before + line[taken[0] : n - taken[1]] + blank * after
-    most = {"reflect": n - 1, "replicate": before + after if n else -1, "circular": n}
+    most = {
+        "reflect": n - 1,
+        "replicate": before + after if n else -1,
+        "circular": n,
+        "symmetric": n,
+    }
     if mode not in most:
         raise ValueError(f"mode is {mode!r}, expected 'constant' or one of {tuple(most)}")
     if min(before, after) < 0 or max(before, after) > most[mode]:
@@ -143,4 +149,6 @@ def _line(n: int, before: int, after: int, mode: str) -> Line:
         return backwards[n - 1 - before : n - 1] + line + backwards[1 : after + 1]
     if mode == "replicate":
         return line[:1] * before + line + line[-1:] * after
+    if mode == "symmetric":
+        return line[:before][::-1] + line + line[n - after :][::-1]
     return line[n - before :] + line + line[:after]

@@ -9,7 +9,9 @@ from fastconv import functional as F
 from fastconv import reference
 from tests._cases import torch_or_skip
 
-MODES = ["constant", "reflect", "replicate", "circular"]
+MODES = ["constant", "reflect", "replicate", "circular", "symmetric"]
+# torch has no other.
+TORCH_MODES = MODES[:4]
 DTYPES = [np.float32, np.float64]
 
 # Shapes and paddings that every mode allows.
@@ -97,13 +99,14 @@ def test_modes_by_hand():
         "reflect": [4, 3, 2, 1, 2, 3, 4, 3, 2],
         "replicate": [1, 1, 1, 1, 2, 3, 4, 4, 4],
         "circular": [2, 3, 4, 1, 2, 3, 4, 1, 2],
+        "symmetric": [3, 2, 1, 1, 2, 3, 4, 4, 3],
     }.items():
         value = 9.0 if mode == "constant" else 0.0
         np.testing.assert_array_equal(F.pad(line, (3, 2), mode, value), [expected])
         np.testing.assert_array_equal(F.pad(line.T, (0, 0, 3, 2), mode, value)[:, 0], expected)
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", TORCH_MODES)
 def test_agrees_with_torch_on_every_small_axis(mode):
     torch = torch_or_skip("padding of every small axis")
     least = -6 if mode == "constant" else 0
@@ -131,11 +134,23 @@ def test_agrees_with_torch_on_every_small_axis(mode):
     assert min(served, refused) > 10
 
 
+def test_symmetric_cells_are_numpys():
+    for n, before, after in product(range(1, 6), range(6), range(6)):
+        x = integers((2, n))
+        if max(before, after) <= n:
+            expected = np.pad(x, ((0, 0), (before, after)), "symmetric")
+            np.testing.assert_array_equal(F.pad(x, (before, after), "symmetric"), expected)
+            continue
+        for room in (F, reference):
+            with pytest.raises(ValueError, match="pad"):
+                room.pad(x, (before, after), "symmetric")
+
+
 @pytest.mark.parametrize(
     ("shape", "pad", "mode"),
     [
-        *(((2, 3, 4, 5), (2, 1, 0, 3), mode) for mode in MODES),
-        *(((2, 2, 3, 4, 5), (1, 4, 3, 0, 2, 1), mode) for mode in MODES if mode != "reflect"),
+        *(((2, 3, 4, 5), (2, 1, 0, 3), mode) for mode in TORCH_MODES),
+        *(((2, 2, 3, 4, 5), (1, 4, 3, 0, 2, 1), mode) for mode in TORCH_MODES if mode != "reflect"),
         ((2, 2, 3, 4, 5), (1, 4, 3, 0, 2, 1), "reflect"),
         ((2, 3, 4, 5), (1, -1, -2, 0, 3, 0, 0, 1), "constant"),
     ],
@@ -229,7 +244,7 @@ HOSTILE = [
     ((X, (1,) * 8), ValueError, r"at most 2\*3 for an input of shape \(2, 3, 4\), got 8"),
     ((X, (2**63, 0)), ValueError, "at most"),
     ((X, (2**62, 2**62)), ValueError, "larger than any array"),
-    ((X, (1, 1), "symmetric"), ValueError, "mode must be one of .*, got 'symmetric'"),
+    ((X, (1, 1), "mirror"), ValueError, "mode must be one of .*, got 'mirror'"),
     ((X, (1, 1), "zeros"), ValueError, "mode must be one of"),
     ((X, (1, 1), 0), TypeError, "mode must be a str, got int"),
     ((X, (1, 1), "constant", "0"), TypeError, "value must be a number, got str"),
@@ -239,6 +254,7 @@ HOSTILE = [
     ((X, (0, 0, 5, -4)), ValueError, r"at most the 3 cells of axis -2, got \(5, -4\)"),
     ((X, (0, 0, 1, 3), "reflect"), ValueError, r"less .* the 3 cells of axis -2, got \(1, 3\)"),
     ((X, (5, 0), "circular"), ValueError, r"at most, .* the 4 cells of axis -1, got \(5, 0\)"),
+    ((X, (0, 5), "symmetric"), ValueError, r"at most, .* the 4 cells of axis -1, got \(0, 5\)"),
     ((X[..., :0], (1, 0), "replicate"), ValueError, "at least one of the 0 cells of axis -1"),
     ((X, (-1, 0), "reflect"), ValueError, r"pad\[0\] must be at least 0, got -1"),
     ((X, (0, -1), "replicate"), ValueError, r"pad\[1\] must be at least 0, got -1"),
@@ -295,7 +311,7 @@ def test_wrong_out_is_refused(out, error):
         ((X, (1.0, 1)), TypeError),
         ((X, (1,)), ValueError),
         ((X, (1,) * 8), ValueError),
-        ((X, (1, 1), "symmetric"), ValueError),
+        ((X, (1, 1), "mirror"), ValueError),
         ((X, (1, 1), "reflect", 1.0), ValueError),
         ((X, (-1, 0), "reflect"), ValueError),
     ],

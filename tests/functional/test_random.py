@@ -12,8 +12,7 @@ import pytest
 from fastconv import functional as F
 from fastconv._geometry import conv_geometry
 from fastconv.engine import plan
-from fastconv.reference.conv import conv_nd
-from fastconv.reference.conv_gradients import conv_nd_input, conv_nd_weight
+from fastconv.reference._convolution import conv_nd, conv_nd_input, conv_nd_weight
 from tests._cases import (
     DTYPES,
     ISAS,

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 from fastconv import reference
+from fastconv.reference._convolution import conv_nd, conv_nd_bias, conv_nd_input, conv_nd_weight
 from fastconv.reference._windows import padding_pairs, positions
-from fastconv.reference.conv import conv_nd
-from fastconv.reference.conv_gradients import conv_nd_bias, conv_nd_input, conv_nd_weight
 from fastconv.reference.matrix import conv_nd_matrix
 from tests._cases import torch_or_skip
 

@@ -15,8 +15,7 @@ from fastconv.engine.errors import WINOGRAD_GROWTH
 from fastconv.engine.gemm.tile import tile_shape
 from fastconv.engine.plan import OPERATIONS
 from fastconv.engine.winograd import tiles as compiled
-from fastconv.reference.conv import conv_nd
-from fastconv.reference.conv_gradients import conv_nd_input, conv_nd_weight
+from fastconv.reference._convolution import conv_nd, conv_nd_input, conv_nd_weight
 from tests._cases import (
     CONVS,
     DTYPES,
