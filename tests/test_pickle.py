@@ -224,7 +224,19 @@ EXAMPLES = {
         network()[0].weight, lambda p: [p.data, p.name], "Parameter('weight', shape=(4, 4)"
     ),
     "Layer": lambda: Example(layers.Layer(), repr, "Layer()"),
-    "Conv2d": lambda: Example(double(layers.Conv2d, 3, 2, 3), images, "Conv2d(3, 2, kernel_"),
+    **{
+        name: lambda name=name, shape=shape: Example(
+            double(getattr(layers, name), 3, 2, 3),
+            lambda layer: trained(layer, shape),
+            f"{name}(3, 2, kernel_",
+        )
+        for kind in ("Conv", "ConvTranspose")
+        for name, shape in (
+            (f"{kind}1d", (2, 3, 8)),
+            (f"{kind}2d", (2, 3, 8, 8)),
+            (f"{kind}3d", (2, 3, 4, 4, 4)),
+        )
+    },
     "Linear": lambda: Example(double(layers.Linear, 4, 2), rows, "Linear(4, 2, bias=True)"),
     "Flatten": lambda: Example(layers.Flatten(), images, "Flatten(start_dim=1, end_dim=-1)"),
     "MaxPool2d": lambda: Example(layers.MaxPool2d(2), images, "MaxPool2d((2, 2)"),

@@ -25,7 +25,8 @@ from fastconv.layers.activations import (
 from fastconv.layers.base import Layer
 from fastconv.layers.branches import Add, Concat
 from fastconv.layers.containers import ModuleDict, ModuleList
-from fastconv.layers.conv import Conv2d
+from fastconv.layers.conv import Conv1d, Conv2d, Conv3d
+from fastconv.layers.conv_transpose import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from fastconv.layers.dropout import (
     AlphaDropout,
     Dropout,
@@ -52,7 +53,12 @@ __all__ = [
     "AlphaDropout",
     "AvgPool2d",
     "Concat",
+    "Conv1d",
     "Conv2d",
+    "Conv3d",
+    "ConvTranspose1d",
+    "ConvTranspose2d",
+    "ConvTranspose3d",
     "CrossEntropyLoss",
     "Dropout",
     "Dropout1d",

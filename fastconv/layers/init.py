@@ -45,8 +45,12 @@ def weights_and_bias(
     bias: bool,
     dtype: DTypeLike,
     rng: Random,
+    biases: int | None = None,
 ) -> tuple[Array, Array | None]:
     """Draw the initial weights (out, in, *kernel), and the bias if there is one.
+
+    Those of a transposed convolution, (in, out, *kernel), are seen as torch sees them: as the
+    weights of the convolution that it is the transpose of.
 
     Parameters
     ----------
@@ -62,6 +66,8 @@ def weights_and_bias(
         Float32 or float64.
     rng : int or numpy.random.Generator, optional
         Where the random numbers come from; an int is a seed.
+    biases : int, optional
+        Numbers of the bias, if not as many as the weights' first axis is long.
 
     Returns
     -------
@@ -86,7 +92,8 @@ def weights_and_bias(
         weight = generator.uniform(-bound, bound, shape)
     if not bias:
         return weight.astype(found), None
+    number = shape[0] if biases is None else biases
     if scheme == "torch":
         bound = 1 / sqrt(fan_in)
-        return weight.astype(found), generator.uniform(-bound, bound, shape[0]).astype(found)
-    return weight.astype(found), np.zeros(shape[0], found)
+        return weight.astype(found), generator.uniform(-bound, bound, number).astype(found)
+    return weight.astype(found), np.zeros(number, found)

@@ -108,6 +108,27 @@ def test_what_is_prepared_is_dropped_when_the_weights_may_change():
         net.prepare()
 
 
+@pytest.mark.parametrize(
+    ("build", "size"),
+    [
+        (lambda: layers.Conv1d(32, 64, 3, padding=1, rng=0), (2, 32, 90)),
+        (lambda: layers.Conv3d(2, 3, 2, rng=0), (2, 2, 4, 5, 6)),
+        (lambda: layers.ConvTranspose1d(32, 64, 3, padding=1, rng=0), (2, 32, 90)),
+        (lambda: layers.ConvTranspose2d(64, 64, 3, padding=1, rng=0), (2, 64, 14, 14)),
+        (lambda: layers.ConvTranspose2d(4, 6, 3, 2, 1, 1, 2, rng=0), (2, 4, 14, 14)),
+        (lambda: layers.ConvTranspose3d(2, 3, 2, 2, rng=0), (2, 2, 4, 5, 6)),
+    ],
+)
+def test_every_convolution_can_be_prepared(build, size):
+    layer, x = build().eval(), normal(size, np.float32)
+    expected = layer(x)
+    layer.prepare()
+    for _ in range(2):
+        assert layer(x).tobytes() == expected.tobytes()
+    (ready,) = layer._prepared.values()
+    assert ready.operation.startswith("conv_transpose") == layer.transposed
+
+
 def test_many_sizes_keep_a_few():
     layer = layers.Conv2d(2, 3, 3, rng=0).eval().prepare()
     for size in range(3, 30):

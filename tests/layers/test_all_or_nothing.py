@@ -227,6 +227,7 @@ LAYERS = {
     "Conv2d reflect": lambda: layers.Conv2d(
         2, 3, 3, padding=1, padding_mode="reflect", rng=0, dtype=np.float64
     ),
+    "ConvTranspose2d": lambda: layers.ConvTranspose2d(2, 3, 3, rng=0, dtype=np.float64),
     "Linear": lambda: layers.Linear(6, 3, rng=0, dtype=np.float64),
     "Flatten": layers.Flatten,
     "Identity": layers.Identity,
@@ -332,17 +333,32 @@ def test_a_failed_check_of_gradients_leaves_the_layer_as_it_was(fails_at):
 # Results.
 
 X = np.random.default_rng(1).standard_normal((2, 4, 6, 6))
-W, B, G = np.ones((6, 2, 3, 3)), np.ones(6), np.ones((2, 6, 4, 4))
+W, B = np.ones((6, 2, 3, 3)), np.ones(6)
 POOLED, PLACES = F.max_pool2d(X, 2, return_indices=True)
 ROWS, MATRIX, CLASSES = np.ones((3, 4)), np.ones((5, 4)), np.array([0, 3, 1])
 
+
+def convolutions(name, weight, options):
+    """Return a good call of a convolution and its gradients, over maps of size 4."""
+    x = np.ones((2, 4, *(4 for _ in weight.shape[2:])))
+    residual = getattr(F, name)(x, weight, B, *options)
+    return {
+        name: (x, weight, B, *options),
+        f"{name}_input": (x.shape, weight, residual, *options),
+        f"{name}_weight": (x, weight.shape, residual, *options),
+        f"{name}_bias": (residual,),
+        f"{name}_backward": (x, weight, residual, *options),
+    }
+
+
 # A good call of each function that takes `out`.
 CALLS = {
-    "conv2d": (X, W, B, 1, 0, 1, 2),
-    "conv2d_input": (X.shape, W, G, 1, 0, 1, 2),
-    "conv2d_weight": (X, W.shape, G, 1, 0, 1, 2),
-    "conv2d_bias": (G,),
-    "conv2d_backward": (X, W, G, 1, 0, 1, 2),
+    **convolutions("conv1d", W[..., 0], (1, 0, 1, 2)),
+    **convolutions("conv2d", W, (1, 0, 1, 2)),
+    **convolutions("conv3d", W[..., None], (1, 0, 1, 2)),
+    **convolutions("conv_transpose1d", np.ones((4, 3, 3)), (2, 1, 1, 2, 1)),
+    **convolutions("conv_transpose2d", np.ones((4, 3, 3, 2)), (2, 1, 1, 2, 1)),
+    **convolutions("conv_transpose3d", np.ones((4, 3, 3, 2, 1)), (2, 0, 1, 2, 1)),
     "max_pool2d": (X, 2, 2, 0, 1, False, False),
     "max_pool2d_backward": (POOLED, PLACES, X.shape),
     "avg_pool2d": (X, 2, 2, 0, False, True, None),
@@ -439,7 +455,9 @@ def test_a_refused_call_leaves_out_as_it_was(name):
     function, good = getattr(F, name), CALLS[name]
     result = function(*good)
     # All gradients have arrays of their own; of maxima and their places, the first.
-    several = name in ("conv2d_backward", "linear_backward", "prelu_backward")
+    several = name in ("linear_backward", "prelu_backward") or (
+        name.startswith("conv") and name.endswith("_backward")
+    )
     results = result[: 3 if several else 1] if isinstance(result, tuple) else (result,)
     refused = 0
     for position, value in enumerate(good):

@@ -9,6 +9,14 @@ from fastconv import layers
 from tests._cases import torch_or_skip
 
 POOL = "kernel_size, stride=None, padding=0"
+CONV = (
+    "in_channels, out_channels, kernel_size, stride=1, padding=0, dilation=1, groups=1, bias=True, "
+    "padding_mode='zeros'"
+)
+TRANSPOSED = (
+    "in_channels, out_channels, kernel_size, stride=1, padding=0, output_padding=0, groups=1, "
+    "bias=True, dilation=1, padding_mode='zeros'"
+)
 SIGNATURES = {
     "AlphaDropout": "p=0.5, inplace=False",
     "CELU": "alpha=1.0, inplace=False",
@@ -29,8 +37,8 @@ SIGNATURES = {
     "Softplus": "beta=1.0, threshold=20.0",
     "Softsign": "",
     "AvgPool2d": POOL + ", ceil_mode=False, count_include_pad=True, divisor_override=None",
-    "Conv2d": "in_channels, out_channels, kernel_size, stride=1, padding=0, dilation=1, groups=1, "
-    "bias=True, padding_mode='zeros'",
+    **{f"Conv{axes}d": CONV for axes in (1, 2, 3)},
+    **{f"ConvTranspose{axes}d": TRANSPOSED for axes in (1, 2, 3)},
     "Dropout": "p=0.5, inplace=False",
     "Identity": "",
     "ModuleDict": "modules=None",
@@ -52,7 +60,8 @@ EXTRAS = {
     "Dropout2d": {"rng"},
     "Dropout3d": {"rng"},
     "PReLU": {"dtype"},
-    "Conv2d": {"dtype", "rng", "init"},
+    **{f"Conv{axes}d": {"dtype", "rng", "init"} for axes in (1, 2, 3)},
+    **{f"ConvTranspose{axes}d": {"dtype", "rng", "init"} for axes in (1, 2, 3)},
     "Linear": {"dtype", "rng", "init"},
     "Dropout": {"rng"},
 }
@@ -109,6 +118,12 @@ def test_the_table_of_signatures_is_torchs(name):
         ("Conv2d", (1, 1, 1), {"padding_mode": "mirror"}, ValueError, "one of 'zeros', .*'mirror'"),
         ("Conv2d", (1, 1, 1), {"dtype": np.float16}, TypeError, "float32 or float64, got float16"),
         ("Conv2d", (1, 1, 1), {"device": "cpu"}, TypeError, "device"),
+        ("Conv1d", (1, 1, (1, 2)), {}, ValueError, "kernel_size"),
+        ("Conv3d", (1, 1, 1, (1, 2)), {}, ValueError, "stride"),
+        ("ConvTranspose2d", (1, 1, 1, 1, "same"), {}, ValueError, "padding must be one of 'valid'"),
+        ("ConvTranspose1d", (1, 1, 1, 1, 0, -1), {}, ValueError, "output_padding must be at least"),
+        ("ConvTranspose2d", (4, 6, 1), {"groups": 4}, ValueError, "groups must divide"),
+        ("ConvTranspose3d", (1, 1, 1), {"padding_mode": "reflect"}, ValueError, "must be 'zeros'"),
         ("Linear", (0, 1), {}, ValueError, "in_features"),
         ("Linear", (1, True), {}, TypeError, "out_features"),
         ("MaxPool2d", (0,), {}, ValueError, "kernel_size"),
@@ -141,6 +156,11 @@ def test_wrong_arguments_are_refused(name, args, kwargs, error, message):
         (
             layers.Conv2d(2, 4, 3, 2, "same"),
             "Conv2d(2, 4, kernel_size=(3, 3), stride=(2, 2), padding='same')",
+        ),
+        (
+            layers.ConvTranspose1d(2, 4, 3, 2, 1, 1),
+            "ConvTranspose1d(2, 4, kernel_size=(3,), stride=(2,), padding=((1, 1),), "
+            "output_padding=(1,))",
         ),
         (
             layers.Conv2d(2, 4, 3, 1, 1, (2, 1), 2, False, "reflect"),

@@ -12,6 +12,11 @@ from tests._cases import torch_or_skip
 BUILDERS = {
     "linear": (lambda **more: layers.Linear(200, 300, **more), 200, 300),
     "conv": (lambda **more: layers.Conv2d(40, 60, (3, 5), **more), 40 * 15, 60 * 15),
+    "transposed": (
+        lambda **more: layers.ConvTranspose2d(40, 60, (3, 5), **more),
+        60 * 15,
+        40 * 15,
+    ),
     "groups": (lambda **more: layers.Conv2d(40, 80, 5, groups=4, **more), 10 * 25, 20 * 25),
     "depthwise": (lambda **more: layers.Conv2d(600, 1200, 5, groups=600, **more), 25, 2 * 25),
 }
@@ -69,7 +74,7 @@ def test_torchs_scheme_has_torchs_bounds(name):
         twin = torch.nn.Linear(200, 300)
     else:
         arguments = (layer.in_channels, layer.out_channels, layer.kernel_size)
-        twin = torch.nn.Conv2d(*arguments, groups=layer.groups)
+        twin = getattr(torch.nn, type(layer).__name__)(*arguments, groups=layer.groups)
     for ours, theirs in ((layer.weight, twin.weight), (layer.bias, twin.bias)):
         assert ours.data.shape == tuple(theirs.shape)
         largest = np.abs(theirs.detach().numpy()).max() * sqrt(fan_in)

@@ -26,7 +26,7 @@ class Case(NamedTuple):
     kwargs: dict | None = None
 
     def build(self, dtype=np.float64):
-        more = {"dtype": dtype, "rng": 0} if self.name in ("Conv2d", "Linear") else {}
+        more = {"dtype": dtype, "rng": 0} if "Conv" in self.name or self.name == "Linear" else {}
         if self.name == "PReLU":
             more = {"dtype": dtype}
         return getattr(layers, self.name)(*self.args, **(self.kwargs or {}), **more)
@@ -40,6 +40,7 @@ class Case(NamedTuple):
 
 
 SPATIAL = (2, 4, 7, 6)
+LINE, VOLUME = (2, 4, 9), (2, 4, 3, 5, 4)
 
 TORCH_CASES = [
     Case("Conv2d", SPATIAL, (4, 3, 3)),
@@ -54,6 +55,19 @@ TORCH_CASES = [
         for stride, padding, bias in (((2, 1), (3, 1), True), (1, "same", False), (1, 0, True))
     ),
     Case("Conv2d", SPATIAL[1:], (4, 2, (4, 3)), {"padding": "same", "padding_mode": "circular"}),
+    Case("Conv1d", LINE, (4, 6, 3, 2, 1, 2, 2)),
+    Case("Conv1d", LINE[1:], (4, 3, 4), {"padding": "same", "bias": False}),
+    Case("Conv1d", LINE, (4, 3, 3, 1, 2, 1, 1, True, "reflect")),
+    Case("Conv3d", VOLUME, (4, 6, (2, 3, 2), (1, 2, 1), (1, 0, 1), 1, 2)),
+    Case("Conv3d", VOLUME[1:], (4, 3, 3), {"padding": 1}),
+    Case("Conv3d", VOLUME, (4, 2, 2, 1, 1, 1, 1, False, "replicate")),
+    Case("ConvTranspose1d", LINE, (4, 6, 4, 3, 1, 2, 2)),
+    Case("ConvTranspose1d", LINE[1:], (4, 3, 2), {"bias": False, "dilation": 3}),
+    Case("ConvTranspose2d", SPATIAL, (4, 3, 2, 2)),
+    Case("ConvTranspose2d", SPATIAL, (4, 6, (3, 4), (2, 1), (1, 2), (1, 0), 2, True, (1, 2))),
+    Case("ConvTranspose2d", SPATIAL[1:], (4, 8, 3), {"groups": 4, "padding": 1}),
+    Case("ConvTranspose3d", VOLUME, (4, 6, (2, 3, 2), (1, 2, 3), (1, 0, 1), (0, 1, 2), 2)),
+    Case("ConvTranspose3d", VOLUME[1:], (4, 3, 2, 2)),
     Case("Linear", (5, 4), (4, 3)),
     Case("Linear", (4,), (4, 3)),
     Case("Linear", (2, 3, 4), (4, 3, False)),
@@ -120,6 +134,10 @@ OWN_CASES = [
     Case("Conv2d", SPATIAL, (4, 2, 3, 2, ((0, 2), (3, 1)), 1, 2, True, "reflect")),
     Case("Conv2d", (2, 2, 3, 3), (2, 2, 2, 2, "full", 2, 1, True, "circular")),
     Case("Conv2d", SPATIAL, (4, 2, 4, 3, "same_lower", 1, 1, True, "replicate")),
+    Case("Conv1d", LINE, (4, 2, 3, 2, "same_lower")),
+    Case("Conv3d", VOLUME, (4, 2, 2, 1, ((0, 1), (2, 0), (1, 1)))),
+    Case("ConvTranspose2d", SPATIAL, (4, 2, 3, 2, ((0, 1), (2, 1)), 1)),
+    Case("ConvTranspose1d", LINE, (4, 2, 3, 2, "valid")),
     Case("MaxPool2d", SPATIAL, (3, 2, "same")),
     Case("MaxPool2d", SPATIAL, (3, 1, ((1, 0), (0, 1)))),
     Case("AvgPool2d", SPATIAL, (2, 1, "same_lower")),
@@ -308,7 +326,14 @@ def test_a_residual_of_another_shape_or_dtype_is_refused(case):
             layer.backward(np.ones(output.shape, np.float32))
 
 
-@pytest.mark.parametrize("case", [c for c in CASES if len(c.shape) in (2, 4)], ids=str)
+def has_a_batch(case):
+    """Tell whether an input has an axis for the batch, in front."""
+    if "Conv" in case.name:
+        return len(case.shape) == int(case.name[-2]) + 2
+    return len(case.shape) in (2, 4)
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if has_a_batch(case)], ids=str)
 def test_an_empty_batch_goes_through(case):
     layer = case.build()
     output = layer(np.zeros((0, *case.shape[1:])))

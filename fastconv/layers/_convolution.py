@@ -1,0 +1,116 @@
+"""What the convolutional layers share: arguments, weights, their preparation and gradients."""
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from numpy.typing import DTypeLike
+
+from fastconv import _check
+from fastconv import functional as F
+from fastconv._check import Array, PaddingLike, PerAxis, Random
+from fastconv._geometry import PADDING_WORDS
+from fastconv.engine.choice import only_exact
+from fastconv.functional import PreparedWeight
+from fastconv.functional._convolution import Gradients
+from fastconv.layers.base import Layer, Parameter, add_gradients, gradient_mask
+from fastconv.layers.init import weights_and_bias
+
+# The sizes of input for which a layer keeps prepared weights.
+MOST_PREPARED = 4
+
+
+class Convolution(Layer):
+    """A convolution over some axes, transposed or not, with weights and a bias."""
+
+    axes: ClassVar[int]
+    transposed: ClassVar[bool] = False
+    # The name of the function that computes it.
+    operation: ClassVar[str]
+
+    def _set_up(
+        self,
+        channels: tuple[int, int],
+        kernel_size: PerAxis,
+        stride: PerAxis,
+        padding: PaddingLike,
+        dilation: PerAxis,
+        groups: int,
+        bias: bool,
+        dtype: DTypeLike,
+        rng: Random,
+        init: str,
+    ) -> None:
+        """Check the arguments, and draw the weights."""
+        axes = self.axes
+        self.in_channels = _check.integer("in_channels", channels[0], 1)
+        self.out_channels = _check.integer("out_channels", channels[1], 1)
+        self.kernel_size = _check.integers("kernel_size", kernel_size, axes, 1)
+        self.stride = _check.integers("stride", stride, axes, 1)
+        words = ("valid",) if self.transposed else PADDING_WORDS
+        self.padding = _check.padding("padding", padding, axes, words)
+        self.dilation = _check.integers("dilation", dilation, axes, 1)
+        self.groups = _check.integer("groups", groups, 1)
+        if self.in_channels % self.groups or self.out_channels % self.groups:
+            raise ValueError(
+                f"groups must divide in_channels and out_channels, got groups = {groups}, "
+                f"in_channels = {channels[0]}, out_channels = {channels[1]}"
+            )
+        first, second = self.out_channels, self.in_channels
+        if self.transposed:
+            first, second = second, first
+        shape = (first, second // self.groups, *self.kernel_size)
+        values, shift = weights_and_bias(
+            init, shape, self.groups, bias, dtype, rng, self.out_channels
+        )
+        self.weight = Parameter(values, "weight")
+        self.bias = None if shift is None else Parameter(shift, "bias")
+
+    def _compute(self, x: Array, arguments: tuple[Any, ...], names: tuple[str, ...]) -> Array:
+        """Return the output, with weights that are prepared if the layer keeps such.
+
+        The arguments are those behind the bias, and so are their names.
+        """
+        bias = None if self.bias is None else self.bias.data
+        weight: Array | PreparedWeight = self.weight.data
+        if self._prepared is not None:
+            named = dict(zip(names, arguments, strict=True))
+            weight = self._ready(x, {**named, "transposed": self.transposed})
+        convolve: Callable[..., Array] = getattr(F, self.operation)
+        return convolve(x, weight, bias, *arguments)
+
+    def _ready(self, x: Array, arguments: dict[str, Any]) -> PreparedWeight:
+        """Return the weights prepared for inputs of this size, of which a few are kept."""
+        assert self._prepared is not None
+        key = (_check.array("input", x).shape[-self.axes - 1 :], only_exact())
+        ready = self._prepared.get(key)
+        if ready is None:
+            ready = F.prepare_weight(self.weight.data, x.shape, **arguments)
+            if len(self._prepared) >= MOST_PREPARED:
+                self._prepared.clear()
+            self._prepared[key] = ready
+        return ready
+
+    def _add_gradients(
+        self, x: Array, grad_output: Array, arguments: tuple[Any, ...], input_grad: bool
+    ) -> Array | None:
+        """Add to the gradients of the parameters; return that with respect to the input."""
+        mask = gradient_mask(input_grad, self.weight, self.bias)
+        backward: Callable[..., Gradients] = getattr(F, f"{self.operation}_backward")
+        grad_input, *others = backward(
+            x, self.weight.data, grad_output, *arguments, output_mask=mask
+        )
+        add_gradients((self.weight, self.bias), tuple(others))
+        return grad_input
+
+    def _describe(self) -> str:
+        text = (
+            f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, "
+            f"stride={self.stride}, padding={self.padding!r}"
+        )
+        if max(self.dilation) > 1:
+            text += f", dilation={self.dilation}"
+        if self.groups != 1:
+            text += f", groups={self.groups}"
+        if self.bias is None:
+            text += ", bias=False"
+        return text
