@@ -65,18 +65,18 @@ class Convolution(Layer):
         self.weight = Parameter(values, "weight")
         self.bias = None if shift is None else Parameter(shift, "bias")
 
-    def _compute(self, x: Array, arguments: tuple[Any, ...], names: tuple[str, ...]) -> Array:
-        """Return the output, with weights that are prepared if the layer keeps such.
+    def _arguments(self) -> dict[str, Any]:
+        """Return the arguments of the function behind the bias."""
+        raise NotImplementedError
 
-        The arguments are those behind the bias, and so are their names.
-        """
+    def _forward(self, x: Array) -> tuple[Array, Any]:
         bias = None if self.bias is None else self.bias.data
         weight: Array | PreparedWeight = self.weight.data
+        arguments = self._arguments()
         if self._prepared is not None:
-            named = dict(zip(names, arguments, strict=True))
-            weight = self._ready(x, {**named, "transposed": self.transposed})
+            weight = self._ready(x, {**arguments, "transposed": self.transposed})
         convolve: Callable[..., Array] = getattr(F, self.operation)
-        return convolve(x, weight, bias, *arguments)
+        return convolve(x, weight, bias, **arguments), x
 
     def _ready(self, x: Array, arguments: dict[str, Any]) -> PreparedWeight:
         """Return the weights prepared for inputs of this size, of which a few are kept."""
@@ -90,14 +90,11 @@ class Convolution(Layer):
             self._prepared[key] = ready
         return ready
 
-    def _add_gradients(
-        self, x: Array, grad_output: Array, arguments: tuple[Any, ...], input_grad: bool
-    ) -> Array | None:
-        """Add to the gradients of the parameters; return that with respect to the input."""
+    def _backward(self, saved: Any, grad_output: Array, input_grad: bool) -> Array | None:
         mask = gradient_mask(input_grad, self.weight, self.bias)
         backward: Callable[..., Gradients] = getattr(F, f"{self.operation}_backward")
         grad_input, *others = backward(
-            x, self.weight.data, grad_output, *arguments, output_mask=mask
+            saved, self.weight.data, grad_output, **self._arguments(), output_mask=mask
         )
         add_gradients((self.weight, self.bias), tuple(others))
         return grad_input

@@ -5,16 +5,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from fastconv import _check
-from fastconv import functional as F
-from fastconv._check import Array, PaddingLike, PerAxis, Random
+from fastconv._check import PaddingLike, PerAxis, Random
 from fastconv._docs import described_like
-from fastconv._geometry import Ints, Padding, resolve_padding
-from fastconv.functional.padding import PADDING_MODES as PAD_MODES
+from fastconv.functional._boundary import check_mode
 from fastconv.layers._convolution import Convolution
-
-# torch.nn's name for the mode that torch.nn.functional.pad calls "constant".
-PADDING_MODES = ("zeros", *(mode for mode in PAD_MODES if mode != "constant"))
 
 
 class _Conv(Convolution):
@@ -36,39 +30,19 @@ class _Conv(Convolution):
         rng: Random = None,
         init: str = "torch",
     ) -> None:
-        if padding_mode not in PADDING_MODES:
-            raise ValueError(
-                f"padding_mode must be one of {', '.join(map(repr, PADDING_MODES))}, "
-                f"got {padding_mode!r}"
-            )
-        self.padding_mode = padding_mode
+        self.padding_mode = check_mode(padding_mode)
         channels = in_channels, out_channels
         steps = stride, padding, dilation, groups
         self._set_up(channels, kernel_size, *steps, bias, dtype, rng, init)
 
-    def _forward(self, x: Array) -> tuple[Array, Any]:
-        padding: Padding = self.padding
-        pad = size = None
-        if self.padding_mode != "zeros":
-            x = _check.array("input", x)
-            _check.rank("input", x.shape, self.axes)
-            padding, pad, size = "valid", self._pad(x.shape[-self.axes :]), x.shape
-            x = F.pad(x, pad, self.padding_mode)
-        arguments = (self.stride, padding, self.dilation, self.groups)
-        y = self._compute(x, arguments, ("stride", "padding", "dilation", "groups"))
-        return y, (x, arguments, pad, size)
-
-    def _backward(self, saved: Any, grad_output: Array, input_grad: bool) -> Array | None:
-        x, arguments, pad, size = saved
-        grad_input = self._add_gradients(x, grad_output, arguments, input_grad)
-        if grad_input is None or pad is None:
-            return grad_input
-        return F.pad_backward(grad_input, size, pad, self.padding_mode)
-
-    def _pad(self, size: Ints) -> Ints:
-        """Return the padding of an input of this size as `functional.pad` takes it."""
-        pairs = resolve_padding(self.padding, size, self.kernel_size, self.stride, self.dilation)
-        return tuple(cells for pair in reversed(pairs) for cells in pair)
+    def _arguments(self) -> dict[str, Any]:
+        return {
+            "stride": self.stride,
+            "padding": self.padding,
+            "dilation": self.dilation,
+            "groups": self.groups,
+            "padding_mode": self.padding_mode,
+        }
 
     def _describe(self) -> str:
         text = super()._describe()
@@ -90,7 +64,7 @@ class Conv2d(_Conv):
         As in `functional.conv2d`, every form of padding.
     bias : bool
         Add a bias to each output channel.
-    padding_mode : {"zeros", "reflect", "replicate", "circular"}
+    padding_mode : {"zeros", "reflect", "replicate", "circular", "symmetric"}
         What stands around the input: zeros, or cells of the input as in `functional.pad`.
     dtype : dtype, keyword-only
         Float32 (default) or float64.

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from fastconv import _check
-from fastconv._check import Array, PaddingLike, PerAxis, Random
+from fastconv._check import PaddingLike, PerAxis, Random
 from fastconv._docs import described_like
 from fastconv.layers._convolution import Convolution
 
@@ -42,15 +42,14 @@ class _ConvTranspose(Convolution):
         steps = stride, padding, dilation, groups
         self._set_up(channels, kernel_size, *steps, bias, dtype, rng, init)
 
-    def _arguments(self) -> tuple[Any, ...]:
-        return self.stride, self.padding, self.output_padding, self.groups, self.dilation
-
-    def _forward(self, x: Array) -> tuple[Array, Any]:
-        names = ("stride", "padding", "output_padding", "groups", "dilation")
-        return self._compute(x, self._arguments(), names), x
-
-    def _backward(self, saved: Any, grad_output: Array, input_grad: bool) -> Array | None:
-        return self._add_gradients(saved, grad_output, self._arguments(), input_grad)
+    def _arguments(self) -> dict[str, Any]:
+        return {
+            "stride": self.stride,
+            "padding": self.padding,
+            "output_padding": self.output_padding,
+            "groups": self.groups,
+            "dilation": self.dilation,
+        }
 
     def _describe(self) -> str:
         text = super()._describe()

@@ -406,9 +406,9 @@ def test_gradients_that_nobody_wants_are_not_computed(monkeypatch, input_grad, b
     masks = []
 
     def spied(original):
-        def spy(*args, output_mask):
+        def spy(*args, output_mask, **more):
             masks.append(output_mask)
-            return original(*args, output_mask=output_mask)
+            return original(*args, output_mask=output_mask, **more)
 
         return spy
 
