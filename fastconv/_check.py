@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from fastconv._geometry import MAX_EXTENT, PADDING_WORDS, Ints, Padding, Pairs, axis_name
 from fastconv.engine.base.memory import empty
@@ -79,6 +79,21 @@ def plain_array(name: str, value: object) -> NDArray[Any]:
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(f"{name} must be a plain numpy.ndarray, got a masked array")
     return np.asarray(value)
+
+
+def float_dtype(dtype: DTypeLike) -> np.dtype[Any]:
+    """Return float32 or float64 as a dtype object.
+
+    Raises
+    ------
+    TypeError
+        If `dtype` is another.
+    """
+    # To NumPy, None is float64; to a reader of torch it is float32.
+    found = None if dtype is None else np.dtype(dtype)
+    if found is None or found not in (FLOAT32, FLOAT64):
+        raise TypeError(f"dtype must be float32 or float64, got {found}")
+    return found
 
 
 def same_dtype(name: str, value: Array, other_name: str, other: Array) -> None:
@@ -355,10 +370,10 @@ def output(
     """
     if out is None:
         return new(shape, dtype)
-    plain = _writeable(out, shape, dtype)
+    plain = writeable(out, shape, dtype)
     expected = dtype.itemsize
     for axis in range(plain.ndim - 1, max(plain.ndim - axes - 1, -1), -1):
-        if plain.shape[axis] > 1 and plain.strides[axis] != expected:
+        if plain.size and plain.shape[axis] > 1 and plain.strides[axis] != expected:
             what = ("rows, its last axis", "planes, its last two axes", "maps, its last three axes")
             raise ValueError(
                 f"out must have contiguous {what[axes - 1]}; strides are {plain.strides}"
@@ -381,10 +396,10 @@ def elementwise(out: object, like: Array) -> Array:
     ValueError
         If it has another shape or dtype, cannot be written to, or is not native and aligned.
     """
-    return empty(like.shape, like.dtype) if out is None else _writeable(out, like.shape, like.dtype)
+    return empty(like.shape, like.dtype) if out is None else writeable(out, like.shape, like.dtype)
 
 
-def _writeable(out: object, shape: Ints, dtype: np.dtype[Any]) -> Array:
+def writeable(out: object, shape: Ints, dtype: np.dtype[Any]) -> Array:
     """Return `out` if a result of this shape and dtype can be written into it."""
     if not isinstance(out, np.ndarray) or isinstance(out, np.ma.MaskedArray):
         raise TypeError(f"out must be a numpy.ndarray, got {type(out).__name__}")

@@ -178,9 +178,12 @@ def test_importing_fastconv_imports_little():
 
 # The reference has nothing to prepare.
 PREPARED = {"PreparedWeight", "prepare_weight"}
+# Kernels made by hand are tables of numbers, and take no array.
+TABLES = {"box", "emboss", "gaussian", "laplacian", "prewitt", "roberts", "scharr", "sharpen"}
+TABLES |= {"sobel"}
 
 
-@pytest.mark.parametrize("name", sorted(set(functional.__all__) - PREPARED))
+@pytest.mark.parametrize("name", sorted(set(functional.__all__) - PREPARED - TABLES))
 def test_reference_has_the_signature_of_functional(name):
     fast = inspect.signature(getattr(functional, name))
     slow = inspect.signature(getattr(reference, name))
@@ -195,7 +198,7 @@ def test_reference_has_the_signature_of_functional(name):
 SCALARS = {"cross_entropy", "half_squared_error", "mse_loss"}
 
 
-@pytest.mark.parametrize("name", sorted(set(functional.__all__) - SCALARS - PREPARED))
+@pytest.mark.parametrize("name", sorted(set(functional.__all__) - SCALARS - PREPARED - TABLES))
 def test_functions_that_return_an_array_take_out(name):
     assert "out" in inspect.signature(getattr(functional, name)).parameters
 

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from fastconv import reference
+from fastconv import layers, reference, training
 
 MAP = np.array([[1.0, 8, 4, 3], [7, 2, 1, 9], [6, 1, 2, 4], [8, 7, 6, 0]])
 DTYPES = [np.float32, np.float64]
@@ -366,3 +366,106 @@ def test_half_squared_error(pool):
     np.testing.assert_array_equal(
         pool.half_squared_error_backward(y, d, reduction="sum"), [[-1, 3], [0, -2]]
     )
+
+
+# Connections and parameters.
+
+
+def test_counts_are_those_of_the_matrix():
+    matrix = reference.conv2d_matrix(one_map(W), (1, 3, 3))
+    counts = reference.conv_counts((1, 3, 3), (1, 1, 2, 2))
+    assert (counts.connections, counts.parameters) == (np.count_nonzero(matrix), 4) == (16, 4)
+    full = reference.linear_counts(9, 4)
+    assert (full.connections, full.parameters) == (36, 36)
+
+
+def test_a_kernel_on_a_large_image_has_76_parameters():
+    assert reference.linear_counts(300 * 300 * 3, 25).parameters == 300 * 300 * 3 * 25
+    assert reference.conv_counts((3, 300, 300), (1, 3, 5, 5), bias=True).parameters == 76
+    assert reference.conv_counts((1, 28, 28), (1, 1, 5, 5), bias=True).parameters == 26
+    for channels, parameters in ((1, 26), (3, 76)):
+        layer = layers.Conv2d(channels, 1, 5)
+        assert sum(p.data.size for p in layer.parameters()) == parameters
+
+
+# A border of zeros: no residual goes back to it.
+
+
+def test_the_residuals_of_a_padded_border_are_redundant(conv):
+    framed = np.pad(A, 1)
+    z = conv.conv2d(one_map(A), one_map(W), padding=1)
+    np.testing.assert_array_equal(z, conv.conv2d(one_map(framed), one_map(W)))
+    residual = np.arange(1.0, 17).reshape(4, 4)
+    whole = conv.conv2d_input((1, 1, 5, 5), one_map(W), one_map(residual))
+    inner = conv.conv2d_input((1, 1, 3, 3), one_map(W), one_map(residual), padding=1)
+    assert np.count_nonzero(whole) == 25  # the frame's 16 would get some, which nobody asks for
+    np.testing.assert_array_equal(inner[0, 0], whole[0, 0, 1:-1, 1:-1])
+
+
+# Three channels, padding 1 and stride 2, written out cell by cell.
+
+
+def test_three_channels_with_padding_1_and_stride_2(conv):
+    rng = np.random.default_rng(7)
+    a, w = rng.integers(0, 3, (3, 5, 5)), rng.integers(-1, 2, (2, 3, 3, 3))
+    b = np.array([1, 0])
+    framed = np.pad(a, ((0, 0), (1, 1), (1, 1)))
+    expected, grad_w = np.zeros((2, 3, 3), int), np.zeros(w.shape, int)
+    delta, spread = rng.integers(-2, 3, (2, 3, 3)), np.zeros(framed.shape, int)
+    for k, i, j in product(range(2), range(3), range(3)):
+        rows, columns = slice(2 * i, 2 * i + 3), slice(2 * j, 2 * j + 3)
+        expected[k, i, j] = (framed[:, rows, columns] * w[k]).sum() + b[k]
+        grad_w[k] += delta[k, i, j] * framed[:, rows, columns]
+        spread[:, rows, columns] += delta[k, i, j] * w[k]
+    a, w, b, delta = (np.asarray(v, np.float64) for v in (a[None], w, b, delta[None]))
+    geometry = {"stride": 2, "padding": 1}
+    np.testing.assert_array_equal(conv.conv2d(a, w, b, **geometry)[0], expected)
+    np.testing.assert_array_equal(conv.conv2d_weight(a, w.shape, delta, **geometry), grad_w)
+    found = conv.conv2d_input(a.shape, w, delta, **geometry)[0]
+    np.testing.assert_array_equal(found, spread[:, 1:-1, 1:-1])
+
+
+# The five arrangements of convolution and pooling.
+
+
+def stage(rng, inputs, outputs, convolutions, pools):
+    """Return [convolution, ReLU] so many times, and a pooling or none."""
+    parts = []
+    for _ in range(convolutions):
+        parts += [layers.Conv2d(inputs, outputs, 3, padding=1, rng=rng, init="he"), layers.ReLU()]
+        inputs = outputs
+    return [*parts, layers.MaxPool2d(2)] if pools else parts
+
+
+# Stages as (channels, convolutions, pooling), and hidden full connections.
+ARRANGEMENTS = {
+    "in, full": ([], 0),
+    "in, conv, relu, full": ([(4, 1, False)], 0),
+    "in, (conv, relu, pool) x 2, full, relu, full": ([(4, 1, True), (8, 1, True)], 1),
+    "in, ((conv, relu) x 2, pool) x 3, (full, relu) x 2, full": (
+        [(4, 2, True), (6, 2, True), (8, 2, True)],
+        2,
+    ),
+    "in, ((conv, relu) x 3, pool) x 2, full": ([(4, 3, True), (8, 3, True)], 0),
+}
+
+
+@pytest.mark.parametrize("name", ARRANGEMENTS)
+def test_the_arrangements_of_convolution_and_pooling_build_and_train(name):
+    stages, hidden = ARRANGEMENTS[name]
+    rng = np.random.default_rng(1)
+    parts, channels, width = [], 1, 8
+    for outputs, convolutions, pools in stages:
+        parts += stage(rng, channels, outputs, convolutions, pools)
+        channels, width = outputs, width // 2 if pools else width
+    parts.append(layers.Flatten())
+    features = channels * width * width
+    for _ in range(hidden):
+        parts += [layers.Linear(features, 16, rng=rng, init="he"), layers.ReLU()]
+        features = 16
+    net = layers.Sequential(*parts, layers.Linear(features, 10, rng=rng))
+    adam = training.Adam(net.parameters(), 3e-3)
+    data, loss = training.load_digits(), layers.CrossEntropyLoss()
+    history = training.fit(net, loss, adam, data, epochs=8, batch_size=32)
+    assert history[-1].test_accuracy > 0.8
+    assert history[-1].train_loss < history[0].train_loss / 2

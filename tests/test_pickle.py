@@ -319,6 +319,7 @@ EXAMPLES = {
         contents,
         "Checkpoint(epoch=3, step=7, model of 4 arrays, optimizer='Adam', options={})",
     ),
+    "Counts": lambda: Example(reference.linear_counts(9, 4), contents, "Counts(connections=36, "),
     "EpochRecord": lambda: Example(
         training.EpochRecord(1, 0.05, 0.7, 0.8, 0.4, 0.9, 1.5), contents, "EpochRecord(epoch=1, "
     ),

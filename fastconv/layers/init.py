@@ -13,29 +13,13 @@ xavier
 """
 
 from math import prod, sqrt
-from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from fastconv._check import Array, Random
+from fastconv._check import Array, Random, float_dtype
 
 SCHEMES = ("torch", "he", "xavier")
-
-
-def float_dtype(dtype: DTypeLike) -> np.dtype[Any]:
-    """Return float32 or float64 as a dtype object.
-
-    Raises
-    ------
-    TypeError
-        If `dtype` is another.
-    """
-    # To NumPy, None is float64; to a reader of torch it is float32.
-    found = None if dtype is None else np.dtype(dtype)
-    if found is None or found not in (np.dtype(np.float32), np.dtype(np.float64)):
-        raise TypeError(f"dtype must be float32 or float64, got {found}")
-    return found
 
 
 def weights_and_bias(

@@ -83,6 +83,8 @@ from fastconv.reference.dropout import (
     dropout3d_backward,
     dropout_backward,
 )
+from fastconv.reference.convolve import conv2, correlate2, rot180
+from fastconv.reference.counts import Counts, conv_counts, linear_counts
 from fastconv.reference.joining import add, concatenate
 from fastconv.reference.linear import linear, linear_backward
 from fastconv.reference.losses import (
@@ -93,7 +95,7 @@ from fastconv.reference.losses import (
     mse_loss,
     mse_loss_backward,
 )
-from fastconv.reference.matrix import conv2d_matrix
+from fastconv.reference.matrix import conv1d_matrix, conv2d_matrix, conv3d_matrix
 from fastconv.reference.padding import pad, pad_backward
 from fastconv.reference.pooling import (
     avg_pool2d,
@@ -126,6 +128,7 @@ from fastconv.reference.softmax import (
 from fastconv.reference.unfold import fold, unfold
 
 __all__ = [
+    "Counts",
     "add",
     "alpha_dropout",
     "alpha_dropout_backward",
@@ -139,6 +142,8 @@ __all__ = [
     "conv1d_bias",
     "conv1d_input",
     "conv1d_weight",
+    "conv1d_matrix",
+    "conv2",
     "conv2d",
     "conv2d_backward",
     "conv2d_bias",
@@ -165,6 +170,9 @@ __all__ = [
     "conv_transpose3d_bias",
     "conv_transpose3d_input",
     "conv_transpose3d_weight",
+    "conv3d_matrix",
+    "conv_counts",
+    "correlate2",
     "cross_entropy",
     "cross_entropy_backward",
     "dropout",
@@ -192,6 +200,7 @@ __all__ = [
     "leaky_relu_backward",
     "linear",
     "linear_backward",
+    "linear_counts",
     "log_softmax",
     "log_softmax_backward",
     "logsigmoid",
@@ -212,6 +221,7 @@ __all__ = [
     "relu_backward",
     "selu",
     "selu_backward",
+    "rot180",
     "sigmoid",
     "sigmoid_backward",
     "silu",

@@ -8,6 +8,45 @@ from fastconv.reference._arguments import Array, PerAxis, expect_axes, float_dty
 from fastconv.reference._windows import Geometry, Padding
 
 
+def conv1d_matrix(
+    weight: Array,
+    input_size: Sequence[int],
+    stride: PerAxis = 1,
+    padding: Padding = 0,
+    dilation: PerAxis = 1,
+    groups: int = 1,
+) -> Array:
+    """Unroll a convolution over one axis; see `conv2d_matrix`.
+
+    Parameters
+    ----------
+    weight : numpy.ndarray of shape (K, C / groups, S)
+        Kernels w.
+    input_size : sequence of int
+        Shape of one sample, (C, W); a batch size before it is ignored.
+    stride, padding, dilation, groups
+        As in `conv2d`.
+
+    Returns
+    -------
+    numpy.ndarray of shape (K OW, C W)
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `conv2d_matrix`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv.reference import conv1d_matrix
+    >>> conv1d_matrix(np.array([[[1.0, 2]]]), (1, 3))
+    array([[1., 2., 0.], [0., 1., 2.]])
+    """
+    expect_axes("weight", weight.ndim, (3,))
+    return conv_nd_matrix(weight, input_size, stride, padding, dilation, groups)
+
+
 def conv2d_matrix(
     weight: Array,
     input_size: Sequence[int],
@@ -63,6 +102,45 @@ def conv2d_matrix(
            [0., 0., 0., 0., 1., 2., 0., 3., 4.]])
     """
     expect_axes("weight", weight.ndim, (4,))
+    return conv_nd_matrix(weight, input_size, stride, padding, dilation, groups)
+
+
+def conv3d_matrix(
+    weight: Array,
+    input_size: Sequence[int],
+    stride: PerAxis = 1,
+    padding: Padding = 0,
+    dilation: PerAxis = 1,
+    groups: int = 1,
+) -> Array:
+    """Unroll a convolution over three axes; see `conv2d_matrix`.
+
+    Parameters
+    ----------
+    weight : numpy.ndarray of shape (K, C / groups, T, R, S)
+        Kernels w.
+    input_size : sequence of int
+        Shape of one sample, (C, D, H, W); a batch size before it is ignored.
+    stride, padding, dilation, groups
+        As in `conv2d`.
+
+    Returns
+    -------
+    numpy.ndarray of shape (K OD OH OW, C D H W)
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `conv2d_matrix`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv.reference import conv3d_matrix
+    >>> conv3d_matrix(np.ones((1, 1, 2, 1, 1)), (1, 3, 1, 1))
+    array([[1., 1., 0.], [0., 1., 1.]])
+    """
+    expect_axes("weight", weight.ndim, (5,))
     return conv_nd_matrix(weight, input_size, stride, padding, dilation, groups)
 
 
