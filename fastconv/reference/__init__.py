@@ -71,6 +71,8 @@ from fastconv.reference.conv_transpose_gradients import (
     conv_transpose3d_input,
     conv_transpose3d_weight,
 )
+from fastconv.reference.convolve import conv2, correlate2, rot180
+from fastconv.reference.counts import Counts, conv_counts, linear_counts
 from fastconv.reference.dropout import (
     alpha_dropout,
     alpha_dropout_backward,
@@ -83,8 +85,6 @@ from fastconv.reference.dropout import (
     dropout3d_backward,
     dropout_backward,
 )
-from fastconv.reference.convolve import conv2, correlate2, rot180
-from fastconv.reference.counts import Counts, conv_counts, linear_counts
 from fastconv.reference.joining import add, concatenate
 from fastconv.reference.linear import linear, linear_backward
 from fastconv.reference.losses import (
@@ -219,9 +219,9 @@ __all__ = [
     "relu6",
     "relu6_backward",
     "relu_backward",
+    "rot180",
     "selu",
     "selu_backward",
-    "rot180",
     "sigmoid",
     "sigmoid_backward",
     "silu",
