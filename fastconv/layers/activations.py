@@ -11,9 +11,8 @@ from numpy.typing import DTypeLike
 
 from fastconv import _check
 from fastconv import functional as F
-from fastconv._check import Array
+from fastconv._check import Array, float_dtype
 from fastconv.layers.base import Layer, Parameter, add_gradients, gradient_mask
-from fastconv.layers.init import float_dtype
 
 
 class _Activation(Layer):
