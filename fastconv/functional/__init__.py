@@ -30,6 +30,28 @@ from fastconv.functional.activations import (
     tanh,
     tanh_backward,
 )
+from fastconv.functional.adaptive_pooling import (
+    adaptive_avg_pool1d,
+    adaptive_avg_pool1d_backward,
+    adaptive_avg_pool2d,
+    adaptive_avg_pool2d_backward,
+    adaptive_avg_pool3d,
+    adaptive_avg_pool3d_backward,
+    adaptive_max_pool1d,
+    adaptive_max_pool1d_backward,
+    adaptive_max_pool2d,
+    adaptive_max_pool2d_backward,
+    adaptive_max_pool3d,
+    adaptive_max_pool3d_backward,
+)
+from fastconv.functional.avg_pooling import (
+    avg_pool1d,
+    avg_pool1d_backward,
+    avg_pool2d,
+    avg_pool2d_backward,
+    avg_pool3d,
+    avg_pool3d_backward,
+)
 from fastconv.functional.conv import (
     conv1d,
     conv2d,
@@ -94,6 +116,12 @@ from fastconv.functional.filters import (
     sobel,
 )
 from fastconv.functional.joining import add, concatenate
+from fastconv.functional.fractional_pooling import (
+    fractional_max_pool2d,
+    fractional_max_pool2d_backward,
+    fractional_max_pool3d,
+    fractional_max_pool3d_backward,
+)
 from fastconv.functional.linear import linear, linear_backward
 from fastconv.functional.losses import (
     cross_entropy,
@@ -103,12 +131,21 @@ from fastconv.functional.losses import (
     mse_loss,
     mse_loss_backward,
 )
-from fastconv.functional.padding import pad, pad_backward
-from fastconv.functional.pooling import (
-    avg_pool2d,
-    avg_pool2d_backward,
+from fastconv.functional.lp_pooling import (
+    lp_pool1d,
+    lp_pool1d_backward,
+    lp_pool2d,
+    lp_pool2d_backward,
+    lp_pool3d,
+    lp_pool3d_backward,
+)
+from fastconv.functional.max_pooling import (
+    max_pool1d,
+    max_pool1d_backward,
     max_pool2d,
     max_pool2d_backward,
+    max_pool3d,
+    max_pool3d_backward,
 )
 from fastconv.functional.rectifiers import (
     hardsigmoid,
@@ -132,6 +169,15 @@ from fastconv.functional.softmax import (
     softmax,
     softmax_backward,
 )
+from fastconv.functional.max_unpooling import (
+    max_unpool1d,
+    max_unpool1d_backward,
+    max_unpool2d,
+    max_unpool2d_backward,
+    max_unpool3d,
+    max_unpool3d_backward,
+)
+from fastconv.functional.padding import pad, pad_backward
 from fastconv.functional.unfold import fold, unfold
 
 __all__ = [
@@ -151,6 +197,24 @@ __all__ = [
     "conv1d_input",
     "conv1d_weight",
     "conv2",
+    "adaptive_avg_pool1d",
+    "adaptive_avg_pool1d_backward",
+    "adaptive_avg_pool2d",
+    "adaptive_avg_pool2d_backward",
+    "adaptive_avg_pool3d",
+    "adaptive_avg_pool3d_backward",
+    "adaptive_max_pool1d",
+    "adaptive_max_pool1d_backward",
+    "adaptive_max_pool2d",
+    "adaptive_max_pool2d_backward",
+    "adaptive_max_pool3d",
+    "adaptive_max_pool3d_backward",
+    "avg_pool1d",
+    "avg_pool1d_backward",
+    "avg_pool2d",
+    "avg_pool2d_backward",
+    "avg_pool3d",
+    "avg_pool3d_backward",
     "conv2d",
     "conv2d_backward",
     "conv2d_bias",
@@ -194,6 +258,10 @@ __all__ = [
     "gaussian",
     "gelu",
     "gelu_backward",
+    "fractional_max_pool2d",
+    "fractional_max_pool2d_backward",
+    "fractional_max_pool3d",
+    "fractional_max_pool3d_backward",
     "half_squared_error",
     "half_squared_error_backward",
     "hardsigmoid",
@@ -215,6 +283,24 @@ __all__ = [
     "max_pool2d_backward",
     "mish",
     "mish_backward",
+    "lp_pool1d",
+    "lp_pool1d_backward",
+    "lp_pool2d",
+    "lp_pool2d_backward",
+    "lp_pool3d",
+    "lp_pool3d_backward",
+    "max_pool1d",
+    "max_pool1d_backward",
+    "max_pool2d",
+    "max_pool2d_backward",
+    "max_pool3d",
+    "max_pool3d_backward",
+    "max_unpool1d",
+    "max_unpool1d_backward",
+    "max_unpool2d",
+    "max_unpool2d_backward",
+    "max_unpool3d",
+    "max_unpool3d_backward",
     "mse_loss",
     "mse_loss_backward",
     "pad",

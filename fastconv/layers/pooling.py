@@ -6,7 +6,7 @@ from fastconv import _check
 from fastconv import functional as F
 from fastconv._check import Array, PaddingLike, PerAxis
 from fastconv._geometry import Ints, Padding
-from fastconv.functional.pooling import POOL_PADDING_WORDS
+from fastconv.functional._pooling import POOL_PADDING_WORDS
 from fastconv.layers.base import Layer
 
 

@@ -33,6 +33,28 @@ from fastconv.reference.activations import (
     tanh,
     tanh_backward,
 )
+from fastconv.reference.adaptive_pooling import (
+    adaptive_avg_pool1d,
+    adaptive_avg_pool1d_backward,
+    adaptive_avg_pool2d,
+    adaptive_avg_pool2d_backward,
+    adaptive_avg_pool3d,
+    adaptive_avg_pool3d_backward,
+    adaptive_max_pool1d,
+    adaptive_max_pool1d_backward,
+    adaptive_max_pool2d,
+    adaptive_max_pool2d_backward,
+    adaptive_max_pool3d,
+    adaptive_max_pool3d_backward,
+)
+from fastconv.reference.avg_pooling import (
+    avg_pool1d,
+    avg_pool1d_backward,
+    avg_pool2d,
+    avg_pool2d_backward,
+    avg_pool3d,
+    avg_pool3d_backward,
+)
 from fastconv.reference.conv import (
     conv1d,
     conv2d,
@@ -86,6 +108,12 @@ from fastconv.reference.dropout import (
     dropout_backward,
 )
 from fastconv.reference.joining import add, concatenate
+from fastconv.reference.fractional_pooling import (
+    fractional_max_pool2d,
+    fractional_max_pool2d_backward,
+    fractional_max_pool3d,
+    fractional_max_pool3d_backward,
+)
 from fastconv.reference.linear import linear, linear_backward
 from fastconv.reference.losses import (
     cross_entropy,
@@ -100,8 +128,22 @@ from fastconv.reference.padding import pad, pad_backward
 from fastconv.reference.pooling import (
     avg_pool2d,
     avg_pool2d_backward,
+from fastconv.reference.lp_pooling import (
+    lp_pool1d,
+    lp_pool1d_backward,
+    lp_pool2d,
+    lp_pool2d_backward,
+    lp_pool3d,
+    lp_pool3d_backward,
+)
+from fastconv.reference.matrix import conv2d_matrix
+from fastconv.reference.max_pooling import (
+    max_pool1d,
+    max_pool1d_backward,
     max_pool2d,
     max_pool2d_backward,
+    max_pool3d,
+    max_pool3d_backward,
 )
 from fastconv.reference.rectifiers import (
     hardsigmoid,
@@ -125,6 +167,15 @@ from fastconv.reference.softmax import (
     softmax,
     softmax_backward,
 )
+from fastconv.reference.max_unpooling import (
+    max_unpool1d,
+    max_unpool1d_backward,
+    max_unpool2d,
+    max_unpool2d_backward,
+    max_unpool3d,
+    max_unpool3d_backward,
+)
+from fastconv.reference.padding import pad, pad_backward
 from fastconv.reference.unfold import fold, unfold
 
 __all__ = [
@@ -144,6 +195,24 @@ __all__ = [
     "conv1d_matrix",
     "conv1d_weight",
     "conv2",
+    "adaptive_avg_pool1d",
+    "adaptive_avg_pool1d_backward",
+    "adaptive_avg_pool2d",
+    "adaptive_avg_pool2d_backward",
+    "adaptive_avg_pool3d",
+    "adaptive_avg_pool3d_backward",
+    "adaptive_max_pool1d",
+    "adaptive_max_pool1d_backward",
+    "adaptive_max_pool2d",
+    "adaptive_max_pool2d_backward",
+    "adaptive_max_pool3d",
+    "adaptive_max_pool3d_backward",
+    "avg_pool1d",
+    "avg_pool1d_backward",
+    "avg_pool2d",
+    "avg_pool2d_backward",
+    "avg_pool3d",
+    "avg_pool3d_backward",
     "conv2d",
     "conv2d_backward",
     "conv2d_bias",
@@ -188,6 +257,10 @@ __all__ = [
     "fold",
     "gelu",
     "gelu_backward",
+    "fractional_max_pool2d",
+    "fractional_max_pool2d_backward",
+    "fractional_max_pool3d",
+    "fractional_max_pool3d_backward",
     "half_squared_error",
     "half_squared_error_backward",
     "hardsigmoid",
@@ -209,6 +282,24 @@ __all__ = [
     "max_pool2d_backward",
     "mish",
     "mish_backward",
+    "lp_pool1d",
+    "lp_pool1d_backward",
+    "lp_pool2d",
+    "lp_pool2d_backward",
+    "lp_pool3d",
+    "lp_pool3d_backward",
+    "max_pool1d",
+    "max_pool1d_backward",
+    "max_pool2d",
+    "max_pool2d_backward",
+    "max_pool3d",
+    "max_pool3d_backward",
+    "max_unpool1d",
+    "max_unpool1d_backward",
+    "max_unpool2d",
+    "max_unpool2d_backward",
+    "max_unpool3d",
+    "max_unpool3d_backward",
     "mse_loss",
     "mse_loss_backward",
     "pad",

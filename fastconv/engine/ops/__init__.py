@@ -1,6 +1,8 @@
 """What is compiled beside the convolutions.
 
-pooling               maxima and means of windows, and their gradients (windows.py, windows.pxd)
+pooling               maxima, means and norms of windows (windows.py, windows.pxd)
+pooling_gradients     the gradients of means and norms
+places                what maxima leave: numbers to and from places in their plane
 activations, losses   element by element, and row by row (elementwise.h: one exponential)
 sums                  of maps, and of rows: the gradients of a bias
 optimizers            the steps of all parameters in one loop

@@ -1,5 +1,5 @@
 /* The loops of pooling, written once: pooling.h includes this file for each instruction set and
- * type. Most are plain C that compilers turn into vector code.
+ * type.
  *
  * Expects what regions.h defines. */
 
@@ -8,184 +8,282 @@
 #define NAME(name) ISA(TYPED(name))
 #if SCALAR_BYTES == 4
 #define PLACE int32_t
+#define POW powf
+#define SQRT sqrtf
+#define ABSOLUTE 0x7fffffff
 #else
 #define PLACE int64_t
+#define POW pow
+#define SQRT sqrt
+#define ABSOLUTE 0x7fffffffffffffff
 #endif
 #define LOOP(name) static __attribute__((noinline)) void NAME(name)
+#define INLINE(name) static inline __attribute__((always_inline)) void NAME(name)
 
 /* A row is reduced by vectors. What is left of it ends with its last element, and partly comes
- * again; for that there are shorter vectors, and for each one of as many places. */
-#define VECTOR_OF(type, name, bytes)                                                               \
-    typedef type NAME(name) __attribute__((vector_size(bytes), aligned(SCALAR_BYTES)));
-VECTOR_OF(SCALAR, one, SCALAR_BYTES)
-VECTOR_OF(PLACE, place, SCALAR_BYTES)
-VECTOR_OF(PLACE, places, VECTOR_BYTES)
-VECTOR_OF(PLACE, half_places, VECTOR_BYTES / 2)
-#ifdef QUARTER
-VECTOR_OF(PLACE, quarter_places, VECTOR_BYTES / 4)
-#define QUARTERS(STEP)                                                                             \
-    else if (p.hop == SCALAR_BYTES && p.count >= LANES / 4)                                        \
-        EACH_LINE(STEP(QUARTER, NAME(quarter_places), 0, SCALAR_BYTES)                             \
-                  STEP(QUARTER, NAME(quarter_places), p.count - LANES / 4, SCALAR_BYTES))
-#else
-#define QUARTERS(STEP)
+ * again; for that there are shorter vectors, and for each one of as many places. Single numbers are
+ * vectors of one, so that a formula is written once. */
+#define VECTORS_OF(type, name)                                                                     \
+    typedef type NAME(name##_all) __attribute__((vector_size(LANES * sizeof(type)), aligned(1)));  \
+    typedef type NAME(name##_half)                                                                 \
+        __attribute__((vector_size(LANES / 2 * sizeof(type)), aligned(1)));                        \
+    typedef type NAME(name##_one) __attribute__((vector_size(sizeof(type)), aligned(1)));
+VECTORS_OF(SCALAR, scalars)
+VECTORS_OF(PLACE, places)
+#if SCALAR_BYTES == 4
+VECTORS_OF(uint8_t, unsigned)
+VECTORS_OF(int8_t, signed)
 #endif
+#ifdef QUARTER
+#define QUARTER_OF(type, name)                                                                     \
+    typedef type NAME(name##_quarter)                                                              \
+        __attribute__((vector_size(LANES / 4 * sizeof(type)), aligned(1)));
+QUARTER_OF(SCALAR, scalars)
+QUARTER_OF(PLACE, places)
+#if SCALAR_BYTES == 4
+QUARTER_OF(uint8_t, unsigned)
+QUARTER_OF(int8_t, signed)
+#endif
+#undef QUARTER_OF
+#define QUARTERS(STEP, ITEM)                                                                       \
+    else if (p.hop == ITEM && p.count >= LANES / 4)                                                \
+        EACH_LINE(STEP(quarter, 0, ITEM, 1) STEP(quarter, p.count - LANES / 4, ITEM, 1))
+#else
+#define QUARTERS(STEP, ITEM)
+#endif
+#define SCALARS(part) NAME(scalars_##part)
+#define PLACES(part) NAME(places_##part)
+#define PART(part) (ptrdiff_t)(sizeof(SCALARS(part)) / SCALAR_BYTES)
+
 #define EACH_LINE(...)                                                                             \
     for (; lines--; x += p.step, to += p.pitch, places += p.pitch) {                               \
         __VA_ARGS__                                                                                \
     }
-#define EACH_ROW(STEP)                                                                             \
-    if (p.hop == SCALAR_BYTES && p.count >= LANES)                                                 \
-        EACH_LINE(                                                                                 \
-            for (ptrdiff_t i = 0; i + LANES <= p.count; i += LANES)                                \
-                STEP(VECTOR, NAME(places), i, SCALAR_BYTES)                                        \
-            if (p.count % LANES)                                                                   \
-                STEP(VECTOR, NAME(places), p.count - LANES, SCALAR_BYTES))                         \
-    else if (p.hop == SCALAR_BYTES && p.count >= LANES / 2)                                        \
-        EACH_LINE(STEP(HALF, NAME(half_places), 0, SCALAR_BYTES)                                   \
-                  STEP(HALF, NAME(half_places), p.count - LANES / 2, SCALAR_BYTES))                \
-    QUARTERS(STEP)                                                                                 \
+/* Four vectors at a time where windows are tall: else a page would be left after each of its lines,
+ * and met again for the next. */
+#define EACH_ROW(STEP, ITEM)                                                                       \
+    if (p.hop == ITEM && p.count >= LANES)                                                         \
+        EACH_LINE(ptrdiff_t i = 0; if (depth * rows > 3) for (; i + 4 * LANES <= p.count;          \
+                                                              i += 4 * LANES)                      \
+                      STEP(all, i, ITEM, 4) for (; i + LANES <= p.count; i += LANES)               \
+                          STEP(all, i, ITEM, 1) if (i < p.count)                                   \
+                              STEP(all, p.count - LANES, ITEM, 1))                                 \
+    else if (p.hop == ITEM && p.count >= LANES / 2)                                                \
+        EACH_LINE(STEP(half, 0, ITEM, 1) STEP(half, p.count - LANES / 2, ITEM, 1))                 \
+    QUARTERS(STEP, ITEM)                                                                           \
     else                                                                                           \
-        EACH_LINE(for (ptrdiff_t i = 0; i < p.count; i++)                                          \
-                      STEP(NAME(one), NAME(place), i, p.hop))
+        EACH_LINE(for (ptrdiff_t i = 0; i < p.count; i++) STEP(one, i, p.hop, 1))
 
-/* Reduce the rows of windows: a macro STEP does it for a vector of columns. The commonest number of
- * rows is a constant in it. */
-#define REDUCE(name, STEP)                                                                         \
-    static inline __attribute__((always_inline)) void NAME(name##_of)(                             \
-        const fastconv_rows p, const char *x, ptrdiff_t lines, ptrdiff_t depth, ptrdiff_t rows,    \
-        SCALAR *to, PLACE *places)                                                                 \
+/* Reduce the rows of windows: a macro STEP does it for V vectors of columns, whose elements are
+ * ITEM bytes. The commonest numbers of rows are constants in it. */
+#define REDUCE_ROWS(name, STEP, ITEM)                                                              \
+    INLINE(name##_of)(const fastconv_rows p, const char *x, ptrdiff_t lines, ptrdiff_t depth,      \
+                      ptrdiff_t rows, SCALAR *to, PLACE *places)                                   \
     {                                                                                              \
-        EACH_ROW(STEP)                                                                             \
+        EACH_ROW(STEP, ITEM)                                                                       \
     }                                                                                              \
     LOOP(name)(const fastconv_rows *p, const char *x, ptrdiff_t lines, ptrdiff_t depth,            \
                ptrdiff_t rows, void *to, void *places)                                             \
     {                                                                                              \
         if (depth == 1 && rows == 2)                                                               \
             NAME(name##_of)(*p, x, lines, 1, 2, to, places);                                       \
+        else if (depth == 1 && rows == 3)                                                          \
+            NAME(name##_of)(*p, x, lines, 1, 3, to, places);                                       \
         else                                                                                       \
             NAME(name##_of)(*p, x, lines, depth, rows, to, places);                                \
     }
 
-#define EACH_TAP(type, at, ...)                                                                    \
-    for (ptrdiff_t t = 0; t < depth; t++)                                                          \
-        for (ptrdiff_t r = !t; r < rows; r++) {                                                    \
-            const type value =                                                                     \
-                *(const type *)(x + (at) + t * p.plane_step + r * p.row_step);                     \
-            __VA_ARGS__                                                                            \
-        }
-
-#define ADD(type, places_type, i, HOP)                                                             \
+/* `first` for the first row, `next` for the others, each for V vectors `value`. */
+#define EACH_TAP(part, i, HOP, V, first, next)                                                     \
     {                                                                                              \
-        type sum = *(const type *)(x + (i) * HOP);                                                 \
-        EACH_TAP(type, (i) * HOP, sum += value;)                                                   \
-        *(type *)(to + (i)) = sum;                                                                 \
+        const char *at = x + (i) * HOP;                                                            \
+        _Pragma("GCC unroll 4") for (ptrdiff_t v = 0; v < V; v++)                                  \
+        {                                                                                          \
+            const SCALARS(part) value = LOAD(part, at + v * PART(part) * HOP);                     \
+            first;                                                                                 \
+        }                                                                                          \
+        for (ptrdiff_t t = 0; t < depth; t++)                                                      \
+            for (ptrdiff_t r = !t; r < rows; r++) {                                                \
+                const char *row = at + t * p.plane_step + r * p.row_step;                          \
+                _Pragma("GCC unroll 4") for (ptrdiff_t v = 0; v < V; v++)                          \
+                {                                                                                  \
+                    const SCALARS(part) value = LOAD(part, row + v * PART(part) * HOP);            \
+                    next;                                                                          \
+                }                                                                                  \
+            }                                                                                      \
     }
-REDUCE(add_rows, ADD)
+#define STORE(part, to, i, V, from)                                                                \
+    _Pragma("GCC unroll 4") for (ptrdiff_t v = 0; v < V; v++)                                      \
+        *(__typeof__(&from[0]))(to + (i) + v * PART(part)) = from[v];
+
+#define ADD(part, i, HOP, V)                                                                       \
+    {                                                                                              \
+        SCALARS(part) sum[V];                                                                      \
+        EACH_TAP(part, i, HOP, V, sum[v] = value, sum[v] += value)                                 \
+        STORE(part, to, i, V, sum)                                                                 \
+    }
+
+/* |value|^power. */
+#define POWER(part, value)                                                                         \
+    ({                                                                                             \
+        const SCALARS(part) size = (SCALARS(part))((PLACES(part))value & (PLACE)ABSOLUTE);         \
+        SCALARS(part) result = size;                                                               \
+        if (p.whole)                                                                               \
+            for (int n = 1; n < p.whole; n++)                                                      \
+                result *= size;                                                                    \
+        else                                                                                       \
+            for (int lane = 0; lane < PART(part); lane++)                                          \
+                result[lane] = POW(size[lane], (SCALAR)p.power);                                   \
+        result;                                                                                    \
+    })
+#define ADD_POWERS(part, i, HOP, V)                                                                \
+    {                                                                                              \
+        SCALARS(part) sum[V];                                                                      \
+        EACH_TAP(part, i, HOP, V, sum[v] = POWER(part, value), sum[v] += POWER(part, value))       \
+        STORE(part, to, i, V, sum)                                                                 \
+    }
 
 /* Whether values take the place of the best: the first maximum wins, a NaN wins over all but an
  * earlier NaN. Masks of vectors, and the choice between two by them. */
 #define BEATS(value, best) (((best) == (best)) & ~((value) <= (best)))
 #define CHOOSE(type, mask, a, b) (((mask) & (type)(a)) | (~(mask) & (type)(b)))
-
-#define LARGER(type, places_type, i, HOP)                                                          \
+#define LARGER(part, i, HOP, V)                                                                    \
     {                                                                                              \
-        type best = *(const type *)(x + (i) * HOP);                                                \
-        EACH_TAP(type, (i) * HOP, {                                                                \
-            const places_type better = BEATS(value, best);                                         \
-            best = (type)CHOOSE(places_type, better, value, best);                                 \
+        SCALARS(part) best[V];                                                                     \
+        EACH_TAP(part, i, HOP, V, best[v] = value, {                                               \
+            const PLACES(part) better = BEATS(value, best[v]);                                     \
+            best[v] = (SCALARS(part))CHOOSE(PLACES(part), better, value, best[v]);                 \
         })                                                                                         \
-        *(type *)(to + (i)) = best;                                                                \
+        STORE(part, to, i, V, best)                                                                \
     }
-REDUCE(larger_rows, LARGER)
 
-/* The same with the number of each best row. */
-#define LARGER_AT(type, places_type, i, HOP)                                                       \
+/* The same with the place of each best row in its window. */
+#define LARGER_AT(part, i, HOP, V)                                                                 \
     {                                                                                              \
-        type best = *(const type *)(x + (i) * HOP);                                                \
-        places_type row = {0};                                                                     \
-        EACH_TAP(type, (i) * HOP, {                                                                \
-            const places_type better = BEATS(value, best);                                         \
-            const places_type here = better - better + (PLACE)(t * p.numbers + r);                 \
-            best = (type)CHOOSE(places_type, better, value, best);                                 \
-            row = CHOOSE(places_type, better, here, row);                                          \
+        SCALARS(part) best[V];                                                                     \
+        PLACES(part) place[V];                                                                     \
+        EACH_TAP(part, i, HOP, V, best[v] = value; place[v] = (PLACES(part)){0}, {                 \
+            const PLACES(part) better = BEATS(value, best[v]);                                     \
+            const PLACES(part) here =                                                              \
+                (PLACES(part)){0} + (PLACE)(t * p.plane_place + r * p.row_place);                  \
+            best[v] = (SCALARS(part))CHOOSE(PLACES(part), better, value, best[v]);                 \
+            place[v] = CHOOSE(PLACES(part), better, here, place[v]);                               \
         })                                                                                         \
-        *(type *)(to + (i)) = best;                                                                \
-        *(places_type *)(places + (i)) = row;                                                      \
+        STORE(part, to, i, V, best)                                                                \
+        STORE(part, places, i, V, place)                                                           \
     }
-REDUCE(larger_rows_at, LARGER_AT)
 
-/* Run a statement for each i < count. The commonest distances are constants in it: vectors can load
- * neighbours, and every other element. */
-#define EACH_AT(distance, statement)                                                               \
+#define LOAD(part, at) (*(const SCALARS(part) *)(at))
+REDUCE_ROWS(add_rows, ADD, SCALAR_BYTES)
+REDUCE_ROWS(add_power_rows, ADD_POWERS, SCALAR_BYTES)
+REDUCE_ROWS(larger_rows, LARGER, SCALAR_BYTES)
+REDUCE_ROWS(larger_rows_at, LARGER_AT, SCALAR_BYTES)
+#undef LOAD
+#if SCALAR_BYTES == 4
+#define LOAD(part, at)                                                                             \
+    __builtin_convertvector(*(const NAME(unsigned_##part) *)(at), SCALARS(part))
+REDUCE_ROWS(larger_unsigned_rows, LARGER, 1)
+REDUCE_ROWS(larger_unsigned_rows_at, LARGER_AT, 1)
+#undef LOAD
+#define LOAD(part, at)                                                                             \
+    __builtin_convertvector(*(const NAME(signed_##part) *)(at), SCALARS(part))
+REDUCE_ROWS(larger_signed_rows, LARGER, 1)
+REDUCE_ROWS(larger_signed_rows_at, LARGER_AT, 1)
+#undef LOAD
+#endif
+
+/* Reduce the columns of a window, or of a vector of windows whose first columns begin at `from`: a
+ * macro GET loads them. */
+#define ADD_COLUMNS(part, GET)                                                                     \
     {                                                                                              \
-        const ptrdiff_t HOP = distance;                                                            \
-        for (ptrdiff_t i = 0; i < count; i++)                                                      \
-            statement;                                                                             \
+        SCALARS(part) sum = GET(SCALARS(part), from);                                              \
+        for (ptrdiff_t s = 1; s < taps; s++)                                                       \
+            sum += GET(SCALARS(part), from + s * dilation);                                        \
+        *(SCALARS(part) *)(to + i) = sum * factor;                                                 \
     }
-#define EACH(statement)                                                                            \
-    if (hop == SCALAR_BYTES)                                                                       \
-        EACH_AT(SCALAR_BYTES, statement)                                                           \
-    else if (hop == 2 * SCALAR_BYTES)                                                              \
-        EACH_AT(2 * SCALAR_BYTES, statement)                                                       \
-    else                                                                                           \
-        EACH_AT(hop, statement)
-#define AT(type, first) (*(const type *)((const char *)(first) + i * HOP))
+#define LARGER_COLUMNS(part, GET)                                                                  \
+    {                                                                                              \
+        SCALARS(part) best = GET(SCALARS(part), from);                                             \
+        for (ptrdiff_t s = 1; s < taps; s++) {                                                     \
+            const SCALARS(part) value = GET(SCALARS(part), from + s * dilation);                   \
+            const PLACES(part) better = BEATS(value, best);                                        \
+            best = (SCALARS(part))CHOOSE(PLACES(part), better, value, best);                       \
+        }                                                                                          \
+        *(SCALARS(part) *)(to + i) = best;                                                         \
+    }
+/* Each column is the first maximum of its own rows; of equal ones, and of two NaN, that of the
+ * upper row comes first in the window. */
+#define LARGER_COLUMNS_AT(part, GET)                                                               \
+    {                                                                                              \
+        SCALARS(part) best = GET(SCALARS(part), from);                                             \
+        PLACES(part) place = GET(PLACES(part), number);                                            \
+        for (ptrdiff_t s = 1; s < taps; s++) {                                                     \
+            const SCALARS(part) value = GET(SCALARS(part), from + s * dilation);                   \
+            const PLACES(part) here =                                                              \
+                GET(PLACES(part), number + s * dilation) + (PLACE)(s * dilation);                  \
+            const PLACES(part) better =                                                            \
+                BEATS(value, best) |                                                               \
+                ((here < place) & ((value == best) | ((value != value) & (best != best))));        \
+            best = (SCALARS(part))CHOOSE(PLACES(part), better, value, best);                       \
+            place = CHOOSE(PLACES(part), better, here, place);                                     \
+        }                                                                                          \
+        *(SCALARS(part) *)(to + i) = best;                                                         \
+        *(PLACES(part) *)(to_places + i) = place;                                                  \
+    }
 
-/* The same of single numbers, for compilers to make masks of. */
-#undef BEATS
-#define BEATS(value, best) (((best) == (best)) & !((value) <= (best)))
-/* Whether the column `value`, of `row`, takes the place of `best`, of `best_row`. Each is the first
- * of its own column; of equal ones, and of two NaN, the upper row's comes first in the window. */
-#define TAKES(value, row, best, best_row)                                                          \
-    (BEATS(value, best) |                                                                          \
-     (((row) < (best_row)) &                                                                       \
-      (((value) == (best)) | (((value) != (value)) & ((best) != (best))))))
-
-LOOP(take)(void *to, const void *x, ptrdiff_t hop, ptrdiff_t count)
-{
-    SCALAR *restrict out = to;
-    EACH(out[i] = AT(SCALAR, x))
-}
-
-LOOP(add)(void *to, const void *x, ptrdiff_t hop, ptrdiff_t count)
-{
-    SCALAR *restrict out = to;
-    EACH(out[i] += AT(SCALAR, x))
-}
-
-LOOP(larger)(void *to, const void *x, ptrdiff_t hop, ptrdiff_t count)
-{
-    SCALAR *restrict best = to;
-    EACH(best[i] = BEATS(AT(SCALAR, x), best[i]) ? AT(SCALAR, x) : best[i])
-}
-
-/* The places of the first column of each window: its row. */
-LOOP(take_places)(void *rows, void *columns, const void *from, ptrdiff_t hop, ptrdiff_t count)
-{
-    PLACE *restrict row = rows, *restrict column = columns;
-    EACH({
-        row[i] = AT(PLACE, from);
-        column[i] = 0;
-    })
-}
-
-/* The better of the best so far and of column `number`, with its row and column. */
-LOOP(larger_column)(void *to, void *rows, void *columns, const void *x, const void *from,
-                    ptrdiff_t hop, ptrdiff_t number, ptrdiff_t count)
-{
-    SCALAR *restrict best = to;
-    PLACE *restrict row = rows, *restrict column = columns;
-    const PLACE here = number;
-    EACH({
-        const SCALAR value = AT(SCALAR, x);
-        const PLACE value_row = AT(PLACE, from);
-        const int better = TAKES(value, value_row, best[i], row[i]);
-        best[i] = better ? value : best[i];
-        row[i] = better ? value_row : row[i];
-        column[i] = better ? here : column[i];
-    })
-}
+#define NEXT(type, at) (*(const type *)(at))
+#define SECOND(type, at) EVEN(NEXT(type, at), NEXT(type, (at) + LANES))
+/* The windows of lines that lie behind each other, and those of one line by a table. `x` and
+ * `places` may be read up to one number beyond the last window. */
+#define REDUCE_COLUMNS(columns_name, windows_name, STEP)                                           \
+    INLINE(columns_name##_of)(const SCALAR factor, ptrdiff_t stride, ptrdiff_t taps,               \
+                              ptrdiff_t dilation, const SCALAR *x, const PLACE *places,            \
+                              SCALAR *to, PLACE *to_places, ptrdiff_t count)                       \
+    {                                                                                              \
+        const SCALAR *from = x;                                                                    \
+        const PLACE *number = places;                                                              \
+        ptrdiff_t i = 0;                                                                           \
+        (void)factor, (void)number, (void)to_places;                                               \
+        if (stride == 1)                                                                           \
+            for (; i + LANES <= count; i += LANES, from += LANES, number += LANES)                 \
+                STEP(all, NEXT)                                                                    \
+        else if (stride == 2)                                                                      \
+            for (; i + LANES <= count; i += LANES, from += 2 * LANES, number += 2 * LANES)         \
+                STEP(all, SECOND)                                                                  \
+        for (; i < count; i++, from += stride, number += stride)                                   \
+            STEP(one, NEXT)                                                                        \
+    }                                                                                              \
+    LOOP(columns_name)(const fastconv_columns *p, const void *x, const void *places, void *to,     \
+                       void *to_places, ptrdiff_t count)                                           \
+    {                                                                                              \
+        const SCALAR factor = (SCALAR)p->factor;                                                   \
+        if (p->stride == 2 && p->dilation == 1 && p->taps == 2)                                    \
+            NAME(columns_name##_of)(factor, 2, 2, 1, x, places, to, to_places, count);             \
+        else if (p->stride == 2 && p->dilation == 1 && p->taps == 3)                               \
+            NAME(columns_name##_of)(factor, 2, 3, 1, x, places, to, to_places, count);             \
+        else                                                                                       \
+            NAME(columns_name##_of)(factor, p->stride, p->taps, p->dilation, x, places, to,        \
+                                    to_places, count);                                             \
+    }                                                                                              \
+    LOOP(windows_name)(const fastconv_columns *p, const long long *windows, const void *x,         \
+                       const void *places, void *out, void *out_places, ptrdiff_t count)           \
+    {                                                                                              \
+        const SCALAR factor = (SCALAR)p->factor;                                                   \
+        const ptrdiff_t dilation = p->dilation;                                                    \
+        SCALAR *to = out;                                                                          \
+        PLACE *to_places = out_places;                                                             \
+        (void)factor, (void)to_places;                                                             \
+        for (ptrdiff_t i = 0; i < count; i++, windows += 3) {                                      \
+            const SCALAR *from = (const SCALAR *)x + windows[0];                                   \
+            const PLACE *number = (const PLACE *)places + windows[0];                              \
+            const ptrdiff_t taps = windows[1];                                                     \
+            (void)number;                                                                          \
+            STEP(one, NEXT)                                                                        \
+        }                                                                                          \
+    }
+REDUCE_COLUMNS(add_columns, add_windows, ADD_COLUMNS)
+REDUCE_COLUMNS(larger_columns, larger_windows, LARGER_COLUMNS)
+REDUCE_COLUMNS(larger_columns_at, larger_windows_at, LARGER_COLUMNS_AT)
 
 LOOP(fill)(void *to, double value, ptrdiff_t count)
 {
@@ -203,36 +301,25 @@ LOOP(fill_places)(void *to, ptrdiff_t value, ptrdiff_t count)
 
 /* Where the maxima of a line are in their plane: its windows begin at the places of a table, or at
  * `first` and then every `stride`. */
-LOOP(name_places)(long long *index, const void *rows, const void *columns,
-                  const ptrdiff_t *offsets, ptrdiff_t dilation, const long long *windows,
-                  ptrdiff_t first, ptrdiff_t stride, ptrdiff_t count)
+LOOP(name_places)(long long *index, const void *from, const long long *windows, ptrdiff_t first,
+                  ptrdiff_t stride, ptrdiff_t count)
 {
-    const PLACE *row = rows, *column = columns;
-    for (ptrdiff_t i = 0; i < count; i++)
-        index[i] = first + (windows ? windows[3 * i] : i * stride) + offsets[row[i]] +
-                   column[i] * dilation;
+    const PLACE *places = from;
+    if (windows)
+        for (ptrdiff_t i = 0; i < count; i++)
+            index[i] = first + windows[3 * i] + places[i];
+    else
+        for (ptrdiff_t i = 0; i < count; i++)
+            index[i] = first + i * stride + places[i];
 }
 
-/* y = factor times the sums of two neighbours; one number beyond them is read. */
-LOOP(halve)(void *to, const void *from, double times, ptrdiff_t count)
+/* Bytes, signed or not, that were widened come back. */
+LOOP(narrow)(void *to, const void *from, ptrdiff_t count)
 {
-    const SCALAR *x = from, factor = (SCALAR)times;
-    SCALAR *y = to;
-    ptrdiff_t i = 0;
-    for (; i + LANES <= count; i += LANES, x += 2 * LANES)
-        *(VECTOR *)(y + i) = (EVEN(*(const VECTOR *)x, *(const VECTOR *)(x + LANES)) +
-                              EVEN(*(const VECTOR *)(x + 1), *(const VECTOR *)(x + 1 + LANES))) *
-                             factor;
-    for (; i < count; i++, x += 2)
-        y[i] = (x[0] + x[1]) * factor;
-}
-
-LOOP(scale)(void *to, double times, ptrdiff_t count)
-{
-    const SCALAR factor = (SCALAR)times;
-    SCALAR *x = to;
+    const SCALAR *x = from;
+    uint8_t *bytes = to;
     for (ptrdiff_t i = 0; i < count; i++)
-        x[i] *= factor;
+        bytes[i] = (uint8_t)(int)x[i];
 }
 
 /* The cells of the windows of a line, from a column of their table; without it, 1. */
@@ -252,94 +339,83 @@ LOOP(divide)(void *sums, double row_cells, const void *cells, ptrdiff_t count)
         x[i] /= rows * columns[i];
 }
 
-/* sums = or += the shares x / (rows * columns[i]), or x * factor where that is not 0. */
-LOOP(share)(void *to, const void *x, ptrdiff_t hop, double times, double row_cells,
-            const void *cells, ptrdiff_t count, int first)
+/* x = (x * factor)^(1 / power). */
+LOOP(root)(void *sums, double times, double power, ptrdiff_t count)
 {
-    const SCALAR factor = (SCALAR)times, rows = (SCALAR)row_cells, *restrict columns = cells;
-    SCALAR *restrict sums = to;
-    if (factor != 0 && first) {
-        EACH(sums[i] = AT(SCALAR, x) * factor)
-    } else if (factor != 0) {
-        EACH(sums[i] += AT(SCALAR, x) * factor)
-    } else {
-        EACH(sums[i] = (first ? 0 : sums[i]) + AT(SCALAR, x) / (rows * columns[i]))
-    }
-}
-
-/* x[hop * i + p] = phases[p * size + i] for all phases p < hop. */
-LOOP(interleave)(void *to, const void *from, ptrdiff_t size, ptrdiff_t hop, ptrdiff_t count)
-{
-    const SCALAR *restrict phases = from;
-    SCALAR *restrict x = to;
-    if (hop == 2)
-        for (ptrdiff_t i = 0; i < count; i++) {
-            x[2 * i] = phases[i];
-            x[2 * i + 1] = phases[size + i];
-        }
+    const SCALAR factor = (SCALAR)times, inverse = (SCALAR)(1 / power);
+    SCALAR *x = sums;
+    if (power == 2)
+        for (ptrdiff_t i = 0; i < count; i++)
+            x[i] = SQRT(x[i] * factor);
     else
-        for (ptrdiff_t p = 0; p < hop; p++)
-            for (ptrdiff_t i = 0; i < count; i++)
-                x[hop * i + p] = phases[p * size + i];
+        for (ptrdiff_t i = 0; i < count; i++)
+            x[i] = power == 1 ? x[i] * factor : POW(x[i] * factor, inverse);
 }
 
-/* x[2 i] = x[2 i + 1] = shares[i] * factor. */
-LOOP(twice)(void *to, const void *from, double times, ptrdiff_t count)
-{
-    const SCALAR *shares = from, factor = (SCALAR)times;
-    SCALAR *x = to;
-    ptrdiff_t i = 0;
-    for (; i + LANES <= count; i += LANES) {
-        const VECTOR share = *(const VECTOR *)(shares + i) * factor;
-        *(VECTOR *)(x + 2 * i) = ZIP_LOW(share, share);
-        *(VECTOR *)(x + 2 * i + LANES) = ZIP_HIGH(share, share);
+#include "ops/pooling_gradient_loops.h"
+
+#if SCALAR_BYTES == 4
+#define OF_BYTES(rows, columns, windows)                                                           \
+    {                                                                                              \
+        {NAME(larger_unsigned_##rows), NAME(columns), NAME(windows)},                              \
+            {NAME(larger_signed_##rows), NAME(columns), NAME(windows)},                            \
     }
-    for (; i < count; i++)
-        x[2 * i] = x[2 * i + 1] = shares[i] * factor;
-}
-
-/* Write each line into so many rows of x, of `width` elements: its own, then zeros. The lines lie
- * `pitch` elements apart. */
-LOOP(repeat_rows)(void *to, ptrdiff_t width, const void *from, ptrdiff_t pitch, ptrdiff_t rows,
-                  ptrdiff_t times, ptrdiff_t count)
-{
-    const SCALAR *line = from, *end = line + rows * pitch;
-    SCALAR *x = to;
-    for (ptrdiff_t left = times; line < end; x += width) {
-        NAME(copy)(line, 1, count, x);
-        for (ptrdiff_t j = count; j < width; j++)
-            x[j] = 0;
-        if (!--left) {
-            left = times;
-            line += pitch;
-        }
-    }
-}
-
+#else
+#define OF_BYTES(rows, columns, windows) {{0}}
+#endif
 static const fastconv_pooling NAME(pooling) = {
-    NAME(add_rows),    NAME(larger_rows),   NAME(larger_rows_at), NAME(take),
-    NAME(add),         NAME(larger),        NAME(take_places),    NAME(larger_column),
-    NAME(fill),        NAME(fill_places),   NAME(name_places),    NAME(halve),
-    NAME(scale),       NAME(count_cells),   NAME(divide),         NAME(share),
-    NAME(interleave),  NAME(twice),         NAME(repeat_rows),
+    {NAME(add_rows), NAME(add_columns), NAME(add_windows)},
+    {NAME(add_power_rows), NAME(add_columns), NAME(add_windows)},
+    {NAME(larger_rows), NAME(larger_columns), NAME(larger_windows)},
+    {NAME(larger_rows_at), NAME(larger_columns_at), NAME(larger_windows_at)},
+    OF_BYTES(rows, larger_columns, larger_windows),
+    OF_BYTES(rows_at, larger_columns_at, larger_windows_at),
+    NAME(fill),
+    NAME(fill_places),
+    NAME(name_places),
+    NAME(narrow),
+    NAME(count_cells),
+    NAME(divide),
+    NAME(root),
+    NAME(take),
+    NAME(add_to),
+    NAME(share),
+    NAME(spread),
+    NAME(interleave),
+    NAME(twice),
+    NAME(repeat_rows),
+    NAME(times_slope),
 };
 
 #undef NAME
 #undef PLACE
+#undef POW
+#undef SQRT
+#undef ABSOLUTE
 #undef LOOP
-#undef VECTOR_OF
+#undef INLINE
+#undef VECTORS_OF
 #undef QUARTERS
+#undef SCALARS
+#undef PLACES
+#undef PART
 #undef EACH_LINE
 #undef EACH_ROW
-#undef REDUCE
+#undef REDUCE_ROWS
 #undef EACH_TAP
+#undef STORE
 #undef ADD
+#undef POWER
+#undef ADD_POWERS
+#undef BEATS
+#undef CHOOSE
 #undef LARGER
 #undef LARGER_AT
-#undef CHOOSE
-#undef EACH_AT
-#undef EACH
-#undef AT
-#undef BEATS
-#undef TAKES
+#undef ADD_COLUMNS
+#undef LARGER_COLUMNS
+#undef LARGER_COLUMNS_AT
+#undef NEXT
+#undef SECOND
+#undef REDUCE_COLUMNS
+#undef OF_BYTES
 #include "base/vector_end.h"

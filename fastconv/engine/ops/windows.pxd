@@ -11,18 +11,34 @@ from fastconv.engine.base.workspace cimport take
 # pooling_loops.h says what the loops do, and pooling.h what they take.
 cdef extern from "ops/pooling.h" nogil:
     ctypedef struct Rows "fastconv_rows":
-        Py_ssize_t step, plane_step, row_step, hop, count, pitch, numbers
-    ctypedef void (*Reduce "fastconv_reduce")(
+        Py_ssize_t step, plane_step, row_step, hop, count, pitch, plane_place, row_place
+        double power
+        int whole
+    ctypedef struct Columns "fastconv_columns":
+        Py_ssize_t stride, taps, dilation
+        double factor
+    ctypedef void (*ReduceRows "fastconv_reduce_rows")(
         const Rows*, const char* x, Py_ssize_t lines, Py_ssize_t depth, Py_ssize_t rows, void* to,
         void* places) noexcept nogil
+    ctypedef void (*ReduceColumns "fastconv_reduce_columns")(
+        const Columns*, const void* x, const void* places, void* to, void* to_places,
+        Py_ssize_t count) noexcept nogil
+    ctypedef void (*ReduceWindows "fastconv_reduce_windows")(
+        const Columns*, const long long* windows, const void* x, const void* places, void* to,
+        void* to_places, Py_ssize_t count) noexcept nogil
+    ctypedef struct Reduction "fastconv_reduction":
+        ReduceRows rows
+        ReduceColumns columns
+        ReduceWindows windows
     ctypedef void (*Join "fastconv_join")(
-        void*, const void* x, Py_ssize_t hop, Py_ssize_t count) noexcept nogil
+        void* out, const void* x, Py_ssize_t hop, Py_ssize_t count) noexcept nogil
     ctypedef void (*Loop)(...) noexcept nogil
     ctypedef struct Loops "fastconv_pooling":
-        Reduce add_rows, larger_rows, larger_rows_at
-        Join take, add, larger
-        Loop take_places, larger_column, fill, fill_places, name_places
-        Loop halve, scale, count_cells, divide, share, interleave, twice, repeat_rows
+        Reduction add, add_powers, larger, larger_at
+        Reduction[2] larger_of_bytes, larger_of_bytes_at
+        Loop fill, fill_places, name_places, narrow, count_cells, divide, root
+        Join take, add_to
+        Loop share, spread, interleave, twice, repeat_rows, times_slope
     const Loops* loops_of "fastconv_pooling_of"(int isa, Py_ssize_t itemsize)
 
 cdef enum:
@@ -31,6 +47,8 @@ cdef enum:
     COLUMN = 2
     # Multiply-adds that finding a line and its tail are worth.
     LINE_COST = 24
+    # Numbers of windows.py before the windows.
+    HEAD = 20
     # Two threads that write into one cache line would wait for each other.
     CACHE_LINE = 64
 
@@ -47,6 +65,7 @@ cdef struct Plan:
     const Loops* loops
     Py_ssize_t size             # bytes of a number
     const Window* windows[3]    # depth, row, column
+    Py_ssize_t plane_step[3]    # from the windows of one plane to the next's; 0 where all are alike
     Py_ssize_t outs[3]          # how many windows
     Py_ssize_t taps[3]          # the most positions that a window holds
     Py_ssize_t dilation[3]
@@ -56,7 +75,7 @@ cdef struct Plan:
     Py_ssize_t pitch, width     # of a line: its windows, and its columns
     Py_ssize_t columns          # of the input that a line takes
     Py_ssize_t slack            # columns beyond the lines that are read, and dropped
-    bint cut                    # whether no window lies inside as a whole
+    bint cut                    # whether the windows of columns are found in their table
     Py_ssize_t lines, block     # of all planes, and of a task
 
 
@@ -101,16 +120,23 @@ cdef inline int make_plan(Plan* plan, numbers, Py_ssize_t itemsize) except -1:
     cdef int axis
     look_flat(numbers, False, &flat)
     n = <const long long*>flat.data
-    windows = <const Window*>(n + 19)
+    windows = <const Window*>(n + HEAD)
     for axis in range(3):
         plan.outs[axis], plan.taps[axis], plan.dilation[axis] = n[axis], n[3 + axis], n[6 + axis]
+        plan.plane_step[axis] = plan.outs[axis] if n[19] > 1 else 0
         plan.windows[axis] = windows
-        windows += plan.outs[axis]
+        windows += n[19] * plan.outs[axis]
     plan.row_stride, plan.common[0], plan.common[1] = n[9], n[10], n[11]
     plan.stride, plan.before, plan.pitch, plan.width = n[12], n[13], n[14], n[15]
     plan.columns, plan.slack, plan.cut = n[16], n[17], n[18]
     plan.loops, plan.size = loops_of(isa_row(), itemsize), itemsize
     return 0
+
+
+cdef inline const Window* windows_of(const Plan* plan, int axis, const View* maps,
+                                     const Line* line) noexcept nogil:
+    """Return the windows of an axis of a line's plane."""
+    return plan.windows[axis] + (line.n * maps.shape[1] + line.c) * plan.plane_step[axis]
 
 
 cdef inline Py_ssize_t lines_together(const Plan* plan, const View* whole,
@@ -122,7 +148,7 @@ cdef inline Py_ssize_t lines_together(const Plan* plan, const View* whole,
         return 0
     if (pooled.shape[2] == 1 == whole.shape[2]
             and whole.shape[3] == plan.row_stride * pooled.shape[3]
-            and whole.strides[3] == whole.shape[4] * plan.size
+            and whole.strides[3] == whole.shape[4] * whole.itemsize
             and planes_in_order(whole, 5) and planes_in_order(pooled, 5)):
         return plan.lines
     return pooled.shape[3]

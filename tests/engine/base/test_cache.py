@@ -5,7 +5,7 @@ import pytest
 
 from fastconv import functional as F
 from fastconv.engine.base.cache import Cache
-from fastconv.functional import _calls, pooling
+from fastconv.functional import _calls, _pooling
 from tests._cases import assert_exact, integers
 
 
@@ -56,7 +56,7 @@ def test_calls_that_fail_leave_nothing_and_many_calls_are_bounded():
     x, weight = np.ones((1, 1, 5, 5)), np.ones((1, 1, 3, 3))
     F.conv2d(x, weight)
     F.avg_pool2d(x, 2)
-    before = len(_calls.calls), len(pooling._planned)
+    before = len(_calls.calls), len(_pooling._planned)
     for function in (
         lambda: F.conv2d(x, weight, padding="none"),
         lambda: F.conv2d(x, np.ones((1, 2, 3, 3))),
@@ -66,10 +66,10 @@ def test_calls_that_fail_leave_nothing_and_many_calls_are_bounded():
     ):
         with pytest.raises(ValueError, match=r"\S"):
             function()
-    assert (len(_calls.calls), len(pooling._planned)) == before
-    for size in range(2, pooling._planned.limit + 9):
+    assert (len(_calls.calls), len(_pooling._planned)) == before
+    for size in range(2, _pooling._planned.limit + 9):
         F.avg_pool2d(np.ones((1, 1, size), np.float32), (1, 2))
-    assert len(pooling._planned) == pooling._planned.limit
+    assert len(_pooling._planned) == _pooling._planned.limit
 
 
 def test_lists_and_tuples_mean_the_same():
