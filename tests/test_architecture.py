@@ -31,6 +31,7 @@ LEVELS = {
     "engine.base.threads": 0,
     "engine.base.workspace": 1,
     "_check": 1,
+    "_pool_geometry": 1,
     "engine.base": 2,
     "engine.gemm": 3,
     "engine.depthwise": 3,

@@ -110,26 +110,6 @@ def test_phases_of_a_huge_stride_are_no_more_than_the_kernel_has_taps():
     assert len(geometry.input_gradient_phases(2, 3, 2**60, 0, 1)) == 2
 
 
-def test_pool_windows_count_cells():
-    for size, kernel, stride, dilation, ceil_mode in itertools.product(
-        range(1, 9), range(1, 5), range(1, 4), range(1, 3), (False, True)
-    ):
-        for before, after in itertools.product(range(kernel + 1), repeat=2):
-            try:
-                pool = geometry.pool_geometry(
-                    (size,), (kernel,), (stride,), ((before, after),), (dilation,), ceil_mode
-                )
-                (windows,) = geometry.pool_windows(pool)
-            except ValueError:
-                continue
-            assert len(windows) == pool.out_size[0]
-            for position, (first, held, counted) in enumerate(windows.tolist()):
-                places = [position * stride - before + tap * dilation for tap in range(kernel)]
-                inside = [place for place in places if 0 <= place < size]
-                assert (first, held) == (inside[0], len(inside))
-                assert counted == sum(place < size + after for place in places)
-
-
 def test_a_kernel_that_is_too_large_is_explained_with_its_numbers():
     numbers = r"axis H: .* 2\*\(3 - 1\) \+ 1 = 5, but .* 2 \+ 1 \+ 1 = 4"
     with pytest.raises(ValueError, match=numbers):

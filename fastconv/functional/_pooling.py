@@ -13,13 +13,11 @@ from numpy.typing import NDArray
 
 from fastconv import _check
 from fastconv._check import FLOAT32, FLOAT64, INT64, Array, PaddingLike, PerAxis
-from fastconv._geometry import (
-    Ints,
-    Padding,
+from fastconv._geometry import Ints, Padding, axis_name
+from fastconv._pool_geometry import (
     PoolGeometry,
     Table,
     adaptive_windows,
-    axis_name,
     pool_geometry,
     pool_windows,
 )

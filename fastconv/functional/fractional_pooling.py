@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from fastconv import _check
 from fastconv._check import Array, PerAxis, Random
 from fastconv._docs import described_like
-from fastconv._geometry import Ints, axis_name, fractional_windows
+from fastconv._geometry import Ints, axis_name
+from fastconv._pool_geometry import fractional_windows
 from fastconv.engine.ops.windows import window_numbers
 from fastconv.functional._pooling import Indices, PoolPlan, float_maps, max_windows
 from fastconv.functional.max_pooling import max_pool2d_backward, max_pool3d_backward

@@ -233,7 +233,8 @@ def lp_pool3d_backward(
     return _backward(plan, grad_output, input, output, norm_type, ceil_mode, out)
 
 
-def _norm(norm_type: float) -> float:
+def check_norm(norm_type: float) -> float:
+    """Return the power of a norm, or refuse it."""
     power = _check.number("norm_type", norm_type)
     if not (power > 0 and isfinite(power)):
         raise ValueError(f"norm_type must be a finite number above 0, got {power}")
@@ -248,7 +249,7 @@ def _scale(plan: RegularPlan, ceil_mode: bool | str) -> tuple[int, int]:
 def _pool(
     plan: RegularPlan, input: Array, norm_type: float, ceil_mode: bool | str, out: Array | None
 ) -> Array:
-    power, axes = _norm(norm_type), len(plan.in_size)
+    power, axes = check_norm(norm_type), len(plan.in_size)
     cells, scale = _scale(plan, ceil_mode)
     result = _check.output(out, input.shape[:-axes] + plan.out_size, input.dtype, input, axes=axes)
     if result.size:
@@ -267,7 +268,7 @@ def _backward(
     ceil_mode: bool | str,
     out: Array | None,
 ) -> Array:
-    power, axes = _norm(norm_type), len(plan.in_size)
+    power, axes = check_norm(norm_type), len(plan.in_size)
     cells, scale = _scale(plan, ceil_mode)
     grad_output, output = _check.array("grad_output", grad_output), _check.array("output", output)
     for name, value in (("grad_output", grad_output), ("output", output)):

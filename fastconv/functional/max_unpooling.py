@@ -3,7 +3,8 @@
 from fastconv import _check
 from fastconv._check import Array, PerAxis
 from fastconv._docs import described_like
-from fastconv._geometry import Ints, unpooled_size
+from fastconv._geometry import Ints
+from fastconv._pool_geometry import unpooled_size
 from fastconv.engine.ops import places
 from fastconv.functional._pooling import Indices, float_maps, from_places, to_places
 

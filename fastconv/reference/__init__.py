@@ -114,6 +114,7 @@ from fastconv.reference.fractional_pooling import (
     fractional_max_pool3d,
     fractional_max_pool3d_backward,
 )
+from fastconv.reference.joining import add, concatenate
 from fastconv.reference.linear import linear, linear_backward
 from fastconv.reference.losses import (
     cross_entropy,
@@ -207,12 +208,19 @@ __all__ = [
     "adaptive_max_pool2d_backward",
     "adaptive_max_pool3d",
     "adaptive_max_pool3d_backward",
+    "add",
     "avg_pool1d",
     "avg_pool1d_backward",
     "avg_pool2d",
     "avg_pool2d_backward",
     "avg_pool3d",
     "avg_pool3d_backward",
+    "concatenate",
+    "conv1d",
+    "conv1d_backward",
+    "conv1d_bias",
+    "conv1d_input",
+    "conv1d_weight",
     "conv2d",
     "conv2d_backward",
     "conv2d_bias",

@@ -8,7 +8,7 @@ import pytest
 import fastconv
 from fastconv import functional as F
 from fastconv import layers, reference
-from fastconv._geometry import pool_geometry, pool_windows
+from fastconv._pool_geometry import pool_geometry, pool_windows
 from tests._cases import (
     DTYPES,
     ISAS,

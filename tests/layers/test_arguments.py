@@ -16,6 +16,8 @@ CONV = (
 TRANSPOSED = (
     "in_channels, out_channels, kernel_size, stride=1, padding=0, output_padding=0, groups=1, "
     "bias=True, dilation=1, padding_mode='zeros'"
+FRACTIONAL = (
+    "kernel_size, output_size=None, output_ratio=None, return_indices=False, _random_samples=None"
 )
 SIGNATURES = {
     "AlphaDropout": "p=0.5, inplace=False",
@@ -36,9 +38,30 @@ SIGNATURES = {
     "SiLU": "inplace=False",
     "Softplus": "beta=1.0, threshold=20.0",
     "Softsign": "",
+    "AdaptiveAvgPool1d": "output_size",
+    "AdaptiveAvgPool2d": "output_size",
+    "AdaptiveAvgPool3d": "output_size",
+    "AdaptiveMaxPool1d": "output_size, return_indices=False",
+    "AdaptiveMaxPool2d": "output_size, return_indices=False",
+    "AdaptiveMaxPool3d": "output_size, return_indices=False",
+    "AvgPool1d": POOL + ", ceil_mode=False, count_include_pad=True",
     "AvgPool2d": POOL + ", ceil_mode=False, count_include_pad=True, divisor_override=None",
     **{f"Conv{axes}d": CONV for axes in (1, 2, 3)},
     **{f"ConvTranspose{axes}d": TRANSPOSED for axes in (1, 2, 3)},
+    "AvgPool3d": POOL + ", ceil_mode=False, count_include_pad=True, divisor_override=None",
+    "FractionalMaxPool2d": FRACTIONAL,
+    "FractionalMaxPool3d": FRACTIONAL,
+    "LPPool1d": "norm_type, kernel_size, stride=None, ceil_mode=False",
+    "LPPool2d": "norm_type, kernel_size, stride=None, ceil_mode=False",
+    "LPPool3d": "norm_type, kernel_size, stride=None, ceil_mode=False",
+    "MaxPool1d": POOL + ", dilation=1, return_indices=False, ceil_mode=False",
+    "MaxPool2d": POOL + ", dilation=1, return_indices=False, ceil_mode=False",
+    "MaxPool3d": POOL + ", dilation=1, return_indices=False, ceil_mode=False",
+    "MaxUnpool1d": POOL,
+    "MaxUnpool2d": POOL,
+    "MaxUnpool3d": POOL,
+    "Conv2d": "in_channels, out_channels, kernel_size, stride=1, padding=0, dilation=1, groups=1, "
+    "bias=True, padding_mode='zeros'",
     "Dropout": "p=0.5, inplace=False",
     "Identity": "",
     "ModuleDict": "modules=None",
@@ -48,7 +71,6 @@ SIGNATURES = {
     "LeakyReLU": "negative_slope=0.01, inplace=False",
     "Linear": "in_features, out_features, bias=True",
     "LogSoftmax": "dim=-1",
-    "MaxPool2d": POOL + ", dilation=1, return_indices=False, ceil_mode=False",
     "ReLU": "inplace=False",
     "Sigmoid": "",
     "Softmax": "dim=-1",
@@ -64,6 +86,8 @@ EXTRAS = {
     **{f"ConvTranspose{axes}d": {"dtype", "rng", "init"} for axes in (1, 2, 3)},
     "Linear": {"dtype", "rng", "init"},
     "Dropout": {"rng"},
+    "FractionalMaxPool2d": {"rng"},
+    "FractionalMaxPool3d": {"rng"},
 }
 
 
@@ -131,6 +155,17 @@ def test_the_table_of_signatures_is_torchs(name):
         ("MaxPool2d", (2, 2, "full"), {}, ValueError, "padding must be one of"),
         ("MaxPool2d", (2,), {"dilation": 0}, ValueError, "dilation"),
         ("AvgPool2d", (2.0,), {}, TypeError, "kernel_size"),
+        ("AvgPool1d", ((2, 2),), {}, ValueError, "kernel_size"),
+        ("MaxPool3d", (2, 2, (1, 1)), {}, ValueError, "padding"),
+        ("MaxPool1d", (2,), {"ceil_mode": "torch"}, ValueError, "ceil_mode"),
+        ("AdaptiveAvgPool2d", (0,), {}, ValueError, "output_size"),
+        ("AdaptiveMaxPool2d", ((1, 2, 3),), {}, ValueError, "output_size"),
+        ("AdaptiveMaxPool1d", (2.5,), {}, TypeError, "output_size"),
+        ("LPPool2d", (0, 2), {}, ValueError, "norm_type"),
+        ("LPPool1d", ("2", 2), {}, TypeError, "norm_type"),
+        ("MaxUnpool2d", (2, 2, -1), {}, ValueError, "padding"),
+        ("FractionalMaxPool2d", (2,), {}, ValueError, "output_size and output_ratio"),
+        ("FractionalMaxPool3d", (2, (3, 3)), {}, ValueError, "output_size"),
         ("AvgPool2d", (2, (1, 1, 1)), {}, ValueError, "stride"),
         ("AvgPool2d", (2, 2, -1), {}, ValueError, "padding"),
         ("AvgPool2d", (2,), {"divisor_override": 0}, ValueError, "divisor_override"),

@@ -80,6 +80,20 @@ TORCH_CASES = [
     Case("AvgPool2d", SPATIAL, (3, 2, 1, True, False)),
     Case("AvgPool2d", SPATIAL, ((2, 3), (3, 1), (1, 1), True, True, 5)),
     Case("AvgPool2d", SPATIAL[1:], (3, 1)),
+    *(
+        Case(f"{name}{axes}d", (2, 3, *(5, 6, 7)[-axes:]), args)
+        for axes in (1, 2, 3)
+        for name, args in (
+            ("AdaptiveAvgPool", (1,)),
+            ("AdaptiveAvgPool", ((None, 3, 2)[-axes:],)),
+            ("AdaptiveMaxPool", (1,)),
+            ("AdaptiveMaxPool", ((None, 3, 2)[-axes:],)),
+            ("LPPool", (2, 2)),
+            ("LPPool", (4, 3, 2, True)),
+            ("AvgPool", (3, 2, 1, True, False)),
+            ("MaxPool", (3, 2, 1, 1, False, True)),
+        )
+    ),
     Case("Flatten", SPATIAL),
     Case("Flatten", SPATIAL, (-3, 2)),
     Case("Unflatten", SPATIAL, (1, (2, 2))),
@@ -159,6 +173,9 @@ def test_every_layer_has_a_case():
     found = {c for c in classes if isinstance(c, type) and issubclass(c, layers.Layer)}
     others = {layers.Layer, layers.Sequential, layers.ModuleList, layers.ModuleDict}
     others |= {layers.Add, layers.Concat, layers.Graph}
+    # Of samples, and of two inputs: tests/layers/test_pooling.py.
+    others |= {layers.FractionalMaxPool2d, layers.FractionalMaxPool3d}
+    others |= {layers.MaxUnpool1d, layers.MaxUnpool2d, layers.MaxUnpool3d}
     assert {c.__name__ for c in found - others} == {case.name for case in TORCH_CASES}
 
 
@@ -319,8 +336,8 @@ def test_a_residual_of_another_shape_or_dtype_is_refused(case):
     layer(case.input)
     with pytest.raises(ValueError, match="shape"):
         layer.backward(np.ones((1, output.size)))
-    passing = ("Flatten", "Identity", "Unflatten", "MaxPool2d", "AvgPool2d", "Dropout")
-    if case.name not in passing:
+    passing = ("Flatten", "Identity", "Unflatten", "MaxPool", "AvgPool", "Adaptive", "Dropout")
+    if not case.name.startswith(passing):
         layer(case.input)
         with pytest.raises(TypeError, match="dtype"):
             layer.backward(np.ones(output.shape, np.float32))

@@ -5,7 +5,8 @@ The windows of an axis are a table of `_geometry`: first position, positions ins
 
 import numpy as np
 
-from fastconv._geometry import Ints, Table, three_axes
+from fastconv._geometry import Ints, three_axes
+from fastconv._pool_geometry import Table
 
 
 def window_numbers(
