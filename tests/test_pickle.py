@@ -55,6 +55,15 @@ def images(layer):
     return trained(layer, IMAGES)
 
 
+def pooled(layer):
+    """Return what a pooling makes of images over as many axes as it has."""
+    size = (2, 3, *(4, 6, 6)[-int(type(layer).__name__[-2]) :])
+    if "Unpool" not in type(layer).__name__:
+        return trained(layer, size)
+    maxima = np.ones((2, 3, *(n // 2 for n in size[2:])))
+    return layer(maxima, np.zeros(maxima.shape, np.int64))
+
+
 def rows(layer):
     """Return what a layer makes of rows."""
     return trained(layer, ROWS)
@@ -239,8 +248,21 @@ EXAMPLES = {
     },
     "Linear": lambda: Example(double(layers.Linear, 4, 2), rows, "Linear(4, 2, bias=True)"),
     "Flatten": lambda: Example(layers.Flatten(), images, "Flatten(start_dim=1, end_dim=-1)"),
-    "MaxPool2d": lambda: Example(layers.MaxPool2d(2), images, "MaxPool2d((2, 2)"),
-    "AvgPool2d": lambda: Example(layers.AvgPool2d(2), images, "AvgPool2d((2, 2)"),
+    **{
+        f"{kind}{axes}d": lambda name=f"{kind}{axes}d", arguments=arguments: Example(
+            getattr(layers, name)(*arguments[0], **arguments[1]), pooled, f"{name}("
+        )
+        for kind, least, *arguments in (
+            ("MaxPool", 1, (2,), {}),
+            ("AvgPool", 1, (2,), {}),
+            ("AdaptiveAvgPool", 1, (1,), {}),
+            ("AdaptiveMaxPool", 1, (2,), {}),
+            ("LPPool", 1, (2, 2), {}),
+            ("MaxUnpool", 1, (2,), {}),
+            ("FractionalMaxPool", 2, (2, 2), {"rng": 0}),
+        )
+        for axes in range(least, 4)
+    },
     "ReLU": lambda: Example(layers.ReLU(), rows, "ReLU()"),
     "LeakyReLU": lambda: Example(layers.LeakyReLU(0.1), rows, "LeakyReLU(negative_slope=0.1)"),
     "Sigmoid": lambda: Example(layers.Sigmoid(), rows, "Sigmoid()"),

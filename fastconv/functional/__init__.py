@@ -148,6 +148,15 @@ from fastconv.functional.max_pooling import (
     max_pool3d,
     max_pool3d_backward,
 )
+from fastconv.functional.max_unpooling import (
+    max_unpool1d,
+    max_unpool1d_backward,
+    max_unpool2d,
+    max_unpool2d_backward,
+    max_unpool3d,
+    max_unpool3d_backward,
+)
+from fastconv.functional.padding import pad, pad_backward
 from fastconv.functional.rectifiers import (
     hardsigmoid,
     hardsigmoid_backward,
@@ -170,15 +179,6 @@ from fastconv.functional.softmax import (
     softmax,
     softmax_backward,
 )
-from fastconv.functional.max_unpooling import (
-    max_unpool1d,
-    max_unpool1d_backward,
-    max_unpool2d,
-    max_unpool2d_backward,
-    max_unpool3d,
-    max_unpool3d_backward,
-)
-from fastconv.functional.padding import pad, pad_backward
 from fastconv.functional.unfold import fold, unfold
 
 __all__ = [
@@ -211,12 +211,16 @@ __all__ = [
     "adaptive_max_pool3d",
     "adaptive_max_pool3d_backward",
     "add",
+    "alpha_dropout",
+    "alpha_dropout_backward",
     "avg_pool1d",
     "avg_pool1d_backward",
     "avg_pool2d",
     "avg_pool2d_backward",
     "avg_pool3d",
     "avg_pool3d_backward",
+    "celu",
+    "celu_backward",
     "concatenate",
     "conv1d",
     "conv1d_backward",
@@ -270,6 +274,8 @@ __all__ = [
     "fractional_max_pool2d_backward",
     "fractional_max_pool3d",
     "fractional_max_pool3d_backward",
+    "gelu",
+    "gelu_backward",
     "half_squared_error",
     "half_squared_error_backward",
     "hardsigmoid",
@@ -287,10 +293,6 @@ __all__ = [
     "log_softmax_backward",
     "logsigmoid",
     "logsigmoid_backward",
-    "max_pool2d",
-    "max_pool2d_backward",
-    "mish",
-    "mish_backward",
     "lp_pool1d",
     "lp_pool1d_backward",
     "lp_pool2d",
@@ -309,6 +311,8 @@ __all__ = [
     "max_unpool2d_backward",
     "max_unpool3d",
     "max_unpool3d_backward",
+    "mish",
+    "mish_backward",
     "mse_loss",
     "mse_loss_backward",
     "pad",

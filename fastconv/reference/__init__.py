@@ -107,7 +107,6 @@ from fastconv.reference.dropout import (
     dropout3d_backward,
     dropout_backward,
 )
-from fastconv.reference.joining import add, concatenate
 from fastconv.reference.fractional_pooling import (
     fractional_max_pool2d,
     fractional_max_pool2d_backward,
@@ -146,6 +145,15 @@ from fastconv.reference.max_pooling import (
     max_pool3d,
     max_pool3d_backward,
 )
+from fastconv.reference.max_unpooling import (
+    max_unpool1d,
+    max_unpool1d_backward,
+    max_unpool2d,
+    max_unpool2d_backward,
+    max_unpool3d,
+    max_unpool3d_backward,
+)
+from fastconv.reference.padding import pad, pad_backward
 from fastconv.reference.rectifiers import (
     hardsigmoid,
     hardsigmoid_backward,
@@ -168,15 +176,6 @@ from fastconv.reference.softmax import (
     softmax,
     softmax_backward,
 )
-from fastconv.reference.max_unpooling import (
-    max_unpool1d,
-    max_unpool1d_backward,
-    max_unpool2d,
-    max_unpool2d_backward,
-    max_unpool3d,
-    max_unpool3d_backward,
-)
-from fastconv.reference.padding import pad, pad_backward
 from fastconv.reference.unfold import fold, unfold
 
 __all__ = [
@@ -209,12 +208,16 @@ __all__ = [
     "adaptive_max_pool3d",
     "adaptive_max_pool3d_backward",
     "add",
+    "alpha_dropout",
+    "alpha_dropout_backward",
     "avg_pool1d",
     "avg_pool1d_backward",
     "avg_pool2d",
     "avg_pool2d_backward",
     "avg_pool3d",
     "avg_pool3d_backward",
+    "celu",
+    "celu_backward",
     "concatenate",
     "conv1d",
     "conv1d_backward",
@@ -263,12 +266,12 @@ __all__ = [
     "elu",
     "elu_backward",
     "fold",
-    "gelu",
-    "gelu_backward",
     "fractional_max_pool2d",
     "fractional_max_pool2d_backward",
     "fractional_max_pool3d",
     "fractional_max_pool3d_backward",
+    "gelu",
+    "gelu_backward",
     "half_squared_error",
     "half_squared_error_backward",
     "hardsigmoid",
@@ -286,10 +289,6 @@ __all__ = [
     "log_softmax_backward",
     "logsigmoid",
     "logsigmoid_backward",
-    "max_pool2d",
-    "max_pool2d_backward",
-    "mish",
-    "mish_backward",
     "lp_pool1d",
     "lp_pool1d_backward",
     "lp_pool2d",
@@ -308,6 +307,8 @@ __all__ = [
     "max_unpool2d_backward",
     "max_unpool3d",
     "max_unpool3d_backward",
+    "mish",
+    "mish_backward",
     "mse_loss",
     "mse_loss_backward",
     "pad",

@@ -14,6 +14,7 @@ from fastconv.layers import Parameter
 from fastconv.layers.base import add_gradients
 from fastconv.training import SGD, Adam
 from fastconv.training.checkpoint import generator_states, restore_generators
+from tests._cases import normal
 from tests._state import state_of
 
 REFUSALS = (TypeError, ValueError)
@@ -351,6 +352,39 @@ def convolutions(name, weight, options):
     }
 
 
+def poolings():
+    """Return a good call of each pooling."""
+    calls = {}
+    for axes in (1, 2, 3):
+        x = normal((2, 4, *(4, 6, 6)[-axes:]))
+        y, places = getattr(F, f"max_pool{axes}d")(x, 2, return_indices=True)
+        samples = np.full((2, 4, axes), 0.5)
+        forward = {
+            "max_pool": (x, 2, 2, 0, 1, False, False),
+            "avg_pool": (x, 2, 2, 0, False, True, None),
+            "adaptive_avg_pool": (x, 2),
+            "adaptive_max_pool": (x, 2),
+            "lp_pool": (x, 2, 2, 2, False),
+            "max_unpool": (y, places, 2, 2, 0, x.shape),
+        }
+        backward = {
+            "max_pool": (y, places, x.shape),
+            "avg_pool": (y, x.shape, 2, 2, 0, False, True, None),
+            "adaptive_avg_pool": (y, x.shape),
+            "adaptive_max_pool": (y, places, x.shape),
+            "lp_pool": (y, x, y, 2, 2, 2, False),
+            "max_unpool": (x, places),
+        }
+        if axes > 1:
+            forward["fractional_max_pool"] = (x, 2, 2, None, False, samples)
+            backward["fractional_max_pool"] = (y, places, x.shape)
+        calls |= {f"{name}{axes}d": call for name, call in forward.items()}
+        calls |= {f"{name}{axes}d_backward": call for name, call in backward.items()}
+    return calls
+
+
+POOLINGS = poolings()
+
 # A good call of each function that takes `out`.
 CALLS = {
     **convolutions("conv1d", W[..., 0], (1, 0, 1, 2)),
@@ -359,10 +393,6 @@ CALLS = {
     **convolutions("conv_transpose1d", np.ones((4, 3, 3)), (2, 1, 1, 2, 1)),
     **convolutions("conv_transpose2d", np.ones((4, 3, 3, 2)), (2, 1, 1, 2, 1)),
     **convolutions("conv_transpose3d", np.ones((4, 3, 3, 2, 1)), (2, 0, 1, 2, 1)),
-    "max_pool2d": (X, 2, 2, 0, 1, False, False),
-    "max_pool2d_backward": (POOLED, PLACES, X.shape),
-    "avg_pool2d": (X, 2, 2, 0, False, True, None),
-    "avg_pool2d_backward": (POOLED, X.shape, 2, 2, 0, False, True, None),
     "unfold": (X, 2, 1, 0, 1),
     "fold": (F.unfold(X, 2), (6, 6), 2, 1, 0, 1),
     "pad": (X, (1, 1), "reflect", 0.0),
@@ -427,6 +457,7 @@ CALLS = {
     "cross_entropy_backward": (ROWS, CLASSES),
     "mse_loss_backward": (ROWS, ROWS),
     "half_squared_error_backward": (ROWS, ROWS),
+    **POOLINGS,
 }
 
 

@@ -37,17 +37,19 @@ cdef bint visit_plane(const Places* s, Py_ssize_t plane, floating* cells) noexce
     cdef Py_ssize_t hop = s.numbers.strides[2], index_hop = s.indices.strides[2]
     cdef char* number = plane_at(&s.numbers, n, c)
     cdef const char* index = plane_at(&s.indices, n, c)
+    # The compiler makes a loop for each way of a number that nothing else can change.
+    cdef int way = s.way
     cdef long long at
     cells = <floating*>plane_at(&s.planes, n, c)
-    if s.way != READ:
+    if way != READ:
         memset(cells, 0, size * sizeof(floating))
     for p in range(s.numbers.shape[2]):
         at = (<const long long*>(index + p * index_hop))[0]
         if at < 0 or at >= size:
             return False
-        if s.way == ADDED:
+        if way == ADDED:
             cells[at] += (<const floating*>(number + p * hop))[0]
-        elif s.way == WRITTEN:
+        elif way == WRITTEN:
             cells[at] = (<const floating*>(number + p * hop))[0]
         else:
             (<floating*>(number + p * hop))[0] = cells[at]
