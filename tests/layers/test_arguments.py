@@ -16,6 +16,7 @@ CONV = (
 TRANSPOSED = (
     "in_channels, out_channels, kernel_size, stride=1, padding=0, output_padding=0, groups=1, "
     "bias=True, dilation=1, padding_mode='zeros'"
+)
 FRACTIONAL = (
     "kernel_size, output_size=None, output_ratio=None, return_indices=False, _random_samples=None"
 )
@@ -60,8 +61,6 @@ SIGNATURES = {
     "MaxUnpool1d": POOL,
     "MaxUnpool2d": POOL,
     "MaxUnpool3d": POOL,
-    "Conv2d": "in_channels, out_channels, kernel_size, stride=1, padding=0, dilation=1, groups=1, "
-    "bias=True, padding_mode='zeros'",
     "Dropout": "p=0.5, inplace=False",
     "Identity": "",
     "ModuleDict": "modules=None",
