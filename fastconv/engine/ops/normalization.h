@@ -1,0 +1,77 @@
+/* The loops of normalisation (normalization_loops.h) for every instruction set, for float and double.
+ * All numbers that a function reads from arrays are of the type of its table; steps are in bytes. */
+#ifndef FASTCONV_NORMALIZATION_H
+#define FASTCONV_NORMALIZATION_H
+
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "base/isa.h"
+
+/* The arrays that a loop may meet. */
+enum {
+    FASTCONV_X,         /* the input */
+    FASTCONV_RESIDUAL,  /* what is added behind the normalisation */
+    FASTCONV_Y,         /* the output */
+    FASTCONV_DY,        /* the gradients with respect to these */
+    FASTCONV_DX,
+    FASTCONV_DRESIDUAL,
+    FASTCONV_ARRAYS,
+};
+
+/* Some planes: in each array `maps` runs of `count` neighbours, from one to the next `step` bytes. */
+typedef struct {
+    char *at[FASTCONV_ARRAYS];
+    ptrdiff_t step[FASTCONV_ARRAYS];
+    ptrdiff_t maps, count;
+} fastconv_planes;
+
+/* What a plane is normalised by: y = (x - mean) * inverse * weight + bias. */
+typedef struct {
+    double mean, inverse, weight, bias;
+} fastconv_affine;
+
+/* What is added to `weight * inverse * dy` in a gradient: level + slope * (x - mean). */
+typedef struct {
+    double level, slope;
+} fastconv_line;
+
+/* Where the residual passes: everywhere, or where the output is not <= 0, which is computed again
+ * from x, or read. */
+enum { FASTCONV_ALL, FASTCONV_BY_X, FASTCONV_BY_Y, FASTCONV_MASKS };
+
+typedef void (*fastconv_apply)(const fastconv_planes *p, const fastconv_affine *a);
+
+typedef struct {
+    /* The mean of all numbers of x, and the sum of the squares of what they are off it. */
+    void (*moments)(const fastconv_planes *p, double *mean, double *square);
+    /* y of x, by itself; with a ReLU; with the residual added and a ReLU. */
+    fastconv_apply apply, apply_relu, apply_add_relu;
+    /* Sums of g and of g * (x - mean), where g is dy as far as it passes; g goes to the gradient of
+     * the residual where there is one. */
+    void (*sums[FASTCONV_MASKS])(const fastconv_planes *p, const fastconv_affine *a, double *sum,
+                                 double *product);
+    /* dx = weight * inverse * g, and the line where there is one. */
+    void (*gradient[FASTCONV_MASKS])(const fastconv_planes *p, const fastconv_affine *a,
+                                     const fastconv_line *line);
+    /* Planes of a few numbers, to lie in one run, and back. */
+    void (*gather)(const char *from, ptrdiff_t step, ptrdiff_t maps, ptrdiff_t count, void *to);
+    void (*scatter)(const void *from, char *to, ptrdiff_t step, ptrdiff_t maps, ptrdiff_t count);
+    ptrdiff_t lanes;
+} fastconv_normalization;
+
+#define FASTCONV_EACH "ops/normalization_loops.h"
+#include "base/regions.h"
+
+static const fastconv_normalization *const fastconv_normalization_f[] =
+    FASTCONV_TABLE(normalization_f);
+static const fastconv_normalization *const fastconv_normalization_d[] =
+    FASTCONV_TABLE(normalization_d);
+
+static inline const fastconv_normalization *fastconv_normalization_of(int isa, ptrdiff_t itemsize)
+{
+    return (itemsize == sizeof(float) ? fastconv_normalization_f : fastconv_normalization_d)[isa];
+}
+
+#endif
