@@ -294,34 +294,38 @@ def size(name: str, value: object, axes: int) -> Ints:
     return tuple(integer(f"{name}[{i}]", entry, 0) for i, entry in enumerate(value))
 
 
-def output_mask(value: object) -> tuple[bool, bool, bool]:
-    """Return which of the gradients for input, weight and bias are wanted.
+_COUNTS = {3: "three", 4: "four"}
+
+
+def output_mask(value: object, count: int = 3) -> tuple[bool, ...]:
+    """Return which of the gradients, of input, weight, bias and so on, are wanted.
 
     Raises
     ------
     ValueError
-        If there are not three entries.
+        If there are not so many entries.
     """
-    if not isinstance(value, tuple | list) or len(value) != 3:
-        raise ValueError(f"output_mask must hold three booleans, got {value!r}")
-    for_input, for_weight, for_bias = value
-    return bool(for_input), bool(for_weight), bool(for_bias)
+    if not isinstance(value, tuple | list) or len(value) != count:
+        raise ValueError(f"output_mask must hold {_COUNTS[count]} booleans, got {value!r}")
+    return tuple(map(bool, value))
 
 
-def outputs(out: object, mask: tuple[bool, bool, bool]) -> tuple[Any, Any, Any]:
-    """Return where to write the gradients for input, weight and bias: an array each, or None.
+def outputs(out: object, mask: tuple[bool, ...]) -> tuple[Any, ...]:
+    """Return where to write the gradients of a mask: an array each, or None.
 
     Raises
     ------
     ValueError
-        If there are not three entries, or one is for a gradient that is not wanted.
+        If there is not one entry for each, or one is for a gradient that is not wanted.
     """
-    if not isinstance(out, tuple | list) or len(out) != 3:
-        raise ValueError(f"out must hold three arrays or None, got {_described(out)}")
-    for i in range(3):
-        if out[i] is not None and not mask[i]:
+    if not isinstance(out, tuple | list) or len(out) != len(mask):
+        raise ValueError(
+            f"out must hold {_COUNTS[len(mask)]} arrays or None, got {_described(out)}"
+        )
+    for i, wanted in enumerate(mask):
+        if out[i] is not None and not wanted:
             raise ValueError(f"out[{i}] must be None where output_mask[{i}] is False")
-    return out[0], out[1], out[2]
+    return tuple(out)
 
 
 def rank(name: str, shape: Ints, axes: int) -> None:

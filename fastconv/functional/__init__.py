@@ -51,6 +51,11 @@ from fastconv.functional.avg_pooling import (
     avg_pool2d_backward,
     avg_pool3d,
     avg_pool3d_backward,
+from fastconv.functional.batch_normalization import (
+    batch_norm,
+    batch_norm_backward,
+    batch_norm_relu,
+    batch_norm_relu_backward,
 )
 from fastconv.functional.conv import (
     conv1d,
@@ -227,6 +232,10 @@ __all__ = [
     "conv1d_bias",
     "conv1d_input",
     "conv1d_weight",
+    "batch_norm",
+    "batch_norm_backward",
+    "batch_norm_relu",
+    "batch_norm_relu_backward",
     "conv2d",
     "conv2d_backward",
     "conv2d_bias",

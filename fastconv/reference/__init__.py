@@ -54,6 +54,11 @@ from fastconv.reference.avg_pooling import (
     avg_pool2d_backward,
     avg_pool3d,
     avg_pool3d_backward,
+from fastconv.reference.batch_normalization import (
+    batch_norm,
+    batch_norm_backward,
+    batch_norm_relu,
+    batch_norm_relu_backward,
 )
 from fastconv.reference.conv import (
     conv1d,
@@ -224,6 +229,10 @@ __all__ = [
     "conv1d_bias",
     "conv1d_input",
     "conv1d_weight",
+    "batch_norm",
+    "batch_norm_backward",
+    "batch_norm_relu",
+    "batch_norm_relu_backward",
     "conv2d",
     "conv2d_backward",
     "conv2d_bias",

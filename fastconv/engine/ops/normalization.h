@@ -25,6 +25,7 @@ typedef struct {
     char *at[FASTCONV_ARRAYS];
     ptrdiff_t step[FASTCONV_ARRAYS];
     ptrdiff_t maps, count;
+    int streams; /* whether results are written past the caches */
 } fastconv_planes;
 
 /* What a plane is normalised by: y = (x - mean) * inverse * weight + bias. */

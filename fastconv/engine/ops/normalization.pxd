@@ -21,6 +21,7 @@ cdef extern from "ops/normalization.h" nogil:
         char* at[6]
         Py_ssize_t step[6]
         Py_ssize_t maps, count
+        bint streams
     ctypedef struct Affine "fastconv_affine":
         double mean, inverse, weight, bias
     ctypedef struct Line "fastconv_line":
@@ -57,7 +58,7 @@ cdef struct Maps:
 
 
 cdef inline int look_at_maps(object array, bint writes, Maps* maps) except -1:
-    """Fill in maps of any number of axes, two at least; they hold while the caller has the array."""
+    """Fill in maps of two or more axes; they hold while the caller has the array."""
     cdef Py_buffer buffer
     cdef int axis
     PyObject_GetBuffer(array, &buffer, PyBUF_STRIDES | PyBUF_WRITABLE if writes else PyBUF_STRIDES)

@@ -58,17 +58,34 @@ INLINE MASK NAME(rest_mask)(ptrdiff_t count)
 INLINE VECTOR NAME(kept)(MASK mask, VECTOR v) { return (VECTOR)(mask & (MASK)v); }
 
 /* The sum of all lanes, by halves. */
+#if LANES == 16
+#define EIGHT(v)                                                                                   \
+    (__builtin_shufflevector(v, v, 0, 1, 2, 3, 4, 5, 6, 7) +                                       \
+     __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15))
+#elif LANES == 8
+#define EIGHT(v) v
+#endif
+#if LANES >= 8
+#define FOUR(v)                                                                                    \
+    (__builtin_shufflevector(v, v, 0, 1, 2, 3) + __builtin_shufflevector(v, v, 4, 5, 6, 7))
+#endif
 INLINE double NAME(total)(const VECTOR sums[SUMS])
 {
-    SCALAR lanes[LANES];
-    *(VECTOR *)lanes = (sums[0] + sums[1]) + (sums[2] + sums[3]);
-    for (int half = LANES / 2; half; half /= 2)
-        for (int lane = 0; lane < half; lane++)
-            lanes[lane] += lanes[lane + half];
-    return lanes[0];
+    const VECTOR sum = (sums[0] + sums[1]) + (sums[2] + sums[3]);
+#if LANES >= 8
+    const __auto_type eight = EIGHT(sum);
+    const __auto_type four = FOUR(eight);
+#else
+    const VECTOR four = sum;
+#endif
+#if LANES > 2
+    return (four[0] + four[2]) + (four[1] + four[3]);
+#else
+    return four[0] + four[1];
+#endif
 }
 
-/* Run STEP(number of a sum, place, mask) for the vectors of a run, REST for what is left. */
+/* Run STEP(number of a sum, place) for the vectors of a run, and REST for what is left. */
 #define EACH_VECTOR(count, STEP, REST)                                                             \
     {                                                                                              \
         ptrdiff_t i = 0;                                                                           \
@@ -120,7 +137,7 @@ LOOP(wide_moments)(const fastconv_planes *p, double *mean, double *square)
  * the number nearest to their mean, with what that is off the mean itself. */
 LOOP(moments)(const fastconv_planes *p, double *mean, double *square)
 {
-    const double numbers = (double)p->maps * p->count;
+    const double numbers = (double)p->maps * p->count, share = 1 / numbers;
     const MASK valid = NAME(rest_mask)(p->count);
     VECTOR sums[SUMS] = {0}, squares[SUMS] = {0};
     const char *map = p->at[FASTCONV_X];
@@ -128,7 +145,7 @@ LOOP(moments)(const fastconv_planes *p, double *mean, double *square)
         const SCALAR *x = (const SCALAR *)map;
         EACH_VECTOR(p->count, ADD, ADD_REST)
     }
-    const SCALAR about = (SCALAR)(NAME(total)(sums) / numbers);
+    const SCALAR about = (SCALAR)(NAME(total)(sums) * share);
     const VECTOR near = about - (VECTOR){0};
     for (int j = 0; j < SUMS; j++)
         sums[j] = (VECTOR){0};
@@ -137,7 +154,7 @@ LOOP(moments)(const fastconv_planes *p, double *mean, double *square)
         const SCALAR *x = (const SCALAR *)map;
         EACH_VECTOR(p->count, ADD_SQUARE, ADD_SQUARE_REST)
     }
-    const double off = NAME(total)(sums) / numbers;
+    const double off = NAME(total)(sums) * share;
     *mean = about + off;
     *square = fmax(NAME(total)(squares) - numbers * off * off, 0);
 #if SCALAR_BYTES == 4
@@ -172,20 +189,40 @@ INLINE VECTOR NAME(passed)(VECTOR y, VECTOR v)
     return NAME(kept)(~(MASK)(y <= (VECTOR){0}), v);
 }
 
+/* Past the caches, to an address that VECTOR_BYTES divide. */
+#if !FASTCONV_X86
+#define STREAM(to, v) STORE(to) = v
+#elif VECTOR_BYTES == 64
+#define STREAM(to, v) _mm512_stream_ps((float *)(to), (__m512)(v))
+#elif VECTOR_BYTES == 32
+#define STREAM(to, v) _mm256_stream_ps((float *)(to), (__m256)(v))
+#else
+#define STREAM(to, v) _mm_stream_ps((float *)(to), (__m128)(v))
+#endif
+
 /* result[i] = VALUE(i) for a run of at least a vector. What is left behind the whole vectors is the
- * run's last vector, computed first and written last: the result may be an operand. */
+ * run's last vector, and where they begin at an aligned address, its first: both are computed before
+ * the others and written after them, for the result may be an operand. */
 #define WRITE_RUN(result, count, VALUE)                                                            \
     {                                                                                              \
         const ptrdiff_t end = count - LANES;                                                       \
         const VECTOR last = VALUE(end);                                                            \
         ptrdiff_t i = 0;                                                                           \
-        for (; i < end - LANES; i += 2 * LANES) {                                                  \
-            const VECTOR first = VALUE(i), second = VALUE(i + LANES);                              \
-            STORE(result + i) = first;                                                             \
-            STORE(result + i + LANES) = second;                                                    \
+        if (p->streams && count >= 8 * LANES) {                                                    \
+            const VECTOR first = VALUE(0);                                                         \
+            i = (ptrdiff_t)(-(uintptr_t)(result) % VECTOR_BYTES / SCALAR_BYTES);                   \
+            for (; i < end; i += LANES)                                                            \
+                STREAM(result + i, VALUE(i));                                                      \
+            STORE(result) = first;                                                                 \
+        } else {                                                                                   \
+            for (; i < end - LANES; i += 2 * LANES) {                                              \
+                const VECTOR first = VALUE(i), second = VALUE(i + LANES);                          \
+                STORE(result + i) = first;                                                         \
+                STORE(result + i + LANES) = second;                                                \
+            }                                                                                      \
+            if (i < end)                                                                           \
+                STORE(result + i) = VALUE(i);                                                      \
         }                                                                                          \
-        if (i < end)                                                                               \
-            STORE(result + i) = VALUE(i);                                                          \
         STORE(result + end) = last;                                                                \
     }
 
@@ -200,8 +237,9 @@ INLINE const SCALAR *NAME(filled)(const SCALAR *run, ptrdiff_t count, SCALAR buf
 
 #define RUN(array) ((SCALAR *)(p->at[array] + m * p->step[array]))
 
-INLINE void NAME(normalize_run)(const SCALAR *x, const SCALAR *residual, SCALAR *y, ptrdiff_t count,
-                                const NAME(factors) * f, int adds, int relu)
+INLINE void NAME(normalize_run)(const fastconv_planes *p, const SCALAR *x, const SCALAR *residual,
+                                SCALAR *y, ptrdiff_t count, const NAME(factors) * f, int adds,
+                                int relu)
 {
 #define VALUE(i)                                                                                   \
     ({                                                                                             \
@@ -221,11 +259,11 @@ INLINE void NAME(normalize)(const fastconv_planes *p, const fastconv_affine *a, 
         const SCALAR *x = RUN(FASTCONV_X), *residual = adds ? RUN(FASTCONV_RESIDUAL) : NULL;
         SCALAR *y = RUN(FASTCONV_Y);
         if (p->count >= LANES) {
-            NAME(normalize_run)(x, residual, y, p->count, &f, adds, relu);
+            NAME(normalize_run)(p, x, residual, y, p->count, &f, adds, relu);
         } else {
             x = NAME(filled)(x, p->count, buffers[0]);
             residual = NAME(filled)(residual, p->count, buffers[1]);
-            NAME(normalize_run)(x, residual, buffers[2], LANES, &f, adds, relu);
+            NAME(normalize_run)(p, x, residual, buffers[2], LANES, &f, adds, relu);
             memcpy(y, buffers[2], p->count * SCALAR_BYTES);
         }
     }
@@ -306,9 +344,9 @@ INLINE void NAME(add_planes)(const fastconv_planes *p, const fastconv_affine *a,
     *product = NAME(total)(products) - (a->mean - f.center) * *sum;
 }
 
-INLINE void NAME(grade_run)(const SCALAR *dy, const SCALAR *x, const SCALAR *y, SCALAR *dx,
-                            ptrdiff_t count, const NAME(factors) * f, int mask, int lined,
-                            SCALAR slope, SCALAR level)
+INLINE void NAME(grade_run)(const fastconv_planes *p, const SCALAR *dy, const SCALAR *x,
+                            const SCALAR *y, SCALAR *dx, ptrdiff_t count, const NAME(factors) * f,
+                            int mask, int lined, SCALAR slope, SCALAR level)
 {
 #define VALUE(i)                                                                                   \
     ({                                                                                             \
@@ -334,12 +372,12 @@ INLINE void NAME(grade)(const fastconv_planes *p, const fastconv_affine *a,
         const SCALAR *y = mask == FASTCONV_BY_Y ? RUN(FASTCONV_Y) : NULL;
         SCALAR *dx = RUN(FASTCONV_DX);
         if (p->count >= LANES) {
-            NAME(grade_run)(dy, x, y, dx, p->count, &f, mask, lined, slope, level);
+            NAME(grade_run)(p, dy, x, y, dx, p->count, &f, mask, lined, slope, level);
         } else {
             dy = NAME(filled)(dy, p->count, buffers[0]);
             x = NAME(filled)(x, p->count, buffers[1]);
             y = NAME(filled)(y, p->count, buffers[2]);
-            NAME(grade_run)(dy, x, y, buffers[3], LANES, &f, mask, lined, slope, level);
+            NAME(grade_run)(p, dy, x, y, buffers[3], LANES, &f, mask, lined, slope, level);
             memcpy(dx, buffers[3], p->count * SCALAR_BYTES);
         }
     }
@@ -395,6 +433,7 @@ static const fastconv_normalization NAME(normalization) = {
 #undef MASKED
 #undef RUN
 #undef WRITE_RUN
+#undef STREAM
 #undef DEVIATE
 #undef ADD
 #undef ADD_REST
@@ -404,6 +443,8 @@ static const fastconv_normalization NAME(normalization) = {
 #undef LOAD
 #undef STORE
 #undef SUMS
+#undef EIGHT
+#undef FOUR
 #undef LOOP
 #undef INLINE
 #undef MASK

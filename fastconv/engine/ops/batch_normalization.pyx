@@ -16,6 +16,8 @@ Planes shorter than a vector are gathered, piece by piece, into a run in the thr
 
 from libc.math cimport sqrt
 
+from fastconv.engine.base.cache_sizes import cache_sizes
+
 from fastconv.engine.base.isa cimport isa_row
 from fastconv.engine.base.threads cimport Phase, brief, make_phase, parallel_phases, threads_for
 from fastconv.engine.base.workspace cimport give, take
@@ -26,6 +28,10 @@ from fastconv.engine.ops.normalization cimport (
 
 # Bytes of the planes of a task, at least, where the threads have enough of them.
 cdef Py_ssize_t TASK_BYTES = 65536
+
+# Results of so many bytes are written past the caches, where they would find no room: their lines
+# need not be read first.
+cdef Py_ssize_t STREAM_BYTES = cache_sizes()[2] // 4
 
 cdef enum Stage:
     MOMENTS
@@ -48,7 +54,9 @@ cdef struct Batch:
     Py_ssize_t parts, part, together
     Py_ssize_t pieces, chunks       # of a channel
     bint gathers
-    bint backward, training
+    bint streams                    # whether results are too large for the caches
+    bint backward                   # the gradients, or forward; set first
+    bint training
     bint sums                       # whether there are sums to be taken first
     double eps, momentum
     Numbers weight, bias, running_mean, running_var, dweight, dbias
@@ -81,6 +89,7 @@ cdef inline void find_piece(const Batch* b, Py_ssize_t c, Py_ssize_t piece,
     cdef Py_ssize_t n = piece // b.parts * b.together, first = piece % b.parts * b.part
     cdef const Maps* maps
     cdef int array
+    p.streams = b.streams
     p.maps, p.count = min(b.together, b.samples - n), min(b.part, b.size - first)
     for array in range(ARRAYS):
         maps = &b.maps[array]
@@ -263,6 +272,7 @@ cdef int run(Batch* b) except -1:
     cdef Phase phases[3]
     cdef Py_ssize_t count = 1, tasks, bytes = 0, channel = b.samples * b.size * b.itemsize
     cdef char* memory
+    b.streams = channel * b.channels >= STREAM_BYTES
     b.group = max(1, min(TASK_BYTES // channel, b.channels // (4 * threads)))
     tasks = (b.channels + b.group - 1) // b.group
     b.buffer = (PIECE + 16) * b.itemsize if b.gathers else 0
@@ -301,7 +311,7 @@ cdef int begin(Batch* b, x, statistics, weight, bias) except -1:
     b.size, b.itemsize = b.maps[X].size, b.maps[X].itemsize
     look_at_numbers(weight, False, &b.weight)
     look_at_numbers(bias, False, &b.bias)
-    look_at_numbers(statistics, True, &numbers)
+    look_at_numbers(statistics, not b.backward, &numbers)
     b.statistics = <double*>numbers.data
     b.loops = loops_of(isa_row(), b.itemsize)
     cut(b)
@@ -322,12 +332,13 @@ def forward(x, statistics, running_mean, running_var, weight, bias, bint trainin
     Writes means and inverse standard deviations into `statistics` (2, C), of doubles.
     """
     cdef Batch b
+    b.backward = False
     begin(&b, x, statistics, weight, bias)
     add_maps(&b, RESIDUAL, residual, False)
     add_maps(&b, Y, y, True)
     look_at_numbers(running_mean, training, &b.running_mean)
     look_at_numbers(running_var, training, &b.running_var)
-    b.backward, b.training, b.sums = False, training, training
+    b.training, b.sums = training, training
     b.momentum, b.eps = momentum, eps
     b.apply = b.loops.apply
     if relu:
@@ -339,6 +350,7 @@ def backward(dy, x, statistics, weight, bias, bint training, bint relu, y, dx, d
              dresidual):
     """Write the gradients that are not None; of `y`, the output, or None, the mask is made."""
     cdef Batch b
+    b.backward = True
     begin(&b, x, statistics, weight, bias)
     add_maps(&b, DY, dy, False)
     add_maps(&b, Y, y, False)
@@ -346,7 +358,7 @@ def backward(dy, x, statistics, weight, bias, bint training, bint relu, y, dx, d
     add_maps(&b, DRESIDUAL, dresidual, True)
     look_at_numbers(dweight, True, &b.dweight)
     look_at_numbers(dbias, True, &b.dbias)
-    b.backward, b.training, b.grades = True, training, dx is not None
+    b.training, b.grades = training, dx is not None
     b.mask = ALL if not relu else BY_X if y is None else BY_Y
     b.sums = ((training and b.grades) or dweight is not None or dbias is not None
               or dresidual is not None)

@@ -1,0 +1,72 @@
+"""Normalisation beside torch's: batch norm with ReLU and residual, and the others."""
+
+from collections.abc import Iterator
+from importlib import import_module
+
+import numpy as np
+
+from fastconv import functional as F
+from fastconv import reference
+from operators import Case
+
+# Geometric mean of the ratios of batch norm in training with a ReLU, forward and backward.
+AIM = 2.5
+BATCH = 8
+SIZES = ((64, 112), (64, 56), (256, 56), (512, 28), (1024, 14), (2048, 7))
+
+
+def batch_cases(torch, dtype, channels, size, adds) -> Iterator[Case]:
+    """Yield a step: forward and backward, as torch's autograd calls its kernels."""
+    rng = np.random.default_rng(0)
+    x, residual, grad = rng.standard_normal((3, BATCH, channels, size, size), dtype)
+    weight, bias = rng.standard_normal((2, channels), dtype)
+    mean, var = np.zeros(channels, dtype), np.ones(channels, dtype)
+    # A number next to 0 before the ReLU may be rounded to either side of it: no gradient there.
+    before = reference.batch_norm(x, None, None, weight, bias, True) + (residual if adds else 0)
+    grad[np.abs(before) < 1e-4] = 0
+    theirs = [torch.from_numpy(a) for a in (x, residual, grad, weight, bias, mean, var)]
+    added = residual if adds else None
+    aten = torch.ops.aten
+
+    def ours():
+        saved = np.empty((2, channels))
+        y = F.batch_norm_relu(x, mean, var, weight, bias, True, residual=added, statistics=saved)
+        return y, *F.batch_norm_relu_backward(
+            grad, x, saved, weight, bias, True, output=y if adds else None
+        )
+
+    def rival():
+        x, residual, grad, weight, bias, mean, var = theirs
+        z, *saved = aten.native_batch_norm(x, weight, bias, mean, var, True, 0.1, 1e-5)
+        y = torch.relu(z + residual if adds else z)
+        g = aten.threshold_backward(grad, y, 0)
+        return (
+            y,
+            *aten.native_batch_norm_backward(
+                g, x, weight, mean, var, *saved, True, 1e-5, [True] * 3
+            ),
+            g if adds else None,
+        )
+
+    def truth():
+        wide = [a.astype(np.float64) for a in (x, residual, grad, weight, bias)]
+        saved = np.empty((2, channels))
+        y = reference.batch_norm_relu(
+            wide[0], None, None, *wide[3:], True, residual=wide[1] if adds else None,
+            statistics=saved,
+        )  # fmt: skip
+        return y, *reference.batch_norm_relu_backward(
+            wide[2], wide[0], saved, *wide[3:], True, output=y if adds else None
+        )
+
+    bound = 1e-5 if dtype == np.float32 else 1e-12
+    name = f"batch_norm+{'add+' * adds}relu {channels}@{size} step"
+    yield Case(name, ours, rival, truth, bound)
+
+
+def cases(dtype: "np.dtype") -> Iterator[Case]:
+    """Yield the steps of batch norm, then the others."""
+    torch = import_module("torch")
+    for channels, size in SIZES:
+        for adds in (False, True):
+            yield from batch_cases(torch, dtype, channels, size, adds)
