@@ -148,6 +148,14 @@ from fastconv.functional.lp_pooling import (
 from fastconv.functional.max_pooling import (
     max_pool1d,
     max_pool1d_backward,
+from fastconv.functional.normalization import (
+    local_response_norm,
+    local_response_norm_backward,
+)
+from fastconv.functional.padding import pad, pad_backward
+from fastconv.functional.pooling import (
+    avg_pool2d,
+    avg_pool2d_backward,
     max_pool2d,
     max_pool2d_backward,
     max_pool3d,
@@ -224,6 +232,10 @@ __all__ = [
     "avg_pool2d_backward",
     "avg_pool3d",
     "avg_pool3d_backward",
+    "batch_norm",
+    "batch_norm_backward",
+    "batch_norm_relu",
+    "batch_norm_relu_backward",
     "celu",
     "celu_backward",
     "concatenate",
@@ -232,10 +244,6 @@ __all__ = [
     "conv1d_bias",
     "conv1d_input",
     "conv1d_weight",
-    "batch_norm",
-    "batch_norm_backward",
-    "batch_norm_relu",
-    "batch_norm_relu_backward",
     "conv2d",
     "conv2d_backward",
     "conv2d_bias",
@@ -298,6 +306,8 @@ __all__ = [
     "leaky_relu_backward",
     "linear",
     "linear_backward",
+    "local_response_norm",
+    "local_response_norm_backward",
     "log_softmax",
     "log_softmax_backward",
     "logsigmoid",

@@ -9,6 +9,20 @@ from fastconv._check import FLOAT64, Array
 from fastconv._geometry import Ints
 
 
+def maps_of(input: object) -> Array:
+    """Return the input as an array (N, C, ...).
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is none.
+    """
+    maps = _check.array("input", input)
+    if maps.ndim < 2:
+        raise ValueError(f"input must be (N, C, ...), got {maps.ndim}-D with shape {maps.shape}")
+    return maps
+
+
 def contiguous_from(array: Array, axis: int) -> Array:
     """Return the array, or a copy if its axes from this one on are not contiguous."""
     if array.flags.c_contiguous:

@@ -11,6 +11,7 @@ from fastconv._check import Array
 from fastconv.engine.ops import batch_normalization as compiled
 from fastconv.functional._maps import (
     contiguous_from,
+    maps_of,
     moving,
     new_statistics,
     operand,
@@ -276,13 +277,6 @@ def batch_norm_relu_backward(
     )
 
 
-def _maps(input: object) -> Array:
-    maps = _check.array("input", input)
-    if maps.ndim < 2:
-        raise ValueError(f"input must be (N, C, ...), got {maps.ndim}-D with shape {maps.shape}")
-    return maps
-
-
 def _forward(
     input: Array,
     running_mean: Array | None,
@@ -297,7 +291,7 @@ def _forward(
     statistics: Array | None,
     out: Array | None,
 ) -> Array:
-    input = _maps(input)
+    input = maps_of(input)
     shape = input.shape[1:2]
     weight = optional("weight", weight, input, shape, "(C,)")
     bias = optional("bias", bias, input, shape, "(C,)")
@@ -346,7 +340,7 @@ def _backward(
     out: tuple[Gradient, ...] | None,
 ) -> tuple[Gradient, Gradient, Gradient, Gradient]:
     """Return the gradients of input, weight, bias and residual."""
-    input = _maps(input)
+    input = maps_of(input)
     shape = input.shape[1:2]
     grad_output = operand("grad_output", grad_output, input)
     saved = saved_statistics(statistics, (2, *shape), "(2, C)")

@@ -39,6 +39,12 @@ from fastconv.layers.graph import Graph, Node
 from fastconv.layers.hooks import HookHandle
 from fastconv.layers.linear import Linear
 from fastconv.layers.losses import CrossEntropyLoss, HalfSquaredError, MSELoss
+from fastconv.layers.normalization import (
+    BatchNorm1d,
+    BatchNorm2d,
+    BatchNorm3d,
+    LocalResponseNorm,
+)
 from fastconv.layers.parameter import Parameter
 from fastconv.layers.pooling import (
     AdaptiveAvgPool1d,
@@ -81,6 +87,9 @@ __all__ = [
     "AvgPool1d",
     "AvgPool2d",
     "AvgPool3d",
+    "BatchNorm1d",
+    "BatchNorm2d",
+    "BatchNorm3d",
     "Concat",
     "Conv1d",
     "Conv2d",
@@ -109,6 +118,7 @@ __all__ = [
     "Layer",
     "LeakyReLU",
     "Linear",
+    "LocalResponseNorm",
     "LogSigmoid",
     "LogSoftmax",
     "MSELoss",

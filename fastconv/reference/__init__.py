@@ -129,6 +129,11 @@ from fastconv.reference.losses import (
     mse_loss_backward,
 )
 from fastconv.reference.matrix import conv1d_matrix, conv2d_matrix, conv3d_matrix
+from fastconv.reference.matrix import conv2d_matrix
+from fastconv.reference.normalization import (
+    local_response_norm,
+    local_response_norm_backward,
+)
 from fastconv.reference.padding import pad, pad_backward
 from fastconv.reference.pooling import (
     avg_pool2d,
@@ -190,6 +195,10 @@ __all__ = [
     "alpha_dropout_backward",
     "avg_pool2d",
     "avg_pool2d_backward",
+    "batch_norm",
+    "batch_norm_backward",
+    "batch_norm_relu",
+    "batch_norm_relu_backward",
     "celu",
     "celu_backward",
     "concatenate",
@@ -229,10 +238,6 @@ __all__ = [
     "conv1d_bias",
     "conv1d_input",
     "conv1d_weight",
-    "batch_norm",
-    "batch_norm_backward",
-    "batch_norm_relu",
-    "batch_norm_relu_backward",
     "conv2d",
     "conv2d_backward",
     "conv2d_bias",
@@ -294,6 +299,8 @@ __all__ = [
     "linear",
     "linear_backward",
     "linear_counts",
+    "local_response_norm",
+    "local_response_norm_backward",
     "log_softmax",
     "log_softmax_backward",
     "logsigmoid",

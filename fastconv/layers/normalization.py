@@ -1,0 +1,235 @@
+"""The normalisation layers."""
+
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from fastconv import _check
+from fastconv import functional as F
+from fastconv._check import Array
+from fastconv.layers.base import Layer, Parameter, add_gradients
+from fastconv.layers.init import float_dtype
+
+
+def _data(parameter: Parameter | None) -> Array | None:
+    return None if parameter is None else parameter.data
+
+
+class _BatchNorm(Layer):
+    """Batch norm of inputs with one of some numbers of axes."""
+
+    _axes: ClassVar[tuple[int, ...]]
+    _shapes: ClassVar[str]
+
+    weight: Parameter | None
+    bias: Parameter | None
+    running_mean: Array | None
+    running_var: Array | None
+    num_batches_tracked: Any
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        *,
+        dtype: DTypeLike = np.float32,
+    ) -> None:
+        self.num_features = channels = _check.integer("num_features", num_features, 1)
+        self.eps = _check.number("eps", eps)
+        self.momentum = None if momentum is None else _check.number("momentum", momentum)
+        self.affine = bool(affine)
+        self.track_running_stats = bool(track_running_stats)
+        found = float_dtype(dtype)
+        self.weight = Parameter(np.ones(channels, found), "weight") if affine else None
+        self.bias = Parameter(np.zeros(channels, found), "bias") if affine else None
+        tracked = self.track_running_stats
+        self.register_buffer("running_mean", np.zeros(channels, found) if tracked else None)
+        self.register_buffer("running_var", np.ones(channels, found) if tracked else None)
+        # Files of torch before 0.4.1 do not have it.
+        count = np.zeros((), np.int64) if tracked else None
+        self.register_buffer("num_batches_tracked", count, required=False)
+
+    def _forward(self, x: Array) -> tuple[Array, Any]:
+        x = _check.array("input", x)
+        if x.ndim not in self._axes or x.shape[1] != self.num_features:
+            raise ValueError(
+                f"input must be {self._shapes} with C = {self.num_features}, got shape {x.shape}"
+            )
+        moves = self.training and self.num_batches_tracked is not None
+        # Outside of training, too, where there are no running statistics.
+        by_batch = self.training or self.running_mean is None
+        momentum = self.momentum
+        if momentum is None:
+            # The mean of all batches so far.
+            momentum = 1 / (int(self.num_batches_tracked) + 1) if moves else 0.0
+        statistics = np.empty((2, self.num_features))
+        weight = _data(self.weight)
+        output = F.batch_norm(
+            x, self.running_mean, self.running_var, weight, _data(self.bias), by_batch, momentum,
+            self.eps, statistics=statistics,
+        )  # fmt: skip
+        if moves:
+            self.num_batches_tracked[...] += 1
+        return output, (x, statistics)
+
+    def _backward(self, saved: Any, grad_output: Array, input_grad: bool) -> Array | None:
+        x, statistics = saved
+        grad_input, grad_weight, grad_bias = F.batch_norm_backward(
+            grad_output,
+            x,
+            statistics,
+            _data(self.weight),
+            True,
+            output_mask=(input_grad, self.weight is not None, self.bias is not None),
+        )
+        add_gradients((self.weight, self.bias), (grad_weight, grad_bias))
+        return grad_input
+
+    def _describe(self) -> str:
+        return (
+            f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, "
+            f"affine={self.affine}, track_running_stats={self.track_running_stats}"
+        )
+
+
+class BatchNorm1d(_BatchNorm):
+    """Batch norm of (N, C) or (N, C, L): `functional.batch_norm`.
+
+    Parameters
+    ----------
+    num_features : int
+        C, the number of channels.
+    eps : float
+        Added to the variance.
+    momentum : float or None
+        The weight of a batch in the running statistics; None keeps the mean over all batches.
+    affine : bool
+        Multiply by a weight and add a bias for each channel.
+    track_running_stats : bool
+        Keep running statistics, by which inputs are normalised in evaluation mode; without them,
+        the batch's own are taken there, too.
+    dtype : dtype, keyword-only
+        Float32 (default) or float64.
+
+    Attributes
+    ----------
+    weight, bias : Parameter, shape (C,), or None
+        1 and 0 to begin with.
+    running_mean, running_var : ndarray, shape (C,), or None
+        Buffers: 0 and 1 to begin with.
+    num_batches_tracked : ndarray of int64, shape (), or None
+        A buffer: the number of forward passes in training mode.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has the wrong type or value; `forward`, as `functional.batch_norm`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv import layers
+    >>> layers.BatchNorm1d(2, affine=False)(np.array([[0, 1], [2, 5]], np.float32)).round(3)
+    array([[-1., -1.],
+           [ 1.,  1.]], dtype=float32)
+    """
+
+    _axes = (2, 3)
+    _shapes = "(N, C) or (N, C, L)"
+
+
+class BatchNorm2d(_BatchNorm):
+    """Batch norm of (N, C, H, W): `functional.batch_norm`.
+
+    Parameters and attributes are those of `BatchNorm1d`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv import layers
+    >>> layer = layers.BatchNorm2d(3)
+    >>> layer(np.ones((2, 3, 4, 4), np.float32)).shape
+    (2, 3, 4, 4)
+    >>> list(layer.state_dict())
+    ['weight', 'bias', 'running_mean', 'running_var', 'num_batches_tracked']
+    """
+
+    _axes = (4,)
+    _shapes = "(N, C, H, W)"
+
+
+class BatchNorm3d(_BatchNorm):
+    """Batch norm of (N, C, D, H, W): `functional.batch_norm`.
+
+    Parameters and attributes are those of `BatchNorm1d`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv import layers
+    >>> layers.BatchNorm3d(3)(np.ones((2, 3, 2, 4, 4), np.float32)).shape
+    (2, 3, 2, 4, 4)
+    """
+
+    _axes = (5,)
+    _shapes = "(N, C, D, H, W)"
+
+
+class LocalResponseNorm(Layer):
+    """Division by what neighbouring channels hold: `functional.local_response_norm`.
+
+    Parameters
+    ----------
+    size, alpha, beta, k
+        As in `functional.local_response_norm`.
+    divide_by_size : bool, keyword-only
+        As there.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has the wrong type or value.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv import layers
+    >>> layers.LocalResponseNorm(5, k=2.0)(np.ones((1, 96, 27, 27))).shape
+    (1, 96, 27, 27)
+    """
+
+    def __init__(
+        self,
+        size: int,
+        alpha: float = 1e-4,
+        beta: float = 0.75,
+        k: float = 1.0,
+        *,
+        divide_by_size: bool = True,
+    ) -> None:
+        self.size = _check.integer("size", size, 1)
+        self.alpha = _check.number("alpha", alpha)
+        self.beta = _check.number("beta", beta)
+        self.k = _check.number("k", k)
+        self.divide_by_size = bool(divide_by_size)
+
+    def _forward(self, x: Array) -> tuple[Array, Array]:
+        output = F.local_response_norm(
+            x, self.size, self.alpha, self.beta, self.k, divide_by_size=self.divide_by_size
+        )
+        return output, x
+
+    def _backward(self, saved: Array, grad_output: Array, input_grad: bool) -> Array | None:
+        if not input_grad:
+            return None
+        return F.local_response_norm_backward(
+            grad_output, saved, self.size, self.alpha, self.beta, self.k,
+            divide_by_size=self.divide_by_size,
+        )  # fmt: skip
+
+    def _describe(self) -> str:
+        return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"
