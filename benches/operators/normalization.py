@@ -64,9 +64,37 @@ def batch_cases(torch, dtype, channels, size, adds) -> Iterator[Case]:
     yield Case(name, ours, rival, truth, bound)
 
 
+def response_cases(torch, dtype, channels, size) -> Iterator[Case]:
+    """Yield AlexNet's local response normalisation, forward and backward."""
+    rng = np.random.default_rng(0)
+    x, grad = rng.standard_normal((2, BATCH, channels, size, size), dtype)
+    options = 5, 1e-4, 0.75, 2.0
+    leaf, residual = torch.from_numpy(x).requires_grad_(), torch.from_numpy(grad)
+
+    def rival():
+        leaf.grad = None
+        y = torch.nn.functional.local_response_norm(leaf, *options)
+        y.backward(residual)
+        return y.detach(), leaf.grad
+
+    def both(module, x, grad):
+        y = module.local_response_norm(x, *options)
+        return y, module.local_response_norm_backward(grad, x, *options)
+
+    yield Case(
+        f"local_response_norm {channels}@{size} step",
+        lambda: both(F, x, grad),
+        rival,
+        lambda: both(reference, x.astype(np.float64), grad.astype(np.float64)),
+        1e-6 if dtype == np.float32 else 1e-14,
+    )
+
+
 def cases(dtype: "np.dtype") -> Iterator[Case]:
     """Yield the steps of batch norm, then the others."""
     torch = import_module("torch")
     for channels, size in SIZES:
         for adds in (False, True):
             yield from batch_cases(torch, dtype, channels, size, adds)
+    for channels, size in ((96, 55), (256, 27)):
+        yield from response_cases(torch, dtype, channels, size)

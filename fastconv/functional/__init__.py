@@ -126,6 +126,9 @@ from fastconv.functional.fractional_pooling import (
     fractional_max_pool2d_backward,
     fractional_max_pool3d,
     fractional_max_pool3d_backward,
+from fastconv.functional.group_normalization import (
+    group_norm,
+    group_norm_backward,
 )
 from fastconv.functional.joining import add, concatenate
 from fastconv.functional.linear import linear, linear_backward
@@ -293,6 +296,8 @@ __all__ = [
     "fractional_max_pool3d_backward",
     "gelu",
     "gelu_backward",
+    "group_norm",
+    "group_norm_backward",
     "half_squared_error",
     "half_squared_error_backward",
     "hardsigmoid",

@@ -43,6 +43,7 @@ from fastconv.layers.normalization import (
     BatchNorm1d,
     BatchNorm2d,
     BatchNorm3d,
+    GroupNorm,
     LocalResponseNorm,
 )
 from fastconv.layers.parameter import Parameter
@@ -106,6 +107,7 @@ __all__ = [
     "FractionalMaxPool2d",
     "FractionalMaxPool3d",
     "Graph",
+    "GroupNorm",
     "HalfSquaredError",
     "Hardsigmoid",
     "Hardswish",

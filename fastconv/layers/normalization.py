@@ -179,6 +179,90 @@ class BatchNorm3d(_BatchNorm):
     _shapes = "(N, C, D, H, W)"
 
 
+class GroupNorm(Layer):
+    """Group norm of (N, C, ...): `functional.group_norm`.
+
+    Parameters
+    ----------
+    num_groups, num_channels : int
+        The groups, and C, a multiple of them.
+    eps : float
+        Added to the variance.
+    affine : bool
+        Multiply by a weight and add a bias for each channel.
+    dtype : dtype, keyword-only
+        Float32 (default) or float64.
+
+    Attributes
+    ----------
+    weight, bias : Parameter, shape (C,), or None
+        1 and 0 to begin with.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has the wrong type or value; `forward`, as `functional.group_norm`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv import layers
+    >>> layers.GroupNorm(2, 6)(np.ones((2, 6, 4, 4), np.float32)).shape
+    (2, 6, 4, 4)
+    """
+
+    weight: Parameter | None
+    bias: Parameter | None
+
+    def __init__(
+        self,
+        num_groups: int,
+        num_channels: int,
+        eps: float = 1e-5,
+        affine: bool = True,
+        *,
+        dtype: DTypeLike = np.float32,
+    ) -> None:
+        self.num_groups = _check.integer("num_groups", num_groups, 1)
+        self.num_channels = channels = _check.integer("num_channels", num_channels, 1)
+        if channels % self.num_groups:
+            raise ValueError(f"num_groups must divide num_channels = {channels}, got {num_groups}")
+        self.eps = _check.number("eps", eps)
+        self.affine = bool(affine)
+        found = float_dtype(dtype)
+        self.weight = Parameter(np.ones(channels, found), "weight") if affine else None
+        self.bias = Parameter(np.zeros(channels, found), "bias") if affine else None
+
+    def _forward(self, x: Array) -> tuple[Array, Any]:
+        x = _check.array("input", x)
+        if x.ndim < 2 or x.shape[1] != self.num_channels:
+            raise ValueError(
+                f"input must be (N, C, ...) with C = {self.num_channels}, got shape {x.shape}"
+            )
+        statistics = np.empty((2, x.shape[0], self.num_groups))
+        output = F.group_norm(
+            x, self.num_groups, _data(self.weight), _data(self.bias), self.eps,
+            statistics=statistics,
+        )  # fmt: skip
+        return output, (x, statistics)
+
+    def _backward(self, saved: Any, grad_output: Array, input_grad: bool) -> Array | None:
+        x, statistics = saved
+        grad_input, grad_weight, grad_bias = F.group_norm_backward(
+            grad_output,
+            x,
+            self.num_groups,
+            statistics,
+            _data(self.weight),
+            output_mask=(input_grad, self.weight is not None, self.bias is not None),
+        )
+        add_gradients((self.weight, self.bias), (grad_weight, grad_bias))
+        return grad_input
+
+    def _describe(self) -> str:
+        return f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}"
+
+
 class LocalResponseNorm(Layer):
     """Division by what neighbouring channels hold: `functional.local_response_norm`.
 

@@ -117,6 +117,9 @@ from fastconv.reference.fractional_pooling import (
     fractional_max_pool2d_backward,
     fractional_max_pool3d,
     fractional_max_pool3d_backward,
+from fastconv.reference.group_normalization import (
+    group_norm,
+    group_norm_backward,
 )
 from fastconv.reference.joining import add, concatenate
 from fastconv.reference.linear import linear, linear_backward
@@ -286,6 +289,8 @@ __all__ = [
     "fractional_max_pool3d_backward",
     "gelu",
     "gelu_backward",
+    "group_norm",
+    "group_norm_backward",
     "half_squared_error",
     "half_squared_error_backward",
     "hardsigmoid",

@@ -115,3 +115,22 @@ def test_local_response_norm_agrees_with_torch():
     near(layer(x), expected.detach().numpy(), np.float64)
     near(layer.backward(grad), leaf.grad.numpy(), np.float64)
     assert layers.check_gradients(layer, x[:, :, :2, :2]) < 1e-7
+
+
+@pytest.mark.parametrize("affine", [True, False])
+def test_group_norm_agrees_with_torch(affine):
+    torch = torch_or_skip("group norm layers against torch")
+    x, grad = normal((3, 6, 5, 4), np.float64, 1), normal((3, 6, 5, 4), np.float64, 2)
+    ours = layers.GroupNorm(3, 6, 1e-3, affine, dtype=np.float64)
+    theirs = torch.nn.GroupNorm(3, 6, 1e-3, affine, dtype=torch.float64)
+    leaf = torch.from_numpy(x.copy()).requires_grad_()
+    expected = theirs(leaf)
+    expected.backward(torch.from_numpy(grad))
+    near(ours(x), expected.detach().numpy(), np.float64)
+    near(ours.backward(grad), leaf.grad.numpy(), np.float64)
+    assert list(ours.state_dict()) == list(theirs.state_dict())
+    for parameter, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+        near(parameter.grad, other.grad.numpy(), np.float64)
+    assert layers.check_gradients(ours, x[:2, :, :2, :2]) < 1e-7
+    with pytest.raises(ValueError, match="num_groups must divide"):
+        layers.GroupNorm(4, 6)

@@ -5,6 +5,7 @@ pooling_gradients     the gradients of means and norms
 places                what maxima leave: numbers to and from places in their plane
 activations, losses   element by element, and row by row (elementwise.h: one exponential)
 batch_normalization   with a ReLU and a residual, and the gradients (normalization.h: its loops)
+group_normalization   of a sample's channels, by the same loops
 response_norm         local response normalisation: a window of channels
 sums                  of maps, and of rows: the gradients of a bias
 optimizers            the steps of all parameters in one loop
