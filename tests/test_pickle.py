@@ -247,6 +247,20 @@ EXAMPLES = {
         )
     },
     "Linear": lambda: Example(double(layers.Linear, 4, 2), rows, "Linear(4, 2, bias=True)"),
+    **{
+        f"BatchNorm{axes}d": lambda axes=axes, shape=shape: Example(
+            getattr(layers, f"BatchNorm{axes}d")(4, dtype=np.float64),
+            lambda layer: trained(layer, shape),
+            f"BatchNorm{axes}d(4, eps=1e-05",
+        )
+        for axes, shape in ((1, (3, 4)), (2, (3, 4, 5, 5)), (3, (3, 4, 2, 3, 3)))
+    },
+    "GroupNorm": lambda: Example(
+        layers.GroupNorm(2, 4, dtype=np.float64), rows, "GroupNorm(2, 4, eps=1e-05"
+    ),
+    "LocalResponseNorm": lambda: Example(
+        layers.LocalResponseNorm(3), rows, "LocalResponseNorm(3, alpha=0.0001"
+    ),
     "Flatten": lambda: Example(layers.Flatten(), images, "Flatten(start_dim=1, end_dim=-1)"),
     **{
         f"{kind}{axes}d": lambda name=f"{kind}{axes}d", arguments=arguments: Example(

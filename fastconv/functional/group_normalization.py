@@ -145,22 +145,24 @@ def group_norm_backward(
     outs = _NOWHERE if out is None else _check.outputs(out, mask)
     small = tuple(a for a in (weight, saved) if a is not None)
     grad_input = sums = None
+    totals: list[Gradient] = [None, None]
     if mask[0]:
         grad_input = result(outs[0], input, 1, (grad_output, input), small)
     if mask[1] or mask[2]:
         sums = np.zeros((2, *input.shape[:2]))
+        for i in (1, 2):
+            if mask[i]:
+                totals[i - 1] = _check.elementwise(outs[i], np.empty(channels, input.dtype))
     if input.size:
         compiled.backward(
             contiguous_from(grad_output, 1), contiguous_from(input, 1), groups,
             saved.reshape(-1), weight, grad_input, None if sums is None else sums.reshape(-1),
         )  # fmt: skip
-    totals: list[Gradient] = [None, None]
-    for i in range(2):
-        if sums is not None and mask[1 + i]:
-            total = _check.elementwise(outs[1 + i], np.empty(channels, input.dtype))
-            with np.errstate(all="ignore"):
-                total[...] = sum_along(sums[i], 0)[0]
-            totals[i] = total
+    if sums is not None:
+        for total, each in zip(totals, sums, strict=True):
+            if total is not None:
+                with np.errstate(all="ignore"):
+                    total[...] = sum_along(each, 0)[0]
     if grad_input is not None:
         grad_input = _check.deliver(grad_input, outs[0])
     return grad_input, totals[0], totals[1]

@@ -20,6 +20,7 @@ TRANSPOSED = (
 FRACTIONAL = (
     "kernel_size, output_size=None, output_ratio=None, return_indices=False, _random_samples=None"
 )
+BATCH_NORM = "num_features, eps=1e-05, momentum=0.1, affine=True, track_running_stats=True"
 SIGNATURES = {
     "AlphaDropout": "p=0.5, inplace=False",
     "CELU": "alpha=1.0, inplace=False",
@@ -61,7 +62,10 @@ SIGNATURES = {
     "MaxUnpool1d": POOL,
     "MaxUnpool2d": POOL,
     "MaxUnpool3d": POOL,
+    **{f"BatchNorm{axes}d": BATCH_NORM for axes in (1, 2, 3)},
     "Dropout": "p=0.5, inplace=False",
+    "GroupNorm": "num_groups, num_channels, eps=1e-05, affine=True",
+    "LocalResponseNorm": "size, alpha=0.0001, beta=0.75, k=1.0",
     "Identity": "",
     "ModuleDict": "modules=None",
     "ModuleList": "modules=None",
@@ -76,6 +80,9 @@ SIGNATURES = {
     "Tanh": "",
 }
 EXTRAS = {
+    **{f"BatchNorm{axes}d": {"dtype"} for axes in (1, 2, 3)},
+    "GroupNorm": {"dtype"},
+    "LocalResponseNorm": {"divide_by_size"},
     "AlphaDropout": {"rng"},
     "Dropout1d": {"rng"},
     "Dropout2d": {"rng"},

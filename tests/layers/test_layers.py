@@ -27,7 +27,7 @@ class Case(NamedTuple):
 
     def build(self, dtype=np.float64):
         more = {"dtype": dtype, "rng": 0} if "Conv" in self.name or self.name == "Linear" else {}
-        if self.name == "PReLU":
+        if self.name in ("PReLU", "GroupNorm") or self.name.startswith("BatchNorm"):
             more = {"dtype": dtype}
         return getattr(layers, self.name)(*self.args, **(self.kwargs or {}), **more)
 
@@ -43,6 +43,13 @@ SPATIAL = (2, 4, 7, 6)
 LINE, VOLUME = (2, 4, 9), (2, 4, 3, 5, 4)
 
 TORCH_CASES = [
+    Case("BatchNorm1d", (5, 4), (4,)),
+    Case("BatchNorm1d", LINE, (4, 1e-3)),
+    Case("BatchNorm2d", SPATIAL, (4, 1e-3, None)),
+    Case("BatchNorm2d", SPATIAL, (4, 1e-3, 0.2, False, False)),
+    Case("BatchNorm3d", VOLUME, (4,)),
+    Case("GroupNorm", SPATIAL, (2, 4)),
+    Case("LocalResponseNorm", SPATIAL, (3, 0.1, 0.6, 2.0)),
     Case("Conv2d", SPATIAL, (4, 3, 3)),
     Case("Conv2d", SPATIAL[1:], (4, 3, 3)),
     Case("Conv2d", SPATIAL, (4, 6, (3, 2), (2, 1), (1, 0), (1, 2), 2, False)),
