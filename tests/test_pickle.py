@@ -302,6 +302,39 @@ EXAMPLES = {
     "Dropout1d": lambda: Example(layers.Dropout1d(0.5, rng=2), rows, "Dropout1d(p=0.5)"),
     "Dropout2d": lambda: Example(layers.Dropout2d(0.5, rng=2), images, "Dropout2d(p=0.5)"),
     "Dropout3d": lambda: Example(layers.Dropout3d(0.5, rng=2), images, "Dropout3d(p=0.5)"),
+    **{
+        f"ZeroPad{axes}d": lambda axes=axes: Example(
+            getattr(layers, f"ZeroPad{axes}d")(1), images, f"ZeroPad{axes}d("
+        )
+        for axes in (1, 2, 3)
+    },
+    **{
+        f"ConstantPad{axes}d": lambda axes=axes: Example(
+            getattr(layers, f"ConstantPad{axes}d")(1, 2.0), images, f"ConstantPad{axes}d("
+        )
+        for axes in (1, 2, 3)
+    },
+    **{
+        f"ReflectionPad{axes}d": lambda axes=axes: Example(
+            getattr(layers, f"ReflectionPad{axes}d")(1), images, f"ReflectionPad{axes}d("
+        )
+        for axes in (1, 2, 3)
+    },
+    **{
+        f"ReplicationPad{axes}d": lambda axes=axes: Example(
+            getattr(layers, f"ReplicationPad{axes}d")(1), images, f"ReplicationPad{axes}d("
+        )
+        for axes in (1, 2, 3)
+    },
+    **{
+        f"CircularPad{axes}d": lambda axes=axes: Example(
+            getattr(layers, f"CircularPad{axes}d")(1), images, f"CircularPad{axes}d("
+        )
+        for axes in (1, 2, 3)
+    },
+    "PixelShuffle": lambda: Example(layers.PixelShuffle(1), images, "PixelShuffle(upscale_"),
+    "PixelUnshuffle": lambda: Example(layers.PixelUnshuffle(2), images, "PixelUnshuffle(down"),
+    "Upsample": lambda: Example(layers.Upsample(None, 2), images, "Upsample(scale_factor=2, mode="),
     "Unflatten": lambda: Example(layers.Unflatten(1, (2, 2)), rows, "Unflatten(dim=1, unf"),
     "Identity": lambda: Example(layers.Identity(), rows, "Identity()"),
     "Add": lambda: Example(layers.Add(network(), layers.Identity()), rows, "Add(\n  (0): Sequ"),

@@ -189,6 +189,12 @@ from fastconv.functional.rectifiers import (
     relu6_backward,
     relu_backward,
 )
+from fastconv.functional.resampling import (
+    interpolate,
+    interpolate_backward,
+    pixel_shuffle,
+    pixel_unshuffle,
+)
 from fastconv.functional.softmax import (
     log_softmax,
     log_softmax_backward,
@@ -307,6 +313,8 @@ __all__ = [
     "hardtanh",
     "hardtanh_backward",
     "laplacian",
+    "interpolate",
+    "interpolate_backward",
     "leaky_relu",
     "leaky_relu_backward",
     "linear",
@@ -341,6 +349,8 @@ __all__ = [
     "mse_loss_backward",
     "pad",
     "pad_backward",
+    "pixel_shuffle",
+    "pixel_unshuffle",
     "prelu",
     "prelu_backward",
     "prepare_weight",

@@ -69,6 +69,26 @@ from fastconv.layers.pooling import (
     MaxUnpool2d,
     MaxUnpool3d,
 )
+from fastconv.layers.padding import (
+    CircularPad1d,
+    CircularPad2d,
+    CircularPad3d,
+    ConstantPad1d,
+    ConstantPad2d,
+    ConstantPad3d,
+    ReflectionPad1d,
+    ReflectionPad2d,
+    ReflectionPad3d,
+    ReplicationPad1d,
+    ReplicationPad2d,
+    ReplicationPad3d,
+    ZeroPad1d,
+    ZeroPad2d,
+    ZeroPad3d,
+)
+from fastconv.layers.parameter import Parameter
+from fastconv.layers.pooling import AvgPool2d, MaxPool2d
+from fastconv.layers.resampling import PixelShuffle, PixelUnshuffle, Upsample
 from fastconv.layers.reshaping import Flatten, Identity, Unflatten
 from fastconv.layers.sequential import Sequential
 
@@ -91,8 +111,14 @@ __all__ = [
     "BatchNorm1d",
     "BatchNorm2d",
     "BatchNorm3d",
+    "CircularPad1d",
+    "CircularPad2d",
+    "CircularPad3d",
     "Concat",
     "Conv1d",
+    "ConstantPad1d",
+    "ConstantPad2d",
+    "ConstantPad3d",
     "Conv2d",
     "Conv3d",
     "ConvTranspose1d",
@@ -136,8 +162,16 @@ __all__ = [
     "Node",
     "PReLU",
     "Parameter",
+    "PixelShuffle",
+    "PixelUnshuffle",
     "ReLU",
     "ReLU6",
+    "ReflectionPad1d",
+    "ReflectionPad2d",
+    "ReflectionPad3d",
+    "ReplicationPad1d",
+    "ReplicationPad2d",
+    "ReplicationPad3d",
     "Sequential",
     "SiLU",
     "Sigmoid",
@@ -146,5 +180,9 @@ __all__ = [
     "Softsign",
     "Tanh",
     "Unflatten",
+    "Upsample",
+    "ZeroPad1d",
+    "ZeroPad2d",
+    "ZeroPad3d",
     "check_gradients",
 ]

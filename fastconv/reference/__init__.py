@@ -183,6 +183,12 @@ from fastconv.reference.rectifiers import (
     relu6_backward,
     relu_backward,
 )
+from fastconv.reference.resampling import (
+    interpolate,
+    interpolate_backward,
+    pixel_shuffle,
+    pixel_unshuffle,
+)
 from fastconv.reference.softmax import (
     log_softmax,
     log_softmax_backward,
@@ -299,6 +305,8 @@ __all__ = [
     "hardswish_backward",
     "hardtanh",
     "hardtanh_backward",
+    "interpolate",
+    "interpolate_backward",
     "leaky_relu",
     "leaky_relu_backward",
     "linear",
@@ -334,6 +342,8 @@ __all__ = [
     "mse_loss_backward",
     "pad",
     "pad_backward",
+    "pixel_shuffle",
+    "pixel_unshuffle",
     "prelu",
     "prelu_backward",
     "relu",

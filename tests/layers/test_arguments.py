@@ -22,6 +22,15 @@ FRACTIONAL = (
 )
 BATCH_NORM = "num_features, eps=1e-05, momentum=0.1, affine=True, track_running_stats=True"
 SIGNATURES = {
+    **{
+        f"{kind}{axes}d": "padding, value" if kind == "ConstantPad" else "padding"
+        for kind in ("ZeroPad", "ConstantPad", "ReflectionPad", "ReplicationPad", "CircularPad")
+        for axes in (1, 2, 3)
+    },
+    "PixelShuffle": "upscale_factor",
+    "PixelUnshuffle": "downscale_factor",
+    "Upsample": "size=None, scale_factor=None, mode='nearest', align_corners=None, "
+    "recompute_scale_factor=None",
     "AlphaDropout": "p=0.5, inplace=False",
     "CELU": "alpha=1.0, inplace=False",
     "Dropout1d": "p=0.5, inplace=False",

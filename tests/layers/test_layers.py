@@ -144,6 +144,25 @@ TORCH_CASES = [
     ),
     Case("Dropout2d", SPATIAL, (1.0, True)),
     Case("AlphaDropout", SPATIAL, (0.0,)),
+    *(
+        Case(f"{kind}{axes}d", (2, 3, 4, 3, 4)[: 2 + axes], (padding, *more))
+        for kind, *more in (
+            ("ZeroPad",),
+            ("ConstantPad", 1.5),
+            ("ReflectionPad",),
+            ("ReplicationPad",),
+            ("CircularPad",),
+        )
+        for axes in (1, 2, 3)
+        for padding in (2, (1, 2, 0, 1, 2, 0)[: 2 * axes])
+    ),
+    Case("ZeroPad2d", SPATIAL, ((-1, 2, 1, -2),)),
+    Case("PixelShuffle", SPATIAL, (2,)),
+    Case("PixelUnshuffle", (2, 3, 6, 4), (2,)),
+    Case("Upsample", SPATIAL, (None, 2)),
+    Case("Upsample", SPATIAL, ((5, 9), None, "bilinear", True)),
+    Case("Upsample", SPATIAL, (None, (1.5, 0.7), "bicubic")),
+    Case("Upsample", SPATIAL[:3], (11, None, "linear")),
     Case("AlphaDropout", SPATIAL, (1.0, True)),
 ]
 

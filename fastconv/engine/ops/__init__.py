@@ -3,11 +3,14 @@
 pooling               maxima, means and norms of windows (windows.py, windows.pxd)
 pooling_gradients     the gradients of means and norms
 places                what maxima leave: numbers to and from places in their plane
-activations, losses   element by element, and row by row (elementwise.h: one exponential)
+boundaries            maps with copies of their own cells around them
+activations, losses   element by element, and row by row (exponential.h: one exponential)
+softmax               along one axis, of any place
 batch_normalization   with a ReLU and a residual, and the gradients (normalization.h: its loops)
 group_normalization   of a sample's channels, by the same loops
 response_norm         local response normalisation: a window of channels
+resampling            interpolation; channels exchanged for pixels
+joining               sums of branches
 sums                  of maps, and of rows: the gradients of a bias
 optimizers            the steps of all parameters in one loop
 batches               images, taken and normalised
-"""
