@@ -26,7 +26,7 @@ cdef extern from "ops/resampling.h" nogil:
 cdef int isa = isa_row()
 
 
-# Places and weights (taps, size of the result); the weights of the last axis are of the arrays' type.
+# Places and weights (taps, size of the result); weights of the last axis have the arrays' type.
 cdef struct Table:
     const int32_t* places
     const void* weights
@@ -114,9 +114,9 @@ def resample(x, y, tables):
         give(p.buffers)
 
 
-# ---- channels and pixels --------------------------------------------------------------------------
+# ---- channels and pixels -------------------------------------------------------------------------
 
-# Maps of C r^2 channels, each of `rows` times `columns`, beside maps of C channels r times as large.
+# Maps of C r^2 channels, each of `rows` by `columns`, beside maps of C channels r times as large.
 cdef struct Shuffle:
     Flat many, large
     Py_ssize_t rows, columns, factor
