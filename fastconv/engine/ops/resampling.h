@@ -1,5 +1,5 @@
-/* Weighted sums of rows and of the numbers of a row (resampling_loops.h) for every instruction set, for
- * float and double. */
+/* Weighted sums of rows and of the numbers of a row (resampling_loops.h) for every instruction set,
+ * for float and double. */
 #ifndef FASTCONV_RESAMPLING_H
 #define FASTCONV_RESAMPLING_H
 
