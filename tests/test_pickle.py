@@ -77,7 +77,9 @@ def evaluated(layer):
 def scores(loss):
     """Return a loss and its gradient."""
     x = normal(ROWS)
-    target = np.array([0, 3, 1]) if isinstance(loss, layers.CrossEntropyLoss) else x**2
+    of_classes = isinstance(loss, layers.CrossEntropyLoss | layers.NLLLoss)
+    target = np.array([0, 3, 1]) if of_classes else x**2
+    x = F.sigmoid(x) if isinstance(loss, layers.BCELoss) else x
     return [loss(x, target), loss.backward()]
 
 
@@ -348,6 +350,18 @@ EXAMPLES = {
     "HookHandle": lambda: Example(HookHandle({}, 1), repr, "HookHandle(removed)"),
     "Sequential": lambda: Example(network(), rows, "Sequential(\n  (0): Linear("),
     "prepared network": lambda: Example(prepared(), evaluated, "Sequential(\n  (0): Conv2d("),
+    **{
+        name: lambda name=name: Example(getattr(layers, name)(), scores, f"{name}(red")
+        for name in (
+            "BCELoss",
+            "BCEWithLogitsLoss",
+            "HuberLoss",
+            "KLDivLoss",
+            "L1Loss",
+            "NLLLoss",
+            "SmoothL1Loss",
+        )
+    },
     "CrossEntropyLoss": lambda: Example(layers.CrossEntropyLoss(), scores, "CrossEntropyLoss(re"),
     "MSELoss": lambda: Example(layers.MSELoss(), scores, "MSELoss(reduction='mean')"),
     "HalfSquaredError": lambda: Example(layers.HalfSquaredError(), scores, "HalfSquaredError(red"),

@@ -56,6 +56,11 @@ from fastconv.functional.batch_normalization import (
     batch_norm_backward,
     batch_norm_relu,
     batch_norm_relu_backward,
+from fastconv.functional.class_losses import (
+    cross_entropy,
+    cross_entropy_backward,
+    nll_loss,
+    nll_loss_backward,
 )
 from fastconv.functional.conv import (
     conv1d,
@@ -133,12 +138,16 @@ from fastconv.functional.group_normalization import (
 from fastconv.functional.joining import add, concatenate
 from fastconv.functional.linear import linear, linear_backward
 from fastconv.functional.losses import (
-    cross_entropy,
-    cross_entropy_backward,
     half_squared_error,
     half_squared_error_backward,
+    huber_loss,
+    huber_loss_backward,
+    l1_loss,
+    l1_loss_backward,
     mse_loss,
     mse_loss_backward,
+    smooth_l1_loss,
+    smooth_l1_loss_backward,
 )
 from fastconv.functional.lp_pooling import (
     lp_pool1d,
@@ -173,6 +182,14 @@ from fastconv.functional.max_unpooling import (
     max_unpool3d_backward,
 )
 from fastconv.functional.padding import pad, pad_backward
+from fastconv.functional.probability_losses import (
+    binary_cross_entropy,
+    binary_cross_entropy_backward,
+    binary_cross_entropy_with_logits,
+    binary_cross_entropy_with_logits_backward,
+    kl_div,
+    kl_div_backward,
+)
 from fastconv.functional.rectifiers import (
     hardsigmoid,
     hardsigmoid_backward,
@@ -245,6 +262,10 @@ __all__ = [
     "batch_norm_backward",
     "batch_norm_relu",
     "batch_norm_relu_backward",
+    "binary_cross_entropy",
+    "binary_cross_entropy_backward",
+    "binary_cross_entropy_with_logits",
+    "binary_cross_entropy_with_logits_backward",
     "celu",
     "celu_backward",
     "concatenate",
@@ -315,6 +336,12 @@ __all__ = [
     "laplacian",
     "interpolate",
     "interpolate_backward",
+    "huber_loss",
+    "huber_loss_backward",
+    "kl_div",
+    "kl_div_backward",
+    "l1_loss",
+    "l1_loss_backward",
     "leaky_relu",
     "leaky_relu_backward",
     "linear",
@@ -347,6 +374,8 @@ __all__ = [
     "mish_backward",
     "mse_loss",
     "mse_loss_backward",
+    "nll_loss",
+    "nll_loss_backward",
     "pad",
     "pad_backward",
     "pixel_shuffle",
@@ -370,6 +399,8 @@ __all__ = [
     "silu",
     "silu_backward",
     "sobel",
+    "smooth_l1_loss",
+    "smooth_l1_loss_backward",
     "softmax",
     "softmax_backward",
     "softplus",

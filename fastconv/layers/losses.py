@@ -1,22 +1,31 @@
 """Losses as objects: called with output and target, then asked for the gradient."""
 
+import inspect
 from typing import Any
+
+import numpy as np
 
 from fastconv import functional as F
 from fastconv._check import Array
-from fastconv.functional.losses import check_reduction
+from fastconv.functional._reduction import REDUCTIONS, check_reduction
+from fastconv.functional.probability_losses import DIVERGENCE_REDUCTIONS
 
 
 class _Loss:
-    """A loss function that remembers its arguments for `backward`."""
+    """A loss function that remembers its arguments for `backward`.
+
+    The options are attributes, which may be changed between calls.
+    """
 
     _function: Any
     _gradient: Any
+    _reductions: tuple[str, ...] = REDUCTIONS
 
     def __init__(self, *, reduction: str = "mean") -> None:
-        check_reduction(reduction)
+        check_reduction(reduction, self._reductions)
         self.reduction = reduction
-        self._saved: tuple[Array, Any] | None = None
+        self._names: tuple[str, ...] = ("reduction",)
+        self._saved: tuple[Array, Any, dict[str, Any]] | None = None
 
     def __call__(self, input: Array, target: Any) -> Any:
         """Return `forward(input, target)`."""
@@ -34,8 +43,9 @@ class _Loss:
         -------
         scalar, or ndarray with reduction="none"
         """
-        loss = type(self)._function(input, target, reduction=self.reduction)
-        self._saved = (input, target)
+        options = self._options()
+        loss = type(self)._function(input, target, **options)
+        self._saved = (input, target, options)
         return loss
 
     def backward(self, grad_output: Any = 1.0) -> Array:
@@ -60,10 +70,8 @@ class _Loss:
                 f"{type(self).__name__}.backward needs a call of the loss before it, one for each "
                 "backward pass"
             )
-        input, target = self._saved
-        gradient: Array = type(self)._gradient(
-            input, target, reduction=self.reduction, grad_output=grad_output
-        )
+        input, target, options = self._saved
+        gradient: Array = type(self)._gradient(input, target, **options, grad_output=grad_output)
         # A grad_output that was refused leaves the loss as it was.
         self._saved = None
         return gradient
@@ -72,15 +80,33 @@ class _Loss:
         """Return what copies and pickles take over: all but the last call, as of layers."""
         return {**vars(self), "_saved": None}
 
+    def _keep(self, **options: Any) -> None:
+        """Keep more options, by their names."""
+        self._names = (*options, *self._names)
+        vars(self).update(options)
+
+    def _options(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self._names}
+
     def __repr__(self) -> str:
-        return f"{type(self).__name__}(reduction={self.reduction!r})"
+        usual = inspect.signature(type(self)).parameters
+        shown = [
+            f"{name}=<{value.shape} {value.dtype}>"
+            if isinstance(value, np.ndarray)
+            else f"{name}={value!r}"
+            for name, value in self._options().items()
+            if name == "reduction" or isinstance(value, np.ndarray) or value != usual[name].default
+        ]
+        return f"{type(self).__name__}({', '.join(shown)})"
 
 
 class CrossEntropyLoss(_Loss):
-    """Cross-entropy of the softmax with classes: `functional.cross_entropy`.
+    """Cross-entropy of the softmax with classes or probabilities: `functional.cross_entropy`.
 
     Parameters
     ----------
+    weight, ignore_index, label_smoothing : keyword-only
+        As in `functional.cross_entropy`.
     reduction : {"mean", "sum", "none"}, keyword-only
         What to do with the losses of the samples.
 
@@ -98,6 +124,135 @@ class CrossEntropyLoss(_Loss):
     _function = staticmethod(F.cross_entropy)
     _gradient = staticmethod(F.cross_entropy_backward)
 
+    def __init__(
+        self,
+        *,
+        weight: Array | None = None,
+        ignore_index: int = -100,
+        label_smoothing: float = 0.0,
+        reduction: str = "mean",
+    ) -> None:
+        super().__init__(reduction=reduction)
+        self._keep(weight=weight, ignore_index=ignore_index, label_smoothing=label_smoothing)
+
+
+class NLLLoss(_Loss):
+    """Negative log-likelihood of classes: `functional.nll_loss`.
+
+    Parameters
+    ----------
+    weight, ignore_index : keyword-only
+        As in `functional.nll_loss`.
+    reduction : {"mean", "sum", "none"}, keyword-only
+        What to do with the losses of the samples.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv import layers
+    >>> float(layers.NLLLoss()(np.array([[-2.0, -1.0]]), np.array([0])))
+    2.0
+    """
+
+    _function = staticmethod(F.nll_loss)
+    _gradient = staticmethod(F.nll_loss_backward)
+
+    def __init__(
+        self,
+        *,
+        weight: Array | None = None,
+        ignore_index: int = -100,
+        reduction: str = "mean",
+    ) -> None:
+        super().__init__(reduction=reduction)
+        self._keep(weight=weight, ignore_index=ignore_index)
+
+
+class BCELoss(_Loss):
+    """Cross-entropy of probabilities with what happened: `functional.binary_cross_entropy`.
+
+    Parameters
+    ----------
+    weight : ndarray, optional, keyword-only
+        As in `functional.binary_cross_entropy`.
+    reduction : {"mean", "sum", "none"}, keyword-only
+        What to do with the losses of the elements.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv import layers
+    >>> float(layers.BCELoss()(np.array([0.0]), np.array([1.0])))
+    100.0
+    """
+
+    _function = staticmethod(F.binary_cross_entropy)
+    _gradient = staticmethod(F.binary_cross_entropy_backward)
+
+    def __init__(self, *, weight: Array | None = None, reduction: str = "mean") -> None:
+        super().__init__(reduction=reduction)
+        self._keep(weight=weight)
+
+
+class BCEWithLogitsLoss(_Loss):
+    """Cross-entropy of the sigmoid of scores: `functional.binary_cross_entropy_with_logits`.
+
+    Parameters
+    ----------
+    weight, pos_weight : ndarray, optional, keyword-only
+        As in `functional.binary_cross_entropy_with_logits`.
+    reduction : {"mean", "sum", "none"}, keyword-only
+        What to do with the losses of the elements.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv import layers
+    >>> float(layers.BCEWithLogitsLoss()(np.array([-50.0]), np.array([1.0])))
+    50.0
+    """
+
+    _function = staticmethod(F.binary_cross_entropy_with_logits)
+    _gradient = staticmethod(F.binary_cross_entropy_with_logits_backward)
+
+    def __init__(
+        self,
+        *,
+        weight: Array | None = None,
+        pos_weight: Array | None = None,
+        reduction: str = "mean",
+    ) -> None:
+        super().__init__(reduction=reduction)
+        self._keep(weight=weight, pos_weight=pos_weight)
+
+
+class KLDivLoss(_Loss):
+    """Kullback-Leibler divergence: `functional.kl_div`.
+
+    Parameters
+    ----------
+    log_target : bool, keyword-only
+        As in `functional.kl_div`.
+    reduction : {"mean", "batchmean", "sum", "none"}, keyword-only
+        What to do with the losses of the elements.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv import layers
+    >>> loss = layers.KLDivLoss(reduction="batchmean")
+    >>> float(loss(np.array([[-3.0, -2.0]]), np.array([[0.0, 1.0]])))
+    2.0
+    """
+
+    _function = staticmethod(F.kl_div)
+    _gradient = staticmethod(F.kl_div_backward)
+    _reductions = DIVERGENCE_REDUCTIONS
+
+    def __init__(self, *, log_target: bool = False, reduction: str = "mean") -> None:
+        super().__init__(reduction=reduction)
+        self._keep(log_target=log_target)
+
 
 class MSELoss(_Loss):
     """Mean squared difference: `functional.mse_loss`.
@@ -105,7 +260,7 @@ class MSELoss(_Loss):
     Parameters
     ----------
     reduction : {"mean", "sum", "none"}, keyword-only
-        What to do with the elements.
+        What to do with the losses of the elements.
 
     Examples
     --------
@@ -117,6 +272,78 @@ class MSELoss(_Loss):
 
     _function = staticmethod(F.mse_loss)
     _gradient = staticmethod(F.mse_loss_backward)
+
+
+class L1Loss(_Loss):
+    """Mean absolute difference: `functional.l1_loss`.
+
+    Parameters
+    ----------
+    reduction : {"mean", "sum", "none"}, keyword-only
+        What to do with the losses of the elements.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv import layers
+    >>> float(layers.L1Loss()(np.array([1.0, 2.0]), np.zeros(2)))
+    1.5
+    """
+
+    _function = staticmethod(F.l1_loss)
+    _gradient = staticmethod(F.l1_loss_backward)
+
+
+class HuberLoss(_Loss):
+    """Squares of small differences, absolute values of large ones: `functional.huber_loss`.
+
+    Parameters
+    ----------
+    delta : float, keyword-only
+        As in `functional.huber_loss`.
+    reduction : {"mean", "sum", "none"}, keyword-only
+        What to do with the losses of the elements.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv import layers
+    >>> float(layers.HuberLoss(delta=2.0)(np.array([4.0]), np.zeros(1)))
+    6.0
+    """
+
+    _function = staticmethod(F.huber_loss)
+    _gradient = staticmethod(F.huber_loss_backward)
+
+    def __init__(self, *, delta: float = 1.0, reduction: str = "mean") -> None:
+        super().__init__(reduction=reduction)
+        self._keep(delta=delta)
+
+
+class SmoothL1Loss(_Loss):
+    """Absolute differences, rounded off below beta: `functional.smooth_l1_loss`.
+
+    Parameters
+    ----------
+    beta : float, keyword-only
+        As in `functional.smooth_l1_loss`.
+    reduction : {"mean", "sum", "none"}, keyword-only
+        What to do with the losses of the elements.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv import layers
+    >>> float(layers.SmoothL1Loss(beta=2.0)(np.array([4.0]), np.zeros(1)))
+    3.0
+    """
+
+    _function = staticmethod(F.smooth_l1_loss)
+    _gradient = staticmethod(F.smooth_l1_loss_backward)
+
+    def __init__(self, *, beta: float = 1.0, reduction: str = "mean") -> None:
+        super().__init__(reduction=reduction)
+        self._keep(beta=beta)
 
 
 class HalfSquaredError(_Loss):

@@ -59,6 +59,11 @@ from fastconv.reference.batch_normalization import (
     batch_norm_backward,
     batch_norm_relu,
     batch_norm_relu_backward,
+from fastconv.reference.class_losses import (
+    cross_entropy,
+    cross_entropy_backward,
+    nll_loss,
+    nll_loss_backward,
 )
 from fastconv.reference.conv import (
     conv1d,
@@ -124,12 +129,16 @@ from fastconv.reference.group_normalization import (
 from fastconv.reference.joining import add, concatenate
 from fastconv.reference.linear import linear, linear_backward
 from fastconv.reference.losses import (
-    cross_entropy,
-    cross_entropy_backward,
     half_squared_error,
     half_squared_error_backward,
+    huber_loss,
+    huber_loss_backward,
+    l1_loss,
+    l1_loss_backward,
     mse_loss,
     mse_loss_backward,
+    smooth_l1_loss,
+    smooth_l1_loss_backward,
 )
 from fastconv.reference.matrix import conv1d_matrix, conv2d_matrix, conv3d_matrix
 from fastconv.reference.matrix import conv2d_matrix
@@ -167,6 +176,14 @@ from fastconv.reference.max_unpooling import (
     max_unpool3d_backward,
 )
 from fastconv.reference.padding import pad, pad_backward
+from fastconv.reference.probability_losses import (
+    binary_cross_entropy,
+    binary_cross_entropy_backward,
+    binary_cross_entropy_with_logits,
+    binary_cross_entropy_with_logits_backward,
+    kl_div,
+    kl_div_backward,
+)
 from fastconv.reference.rectifiers import (
     hardsigmoid,
     hardsigmoid_backward,
@@ -239,6 +256,10 @@ __all__ = [
     "avg_pool2d_backward",
     "avg_pool3d",
     "avg_pool3d_backward",
+    "binary_cross_entropy",
+    "binary_cross_entropy_backward",
+    "binary_cross_entropy_with_logits",
+    "binary_cross_entropy_with_logits_backward",
     "celu",
     "celu_backward",
     "concatenate",
@@ -307,6 +328,12 @@ __all__ = [
     "hardtanh_backward",
     "interpolate",
     "interpolate_backward",
+    "huber_loss",
+    "huber_loss_backward",
+    "kl_div",
+    "kl_div_backward",
+    "l1_loss",
+    "l1_loss_backward",
     "leaky_relu",
     "leaky_relu_backward",
     "linear",
@@ -340,6 +367,8 @@ __all__ = [
     "mish_backward",
     "mse_loss",
     "mse_loss_backward",
+    "nll_loss",
+    "nll_loss_backward",
     "pad",
     "pad_backward",
     "pixel_shuffle",
@@ -357,6 +386,8 @@ __all__ = [
     "sigmoid_backward",
     "silu",
     "silu_backward",
+    "smooth_l1_loss",
+    "smooth_l1_loss_backward",
     "softmax",
     "softmax_backward",
     "softplus",

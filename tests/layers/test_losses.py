@@ -11,10 +11,29 @@ from tests._cases import torch_or_skip
 
 REDUCTIONS = ["mean", "sum", "none"]
 LOSSES = {
+    "BCELoss": "binary_cross_entropy",
+    "BCEWithLogitsLoss": "binary_cross_entropy_with_logits",
     "CrossEntropyLoss": "cross_entropy",
-    "MSELoss": "mse_loss",
     "HalfSquaredError": "half_squared_error",
+    "HuberLoss": "huber_loss",
+    "KLDivLoss": "kl_div",
+    "L1Loss": "l1_loss",
+    "MSELoss": "mse_loss",
+    "NLLLoss": "nll_loss",
+    "SmoothL1Loss": "smooth_l1_loss",
 }
+# Options other than the defaults, for targets of `arguments`.
+OPTIONS = {
+    "BCELoss": {"weight": np.linspace(0, 2, 5)},
+    "BCEWithLogitsLoss": {"weight": np.linspace(0, 2, 5), "pos_weight": np.linspace(1, 3, 5)},
+    "CrossEntropyLoss": {
+        "weight": np.linspace(0.5, 2, 5), "ignore_index": 1, "label_smoothing": 0.2
+    },
+    "HuberLoss": {"delta": 0.5},
+    "KLDivLoss": {"reduction": "batchmean"},
+    "NLLLoss": {"weight": np.linspace(0.5, 2, 5), "ignore_index": 1},
+    "SmoothL1Loss": {"beta": 0.5},
+}  # fmt: skip
 SHAPES = [(6, 5), (3, 4, 7), (2, 3, 4, 5), (2, 3, 2, 2, 3), (5,), (1, 1)]
 CASES = [(name, shape) for name in LOSSES for shape in SHAPES]
 
@@ -23,13 +42,19 @@ def arguments(name, shape, dtype=np.float64):
     """Return scores and what they should be."""
     rng = np.random.default_rng(1)
     x = 3 * rng.standard_normal(shape).astype(dtype)
-    if name == "CrossEntropyLoss":
+    if name in ("CrossEntropyLoss", "NLLLoss"):
         axis = min(len(shape) - 1, 1)
         spatial = shape[:axis] + shape[axis + 1 :]
         return x, np.asarray(rng.integers(0, shape[axis], spatial))
-    return x, rng.standard_normal(shape).astype(dtype)
+    if name not in ("BCELoss", "BCEWithLogitsLoss", "KLDivLoss"):
+        return x, rng.standard_normal(shape).astype(dtype)
+    if name == "BCELoss":
+        x = (0.2 + 0.6 * rng.random(shape)).astype(dtype)
+    return x, rng.random(shape).astype(dtype)
 
 
+# Of the mean of a divergence: it says that it may change its meaning.
+@pytest.mark.filterwarnings("ignore:reduction:UserWarning")
 @pytest.mark.parametrize("reduction", REDUCTIONS)
 @pytest.mark.parametrize(
     ("name", "shape"), [case for case in CASES if case[0] != "HalfSquaredError"]
@@ -130,7 +155,7 @@ def test_the_last_call_counts(name):
     x, target = arguments(name, (6, 5))
     loss(x, target)
     expected = loss.backward()
-    loss(x + 1, target)
+    loss(x / 2, target)
     loss(x[::-1].copy(), target)
     loss(x, target)
     np.testing.assert_array_equal(loss.backward(), expected)
@@ -153,14 +178,14 @@ def test_reductions_are_checked_and_shown(name):
     loss = getattr(layers, name)
     assert repr(loss()) == f"{name}(reduction='mean')"
     assert repr(loss(reduction="none")) == f"{name}(reduction='none')"
-    with pytest.raises(ValueError, match="one of 'mean', 'sum', 'none', got 'max'"):
+    with pytest.raises(ValueError, match=r"reduction must be one of 'mean', .*, got 'max'"):
         loss(reduction="max")
     # torch has other arguments before it.
     with pytest.raises(TypeError, match="positional"):
         loss("sum")
 
 
-@pytest.mark.parametrize("name", ["CrossEntropyLoss", "MSELoss"])
+@pytest.mark.parametrize("name", sorted(set(LOSSES) - {"HalfSquaredError"}))
 def test_torch_knows_the_arguments_by_the_same_names(name):
     nn = torch_or_skip("names of the losses' arguments").nn
     theirs = inspect.signature(getattr(nn, name)).parameters
@@ -168,12 +193,41 @@ def test_torch_knows_the_arguments_by_the_same_names(name):
         assert theirs[parameter.name].default == parameter.default
 
 
+@pytest.mark.parametrize("name", OPTIONS)
+def test_options_are_those_of_torch(name):
+    torch = torch_or_skip("options of the losses")
+    x, target = arguments(name, (6, 5))
+    options = OPTIONS[name]
+    theirs = {
+        key: torch.from_numpy(value) if isinstance(value, np.ndarray) else value
+        for key, value in options.items()
+    }
+    tensor = torch.tensor(x, requires_grad=True)
+    expected = getattr(torch.nn, name)(**theirs)(tensor, torch.tensor(target))
+    expected.backward()
+    loss = getattr(layers, name)(**options)
+    assert loss(x, target) == pytest.approx(expected.item(), rel=1e-12)
+    # The options of the call count, not those of later.
+    for key in options:
+        setattr(loss, key, None)
+    np.testing.assert_allclose(loss.backward(), tensor.grad, rtol=1e-12, atol=1e-14)
+
+
+def test_options_are_shown():
+    loss = layers.CrossEntropyLoss(weight=np.ones(3), label_smoothing=0.1)
+    expected = "CrossEntropyLoss(weight=<(3,) float64>, label_smoothing=0.1, reduction='mean')"
+    assert repr(loss) == expected
+    assert repr(layers.HuberLoss(delta=2.0)) == "HuberLoss(delta=2.0, reduction='mean')"
+
+
 @pytest.mark.parametrize(
     ("name", "x", "target", "error", "message"),
     [
         ("CrossEntropyLoss", np.zeros((2, 3)), np.array([0, 3]), ValueError, "0 to C - 1 = 2"),
         ("CrossEntropyLoss", np.zeros((2, 3)), np.array([-1, 0]), ValueError, "0 to C - 1"),
-        ("CrossEntropyLoss", np.zeros((2, 3)), np.zeros((2, 3)), TypeError, "integer dtype"),
+        ("CrossEntropyLoss", np.zeros((2, 3)), np.zeros((2, 3), bool), TypeError, "integer"),
+        ("CrossEntropyLoss", np.zeros((2, 3)), np.zeros((2, 2)), ValueError, "shape"),
+        ("NLLLoss", np.zeros((2, 3)), np.zeros((2, 3)), TypeError, "integer dtype"),
         ("CrossEntropyLoss", np.zeros((2, 3)), [0, 1], TypeError, "numpy.ndarray"),
         ("CrossEntropyLoss", np.zeros((2, 3, 4)), np.zeros((2, 3), int), ValueError, "shape"),
         ("MSELoss", np.zeros((2, 3)), np.zeros((2, 1)), ValueError, "shape"),

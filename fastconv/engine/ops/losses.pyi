@@ -1,4 +1,41 @@
 from typing import Any
 
-def cross_entropy(x: Any, target: Any, losses: Any) -> bool: ...
-def cross_entropy_backward(x: Any, target: Any, scale: Any, dx: Any) -> bool: ...
+SQUARE: int
+HUBER: int
+PROBABILITY: int
+LOGIT: int
+DIVERGENCE: int
+LOG_DIVERGENCE: int
+
+Factor = tuple[Any, int] | None
+
+def each(
+    kind: int,
+    x: Any,
+    target: Any,
+    y: Any,
+    positive: Factor = ...,
+    weight: Factor = ...,
+    numbers: tuple[float, float, float] = ...,
+) -> None: ...
+def slopes(
+    kind: int,
+    x: Any,
+    target: Any,
+    dx: Any,
+    scale: float,
+    residual: Factor = ...,
+    positive: Factor = ...,
+    weight: Factor = ...,
+    numbers: tuple[float, float, float] = ...,
+) -> None: ...
+def total(
+    kind: int,
+    x: Any,
+    target: Any,
+    sums: Any,
+    divisor: float,
+    positive: Factor = ...,
+    weight: Factor = ...,
+    numbers: tuple[float, float, float] = ...,
+) -> None: ...

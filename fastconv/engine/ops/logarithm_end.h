@@ -1,0 +1,6 @@
+/* Takes back what logarithm.h defined. */
+
+#undef UNSIGNED
+#undef SQRT_HALF
+#undef ATANH
+#undef BITS
