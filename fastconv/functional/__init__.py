@@ -5,7 +5,9 @@ Arrays are (N, C, H, W) or (C, H, W), float32 or float64, with any strides; thos
 returns an array takes `out=`, an array to write into.
 """
 
-from fastconv.functional._prepared import PreparedWeight
+from fastconv.functional._prepared import (
+    PreparedWeight,
+)
 from fastconv.functional.activations import (
     celu,
     celu_backward,
@@ -51,11 +53,13 @@ from fastconv.functional.avg_pooling import (
     avg_pool2d_backward,
     avg_pool3d,
     avg_pool3d_backward,
+)
 from fastconv.functional.batch_normalization import (
     batch_norm,
     batch_norm_backward,
     batch_norm_relu,
     batch_norm_relu_backward,
+)
 from fastconv.functional.class_losses import (
     cross_entropy,
     cross_entropy_backward,
@@ -101,7 +105,11 @@ from fastconv.functional.conv_transpose_gradients import (
     conv_transpose3d_input,
     conv_transpose3d_weight,
 )
-from fastconv.functional.convolve import conv2, correlate2, rot180
+from fastconv.functional.convolve import (
+    conv2,
+    correlate2,
+    rot180,
+)
 from fastconv.functional.dropout import (
     alpha_dropout,
     alpha_dropout_backward,
@@ -125,18 +133,24 @@ from fastconv.functional.filters import (
     sharpen,
     sobel,
 )
-from fastconv.functional.joining import add, concatenate
 from fastconv.functional.fractional_pooling import (
     fractional_max_pool2d,
     fractional_max_pool2d_backward,
     fractional_max_pool3d,
     fractional_max_pool3d_backward,
+)
 from fastconv.functional.group_normalization import (
     group_norm,
     group_norm_backward,
 )
-from fastconv.functional.joining import add, concatenate
-from fastconv.functional.linear import linear, linear_backward
+from fastconv.functional.joining import (
+    add,
+    concatenate,
+)
+from fastconv.functional.linear import (
+    linear,
+    linear_backward,
+)
 from fastconv.functional.losses import (
     half_squared_error,
     half_squared_error_backward,
@@ -160,14 +174,6 @@ from fastconv.functional.lp_pooling import (
 from fastconv.functional.max_pooling import (
     max_pool1d,
     max_pool1d_backward,
-from fastconv.functional.normalization import (
-    local_response_norm,
-    local_response_norm_backward,
-)
-from fastconv.functional.padding import pad, pad_backward
-from fastconv.functional.pooling import (
-    avg_pool2d,
-    avg_pool2d_backward,
     max_pool2d,
     max_pool2d_backward,
     max_pool3d,
@@ -181,7 +187,14 @@ from fastconv.functional.max_unpooling import (
     max_unpool3d,
     max_unpool3d_backward,
 )
-from fastconv.functional.padding import pad, pad_backward
+from fastconv.functional.normalization import (
+    local_response_norm,
+    local_response_norm_backward,
+)
+from fastconv.functional.padding import (
+    pad,
+    pad_backward,
+)
 from fastconv.functional.probability_losses import (
     binary_cross_entropy,
     binary_cross_entropy_backward,
@@ -218,25 +231,13 @@ from fastconv.functional.softmax import (
     softmax,
     softmax_backward,
 )
-from fastconv.functional.unfold import fold, unfold
+from fastconv.functional.unfold import (
+    fold,
+    unfold,
+)
 
 __all__ = [
     "PreparedWeight",
-    "add",
-    "alpha_dropout",
-    "alpha_dropout_backward",
-    "avg_pool2d",
-    "avg_pool2d_backward",
-    "box",
-    "celu",
-    "celu_backward",
-    "concatenate",
-    "conv1d",
-    "conv1d_backward",
-    "conv1d_bias",
-    "conv1d_input",
-    "conv1d_weight",
-    "conv2",
     "adaptive_avg_pool1d",
     "adaptive_avg_pool1d_backward",
     "adaptive_avg_pool2d",
@@ -266,6 +267,7 @@ __all__ = [
     "binary_cross_entropy_backward",
     "binary_cross_entropy_with_logits",
     "binary_cross_entropy_with_logits_backward",
+    "box",
     "celu",
     "celu_backward",
     "concatenate",
@@ -274,6 +276,7 @@ __all__ = [
     "conv1d_bias",
     "conv1d_input",
     "conv1d_weight",
+    "conv2",
     "conv2d",
     "conv2d_backward",
     "conv2d_bias",
@@ -314,13 +317,11 @@ __all__ = [
     "elu_backward",
     "emboss",
     "fold",
-    "gaussian",
-    "gelu",
-    "gelu_backward",
     "fractional_max_pool2d",
     "fractional_max_pool2d_backward",
     "fractional_max_pool3d",
     "fractional_max_pool3d_backward",
+    "gaussian",
     "gelu",
     "gelu_backward",
     "group_norm",
@@ -333,15 +334,15 @@ __all__ = [
     "hardswish_backward",
     "hardtanh",
     "hardtanh_backward",
-    "laplacian",
-    "interpolate",
-    "interpolate_backward",
     "huber_loss",
     "huber_loss_backward",
+    "interpolate",
+    "interpolate_backward",
     "kl_div",
     "kl_div_backward",
     "l1_loss",
     "l1_loss_backward",
+    "laplacian",
     "leaky_relu",
     "leaky_relu_backward",
     "linear",
@@ -398,9 +399,9 @@ __all__ = [
     "sigmoid_backward",
     "silu",
     "silu_backward",
-    "sobel",
     "smooth_l1_loss",
     "smooth_l1_loss_backward",
+    "sobel",
     "softmax",
     "softmax_backward",
     "softplus",

@@ -22,11 +22,27 @@ from fastconv.layers.activations import (
     Softsign,
     Tanh,
 )
-from fastconv.layers.base import Layer
-from fastconv.layers.branches import Add, Concat
-from fastconv.layers.containers import ModuleDict, ModuleList
-from fastconv.layers.conv import Conv1d, Conv2d, Conv3d
-from fastconv.layers.conv_transpose import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
+from fastconv.layers.base import (
+    Layer,
+)
+from fastconv.layers.branches import (
+    Add,
+    Concat,
+)
+from fastconv.layers.containers import (
+    ModuleDict,
+    ModuleList,
+)
+from fastconv.layers.conv import (
+    Conv1d,
+    Conv2d,
+    Conv3d,
+)
+from fastconv.layers.conv_transpose import (
+    ConvTranspose1d,
+    ConvTranspose2d,
+    ConvTranspose3d,
+)
 from fastconv.layers.dropout import (
     AlphaDropout,
     Dropout,
@@ -34,11 +50,31 @@ from fastconv.layers.dropout import (
     Dropout2d,
     Dropout3d,
 )
-from fastconv.layers.gradients import check_gradients
-from fastconv.layers.graph import Graph, Node
-from fastconv.layers.hooks import HookHandle
-from fastconv.layers.linear import Linear
-from fastconv.layers.losses import CrossEntropyLoss, HalfSquaredError, MSELoss
+from fastconv.layers.gradients import (
+    check_gradients,
+)
+from fastconv.layers.graph import (
+    Graph,
+    Node,
+)
+from fastconv.layers.hooks import (
+    HookHandle,
+)
+from fastconv.layers.linear import (
+    Linear,
+)
+from fastconv.layers.losses import (
+    BCELoss,
+    BCEWithLogitsLoss,
+    CrossEntropyLoss,
+    HalfSquaredError,
+    HuberLoss,
+    KLDivLoss,
+    L1Loss,
+    MSELoss,
+    NLLLoss,
+    SmoothL1Loss,
+)
 from fastconv.layers.normalization import (
     BatchNorm1d,
     BatchNorm2d,
@@ -46,7 +82,26 @@ from fastconv.layers.normalization import (
     GroupNorm,
     LocalResponseNorm,
 )
-from fastconv.layers.parameter import Parameter
+from fastconv.layers.padding import (
+    CircularPad1d,
+    CircularPad2d,
+    CircularPad3d,
+    ConstantPad1d,
+    ConstantPad2d,
+    ConstantPad3d,
+    ReflectionPad1d,
+    ReflectionPad2d,
+    ReflectionPad3d,
+    ReplicationPad1d,
+    ReplicationPad2d,
+    ReplicationPad3d,
+    ZeroPad1d,
+    ZeroPad2d,
+    ZeroPad3d,
+)
+from fastconv.layers.parameter import (
+    Parameter,
+)
 from fastconv.layers.pooling import (
     AdaptiveAvgPool1d,
     AdaptiveAvgPool2d,
@@ -69,39 +124,19 @@ from fastconv.layers.pooling import (
     MaxUnpool2d,
     MaxUnpool3d,
 )
-from fastconv.layers.padding import (
-    CircularPad1d,
-    CircularPad2d,
-    CircularPad3d,
-    ConstantPad1d,
-    ConstantPad2d,
-    ConstantPad3d,
-    ReflectionPad1d,
-    ReflectionPad2d,
-    ReflectionPad3d,
-    ReplicationPad1d,
-    ReplicationPad2d,
-    ReplicationPad3d,
-    ZeroPad1d,
-    ZeroPad2d,
-    ZeroPad3d,
-from fastconv.layers.losses import (
-    BCELoss,
-    BCEWithLogitsLoss,
-    CrossEntropyLoss,
-    HalfSquaredError,
-    HuberLoss,
-    KLDivLoss,
-    L1Loss,
-    MSELoss,
-    NLLLoss,
-    SmoothL1Loss,
+from fastconv.layers.resampling import (
+    PixelShuffle,
+    PixelUnshuffle,
+    Upsample,
 )
-from fastconv.layers.parameter import Parameter
-from fastconv.layers.pooling import AvgPool2d, MaxPool2d
-from fastconv.layers.resampling import PixelShuffle, PixelUnshuffle, Upsample
-from fastconv.layers.reshaping import Flatten, Identity, Unflatten
-from fastconv.layers.sequential import Sequential
+from fastconv.layers.reshaping import (
+    Flatten,
+    Identity,
+    Unflatten,
+)
+from fastconv.layers.sequential import (
+    Sequential,
+)
 
 __all__ = [
     "CELU",
@@ -119,19 +154,19 @@ __all__ = [
     "AvgPool1d",
     "AvgPool2d",
     "AvgPool3d",
+    "BCELoss",
+    "BCEWithLogitsLoss",
     "BatchNorm1d",
     "BatchNorm2d",
     "BatchNorm3d",
     "CircularPad1d",
     "CircularPad2d",
     "CircularPad3d",
-    "BCELoss",
-    "BCEWithLogitsLoss",
     "Concat",
-    "Conv1d",
     "ConstantPad1d",
     "ConstantPad2d",
     "ConstantPad3d",
+    "Conv1d",
     "Conv2d",
     "Conv3d",
     "ConvTranspose1d",
@@ -154,11 +189,11 @@ __all__ = [
     "HookHandle",
     "HuberLoss",
     "Identity",
+    "KLDivLoss",
+    "L1Loss",
     "LPPool1d",
     "LPPool2d",
     "LPPool3d",
-    "KLDivLoss",
-    "L1Loss",
     "Layer",
     "LeakyReLU",
     "Linear",

@@ -9,7 +9,6 @@ from fastconv import _check
 from fastconv import functional as F
 from fastconv._check import Array
 from fastconv.layers.base import Layer, Parameter, add_gradients
-from fastconv.layers.init import float_dtype
 
 
 def _data(parameter: Parameter | None) -> Array | None:
@@ -43,7 +42,7 @@ class _BatchNorm(Layer):
         self.momentum = None if momentum is None else _check.number("momentum", momentum)
         self.affine = bool(affine)
         self.track_running_stats = bool(track_running_stats)
-        found = float_dtype(dtype)
+        found = _check.float_dtype(dtype)
         self.weight = Parameter(np.ones(channels, found), "weight") if affine else None
         self.bias = Parameter(np.zeros(channels, found), "bias") if affine else None
         tracked = self.track_running_stats
@@ -229,7 +228,7 @@ class GroupNorm(Layer):
             raise ValueError(f"num_groups must divide num_channels = {channels}, got {num_groups}")
         self.eps = _check.number("eps", eps)
         self.affine = bool(affine)
-        found = float_dtype(dtype)
+        found = _check.float_dtype(dtype)
         self.weight = Parameter(np.ones(channels, found), "weight") if affine else None
         self.bias = Parameter(np.zeros(channels, found), "bias") if affine else None
 

@@ -54,11 +54,13 @@ from fastconv.reference.avg_pooling import (
     avg_pool2d_backward,
     avg_pool3d,
     avg_pool3d_backward,
+)
 from fastconv.reference.batch_normalization import (
     batch_norm,
     batch_norm_backward,
     batch_norm_relu,
     batch_norm_relu_backward,
+)
 from fastconv.reference.class_losses import (
     cross_entropy,
     cross_entropy_backward,
@@ -103,8 +105,16 @@ from fastconv.reference.conv_transpose_gradients import (
     conv_transpose3d_input,
     conv_transpose3d_weight,
 )
-from fastconv.reference.convolve import conv2, correlate2, rot180
-from fastconv.reference.counts import Counts, conv_counts, linear_counts
+from fastconv.reference.convolve import (
+    conv2,
+    correlate2,
+    rot180,
+)
+from fastconv.reference.counts import (
+    Counts,
+    conv_counts,
+    linear_counts,
+)
 from fastconv.reference.dropout import (
     alpha_dropout,
     alpha_dropout_backward,
@@ -122,12 +132,19 @@ from fastconv.reference.fractional_pooling import (
     fractional_max_pool2d_backward,
     fractional_max_pool3d,
     fractional_max_pool3d_backward,
+)
 from fastconv.reference.group_normalization import (
     group_norm,
     group_norm_backward,
 )
-from fastconv.reference.joining import add, concatenate
-from fastconv.reference.linear import linear, linear_backward
+from fastconv.reference.joining import (
+    add,
+    concatenate,
+)
+from fastconv.reference.linear import (
+    linear,
+    linear_backward,
+)
 from fastconv.reference.losses import (
     half_squared_error,
     half_squared_error_backward,
@@ -140,16 +157,6 @@ from fastconv.reference.losses import (
     smooth_l1_loss,
     smooth_l1_loss_backward,
 )
-from fastconv.reference.matrix import conv1d_matrix, conv2d_matrix, conv3d_matrix
-from fastconv.reference.matrix import conv2d_matrix
-from fastconv.reference.normalization import (
-    local_response_norm,
-    local_response_norm_backward,
-)
-from fastconv.reference.padding import pad, pad_backward
-from fastconv.reference.pooling import (
-    avg_pool2d,
-    avg_pool2d_backward,
 from fastconv.reference.lp_pooling import (
     lp_pool1d,
     lp_pool1d_backward,
@@ -158,7 +165,11 @@ from fastconv.reference.lp_pooling import (
     lp_pool3d,
     lp_pool3d_backward,
 )
-from fastconv.reference.matrix import conv2d_matrix
+from fastconv.reference.matrix import (
+    conv1d_matrix,
+    conv2d_matrix,
+    conv3d_matrix,
+)
 from fastconv.reference.max_pooling import (
     max_pool1d,
     max_pool1d_backward,
@@ -175,7 +186,14 @@ from fastconv.reference.max_unpooling import (
     max_unpool3d,
     max_unpool3d_backward,
 )
-from fastconv.reference.padding import pad, pad_backward
+from fastconv.reference.normalization import (
+    local_response_norm,
+    local_response_norm_backward,
+)
+from fastconv.reference.padding import (
+    pad,
+    pad_backward,
+)
 from fastconv.reference.probability_losses import (
     binary_cross_entropy,
     binary_cross_entropy_backward,
@@ -212,29 +230,13 @@ from fastconv.reference.softmax import (
     softmax,
     softmax_backward,
 )
-from fastconv.reference.unfold import fold, unfold
+from fastconv.reference.unfold import (
+    fold,
+    unfold,
+)
 
 __all__ = [
     "Counts",
-    "add",
-    "alpha_dropout",
-    "alpha_dropout_backward",
-    "avg_pool2d",
-    "avg_pool2d_backward",
-    "batch_norm",
-    "batch_norm_backward",
-    "batch_norm_relu",
-    "batch_norm_relu_backward",
-    "celu",
-    "celu_backward",
-    "concatenate",
-    "conv1d",
-    "conv1d_backward",
-    "conv1d_bias",
-    "conv1d_input",
-    "conv1d_matrix",
-    "conv1d_weight",
-    "conv2",
     "adaptive_avg_pool1d",
     "adaptive_avg_pool1d_backward",
     "adaptive_avg_pool2d",
@@ -256,6 +258,10 @@ __all__ = [
     "avg_pool2d_backward",
     "avg_pool3d",
     "avg_pool3d_backward",
+    "batch_norm",
+    "batch_norm_backward",
+    "batch_norm_relu",
+    "batch_norm_relu_backward",
     "binary_cross_entropy",
     "binary_cross_entropy_backward",
     "binary_cross_entropy_with_logits",
@@ -267,7 +273,9 @@ __all__ = [
     "conv1d_backward",
     "conv1d_bias",
     "conv1d_input",
+    "conv1d_matrix",
     "conv1d_weight",
+    "conv2",
     "conv2d",
     "conv2d_backward",
     "conv2d_bias",
@@ -326,10 +334,10 @@ __all__ = [
     "hardswish_backward",
     "hardtanh",
     "hardtanh_backward",
-    "interpolate",
-    "interpolate_backward",
     "huber_loss",
     "huber_loss_backward",
+    "interpolate",
+    "interpolate_backward",
     "kl_div",
     "kl_div_backward",
     "l1_loss",
