@@ -34,6 +34,7 @@ class _BatchNorm(Layer):
         momentum: float | None = 0.1,
         affine: bool = True,
         track_running_stats: bool = True,
+        bias: bool = True,
         *,
         dtype: DTypeLike = np.float32,
     ) -> None:
@@ -44,7 +45,7 @@ class _BatchNorm(Layer):
         self.track_running_stats = bool(track_running_stats)
         found = _check.float_dtype(dtype)
         self.weight = Parameter(np.ones(channels, found), "weight") if affine else None
-        self.bias = Parameter(np.zeros(channels, found), "bias") if affine else None
+        self.bias = Parameter(np.zeros(channels, found), "bias") if affine and bias else None
         tracked = self.track_running_stats
         self.register_buffer("running_mean", np.zeros(channels, found) if tracked else None)
         self.register_buffer("running_var", np.ones(channels, found) if tracked else None)
@@ -108,6 +109,8 @@ class BatchNorm1d(_BatchNorm):
         The weight of a batch in the running statistics; None keeps the mean over all batches.
     affine : bool
         Multiply by a weight and add a bias for each channel.
+    bias : bool
+        False leaves the bias out.
     track_running_stats : bool
         Keep running statistics, by which inputs are normalised in evaluation mode; without them,
         the batch's own are taken there, too.
@@ -189,6 +192,8 @@ class GroupNorm(Layer):
         Added to the variance.
     affine : bool
         Multiply by a weight and add a bias for each channel.
+    bias : bool
+        False leaves the bias out.
     dtype : dtype, keyword-only
         Float32 (default) or float64.
 
@@ -219,6 +224,7 @@ class GroupNorm(Layer):
         num_channels: int,
         eps: float = 1e-5,
         affine: bool = True,
+        bias: bool = True,
         *,
         dtype: DTypeLike = np.float32,
     ) -> None:
@@ -230,7 +236,7 @@ class GroupNorm(Layer):
         self.affine = bool(affine)
         found = _check.float_dtype(dtype)
         self.weight = Parameter(np.ones(channels, found), "weight") if affine else None
-        self.bias = Parameter(np.zeros(channels, found), "bias") if affine else None
+        self.bias = Parameter(np.zeros(channels, found), "bias") if affine and bias else None
 
     def _forward(self, x: Array) -> tuple[Array, Any]:
         x = _check.array("input", x)

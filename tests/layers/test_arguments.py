@@ -20,7 +20,9 @@ TRANSPOSED = (
 FRACTIONAL = (
     "kernel_size, output_size=None, output_ratio=None, return_indices=False, _random_samples=None"
 )
-BATCH_NORM = "num_features, eps=1e-05, momentum=0.1, affine=True, track_running_stats=True"
+BATCH_NORM = (
+    "num_features, eps=1e-05, momentum=0.1, affine=True, track_running_stats=True, bias=True"
+)
 SIGNATURES = {
     **{
         f"{kind}{axes}d": "padding, value" if kind == "ConstantPad" else "padding"
@@ -73,7 +75,7 @@ SIGNATURES = {
     "MaxUnpool3d": POOL,
     **{f"BatchNorm{axes}d": BATCH_NORM for axes in (1, 2, 3)},
     "Dropout": "p=0.5, inplace=False",
-    "GroupNorm": "num_groups, num_channels, eps=1e-05, affine=True",
+    "GroupNorm": "num_groups, num_channels, eps=1e-05, affine=True, bias=True",
     "LocalResponseNorm": "size, alpha=0.0001, beta=0.75, k=1.0",
     "Identity": "",
     "ModuleDict": "modules=None",
