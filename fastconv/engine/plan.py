@@ -106,6 +106,22 @@ def _needs_one_channel(geometry: ConvGeometry) -> str | None:
     return f"it needs one input channel in each group, here are {channels}"
 
 
+# With so many outputs of a group and taps, a tile of the engine is full, although there is but one
+# input channel.
+_MANY_OUTPUTS = 32
+_MANY_TAPS = 64
+
+
+def _depthwise_wins(geometry: ConvGeometry, operation: str, dtype: str) -> bool:
+    # Over two axes the bits are older than this rule.
+    return (
+        len(geometry.kernel) == 2
+        or operation == _INPUT
+        or geometry.out_channels // geometry.groups < _MANY_OUTPUTS
+        or prod(geometry.kernel) < _MANY_TAPS
+    )
+
+
 def _needs_stride_one(geometry: ConvGeometry) -> str | None:
     if prod(geometry.stride) == 1:
         return None
@@ -424,7 +440,7 @@ ALGORITHMS = (
     Algorithm(
         "depthwise",
         _needs_one_channel,
-        _always,
+        _depthwise_wins,
         why="kernels of one channel have too few products for a tile of several outputs",
         variants=(
             *_few_channels(by_columns=True),

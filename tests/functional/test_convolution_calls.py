@@ -28,6 +28,19 @@ def test_prepared_weights_serve_their_own_operation_and_sizes():
         F.prepare_weight(weight[0, 0], x.shape)
 
 
+def test_one_channel_with_many_outputs_and_taps_fills_the_engines_tiles():
+    shapes = (8, 1, 16_000), (64, 1, 400)
+    found = {
+        name: fastconv.explain(name, *shapes, stride=160).algorithm
+        for name in ("conv1d", "conv1d_input", "conv1d_weight")
+    }
+    assert found == {"conv1d": "gemm", "conv1d_input": "depthwise", "conv1d_weight": "gemm"}
+    few = (8, 64, 3000), (64, 1, 31)
+    assert fastconv.explain("conv1d", *few, groups=64, padding=15).algorithm == "depthwise"
+    flat = (8, 1, 40, 40), (64, 1, 9, 9)
+    assert fastconv.explain("conv2d", *flat).algorithm == "depthwise"
+
+
 X, W = np.ones((2, 4, 5, 6)), np.ones((4, 3, 3, 2))
 G = np.ones((2, 3, 7, 7))
 SIGNAL, TAPS = np.ones((2, 4, 9)), np.ones((6, 4, 3))
