@@ -20,7 +20,7 @@ from fastconv.training.checkpoint import check_path
 
 _INTERRUPTED = 130
 _DEFAULT_MODELS = {(1, 8, 8): "lenet_digits", (1, 28, 28): "lenet5"}
-_DEFAULT_LR = {"sgd": 0.05, "adam": 2e-3}
+_DEFAULT_LR = {"sgd": 0.05, "adam": 2e-3, "adamw": 2e-3, "rmsprop": 2e-3}
 # What a resumed run takes from its checkpoint, so that it goes on as it began.
 _FIXED: dict[str, type | tuple[type, ...]] = {
     "model": str,
@@ -54,7 +54,9 @@ _SAVED = {**_FIXED, "data": str, "epochs": int}
     "--lr",
     type=click.FloatRange(0),
     metavar="X",
-    help=f"Learning rate. Default: {_DEFAULT_LR['sgd']:g} (sgd), {_DEFAULT_LR['adam']:g} (adam).",
+    help="Learning rate. Default: "
+    + ", ".join(f"{rate:g} ({name})" for name, rate in _DEFAULT_LR.items())
+    + ".",
 )
 @click.option(
     "--momentum",
@@ -231,9 +233,12 @@ def _build_model(options: dict[str, Any], dataset: Dataset) -> layers.Layer:
 
 def _build_optimizer(options: dict[str, Any], model: layers.Layer) -> training.Optimizer:
     params, decay = model.parameters(), options["weight_decay"]
-    if options["optimizer"] == "adam":
-        return training.Adam(params, options["lr"], weight_decay=decay)
-    return training.SGD(params, options["lr"], options["momentum"], weight_decay=decay)
+    if options["optimizer"] == "sgd":
+        return training.SGD(params, options["lr"], options["momentum"], weight_decay=decay)
+    if options["optimizer"] == "rmsprop":
+        return training.RMSprop(params, options["lr"], weight_decay=decay)
+    kind = training.AdamW if options["optimizer"] == "adamw" else training.Adam
+    return kind(params, options["lr"], weight_decay=decay)
 
 
 def _prepare_paths(given: dict[str, Any]) -> dict[str, Path]:

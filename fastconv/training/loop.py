@@ -12,6 +12,7 @@ import numpy as np
 
 from fastconv import _check
 from fastconv.layers import Layer
+from fastconv.training._steps import Optimizer
 from fastconv.training.checkpoint import (
     Checkpoint,
     check_generators,
@@ -31,7 +32,6 @@ from fastconv.training.data import (
     largest_label,
 )
 from fastconv.training.history import EpochRecord, Progress
-from fastconv.training.optimizers import Optimizer
 from fastconv.training.schedules import constant
 
 
@@ -76,7 +76,7 @@ def fit(
     loss : Loss
         For example ``fastconv.layers.CrossEntropyLoss()``.
     optimizer : Optimizer
-        Made for the model's parameters; its ``lr`` is what the schedule scales.
+        Made for the model's parameters; the schedule scales its ``lr``, and those of its groups.
     dataset : Dataset
         Training and test images.
     epochs : int
@@ -158,16 +158,17 @@ def fit(
     if resume is not None:
         run.restore(resume if isinstance(resume, Checkpoint) else load_checkpoint(resume))
     stop = should_stop or _never
-    base_lr = run.settings["lr"]
+    base = optimizer.learning_rates()
 
-    def lr_at(time: float) -> float:
-        return _scaled(base_lr, schedule(time, epochs), time)
+    def rates_at(time: float) -> list[float]:
+        factor = schedule(time, epochs)
+        return [_scaled(rate, factor, time) for rate in base]
 
     with _mode(model, training=True):
         try:
             while run.progress.epoch < epochs:
-                stopped = not run.epoch(epochs, lr_at, stop, bar)
-                optimizer.lr = base_lr
+                stopped = not run.epoch(epochs, rates_at, stop, bar)
+                optimizer.set_learning_rates(base)
                 if checkpoint is not None:
                     save_checkpoint(checkpoint, run.checkpoint())
                 if stopped:
@@ -177,7 +178,7 @@ def fit(
                 if stop():
                     break
         finally:
-            optimizer.lr = base_lr
+            optimizer.set_learning_rates(base)
     return run.history
 
 
@@ -311,7 +312,7 @@ class _Run:
     def epoch(
         self,
         epochs: int,
-        lr_at: Callable[[float], float],
+        rates_at: Callable[[float], list[float]],
         stop: Callable[[], bool],
         bar: Callable[..., Any] | None,
     ) -> bool:
@@ -319,7 +320,7 @@ class _Run:
         now = self.progress
         begin = time.perf_counter() - now.seconds
         with _progress_bar(bar, f"epoch {now.epoch + 1}/{epochs}", self.steps, now.step) as tick:
-            finished = self._train(lr_at, stop, tick)
+            finished = self._train(rates_at, stop, tick)
         result = None
         if finished:
             result = _evaluate(self.model, self.loss, self.dataset, "test", 256, self.one_hot, stop)
@@ -329,7 +330,7 @@ class _Run:
         self.history.append(
             EpochRecord(
                 epoch=now.epoch + 1,
-                lr=lr_at(now.epoch),
+                lr=rates_at(now.epoch)[0],
                 train_loss=now.loss_sum / now.seen,
                 train_accuracy=now.correct / now.seen,
                 test_loss=result[0],
@@ -342,7 +343,7 @@ class _Run:
 
     def _train(
         self,
-        lr_at: Callable[[float], float],
+        rates_at: Callable[[float], list[float]],
         stop: Callable[[], bool],
         tick: Callable[[], object] | None,
     ) -> bool:
@@ -363,7 +364,7 @@ class _Run:
             order=order,
             start=now.step,
         ):
-            optimizer.lr = lr_at(now.epoch + now.step / self.steps)
+            optimizer.set_learning_rates(rates_at(now.epoch + now.step / self.steps))
             output = model.forward(x)
             value = float(loss(output, labels if rows is None else rows[labels]))
             if not math.isfinite(value):

@@ -1,189 +1,14 @@
-"""Rules that turn gradients into new parameter values: SGD and Adam, as torch.optim defines them.
-
-A step is one call of a compiled loop, which reads and writes the arrays of all parameters once.
-"""
+"""Rules that turn gradients into new parameter values, as torch.optim defines them."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, ClassVar
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar, TypeAlias
 
-import numpy as np
-
-from fastconv import _check
-from fastconv._check import C_TYPES
 from fastconv.engine.ops import optimizers as compiled
 from fastconv.layers import Parameter
+from fastconv.training._steps import Optimizer, Step, number
 
-Array = np.ndarray[Any, np.dtype[Any]]
-
-
-class Optimizer:
-    """What all optimizers share: the parameters, their scratch memory and the saved state.
-
-    Parameters
-    ----------
-    params : iterable of Parameter
-        The parameters to update, float32 or float64.
-    lr : float
-        Learning rate; a plain attribute that may be changed between steps.
-
-    Raises
-    ------
-    ValueError
-        If there are no parameters, one is listed twice, or ``lr`` is negative.
-    TypeError
-        If something else than parameters is given.
-
-    Examples
-    --------
-    >>> from fastconv import layers, training
-    >>> isinstance(training.SGD(layers.Linear(2, 1).parameters(), 0.1), training.Optimizer)
-    True
-    """
-
-    # The settings; those that are numbers are at least 0, and less than the limit.
-    _limits: ClassVar[Mapping[str, float]] = {"lr": math.inf}
-    _flags: tuple[str, ...] = ()
-    _buffer_names: tuple[str, ...] = ()
-
-    def __init__(self, params: Iterable[Parameter], lr: float) -> None:
-        self.params: list[Parameter] = list(params)
-        for index, param in enumerate(self.params):
-            if not isinstance(param, Parameter):
-                raise TypeError(
-                    f"params: item {index} is a {type(param).__name__}, expected a Parameter"
-                )
-        if not self.params:
-            raise ValueError("params: empty, expected at least one Parameter")
-        if len({id(param) for param in self.params}) != len(self.params):
-            raise ValueError("params: the same Parameter is listed twice")
-        self.lr = _number("lr", lr)
-        # For each parameter None until it has them, then arrays of its shape and dtype.
-        self._buffers: list[tuple[Array, ...] | None] = [None] * len(self.params)
-        self._steps = [0] * len(self.params)
-
-    def step(self) -> None:
-        """Update every parameter that has a gradient; one whose ``grad`` is None stays as it is.
-
-        So does one that is frozen (``requires_grad`` is False).
-
-        Everything is checked first: a step that raises has changed nothing.
-
-        Raises
-        ------
-        ValueError
-            If a setting is out of range, a gradient has not the shape and dtype of its parameter,
-            or a parameter cannot be written to.
-        TypeError
-            If a setting is no number, or a parameter or gradient no array of float32 or float64.
-        """
-        raise NotImplementedError
-
-    def _settings(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in (*self._limits, *self._flags)}
-
-    def _check_settings(self, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the settings as floats and bools, or say which one is wrong."""
-        checked: dict[str, Any] = {
-            name: _number(name, settings[name], below=limit) for name, limit in self._limits.items()
-        }
-        for name in self._flags:
-            if not isinstance(settings[name], bool | np.bool_):
-                raise TypeError(f"{name}: got {settings[name]!r}, expected a bool")
-            checked[name] = bool(settings[name])
-        return checked
-
-    def zero_grad(self) -> None:
-        """Forget the gradients: the next backward pass writes them anew."""
-        for param in self.params:
-            param.zero_grad()
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return everything a later run needs to continue with the same bits.
-
-        Returns
-        -------
-        dict
-            ``"kind"`` (the class name), the settings by name, and per parameter ``i``
-            ``"i.steps"`` and its arrays, such as ``"i.momentum_buffer"``. The arrays share memory
-            with the optimizer.
-        """
-        state: dict[str, Any] = {"kind": type(self).__name__, **self._settings()}
-        for index, (buffers, steps) in enumerate(zip(self._buffers, self._steps, strict=True)):
-            state[f"{index}.steps"] = steps
-            if buffers is not None:
-                state.update(
-                    {
-                        f"{index}.{name}": buffer
-                        for name, buffer in zip(self._buffer_names, buffers, strict=True)
-                    }
-                )
-        return state
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over a state; nothing changes when it does not fit.
-
-        Parameters
-        ----------
-        state : mapping
-            What ``state_dict`` of an optimizer of the same class and for parameters of the same
-            shapes returned. Arrays are copied.
-
-        Raises
-        ------
-        ValueError
-            If the class, the entries, or the shape or dtype of an array differ, or a number is out
-            of range.
-        TypeError
-            If the state is no mapping, or a value is of another type.
-        """
-        if not isinstance(state, Mapping):
-            raise TypeError(f"state: got a {type(state).__name__}, expected a mapping")
-        if state.get("kind") != type(self).__name__:
-            raise ValueError(
-                f"state: belongs to the optimizer {state.get('kind')!r}, "
-                f"expected {type(self).__name__!r}"
-            )
-        count = len(self.params)
-        required = {"kind", *self._settings(), *(f"{index}.steps" for index in range(count))}
-        possible = required | {
-            f"{index}.{name}" for index in range(count) for name in self._buffer_names
-        }
-        missing, unexpected = sorted(required - set(state)), sorted(set(state) - possible, key=str)
-        if missing or unexpected:
-            raise ValueError(
-                f"state: missing entries {missing}, unexpected entries {unexpected} "
-                f"for {count} parameters"
-            )
-        settings = self._check_settings(state)
-        steps = [
-            _check.integer(f"state: {index}.steps", state[f"{index}.steps"], 0)
-            for index in range(count)
-        ]
-        buffers = [self._load_buffers(index, steps[index], state) for index in range(count)]
-        vars(self).update(settings)
-        self._buffers, self._steps = buffers, steps
-
-    def __repr__(self) -> str:
-        numbers = "".join(f", {name}={value!r}" for name, value in self._settings().items())
-        return f"{type(self).__name__}({len(self.params)} parameters{numbers})"
-
-    def _load_buffers(
-        self, index: int, steps: int, state: Mapping[str, Any]
-    ) -> tuple[Array, ...] | None:
-        found = [name for name in self._buffer_names if f"{index}.{name}" in state]
-        if not found:
-            return None
-        if len(found) != len(self._buffer_names):
-            raise ValueError(
-                f"state: parameter {index} has {found}, expected {list(self._buffer_names)}"
-            )
-        if not steps:
-            raise ValueError(f"state: parameter {index} has {found} before its first step")
-        arrays = [state[f"{index}.{name}"] for name in found]
-        for name, array in zip(found, arrays, strict=True):
-            _check.like(f"state: {index}.{name}", array, self.params[index].data, "the parameter")
-        return tuple(array.copy() for array in arrays)
+Params: TypeAlias = Iterable[Parameter | Mapping[str, Any]]
 
 
 class SGD(Optimizer):
@@ -191,8 +16,8 @@ class SGD(Optimizer):
 
     Parameters
     ----------
-    params : iterable of Parameter
-        The parameters to update, float32 or float64.
+    params : iterable of Parameter, or of dicts
+        The parameters to update, or groups of them, as `Optimizer` says.
     lr : float
         Learning rate; a plain attribute that may be changed between steps.
     momentum : float, optional
@@ -238,7 +63,7 @@ class SGD(Optimizer):
 
     def __init__(
         self,
-        params: Iterable[Parameter],
+        params: Params,
         lr: float,
         momentum: float = 0.0,
         dampening: float = 0.0,
@@ -248,7 +73,7 @@ class SGD(Optimizer):
         super().__init__(params, lr)
         self.momentum, self.dampening = momentum, dampening
         self.weight_decay, self.nesterov = weight_decay, nesterov
-        vars(self).update(self._check_settings(vars(self)))
+        self._keep_settings()
 
     def _check_settings(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         checked = super()._check_settings(settings)
@@ -261,14 +86,13 @@ class SGD(Optimizer):
 
     def step(self) -> None:
         """Update every parameter that has a gradient, or raise with nothing changed."""
-        lr, momentum, dampening, decay, nesterov = self._check_settings(vars(self)).values()
-        step = _Step(self)
-        for index, (values, _) in step.operands.items():
-            begins = step.buffers[index] is None
-            if momentum and begins:
-                step.buffers[index] = (np.empty_like(values),)
-            step.add(index, (step.buffers[index] or ()) if momentum else (), begins)
-        step.take(compiled.sgd, lr, momentum, 1.0 - dampening, decay, nesterov)
+        step = Step(self)
+        for settings, indices in step.groups:
+            lr, momentum, dampening, decay, nesterov = settings.values()
+            for index in indices:
+                step.add(index, ("momentum_buffer",) if momentum else ())
+            step.close(compiled.sgd, lr, momentum, 1.0 - dampening, decay, nesterov)
+        step.take()
 
 
 class Adam(Optimizer):
@@ -276,8 +100,8 @@ class Adam(Optimizer):
 
     Parameters
     ----------
-    params : iterable of Parameter
-        The parameters to update, float32 or float64.
+    params : iterable of Parameter, or of dicts
+        The parameters to update, or groups of them, as `Optimizer` says.
     lr : float, optional
         Learning rate; a plain attribute that may be changed between steps.
     betas : tuple of two floats, optional
@@ -286,6 +110,9 @@ class Adam(Optimizer):
         Added to the denominator.
     weight_decay : float, optional
         Factor of the L2 penalty, added to the gradient as ``weight_decay * parameter``.
+    amsgrad : bool, optional
+        Divide by the largest v so far: Reddi et al., "On the convergence of Adam and beyond",
+        2018.
 
     Raises
     ------
@@ -320,122 +147,175 @@ class Adam(Optimizer):
     _limits: ClassVar[Mapping[str, float]] = {
         "lr": math.inf, "beta1": 1.0, "beta2": 1.0, "eps": math.inf, "weight_decay": math.inf
     }  # fmt: skip
-    _buffer_names = ("exp_avg", "exp_avg_sq")
+    _flags = ("amsgrad",)
+    _buffer_names = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")
+    _needed = ("exp_avg", "exp_avg_sq")
+    _absent: ClassVar[Mapping[str, Any]] = {"amsgrad": False}
+    # Whether the weights decay by themselves, and not as a part of the gradient.
+    _decoupled = False
 
     def __init__(
         self,
-        params: Iterable[Parameter],
+        params: Params,
         lr: float = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 0.0,
+        amsgrad: bool = False,
     ) -> None:
         super().__init__(params, lr)
         if not isinstance(betas, tuple | list) or len(betas) != 2:
             raise TypeError(f"betas: got {betas!r}, expected a pair of numbers")
         self.beta1, self.beta2 = (
-            _number(f"betas[{index}]", beta, below=1.0) for index, beta in enumerate(betas)
+            number(f"betas[{index}]", beta, below=1.0) for index, beta in enumerate(betas)
         )
-        self.eps, self.weight_decay = eps, weight_decay
-        vars(self).update(self._check_settings(vars(self)))
-
-    def _load_buffers(
-        self, index: int, steps: int, state: Mapping[str, Any]
-    ) -> tuple[Array, ...] | None:
-        buffers = super()._load_buffers(index, steps, state)
-        if steps and buffers is None:
-            raise ValueError(
-                f"state: parameter {index} has done {steps} steps, "
-                f"expected {list(self._buffer_names)}"
-            )
-        return buffers
+        self.eps, self.weight_decay, self.amsgrad = eps, weight_decay, amsgrad
+        self._keep_settings()
 
     def step(self) -> None:
         """Update every parameter that has a gradient, or raise with nothing changed."""
-        lr, beta1, beta2, eps, decay = self._check_settings(vars(self)).values()
-        step = _Step(self)
-        for index, (values, _) in step.operands.items():
-            buffers = step.buffers[index]
-            if buffers is None:
-                buffers = step.buffers[index] = (np.zeros_like(values), np.zeros_like(values))
-            count = step.steps[index]
-            rate = lr / (1.0 - beta1**count)
-            correction = 1.0 / math.sqrt(1.0 - beta2**count)
-            step.add(index, buffers, False, rate, correction)
-        step.take(compiled.adam, 1.0 - beta1, beta2, 1.0 - beta2, eps, decay)
+        step = Step(self)
+        for settings, indices in step.groups:
+            lr, beta1, beta2, eps, decay, amsgrad = settings.values()
+            names = self._buffer_names if amsgrad else self._needed
+            for index in indices:
+                count = step.steps[index]
+                rate = lr / (1.0 - beta1**count)
+                step.add(index, names, rate, 1.0 / math.sqrt(1.0 - beta2**count))
+            shrink = 1.0 - lr * decay if self._decoupled else 1.0
+            penalty = 0.0 if self._decoupled else decay
+            step.close(compiled.adam, 1.0 - beta1, beta2, 1.0 - beta2, eps, penalty, shrink)
+        step.take()
 
 
-class _Step:
-    """A step that is checked and at hand, while nothing has changed yet.
+class AdamW(Adam):
+    r"""Adam whose weight decay is no part of the gradient.
 
     Parameters
     ----------
-    optimizer : Optimizer
-        What it does to each parameter with a gradient is to be added.
+    params, lr, betas, eps, amsgrad
+        As of `Adam`.
+    weight_decay : float, optional
+        In each step the parameters are first multiplied by ``1 - lr * weight_decay``.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `Adam`.
+
+    Notes
+    -----
+    Loshchilov and Hutter, "Decoupled weight decay regularization" (2019), algorithm 2, with the
+    learning rate as a factor of the decay, as in torch:
+
+    .. math:: w = (1 - \eta \lambda) w, \quad\text{then as Adam with}\quad g = \nabla J
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv.layers import Parameter
+    >>> w = Parameter(np.array([1.0, 2.0]))
+    >>> w.add_grad(np.array([10.0, -0.1]))
+    >>> AdamW([w], lr=0.5, weight_decay=0.2).step()
+    >>> w.data.round(6)
+    array([0.4, 2.3])
     """
 
-    def __init__(self, optimizer: Optimizer) -> None:
-        self.optimizer = optimizer
-        # What the optimizer keeps after the step.
-        self.buffers, self.steps = list(optimizer._buffers), list(optimizer._steps)
-        # Values and gradient by the parameter's index, as the compiled loops take them.
-        self.operands: dict[int, tuple[Array, Array]] = {}
-        self.copies: list[tuple[Array, Array]] = []
-        self.rows: dict[np.dtype[Any], list[tuple[int, tuple[Array, ...], bool, float, float]]] = {}
-        for index, param in enumerate(optimizer.params):
-            if param.grad is not None and param.requires_grad:
-                self.operands[index] = self._contiguous(f"params[{index}]", param.data, param.grad)
-                self.steps[index] += 1
+    _decoupled = True
 
-    def _contiguous(self, name: str, data: Array, gradient: Array) -> tuple[Array, Array]:
-        if type(data) is not np.ndarray or type(gradient) is not np.ndarray:
-            data = _check.plain_array(f"{name}.data", data)
-            gradient = _check.plain_array(f"{name}.grad", gradient)
-        if data.dtype not in C_TYPES:
-            raise TypeError(f"{name}.data must have dtype float32 or float64, got {data.dtype}")
-        values = data
-        if not data.flags.carray:
-            if not data.flags.writeable:
-                raise ValueError(f"{name}.data is read-only")
-            values = data.copy()
-            self.copies.append((data, values))
-        return values, gradient if gradient.flags.carray else gradient.copy()
-
-    def add(
+    def __init__(
         self,
-        index: int,
-        buffers: tuple[Array, ...],
-        begins: bool,
-        rate: float = 0.0,
-        correction: float = 0.0,
+        params: Params,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 1e-2,
+        amsgrad: bool = False,
     ) -> None:
-        """Add what the compiled loop reads and writes for a parameter."""
-        operands = self.operands[index]
-        row = index, (*operands, *buffers), begins, rate, correction
-        self.rows.setdefault(operands[0].dtype, []).append(row)
-
-    def take(self, kernel: Callable[..., None], *numbers: float) -> None:
-        """Change the parameters and the optimizer."""
-        ready = [compiled.Blocks(rows) for rows in self.rows.values()]
-        # From here on nothing fails.
-        for blocks in ready:
-            kernel(blocks, *numbers)
-        for data, values in self.copies:
-            data[...] = values
-        self.optimizer._buffers, self.optimizer._steps = self.buffers, self.steps
+        super().__init__(params, lr, betas, eps, weight_decay, amsgrad)
 
 
-def _number(name: str, value: object, *, below: float = math.inf) -> float:
-    """Check that a setting is a finite number in [0, below) and return it as a float."""
-    if type(value) is float and 0 <= value < below:
-        return value
-    if isinstance(value, bool) or not isinstance(value, int | float | np.floating | np.integer):
-        raise TypeError(f"{name}: got {value!r} of type {type(value).__name__}, expected a number")
-    try:
-        number = float(value)
-    except OverflowError:
-        number = math.inf
-    if not 0 <= number < below:
-        limit = "" if below == math.inf else f" and < {below:g}"
-        raise ValueError(f"{name}: got {value!r}, expected a finite number >= 0{limit}")
-    return number
+class RMSprop(Optimizer):
+    r"""Steps scaled by a running mean of the gradient's square.
+
+    Parameters
+    ----------
+    params : iterable of Parameter, or of dicts
+        The parameters to update, or groups of them, as `Optimizer` says.
+    lr : float, optional
+        Learning rate; a plain attribute that may be changed between steps.
+    alpha : float, optional
+        Decay rate of the running means, in [0, 1).
+    eps : float, optional
+        Added to the denominator.
+    weight_decay : float, optional
+        Factor of the L2 penalty, added to the gradient as ``weight_decay * parameter``.
+    momentum : float, optional
+        Factor of the previous update direction.
+    centered : bool, optional
+        Divide by the standard deviation rather than by the root of the mean square.
+
+    Raises
+    ------
+    ValueError
+        If a number is negative, not finite or out of range.
+    TypeError
+        If a number or the parameters are of the wrong type.
+
+    Notes
+    -----
+    Tieleman and Hinton, "Lecture 6.5 - rmsprop" (2012), with torch's place of ``eps``; centered as
+    Graves, "Generating sequences with recurrent neural networks" (2013):
+
+    .. math::
+        g &= \nabla J + \lambda w \\
+        v &= \alpha v + (1 - \alpha) g^2 \\
+        m &= m + (1 - \alpha) (g - m), \quad\text{centered, else } m = 0 \\
+        b &= \mu b + \frac{g}{\sqrt{v - m^2} + \epsilon} \\
+        w &= w - \eta b
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv.layers import Parameter
+    >>> w = Parameter(np.array([1.0, 2.0]))
+    >>> w.add_grad(np.array([10.0, -0.1]))
+    >>> RMSprop([w], lr=0.1, alpha=0.75).step()
+    >>> w.data.round(6)
+    array([0.8, 2.2])
+    """
+
+    _limits: ClassVar[Mapping[str, float]] = {
+        "lr": math.inf, "alpha": 1.0, "eps": math.inf, "weight_decay": math.inf,
+        "momentum": math.inf,
+    }  # fmt: skip
+    _flags = ("centered",)
+    _buffer_names = ("square_avg", "momentum_buffer", "grad_avg")
+    _needed = ("square_avg",)
+
+    def __init__(
+        self,
+        params: Params,
+        lr: float = 1e-2,
+        alpha: float = 0.99,
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        momentum: float = 0.0,
+        centered: bool = False,
+    ) -> None:
+        super().__init__(params, lr)
+        self.alpha, self.eps, self.weight_decay = alpha, eps, weight_decay
+        self.momentum, self.centered = momentum, centered
+        self._keep_settings()
+
+    def step(self) -> None:
+        """Update every parameter that has a gradient, or raise with nothing changed."""
+        step = Step(self)
+        for settings, indices in step.groups:
+            lr, alpha, eps, decay, momentum, centered = settings.values()
+            square, buffer, mean = self._buffer_names
+            names = square, buffer if momentum else None, mean if centered else None
+            for index in indices:
+                step.add(index, names)
+            step.close(compiled.rmsprop, lr, momentum, alpha, 1.0 - alpha, eps, decay)
+        step.take()

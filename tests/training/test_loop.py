@@ -20,7 +20,9 @@ from fastconv import layers
 from fastconv.training import (
     SGD,
     Adam,
+    AdamW,
     Dataset,
+    RMSprop,
     batches,
     constant,
     cosine,
@@ -37,6 +39,11 @@ from tests._layers import Tracked
 OPTIMIZERS = {
     "SGD": lambda params: SGD(params, 0.05, momentum=0.9, weight_decay=1e-3),
     "Adam": lambda params: Adam(params, 3e-3),
+    "AdamW": lambda params: AdamW(params, 3e-3, weight_decay=0.1, amsgrad=True),
+    "RMSprop": lambda params: RMSprop(params, 1e-3, momentum=0.9, centered=True),
+    "groups": lambda params: SGD(
+        [{"params": params[:2], "lr": 0.01}, {"params": params[2:], "momentum": 0.5}], 0.05, 0.9
+    ),
 }
 
 
@@ -410,3 +417,23 @@ def test_a_killed_run_goes_on_with_the_same_bits(tmp_path, kind):
         for key in wanted.files:
             note = f"{key}, killed after {done} epochs, {delay:.4f} s"
             np.testing.assert_array_equal(found[key], wanted[key], err_msg=note)
+
+
+def test_a_schedule_scales_the_rates_of_all_groups(data):
+    net = network()
+    first, *rest = net.parameters()
+    sgd = SGD([{"params": first, "lr": 0.02}, {"params": rest}], 0.05)
+    seen = []
+    step = sgd.step
+
+    def watched():
+        seen.append(sgd.learning_rates())
+        step()
+
+    sgd.step = watched
+    history = fit(net, layers.CrossEntropyLoss(), sgd, data, epochs=2, batch_size=22,
+                  schedule=cosine())  # fmt: skip
+    factors = [cosine()(time, 2) for time in (0, 0.5, 1, 1.5)]
+    np.testing.assert_allclose(seen, [[0.05 * f, 0.02 * f] for f in factors], rtol=1e-15)
+    assert sgd.learning_rates() == [0.05, 0.02]
+    assert [record.lr for record in history] == [0.05, 0.05 * cosine()(1, 2)]

@@ -6,8 +6,25 @@ class Blocks:
     ) -> None: ...
 
 def adam(
-    blocks: Blocks, fresh1: float, keep2: float, fresh2: float, eps: float, decay: float
+    blocks: Blocks,
+    fresh1: float,
+    keep2: float,
+    fresh2: float,
+    eps: float,
+    decay: float,
+    shrink: float,
 ) -> None: ...
+def rmsprop(
+    blocks: Blocks,
+    lr: float,
+    momentum: float,
+    keep: float,
+    fresh: float,
+    eps: float,
+    decay: float,
+) -> None: ...
+def average(blocks: Blocks, fresh: float) -> None: ...
+def squared_norm(x: Any) -> float: ...
 def sgd(
     blocks: Blocks, lr: float, momentum: float, fresh: float, decay: float, nesterov: bool
 ) -> None: ...

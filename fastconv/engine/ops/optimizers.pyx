@@ -13,6 +13,7 @@ from libc.stdlib cimport free, realloc
 
 from fastconv.engine.base.arrays cimport Flat, look_flat
 from fastconv.engine.base.threads cimport parallel_for, threads_for
+from fastconv.engine.base.workspace cimport give, take
 
 # Elements of one task: three blocks of floats are as large as a first-level cache.
 cdef Py_ssize_t BLOCK = 4096
@@ -24,6 +25,7 @@ cdef struct Block:
     void* gradient
     void* first
     void* second
+    void* third
     Py_ssize_t count
     bint begins
     double rate, correction
@@ -38,8 +40,8 @@ cdef class Blocks:
     """The blocks of all parameters of one type.
 
     The parameters are given as (index, arrays, begins, rate, correction). The arrays, contiguous,
-    are w, its gradient, and up to two that the optimizer keeps; the index is for messages, and the
-    rest is what the loops say.
+    are w, its gradient, and up to three that the optimizer keeps, or None; the index is for
+    messages, and the rest is what the loops say.
 
     Raises
     ------
@@ -64,14 +66,16 @@ cdef class Blocks:
     cdef int add(self, object index, tuple arrays, bint begins, double rate,
                  double correction) except -1:
         """Cut the arrays of one parameter."""
-        cdef Flat flat[4]
+        cdef Flat flat[5]
         cdef Py_ssize_t first, i, blocks, size
         cdef Block* block
         w = arrays[0]
         shape, dtype = w.shape, w.dtype
-        for i in range(4):
+        for i in range(5):
             flat[i].data = NULL
         for i, array in enumerate(arrays):
+            if array is None:
+                continue
             # Whoever sets Parameter.grad or .data may set anything.
             if i and (array.shape != shape
                       or (array.dtype is not dtype and array.dtype != dtype)):
@@ -92,6 +96,7 @@ cdef class Blocks:
             block = self.blocks + self.count
             block.w, block.gradient = element(&flat[0], first), element(&flat[1], first)
             block.first, block.second = element(&flat[2], first), element(&flat[3], first)
+            block.third = element(&flat[4], first)
             block.count = min(BLOCK, size - first)
             block.begins, block.rate, block.correction = begins, rate, correction
             self.count += 1
@@ -99,12 +104,16 @@ cdef class Blocks:
         return 0
 
 
+cdef enum Rule:
+    SGD, ADAM, RMSPROP, AVERAGE
+
+
 # The numbers of a step that all parameters share.
 cdef struct Step:
-    bint adapts                 # Adam
+    Rule rule
     double lr, momentum, fresh, decay
     bint nesterov
-    double fresh1, keep2, fresh2, eps
+    double fresh1, keep2, fresh2, eps, shrink
     const Block* blocks
     Py_ssize_t itemsize
 
@@ -143,23 +152,69 @@ cdef void adam_block(floating* w, const Step* step, const Block* block) noexcept
     cdef const floating* gradient = <const floating*>block.gradient
     cdef floating* mean = <floating*>block.first
     cdef floating* square = <floating*>block.second
+    cdef floating* top = <floating*>block.third
     cdef floating rate = <floating>block.rate, correction = <floating>block.correction
     cdef floating fresh1 = <floating>step.fresh1, keep2 = <floating>step.keep2
     cdef floating fresh2 = <floating>step.fresh2, eps = <floating>step.eps
-    cdef floating decay = <floating>step.decay, g
+    cdef floating decay = <floating>step.decay, shrink = <floating>step.shrink, g
+    cdef Py_ssize_t i
+    for i in range(block.count if shrink != 1 else 0):
+        w[i] *= shrink
+    if top is NULL:
+        for i in range(block.count):
+            g = decay * w[i] + gradient[i] if decay else gradient[i]
+            mean[i] += (g - mean[i]) * fresh1
+            square[i] = square[i] * keep2 + g * g * fresh2
+            w[i] -= mean[i] / (root(square[i]) * correction + eps) * rate
+    else:
+        for i in range(block.count):
+            g = decay * w[i] + gradient[i] if decay else gradient[i]
+            mean[i] += (g - mean[i]) * fresh1
+            square[i] = square[i] * keep2 + g * g * fresh2
+            top[i] = top[i] if square[i] <= top[i] else square[i]
+            w[i] -= mean[i] / (root(top[i]) * correction + eps) * rate
+
+
+cdef void rmsprop_block(floating* w, const Step* step, const Block* block) noexcept nogil:
+    cdef const floating* gradient = <const floating*>block.gradient
+    cdef floating* square = <floating*>block.first
+    cdef floating* buffer = <floating*>block.second
+    cdef floating* mean = <floating*>block.third
+    cdef floating lr = <floating>step.lr, momentum = <floating>step.momentum
+    cdef floating keep = <floating>step.keep2, fresh = <floating>step.fresh2
+    cdef floating eps = <floating>step.eps, decay = <floating>step.decay, g, spread
     cdef Py_ssize_t i
     for i in range(block.count):
         g = decay * w[i] + gradient[i] if decay else gradient[i]
-        mean[i] += (g - mean[i]) * fresh1
-        square[i] = square[i] * keep2 + g * g * fresh2
-        w[i] -= mean[i] / (root(square[i]) * correction + eps) * rate
+        square[i] = square[i] * keep + g * g * fresh
+        spread = square[i]
+        if mean is not NULL:
+            mean[i] += (g - mean[i]) * fresh
+            spread -= mean[i] * mean[i]
+        g /= root(spread) + eps
+        if buffer is not NULL:
+            g += momentum * buffer[i]
+            buffer[i] = g
+        w[i] -= lr * g
+
+
+cdef void average_block(floating* mean, const Step* step, const Block* block) noexcept nogil:
+    cdef const floating* w = <const floating*>block.gradient
+    cdef floating fresh = <floating>step.fresh
+    cdef Py_ssize_t i
+    for i in range(block.count):
+        mean[i] += (w[i] - mean[i]) * fresh
 
 
 cdef inline void update(floating* w, const Step* step, const Block* block) noexcept nogil:
-    if step.adapts:
-        adam_block(w, step, block)
-    else:
+    if step.rule == Rule.SGD:
         sgd_block(w, step, block)
+    elif step.rule == Rule.ADAM:
+        adam_block(w, step, block)
+    elif step.rule == Rule.RMSPROP:
+        rmsprop_block(w, step, block)
+    else:
+        average_block(w, step, block)
 
 
 cdef void run(void* context, Py_ssize_t i, int thread) noexcept nogil:
@@ -181,14 +236,85 @@ cdef void run_all(Blocks blocks, Step* step, double cost) noexcept:
 def sgd(Blocks blocks, double lr, double momentum, double fresh, double decay, bint nesterov):
     """Update parameters, with momentum along a direction, which begins as the gradient."""
     cdef Step step
-    step.adapts, step.nesterov = False, nesterov
+    step.rule, step.nesterov = Rule.SGD, nesterov
     step.lr, step.momentum, step.fresh, step.decay = lr, momentum, fresh, decay
     run_all(blocks, &step, 4)
 
 
-def adam(Blocks blocks, double fresh1, double keep2, double fresh2, double eps, double decay):
-    """Update parameters by the means of the gradient and of its square, by rate and correction."""
+def adam(Blocks blocks, double fresh1, double keep2, double fresh2, double eps, double decay,
+         double shrink):
+    """Update parameters by the means of the gradient and of its square, by rate and correction.
+
+    The third array is the largest mean of the square so far; w is first multiplied by `shrink`.
+    """
     cdef Step step
-    step.adapts, step.decay = True, decay
+    step.rule, step.decay, step.shrink = Rule.ADAM, decay, shrink
     step.fresh1, step.keep2, step.fresh2, step.eps = fresh1, keep2, fresh2, eps
     run_all(blocks, &step, 16)
+
+
+def rmsprop(Blocks blocks, double lr, double momentum, double keep, double fresh, double eps,
+            double decay):
+    """Update parameters by the mean of the gradient's square, a direction, and the mean."""
+    cdef Step step
+    step.rule, step.lr, step.momentum, step.decay = Rule.RMSPROP, lr, momentum, decay
+    step.keep2, step.fresh2, step.eps = keep, fresh, eps
+    run_all(blocks, &step, 16)
+
+
+def average(Blocks blocks, double fresh):
+    """Move w, which here are averages, by a part `fresh` of the way to their "gradients"."""
+    cdef Step step
+    step.rule, step.fresh = Rule.AVERAGE, fresh
+    run_all(blocks, &step, 4)
+
+
+# Numbers to be squared and added up: blocks, each with its sum.
+cdef struct Squares:
+    const void* x
+    Py_ssize_t size, itemsize
+    double* sums
+
+
+cdef double sum_squares(const floating* x, Py_ssize_t count) noexcept nogil:
+    """Return the sum of squares in double precision, which none of floats can overflow."""
+    cdef double[8] sums
+    cdef double total = 0
+    cdef Py_ssize_t i, lane
+    for lane in range(8):
+        sums[lane] = 0
+    for i in range(count // 8):
+        for lane in range(8):
+            sums[lane] += <double>x[8 * i + lane] * <double>x[8 * i + lane]
+    for i in range(count // 8 * 8, count):
+        total += <double>x[i] * <double>x[i]
+    for lane in range(8):
+        total += sums[lane]
+    return total
+
+
+cdef void square_block(void* context, Py_ssize_t i, int thread) noexcept nogil:
+    cdef const Squares* p = <const Squares*>context
+    cdef Py_ssize_t first = i * BLOCK, count = min(BLOCK, p.size - first)
+    if p.itemsize == sizeof(float):
+        p.sums[i] = sum_squares(<const float*>p.x + first, count)
+    else:
+        p.sums[i] = sum_squares(<const double*>p.x + first, count)
+
+
+def squared_norm(x):
+    """Return the sum of the squares of an array, with the same bits for any number of threads."""
+    cdef Flat flat
+    cdef Squares p
+    cdef Py_ssize_t i, blocks
+    cdef double total = 0
+    look_flat(x, False, &flat)
+    blocks = (flat.size + BLOCK - 1) // BLOCK
+    p.x, p.size, p.itemsize = flat.data, flat.size, flat.itemsize
+    p.sums = <double*>take(blocks * sizeof(double))
+    with nogil:
+        parallel_for(threads_for(4.0 * flat.size), blocks, square_block, &p)
+        for i in range(blocks):
+            total += p.sums[i]
+        give(p.sums)
+    return total
