@@ -387,6 +387,15 @@ EXAMPLES = {
     "Adam": lambda: Example(
         optimized(training.Adam, 0.1), stepped, "Adam(2 parameters, lr=0.1, beta1=0.9, beta2=0.999,"
     ),
+    "AdamW": lambda: Example(optimized(training.AdamW, 0.1), stepped, "AdamW(2 parameters, lr="),
+    "RMSprop": lambda: Example(
+        optimized(training.RMSprop, 0.1), stepped, "RMSprop(2 parameters, lr=0.1, alpha=0.99,"
+    ),
+    "ExponentialMovingAverage": lambda: Example(
+        training.ExponentialMovingAverage(network().parameters(), 0.9),
+        methodcaller("state_dict"),
+        "ExponentialMovingAverage(2 parameters, decay=0.9, updates=0)",
+    ),
     "Optimizer": lambda: Example(
         training.Optimizer(network().parameters(), 0.1),
         methodcaller("state_dict"),

@@ -32,8 +32,8 @@ def cross_entropy(
     input : ndarray, shape (N, C), (N, C, *spatial) or (C,)
         Scores of float32 or float64, not normalised; C classes.
     target : ndarray
-        Of integers, and of shape (N,), (N, *spatial) or (): the right classes, from 0 to C - 1. Or
-        of the input's dtype and shape: the probabilities of all classes.
+        Of integers, and of the input's shape without C: the right classes, from 0 to C - 1. Or of
+        the input's dtype and shape: the probabilities of all classes.
     weight : ndarray, shape (C,), optional
         How much each class counts.
     ignore_index : int

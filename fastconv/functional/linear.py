@@ -94,7 +94,7 @@ def linear_backward(
     grad_input, grad_weight, grad_bias : ndarray or None
         grad_output @ weight, grad_output^T @ input, and the sum of grad_output over all but the
         last axis; None where masked. In float32 the error of grad_bias is at most 64 eps times the
-        sum of |grad_output|, below 1e-6 of it in practice.
+        sum of ``|grad_output|``, below 1e-6 of it in practice.
 
     Raises
     ------

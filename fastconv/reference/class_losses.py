@@ -25,8 +25,8 @@ def cross_entropy(
     input : numpy.ndarray of shape (N, C), (N, C, *spatial) or (C,)
         Scores z of C classes, float32 or float64.
     target : numpy.ndarray
-        Of int and of shape (N,), (N, *spatial) or (): the true classes. Or of the input's dtype
-        and shape: the probabilities of all classes.
+        Of int and of the input's shape without C: the true classes. Or of the input's dtype and
+        shape: the probabilities of all classes.
     weight : numpy.ndarray of shape (C,), optional
         What each class weighs, w.
     ignore_index : int, default -100
