@@ -50,7 +50,7 @@ myst_heading_anchors = 3
 # Pages of other projects are not asked for: a build needs no network. Modules have no pages.
 nitpick_ignore_regex = [
     ("py:.*", r"(?!fastconv).*"),
-    ("py:obj", r"fastconv\.(engine\..*|layers\.init)"),
+    ("py:obj", r"fastconv\.(engine\..*|layers\.init|training\.schedules)"),
 ]
 
 
