@@ -18,7 +18,7 @@ from fastconv.engine.base.threads import borrow_team
 __all__ = ["borrow", "give_back"]
 
 
-def _loaded() -> list[str]:
+def loaded() -> list[str]:
     """Return the paths of the OpenMP libraries in this process, as far as the system tells."""
     if not sys.platform.startswith("linux"):
         return []
@@ -59,11 +59,11 @@ def borrow(library: str | None = None) -> str:
     >>> openmp.give_back()
     """
     if library is None:
-        loaded = _loaded()
-        if len(loaded) != 1:
-            names = ", ".join(loaded) or "none"
+        found = loaded()
+        if len(found) != 1:
+            names = ", ".join(found) or "none"
             raise ValueError(f"library must be given: of OpenMP libraries there are here: {names}")
-        (library,) = loaded
+        (library,) = found
     handle = ctypes.CDLL(library)
     try:
         parallel, number = handle.GOMP_parallel, handle.omp_get_thread_num

@@ -136,10 +136,10 @@ def test_what_is_no_openmp_library_is_refused():
 
 
 def test_which_library_must_be_clear(monkeypatch):
-    monkeypatch.setattr(openmp, "_loaded", list)
+    monkeypatch.setattr(openmp, "loaded", list)
     with pytest.raises(ValueError, match="of OpenMP libraries there are here: none"):
         openmp.borrow()
-    monkeypatch.setattr(openmp, "_loaded", lambda: ["/a/libgomp.so.1", "/b/libiomp5.so"])
+    monkeypatch.setattr(openmp, "loaded", lambda: ["/a/libgomp.so.1", "/b/libiomp5.so"])
     with pytest.raises(ValueError, match=r"/a/libgomp\.so\.1, /b/libiomp5\.so"):
         openmp.borrow()
 
@@ -147,5 +147,5 @@ def test_which_library_must_be_clear(monkeypatch):
 @needs_openmp
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc, skipped: finding the library")
 def test_it_finds_the_library_that_is_there():
-    code = CODE + "\n    print(openmp._loaded() == [openmp.borrow()])"
+    code = CODE + "\n    print(openmp.loaded() == [openmp.borrow()])"
     assert run_python(code, LIBRARY) == "True"

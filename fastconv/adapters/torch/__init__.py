@@ -1,0 +1,143 @@
+"""PyTorch's convolutions on the CPU, computed by fastconv: forward and all gradients.
+
+    import fastconv.adapters.torch
+    fastconv.adapters.torch.enable()
+
+From then on every convolution of float32 or float64 on the CPU that fastconv computes faster than
+PyTorch is computed by fastconv, in models that know nothing of it. The others PyTorch computes as
+before; `stats` says which, and why. Nothing else changes: results have the formats that PyTorch
+would give them, and errors are PyTorch's own.
+"""
+
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import torch
+from fastconv.adapters import openmp
+from fastconv.adapters._switch import Connection, Stats, Switch
+from fastconv.adapters.torch._calls import Convolution, ConvolutionBackward, Override
+from fastconv.adapters.torch._routes import Planner
+
+__all__ = ["disable", "enable", "enabled", "stats"]
+
+_NEEDS = "fastconv.adapters.torch needs PyTorch 2.9 or newer"
+
+# What the dispatcher calls, once it is there: it stays. Another thread may be on its way into it,
+# and the dispatcher would let it go.
+_overrides: list[Override] = []
+_libraries: list[torch.library.Library] = []
+
+
+def _connect_convolution() -> None:
+    if not _overrides:
+        if not hasattr(torch.library, "get_kernel"):
+            raise ImportError(f"{_NEEDS}, here is {torch.__version__}")
+        planner = Planner(_switch)
+        library = torch.library.Library("aten", "IMPL")
+        for name, kind, plan in (
+            ("convolution", Convolution, planner.forward),
+            ("convolution_backward", ConvolutionBackward, planner.backward),
+        ):
+            override = kind(torch.library.get_kernel(f"aten::{name}", "CPU"), plan)
+            library.impl(name, override, "CPU", with_keyset=True)
+            _overrides.append(override)
+        _libraries.append(library)
+    for override in _overrides:
+        override.on = True
+
+
+def _disconnect_convolution() -> None:
+    for override in _overrides:
+        override.on = False
+        override.clear()
+
+
+def _borrow_team() -> None:
+    """Compute with the threads of PyTorch's OpenMP library, if there is one, and it is known."""
+    own = Path(torch.__file__).parent
+    found = openmp.loaded()
+    ours = [path for path in found if Path(path).is_relative_to(own)]
+    if len(ours or found) == 1:
+        openmp.borrow((ours or found)[0])
+
+
+def _follow(switch: Switch) -> None:
+    """Make the rest as the switch is: whether calls are timed, and whose threads compute."""
+    for override in _overrides:
+        override.profile = switch.profile
+    if switch.operations:
+        _borrow_team()
+    else:
+        openmp.give_back()
+
+
+_switch = Switch(
+    {"convolution": Connection(_connect_convolution, _disconnect_convolution)}, changed=_follow
+)
+
+
+def enable(ops: Iterable[str] = ("convolution",), *, profile: bool = False) -> None:
+    """Have fastconv compute the operations of PyTorch that it is faster at, until `disable`.
+
+    It holds for the whole process, and its children. Threads may be computing meanwhile. To enable
+    what is enabled changes nothing but `profile`.
+
+    Parameters
+    ----------
+    ops : iterable of str
+        Of "convolution", which stands for all of one to three axes, transposed or not, and their
+        gradients.
+    profile : bool
+        Time each call, and the first two calls of each kind with PyTorch's own function, too, so
+        that `stats` has seconds and an estimate of those that were saved.
+
+    Raises
+    ------
+    ImportError
+        If PyTorch is older than 2.9.
+    ValueError
+        If there is no such operation.
+
+    Examples
+    --------
+    >>> import torch                                            # doctest: +SKIP
+    >>> import fastconv.adapters.torch
+    >>> fastconv.adapters.torch.enable()                        # doctest: +SKIP
+    """
+    _switch.enable(ops, profile)
+
+
+def disable() -> None:
+    """Have PyTorch compute everything again, also where an `enabled` is still open."""
+    _switch.disable()
+
+
+def enabled(
+    ops: Iterable[str] = ("convolution",), *, profile: bool = False
+) -> AbstractContextManager[None]:
+    """Enable inside a `with` statement, for the whole process.
+
+    Parameters
+    ----------
+    ops, profile
+        As in `enable`.
+
+    Returns
+    -------
+    context manager
+        Any number may be open at once, also in several threads: it is off when the last one ends,
+        unless `enable` was called.
+    """
+    return _switch.enabled(ops, profile)
+
+
+def stats() -> Stats:
+    """Return what was served, and what was passed on to PyTorch and why, since it was turned on.
+
+    Returns
+    -------
+    Stats
+        Rows by operation and reason; str() of it is a table.
+    """
+    return _switch.stats()

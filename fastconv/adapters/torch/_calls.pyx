@@ -1,0 +1,441 @@
+# cython: boundscheck=False, wraparound=False, initializedcheck=False
+# No bounds checks: what is indexed here are structs, at axes that were counted.
+"""The two functions that torch's dispatcher calls in place of its own, and how they see tensors.
+
+A call is looked up by all that could matter for it: shapes, strides, dtype and arguments, as one
+row of numbers. What is found is a `Route`: why torch computes it, or what computes it here. Nothing
+of torch is linked: tensors come as Python objects, and are read by torch's DLPack functions, which
+is as fast as C can be, or by their methods where torch is older than these.
+"""
+
+from time import perf_counter
+
+from cpython.buffer cimport PyBUF_FORMAT
+from cpython.bytes cimport PyBytes_FromStringAndSize
+from cpython.pycapsule cimport PyCapsule_GetPointer
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+import numpy as np
+
+import torch
+
+from fastconv.engine.base.threads import get_num_threads, num_threads
+
+# ---- DLPack 1.3, as far as it is used: the table behind Tensor.__dlpack_c_exchange_api__ ----------
+
+cdef struct DLDataType:
+    uint8_t code
+    uint8_t bits
+    uint16_t lanes
+
+cdef struct DLTensor:
+    void* data
+    int32_t device_type, device_id
+    int32_t ndim
+    DLDataType dtype
+    int64_t* shape
+    int64_t* strides
+    uint64_t byte_offset
+
+cdef struct ExchangeTable:
+    uint32_t major, minor
+    void* previous
+    void* allocate
+    void* from_object
+    void* to_object
+    # Fills in what the tensor keeps; 0, or -1 with an exception.
+    int (*look)(void* tensor, DLTensor* seen) except -1
+    void* stream
+
+cdef enum:
+    CPU = 1
+    FLOAT = 2
+
+# ---- tensors --------------------------------------------------------------------------------------
+
+# Maps of three axes have two more.
+cdef enum:
+    MOST_AXES = 5
+
+cdef struct Seen:
+    void* data
+    int64_t kind                        # bytes of a float, or 0: of anything else
+    int64_t axes
+    int64_t shape[MOST_AXES]
+    int64_t strides[MOST_AXES]          # in numbers
+
+cdef object _Tensor = torch.Tensor
+cdef object _Parameter = torch.nn.Parameter
+cdef object _float32 = torch.float32
+cdef object _float64 = torch.float64
+cdef object _strided = torch.strided
+cdef object _empty = torch.empty
+cdef object _torch_threads = torch.get_num_threads
+cdef const ExchangeTable* _table = NULL
+
+
+def use_table(bint wanted=True):
+    """Read tensors by torch's table of DLPack functions, if it has one; return whether it is so."""
+    global _table
+    _table = NULL
+    capsule = getattr(_Tensor, "__dlpack_c_exchange_api__", None)
+    if wanted and type(capsule).__name__ == "PyCapsule":
+        _table = <const ExchangeTable*>PyCapsule_GetPointer(capsule, "dlpack_exchange_api")
+        if _table.major != 1 or _table.look is NULL:
+            _table = NULL
+    return _table is not NULL
+
+
+use_table()
+
+
+cdef bint look(object tensor, Seen* seen) except -1:
+    """Fill in how a tensor lies in memory; return whether it is one that can be served.
+
+    That is a plain one on the CPU, of float32 or float64, with numbers, of at most five axes.
+    """
+    cdef DLTensor found
+    cdef int axis
+    if (type(tensor) is not _Tensor and type(tensor) is not _Parameter) or tensor.is_neg():
+        return False
+    if _table is NULL:
+        return look_by_methods(tensor, seen)
+    try:
+        _table.look(<void*>tensor, &found)
+    except Exception:
+        return False
+    if (found.dtype.code != FLOAT or found.dtype.lanes != 1 or found.device_type != CPU
+            or not 0 < found.ndim <= MOST_AXES or found.data is NULL):
+        return False
+    seen.kind = found.dtype.bits // 8
+    seen.data = <char*>found.data + found.byte_offset
+    seen.axes = found.ndim
+    for axis in range(found.ndim):
+        seen.shape[axis], seen.strides[axis] = found.shape[axis], found.strides[axis]
+        if not seen.shape[axis]:
+            return False
+    return seen.kind == 4 or seen.kind == 8
+
+
+cdef bint look_by_methods(object tensor, Seen* seen) except -1:
+    """As `look`, by what a tensor has had in every version of torch."""
+    cdef Py_ssize_t axis
+    dtype = tensor.dtype
+    if dtype is _float32:
+        seen.kind = 4
+    elif dtype is _float64:
+        seen.kind = 8
+    else:
+        return False
+    if tensor.layout is not _strided or not tensor.is_cpu:
+        return False
+    seen.axes = tensor.ndim
+    seen.data = <void*><size_t>tensor.data_ptr()
+    if not 0 < seen.axes <= MOST_AXES or seen.data is NULL:
+        return False
+    shape, strides = <tuple>tensor.shape, <tuple>tensor.stride()
+    for axis in range(seen.axes):
+        seen.shape[axis], seen.strides[axis] = shape[axis], strides[axis]
+        if not seen.shape[axis]:
+            return False
+    return True
+
+
+def look_at(tensor):
+    """Return what `look` sees of a tensor: address, shape and strides; None: it cannot be served."""
+    cdef Seen seen
+    cdef int axis
+    if not look(tensor, &seen):
+        return None
+    return (<size_t>seen.data, tuple([seen.shape[axis] for axis in range(seen.axes)]),
+            tuple([seen.strides[axis] for axis in range(seen.axes)]))
+
+
+cdef class Borrowed:
+    """The memory of a tensor, as a buffer; whoever has it keeps the tensor."""
+
+    cdef void* data
+    cdef int axes
+    cdef Py_ssize_t itemsize
+    cdef Py_ssize_t[MOST_AXES] shape
+    cdef Py_ssize_t[MOST_AXES] strides
+
+    def __getbuffer__(self, Py_buffer* view, int flags):
+        cdef int axis
+        view.buf, view.obj = self.data, self
+        view.itemsize, view.ndim, view.readonly = self.itemsize, self.axes, False
+        view.shape, view.strides = self.shape, self.strides
+        view.suboffsets, view.internal = NULL, NULL
+        view.len = self.itemsize
+        for axis in range(self.axes):
+            view.len *= self.shape[axis]
+        view.format = NULL
+        if flags & PyBUF_FORMAT:
+            view.format = "f" if self.itemsize == 4 else "d"
+
+
+cdef Borrowed borrow(const Seen* seen):
+    cdef Borrowed memory = Borrowed.__new__(Borrowed)
+    cdef int axis
+    memory.data, memory.axes, memory.itemsize = seen.data, seen.axes, seen.kind
+    for axis in range(memory.axes):
+        memory.shape[axis] = seen.shape[axis]
+        memory.strides[axis] = seen.strides[axis] * seen.kind
+    return memory
+
+
+# ---- calls by number ------------------------------------------------------------------------------
+
+cdef enum:
+    MOST_NUMBERS = 96
+
+cdef struct Row:
+    int64_t numbers[MOST_NUMBERS]
+    int count
+
+
+cdef inline void add_number(Row* row, int64_t number) noexcept:
+    row.numbers[row.count] = number
+    row.count += 1
+
+
+cdef inline void add_seen(Row* row, const Seen* seen) noexcept:
+    cdef int axis
+    add_number(row, seen.kind)
+    add_number(row, seen.axes)
+    for axis in range(seen.axes):
+        add_number(row, seen.shape[axis])
+        add_number(row, seen.strides[axis])
+
+
+cdef int add_list(Row* row, object values) except -1:
+    add_number(row, len(values))
+    if len(values) > MOST_AXES:
+        raise ValueError("too many axes")
+    for value in values:
+        add_number(row, value)
+    return 0
+
+
+cdef class Part:
+    """A result: what computes it, called with the arrays that it reads and the one it writes.
+
+    `reads` are the places of these among the tensors of the call, or None for none. `arrays` tells
+    whether they must be arrays of NumPy. The result is contiguous at first; then it gets
+    `memory_format`, unless that is None.
+    """
+
+    cdef object compute
+    cdef tuple reads, shape
+    cdef object memory_format
+    cdef bint arrays
+
+    def __init__(self, compute, tuple reads, tuple shape, memory_format=None, bint arrays=False):
+        self.compute, self.reads, self.shape = compute, reads, shape
+        self.memory_format, self.arrays = memory_format, arrays
+
+
+cdef class Route:
+    """Where the calls go that are alike: to torch, which `passed` counts; or here.
+
+    `parts` are the results that are computed here, or None in the place of each that torch
+    computes; `rest` is the mask with which torch is asked for those, or None. `copies` tells which
+    of the tensors are made contiguous before.
+    """
+
+    cdef readonly tuple parts, copies
+    cdef readonly object served, passed, rest, dtype
+    # While profiled: calls of which torch's time is known, too, and the least of these.
+    cdef int compared
+    cdef double least
+
+    def __init__(self, *, passed=None, served=None, tuple parts=(), tuple copies=(), rest=None,
+                 dtype=None):
+        self.passed, self.served, self.parts = passed, served, parts
+        self.copies, self.rest, self.dtype = copies, rest, dtype
+        self.compared, self.least = 0, 1e300
+
+
+# So many calls of a route are computed by both sides while profiled.
+cdef int COMPARED = 2
+# Routes that are kept.
+cdef Py_ssize_t MOST_ROUTES = 4096
+
+
+cdef class Override:
+    """What the dispatcher calls for an operation; `kernel` is torch's own.
+
+    `plan` makes the route of a call; of one whose tensors cannot be served, too.
+    """
+
+    cdef object kernel, plan
+    cdef dict routes
+    cdef public bint on, profile
+
+    def __init__(self, kernel, plan):
+        self.kernel, self.plan = kernel.call_boxed, plan
+        self.routes = {}
+
+    def clear(self):
+        """Forget all routes."""
+        self.routes = {}
+
+    cdef Route find(self, Row* row, tuple call):
+        key = PyBytes_FromStringAndSize(<char*>row.numbers, row.count * sizeof(int64_t))
+        route = self.routes.get(key)
+        if route is None:
+            route = self.plan(*call)
+            if len(self.routes) >= MOST_ROUTES:
+                # A dict keeps its order: the first is the oldest.
+                self.routes.pop(next(iter(self.routes)), None)
+            self.routes[key] = route
+        return route
+
+    cdef object pass_on(self, object count, object keyset, tuple call):
+        count.calls += 1
+        if not self.profile:
+            return self.kernel(keyset, *call)
+        begin = perf_counter()
+        result = self.kernel(keyset, *call)
+        count.seconds += perf_counter() - begin
+        return result
+
+    cdef list serve(self, Route route, list tensors, Seen* seen):
+        """Return the results that are computed here, as many threads as torch would have."""
+        route.served.calls += 1
+        threads = _torch_threads()
+        if threads == get_num_threads():
+            return compute_parts(route, tensors, seen)
+        with num_threads(threads):
+            return compute_parts(route, tensors, seen)
+
+    cdef list profiled(self, Route route, list tensors, Seen* seen, object keyset, tuple call):
+        """Serve with a look at the clock, and estimate what torch would have taken."""
+        cdef double begin = perf_counter()
+        results = self.serve(route, tensors, seen)
+        cdef double middle = perf_counter()
+        if route.compared < COMPARED:
+            self.kernel(keyset, *call)
+            route.least = min(route.least, perf_counter() - middle)
+            route.compared += 1
+        route.served.seconds += middle - begin
+        route.served.saved += route.least - (middle - begin)
+        return results
+
+
+cdef object in_format(object tensor, object memory_format):
+    """Return a copy of a tensor in a format, with the strides of one that was made in it."""
+    cdef tuple shape = tuple(tensor.shape)
+    cdef bint flat = len(shape) == 3
+    # Maps of one axis are maps of one row to torch.
+    if flat:
+        shape = (shape[0], shape[1], 1, shape[2])
+    found = _empty(shape, dtype=tensor.dtype, device="cpu", memory_format=memory_format)
+    if flat:
+        found = found.squeeze(2)
+    found.copy_(tensor)
+    return found
+
+
+cdef list compute_parts(Route route, list tensors, Seen* seen):
+    cdef Py_ssize_t i
+    cdef Part part
+    cdef Seen written
+    cdef list results = [], read, arrays
+    for i in range(len(route.copies)):
+        if route.copies[i]:
+            tensors[i] = tensors[i].contiguous()
+            look(tensors[i], seen + i)
+    read = [None if tensors[i] is None else borrow(seen + i) for i in range(len(tensors))]
+    for part in route.parts:
+        if part is None:
+            results.append(None)
+            continue
+        result = _empty(part.shape, dtype=route.dtype, device="cpu")
+        look(result, &written)
+        arrays = [None if place is None else read[place] for place in part.reads]
+        arrays.append(borrow(&written))
+        if part.arrays:
+            arrays = [None if array is None else np.asarray(array) for array in arrays]
+        part.compute(*arrays)
+        if part.memory_format is not None:
+            result = in_format(result, part.memory_format)
+        results.append(result)
+    return results
+
+
+cdef class Convolution(Override):
+    """In place of aten::convolution."""
+
+    def __call__(self, keyset, input, weight, bias, stride, padding, dilation, transposed,
+                 output_padding, groups):
+        cdef Row row
+        cdef Seen[3] seen
+        cdef Route route
+        call = (input, weight, bias, stride, padding, dilation, transposed, output_padding, groups)
+        if not self.on:
+            return self.kernel(keyset, *call)
+        if not (look(input, seen) and look(weight, seen + 1)
+                and (bias is None or look(bias, seen + 2))):
+            route = self.plan(*call)
+            return self.pass_on(route.passed, keyset, call)
+        row.count = 0
+        add_seen(&row, seen)
+        add_seen(&row, seen + 1)
+        if bias is not None:
+            add_seen(&row, seen + 2)
+        add_list(&row, stride)
+        add_list(&row, padding)
+        add_list(&row, dilation)
+        add_list(&row, output_padding)
+        add_number(&row, transposed)
+        add_number(&row, groups)
+        route = self.find(&row, call)
+        if route.served is None:
+            return self.pass_on(route.passed, keyset, call)
+        if self.profile:
+            return self.profiled(route, [input, weight, bias], seen, keyset, call)[0]
+        return self.serve(route, [input, weight, bias], seen)[0]
+
+
+cdef class ConvolutionBackward(Override):
+    """In place of aten::convolution_backward."""
+
+    def __call__(self, keyset, grad_output, input, weight, bias_sizes, stride, padding, dilation,
+                 transposed, output_padding, groups, output_mask):
+        cdef Row row
+        cdef Seen[3] seen
+        cdef Route route
+        arguments = (grad_output, input, weight, bias_sizes, stride, padding, dilation, transposed,
+                     output_padding, groups)
+        call = (*arguments, output_mask)
+        if not self.on:
+            return self.kernel(keyset, *call)
+        if not (look(grad_output, seen) and look(input, seen + 1) and look(weight, seen + 2)):
+            route = self.plan(*call)
+            return self.pass_on(route.passed, keyset, call)
+        row.count = 0
+        add_seen(&row, seen)
+        add_seen(&row, seen + 1)
+        add_seen(&row, seen + 2)
+        add_list(&row, stride)
+        add_list(&row, padding)
+        add_list(&row, dilation)
+        add_list(&row, output_padding)
+        add_list(&row, output_mask)
+        add_number(&row, transposed)
+        add_number(&row, groups)
+        route = self.find(&row, call)
+        if route.served is None:
+            return self.pass_on(route.passed, keyset, call)
+        tensors = [grad_output, input, weight]
+        if self.profile:
+            mask = [part is not None for part in route.parts]
+            results = self.profiled(route, tensors, seen, keyset, (*arguments, mask))
+        else:
+            results = self.serve(route, tensors, seen)
+        if route.rest is not None:
+            others = self.pass_on(route.passed, keyset, (*arguments, route.rest))
+            results = [ours if rest is False else theirs
+                       for ours, theirs, rest in zip(results, others, route.rest)]
+        return tuple(results)
