@@ -101,7 +101,9 @@ class Stats:
         """
         times = [(row.seconds + row.saved, not row.reason) for row in self.rows]
         total = sum(seconds for seconds, _ in times)
-        return sum(seconds for seconds, served in times if served) / total if total else float("nan")
+        return (
+            sum(seconds for seconds, served in times if served) / total if total else float("nan")
+        )
 
     def __str__(self) -> str:
         if not self.rows:

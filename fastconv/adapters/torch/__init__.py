@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 import torch
+
 from fastconv.adapters import openmp
 from fastconv.adapters._switch import Connection, Stats, Switch
 from fastconv.adapters.torch._calls import Convolution, ConvolutionBackward, Override

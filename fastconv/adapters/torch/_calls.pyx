@@ -21,7 +21,7 @@ import torch
 
 from fastconv.engine.base.threads import get_num_threads, num_threads
 
-# ---- DLPack 1.3, as far as it is used: the table behind Tensor.__dlpack_c_exchange_api__ ----------
+# ---- DLPack 1.3, as far as it is used: the table behind Tensor.__dlpack_c_exchange_api__ ---------
 
 cdef struct DLDataType:
     uint8_t code
@@ -51,7 +51,32 @@ cdef enum:
     CPU = 1
     FLOAT = 2
 
-# ---- tensors --------------------------------------------------------------------------------------
+cdef extern from * nogil:
+    """
+    #include <stdint.h>
+    #include <sys/mman.h>
+    #include "base/pages.h"
+
+    /* Ask the system for huge pages where memory has several, as fastconv and NumPy do for their
+     * arrays. Large memory is new with each tensor, and small pages cost five times as much. */
+    static void fastconv_advise(void *data, size_t bytes)
+    {
+    #ifdef MADV_HUGEPAGE
+        const uintptr_t mask = FASTCONV_HUGE_PAGE - 1;
+        const uintptr_t first = ((uintptr_t)data + mask) & ~mask;
+        const uintptr_t past = ((uintptr_t)data + bytes) & ~mask;
+
+        if (past > first)
+            madvise((void *)first, past - first, MADV_HUGEPAGE);
+    #else
+        (void)data, (void)bytes;
+    #endif
+    }
+    """
+    void advise "fastconv_advise"(void* data, size_t bytes) noexcept
+    size_t HUGE_PAGE "FASTCONV_HUGE_PAGE"
+
+# ---- tensors -------------------------------------------------------------------------------------
 
 # Maps of three axes have two more.
 cdef enum:
@@ -69,6 +94,7 @@ cdef object _Parameter = torch.nn.Parameter
 cdef object _float32 = torch.float32
 cdef object _float64 = torch.float64
 cdef object _strided = torch.strided
+cdef object _contiguous = torch.contiguous_format
 cdef object _empty = torch.empty
 cdef object _torch_threads = torch.get_num_threads
 cdef const ExchangeTable* _table = NULL
@@ -142,7 +168,7 @@ cdef bint look_by_methods(object tensor, Seen* seen) except -1:
 
 
 def look_at(tensor):
-    """Return what `look` sees of a tensor: address, shape and strides; None: it cannot be served."""
+    """Return address, shape and strides of a tensor; None: of one that cannot be served."""
     cdef Seen seen
     cdef int axis
     if not look(tensor, &seen):
@@ -184,7 +210,7 @@ cdef Borrowed borrow(const Seen* seen):
     return memory
 
 
-# ---- calls by number ------------------------------------------------------------------------------
+# ---- calls by number -----------------------------------------------------------------------------
 
 cdef enum:
     MOST_NUMBERS = 96
@@ -221,8 +247,7 @@ cdef class Part:
     """A result: what computes it, called with the arrays that it reads and the one it writes.
 
     `reads` are the places of these among the tensors of the call, or None for none. `arrays` tells
-    whether they must be arrays of NumPy. The result is contiguous at first; then it gets
-    `memory_format`, unless that is None.
+    whether they must be arrays of NumPy. The result is computed contiguous, and copied if its format is another.
     """
 
     cdef object compute
@@ -230,7 +255,7 @@ cdef class Part:
     cdef object memory_format
     cdef bint arrays
 
-    def __init__(self, compute, tuple reads, tuple shape, memory_format=None, bint arrays=False):
+    def __init__(self, compute, tuple reads, tuple shape, memory_format, bint arrays):
         self.compute, self.reads, self.shape = compute, reads, shape
         self.memory_format, self.arrays = memory_format, arrays
 
@@ -323,18 +348,24 @@ cdef class Override:
         return results
 
 
-cdef object in_format(object tensor, object memory_format):
-    """Return a copy of a tensor in a format, with the strides of one that was made in it."""
-    cdef tuple shape = tuple(tensor.shape)
-    cdef bint flat = len(shape) == 3
+cdef object make(tuple shape, object dtype, object memory_format):
+    """Return a new tensor in a format."""
+    cdef size_t bytes = dtype.itemsize
     # Maps of one axis are maps of one row to torch.
+    cdef bint flat = len(shape) == 3 and memory_format is not _contiguous
     if flat:
         shape = (shape[0], shape[1], 1, shape[2])
-    found = _empty(shape, dtype=tensor.dtype, device="cpu", memory_format=memory_format)
-    if flat:
-        found = found.squeeze(2)
-    found.copy_(tensor)
-    return found
+    tensor = _empty(shape, dtype=dtype, device="cpu", memory_format=memory_format)
+    for length in shape:
+        bytes *= <size_t>length
+    if bytes >= 2 * HUGE_PAGE:
+        advise(<void*><size_t>tensor.data_ptr(), bytes)
+    return tensor.squeeze(2) if flat else tensor
+
+
+cdef object copy_of(object tensor, object memory_format):
+    """Return a copy of a tensor in a format."""
+    return make(tuple(tensor.shape), tensor.dtype, memory_format).copy_(tensor)
 
 
 cdef list compute_parts(Route route, list tensors, Seen* seen):
@@ -344,22 +375,22 @@ cdef list compute_parts(Route route, list tensors, Seen* seen):
     cdef list results = [], read, arrays
     for i in range(len(route.copies)):
         if route.copies[i]:
-            tensors[i] = tensors[i].contiguous()
+            tensors[i] = copy_of(tensors[i], _contiguous)
             look(tensors[i], seen + i)
     read = [None if tensors[i] is None else borrow(seen + i) for i in range(len(tensors))]
     for part in route.parts:
         if part is None:
             results.append(None)
             continue
-        result = _empty(part.shape, dtype=route.dtype, device="cpu")
+        result = make(part.shape, route.dtype, _contiguous)
         look(result, &written)
         arrays = [None if place is None else read[place] for place in part.reads]
         arrays.append(borrow(&written))
         if part.arrays:
             arrays = [None if array is None else np.asarray(array) for array in arrays]
         part.compute(*arrays)
-        if part.memory_format is not None:
-            result = in_format(result, part.memory_format)
+        if part.memory_format is not _contiguous:
+            result = copy_of(result, part.memory_format)
         results.append(result)
     return results
 

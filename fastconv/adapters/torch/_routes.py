@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
-
 import torch
+
 from fastconv.adapters._switch import Switch
 from fastconv.adapters.torch._calls import Part, Route, look_at
 from fastconv.adapters.torch._wins import slower
@@ -19,12 +19,15 @@ from fastconv.functional._calls import Call, find_call
 
 Tensor: TypeAlias = torch.Tensor
 Tensors: TypeAlias = tuple[Tensor | None, ...]
-Format: TypeAlias = torch.memory_format | None
+Format: TypeAlias = torch.memory_format
 
 FORWARD, BACKWARD = "convolution", "convolution_backward"
 GRADIENTS = ("input", "weight", "bias")
 
-_DTYPES = {torch.float32: np.dtype(np.float32), torch.float64: np.dtype(np.float64)}
+_DTYPES: dict[Any, np.dtype[Any]] = {
+    torch.float32: np.dtype(np.float32),
+    torch.float64: np.dtype(np.float64),
+}
 # Of wrong arguments torch tells the user, in its own words.
 _WRONG = "the arguments are not a convolution's"
 
@@ -57,14 +60,14 @@ def has_planes(tensor: Tensor) -> bool:
 
 
 def result_format(input: Tensor, weight: Tensor, *arguments: Any) -> Format:
-    """Return the format of torch's results, of forward and all gradients; None: contiguous.
+    """Return the format of torch's results, of forward and all gradients.
 
     Torch itself says so. By its rules it follows the input and the weights, channels-last if one of
     them is; but for maps of one axis the weights alone.
     """
     if input.is_contiguous() and weight.is_contiguous():
         # One channel, or one pixel, could be called channels-last, too.
-        return None
+        return torch.contiguous_format
     stride, padding, dilation, transposed, output_padding, groups = arguments
     backend = torch._C._select_conv_backend(
         input, weight, bias=None, stride=stride, padding=padding, dilation=dilation,
@@ -72,10 +75,8 @@ def result_format(input: Tensor, weight: Tensor, *arguments: Any) -> Format:
     )  # fmt: skip
     if weight.ndim == 3:
         input, weight = input.contiguous().unsqueeze(2), weight.unsqueeze(2)
-    found: torch.memory_format = torch._C._conv_determine_backend_memory_format(
-        input, weight, backend
-    )
-    return None if found is torch.contiguous_format else found
+    found: Format = torch._C._conv_determine_backend_memory_format(input, weight, backend)
+    return found
 
 
 # ---- routes --------------------------------------------------------------------------------------
@@ -86,7 +87,7 @@ def find(kind: str, input: Tensor, weight: Tensor, arguments: Sequence[Any]) -> 
 
     So it is where the arguments are wrong.
     """
-    stride, padding, dilation, transposed, output_padding, groups = arguments
+    stride, padding, dilation, transposed, _, groups = arguments
     axes = weight.ndim - 2
     if axes != 2 or transposed or input.ndim != weight.ndim:
         return None
@@ -118,10 +119,10 @@ class Planner:
         call = None if reason else find("", input, weight, arguments)
         if call is None or (bias is not None and tuple(bias.shape) != call.bias_shape):
             return Route(passed=self._count(FORWARD, reason or _WRONG))
-        reason = slower("forward", call, input.dtype, torch.get_num_threads())
+        format = result_format(input, weight, *arguments)
+        reason = slower("forward", call, input.itemsize, format is not torch.contiguous_format)
         if reason:
             return Route(passed=self._count(FORWARD, reason))
-        format = result_format(input, weight, *arguments)
         part = Part(call.compute, (0, 1, 2), call.output_shape, format, takes_arrays(call))
         return Route(
             served=self._count(FORWARD, ""),
@@ -146,10 +147,11 @@ class Planner:
         for_weight = find("_weight", input, weight, arguments)
         if for_input is None or for_weight is None:
             return Route(passed=self._count(backward_of(mask), _WRONG))
-        threads = torch.get_num_threads()
+        format = result_format(input, weight, *arguments)
+        how = input.itemsize, format is not torch.contiguous_format
         reasons = [
-            slower("input gradient", for_input, input.dtype, threads) if mask[0] else "",
-            slower("weight gradient", for_weight, input.dtype, threads) if mask[1] else "",
+            slower("input gradient", for_input, *how) if mask[0] else "",
+            slower("weight gradient", for_weight, *how) if mask[1] else "",
         ]
         reasons.append(reasons[1])
         ours = [wanted and not reason for wanted, reason in zip(mask, reasons, strict=True)]
@@ -157,11 +159,10 @@ class Planner:
         passed = self._count(backward_of(rest), reasons[0] or reasons[1]) if any(rest) else None
         if not any(ours):
             return Route(passed=passed)
-        format = result_format(input, weight, *arguments)
         results = (
             (for_input.compute, (0, 2), tuple(input.shape), format, takes_arrays(for_input)),
             (for_weight.compute, (1, 0), tuple(weight.shape), format, takes_arrays(for_weight)),
-            (sum_maps, (0,), for_weight.bias_shape, None, False),
+            (sum_maps, (0,), for_weight.bias_shape, torch.contiguous_format, False),
         )
         return Route(
             served=self._count(backward_of(ours), ""),
