@@ -40,7 +40,7 @@ def _connect_convolution() -> None:
             ("convolution", Convolution, planner.forward),
             ("convolution_backward", ConvolutionBackward, planner.backward),
         ):
-            override = kind(torch.library.get_kernel(f"aten::{name}", "CPU"), plan)
+            override: Override = kind(torch.library.get_kernel(f"aten::{name}", "CPU"), plan)
             library.impl(name, override, "CPU", with_keyset=True)
             _overrides.append(override)
         _libraries.append(library)

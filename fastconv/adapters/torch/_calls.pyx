@@ -20,6 +20,7 @@ import numpy as np
 import torch
 
 from fastconv.engine.base.threads import get_num_threads, num_threads
+from fastconv.engine.choice import only_exact
 
 # ---- DLPack 1.3, as far as it is used: the table behind Tensor.__dlpack_c_exchange_api__ ---------
 
@@ -247,7 +248,8 @@ cdef class Part:
     """A result: what computes it, called with the arrays that it reads and the one it writes.
 
     `reads` are the places of these among the tensors of the call, or None for none. `arrays` tells
-    whether they must be arrays of NumPy. The result is computed contiguous, and copied if its format is another.
+    whether they must be arrays of NumPy. The result is computed contiguous, and copied if its
+    format is another.
     """
 
     cdef object compute
@@ -421,6 +423,7 @@ cdef class Convolution(Override):
         add_list(&row, output_padding)
         add_number(&row, transposed)
         add_number(&row, groups)
+        add_number(&row, only_exact())
         route = self.find(&row, call)
         if route.served is None:
             return self.pass_on(route.passed, keyset, call)
@@ -456,6 +459,7 @@ cdef class ConvolutionBackward(Override):
         add_list(&row, output_mask)
         add_number(&row, transposed)
         add_number(&row, groups)
+        add_number(&row, only_exact())
         route = self.find(&row, call)
         if route.served is None:
             return self.pass_on(route.passed, keyset, call)

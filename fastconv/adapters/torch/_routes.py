@@ -5,6 +5,7 @@ compute the results, from which of its tensors, and how the results must lie in 
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -16,6 +17,7 @@ from fastconv.adapters.torch._wins import slower
 from fastconv.engine.base.kernel import Dispatch
 from fastconv.engine.ops.sums import sum_maps
 from fastconv.functional._calls import Call, find_call
+from fastconv.functional._convolution import bias_gradient
 
 Tensor: TypeAlias = torch.Tensor
 Tensors: TypeAlias = tuple[Tensor | None, ...]
@@ -87,15 +89,20 @@ def find(kind: str, input: Tensor, weight: Tensor, arguments: Sequence[Any]) -> 
 
     So it is where the arguments are wrong.
     """
-    stride, padding, dilation, transposed, _, groups = arguments
+    stride, padding, dilation, transposed, output_padding, groups = arguments
     axes = weight.ndim - 2
-    if axes != 2 or transposed or input.ndim != weight.ndim:
+    if axes < 1 or input.ndim != weight.ndim:
         return None
+    name = f"conv{'_transpose' if transposed else ''}{axes}d{kind}"
+    options: tuple[Any, ...] = (tuple(stride), tuple(padding), tuple(dilation), groups, "auto")
+    if transposed:
+        if any(n >= step for n, step in zip(output_padding, stride, strict=True)):
+            # PyTorch has no gradients of some of these.
+            return None
+        options += (tuple(output_padding),)
+    shapes = tuple(input.shape), tuple(weight.shape)
     try:
-        return find_call(
-            f"conv{axes}d{kind}", _DTYPES[input.dtype], tuple(input.shape), tuple(weight.shape),
-            tuple(stride), tuple(padding), tuple(dilation), groups, "auto",
-        )  # fmt: skip
+        return find_call(name, _DTYPES[input.dtype], *shapes, options)
     except (TypeError, ValueError):
         return None
 
@@ -120,7 +127,7 @@ class Planner:
         if call is None or (bias is not None and tuple(bias.shape) != call.bias_shape):
             return Route(passed=self._count(FORWARD, reason or _WRONG))
         format = result_format(input, weight, *arguments)
-        reason = slower("forward", call, input.itemsize, format is not torch.contiguous_format)
+        reason = slower(call, input.itemsize, format is not torch.contiguous_format)
         if reason:
             return Route(passed=self._count(FORWARD, reason))
         part = Part(call.compute, (0, 1, 2), call.output_shape, format, takes_arrays(call))
@@ -150,26 +157,30 @@ class Planner:
         format = result_format(input, weight, *arguments)
         how = input.itemsize, format is not torch.contiguous_format
         reasons = [
-            slower("input gradient", for_input, *how) if mask[0] else "",
-            slower("weight gradient", for_weight, *how) if mask[1] else "",
+            slower(for_input, *how) if mask[0] else "",
+            slower(for_weight, *how) if mask[1] else "",
         ]
         reasons.append(reasons[1])
         ours = [wanted and not reason for wanted, reason in zip(mask, reasons, strict=True)]
         rest = [wanted and bool(reason) for wanted, reason in zip(mask, reasons, strict=True)]
-        passed = self._count(backward_of(rest), reasons[0] or reasons[1]) if any(rest) else None
+        reason = reasons[0] or reasons[1] or "no gradient is wanted"
+        passed = self._count(backward_of(rest), reason)
         if not any(ours):
             return Route(passed=passed)
-        results = (
-            (for_input.compute, (0, 2), tuple(input.shape), format, takes_arrays(for_input)),
-            (for_weight.compute, (1, 0), tuple(weight.shape), format, takes_arrays(for_weight)),
-            (sum_maps, (0,), for_weight.bias_shape, torch.contiguous_format, False),
+        # A transposed convolution's output is the input of what it is the gradient of.
+        maps = (0, 1) if for_weight.operation.transposed else (1, 0)
+        axes = for_weight.operation.axes
+        total: Any = sum_maps if axes == 2 else partial(bias_gradient, axes)
+        shapes = tuple(input.shape), tuple(weight.shape), for_weight.bias_shape
+        parts = (
+            Part(for_input.compute, (0, 2, None), shapes[0], format, takes_arrays(for_input)),
+            Part(for_weight.compute, maps, shapes[1], format, takes_arrays(for_weight)),
+            Part(total, (0,), shapes[2], torch.contiguous_format, axes != 2),
         )
         return Route(
             served=self._count(backward_of(ours), ""),
             passed=passed,
-            parts=tuple(
-                Part(*result) if own else None for result, own in zip(results, ours, strict=True)
-            ),
+            parts=tuple(part if own else None for part, own in zip(parts, ours, strict=True)),
             rest=rest if any(rest) else None,
             copies=tuple(not has_planes(tensor) for tensor in tensors),
             dtype=input.dtype,
@@ -179,4 +190,4 @@ class Planner:
 def backward_of(mask: Sequence[bool]) -> str:
     """Name the operation that computes these gradients."""
     names = [name for name, taken in zip(GRADIENTS, mask, strict=True) if taken]
-    return f"{BACKWARD} of {', '.join(names)}"
+    return f"{BACKWARD} of {', '.join(names) or 'nothing'}"

@@ -13,6 +13,7 @@ from math import prod
 
 from fastconv._geometry import ConvGeometry
 from fastconv.engine.base.isa import isa
+from fastconv.engine.base.kernel import OPERATIONS
 from fastconv.functional._calls import Call
 
 # Channels-last tensors are copied on the way in and out. It pays where Winograd saves at least so
@@ -21,12 +22,13 @@ from fastconv.functional._calls import Call
 _COPIED_PRODUCTS = 250
 _COPIED_PRODUCTS_OF_LINES = 450
 
+FORWARD, INPUT_GRADIENT, WEIGHT_GRADIENT = OPERATIONS
 _CHANNELS_LAST = "PyTorch is faster in channels_last"
 
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """Calls that PyTorch computes faster: of an instruction set and an operation, in float32."""
+    """Calls that PyTorch computes faster, in float32; `operation` is the engine's name."""
 
     isa: str
     operation: str
@@ -37,14 +39,14 @@ class Loss:
 LOSSES = (
     Loss(
         "avx512",
-        "forward",
+        FORWARD,
         "PyTorch is faster at large strides of few channels",
         # AlexNet's first layer, 11x11/4: 0.93.
         lambda g: g.in_channels <= 4 and min(g.stride) >= 4,
     ),
     Loss(
         "avx2",
-        "input gradient",
+        INPUT_GRADIENT,
         "PyTorch is faster at many weights for few pixels",
         # 1x1 512-2048@7 and 2048-512@7, batch 8: 0.92; 256-1024@14, batch 1: 0.91.
         lambda g: (
@@ -55,7 +57,7 @@ LOSSES = (
     ),
     Loss(
         "avx2",
-        "weight gradient",
+        WEIGHT_GRADIENT,
         "PyTorch is faster at small maps of single channels",
         # 3x3 1024@7 in 1024 groups: 0.91.
         lambda g: 1 < g.groups == g.in_channels and prod(g.out_size) <= 49,
@@ -63,8 +65,8 @@ LOSSES = (
 )
 
 
-def slower(operation: str, call: Call, itemsize: int, copied: bool) -> str:
-    """Return why PyTorch is faster at "forward" or a gradient, or "".
+def slower(call: Call, itemsize: int, copied: bool) -> str:
+    """Return why PyTorch is faster at a call, or "".
 
     `copied` tells whether its tensors are in channels_last.
     """
@@ -77,7 +79,9 @@ def slower(operation: str, call: Call, itemsize: int, copied: bool) -> str:
         return _CHANNELS_LAST
     if itemsize == 4:
         for loss in LOSSES:
-            if (loss.isa, loss.operation) == (isa(), operation) and loss.holds(geometry):
+            if (loss.isa, loss.operation) == (isa(), call.operation.computed) and loss.holds(
+                geometry
+            ):
                 return loss.why
     return ""
 

@@ -1,0 +1,175 @@
+"""The adapter among threads, processes and compilers; and switched a thousand times."""
+
+import gc
+import resource
+import subprocess
+import sys
+import threading
+
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("fastconv.adapters.torch")
+
+import torch.nn.functional as TF  # noqa: E402
+
+from fastconv.adapters import torch as adapter  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def _off():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+    adapter.disable()
+
+
+def test_a_thousand_switches_leave_nothing_behind():
+    x, w = torch.randn(1, 8, 16, 16), torch.randn(8, 8, 3, 3, requires_grad=True)
+
+    def cycle(times):
+        for _ in range(times):
+            adapter.enable()
+            TF.conv2d(x, w).sum().backward()
+            adapter.disable()
+
+    cycle(500)
+    gc.collect()
+    before, objects = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, len(gc.get_objects())
+    cycle(1000)
+    gc.collect()
+    assert len(gc.get_objects()) < objects + 100
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < before + 2048  # in KB
+
+
+def test_threads_may_compute_while_it_is_switched():
+    x, w = torch.randn(2, 8, 16, 16), torch.randn(8, 8, 3, 3)
+    expected = TF.conv2d(x, w)
+    stop, wrong = threading.Event(), []
+
+    def work():
+        weight = w.clone().requires_grad_()
+        while not stop.is_set():
+            y = TF.conv2d(x, weight)
+            y.sum().backward()
+            if not torch.allclose(y, expected, rtol=1e-4, atol=1e-4):
+                wrong.append(y)
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for _ in range(200):
+        adapter.enable()
+        adapter.disable()
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+PREAMBLE = """
+import torch, torch.nn.functional as TF
+from fastconv.adapters import torch as adapter
+adapter.enable()
+x, w = torch.randn(4, 16, 32, 32), torch.randn(16, 16, 3, 3)
+y = TF.conv2d(x, w)
+"""
+
+
+def run(code):
+    """Run code in a process of its own, and return what it prints."""
+    found = subprocess.run(
+        [sys.executable, "-c", PREAMBLE + code],
+        capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert found.returncode == 0, found.stderr
+    return found.stdout.split()
+
+
+def test_a_child_after_a_fork_is_served():
+    code = """
+import os
+child = os.fork()
+if not child:
+    found = TF.conv2d(x, w)
+    # PyTorch's own loops cannot have a team in a child.
+    torch.set_num_threads(1)
+    same = torch.equal(found, y)
+    os._exit(0 if same and adapter.stats().served == 2 else 1)
+print(os.waitpid(child, 0)[1], torch.equal(TF.conv2d(x, w), y))
+"""
+    assert run(code) == ["0", "True"]
+
+
+def test_workers_of_a_data_loader_are_served():
+    code = """
+class Images(torch.utils.data.Dataset):
+    def __len__(self):
+        return 8
+    def __getitem__(self, i):
+        return torch.equal(TF.conv2d(x, w), y), adapter.stats().served > 1
+found = list(torch.utils.data.DataLoader(Images(), num_workers=2, batch_size=2))
+print(len(found), all(bool(t.all()) for pair in found for t in pair))
+"""
+    assert run(code) == ["4", "True"]
+
+
+def test_the_team_is_pytorchs_while_it_is_on():
+    code = """
+import os
+if torch.get_num_threads() < 2:
+    torch.set_num_threads(2)
+before = len(os.listdir("/proc/self/task"))
+for _ in range(50):
+    TF.conv2d(x, w)
+print(len(os.listdir("/proc/self/task")) - before)
+"""
+    if not sys.platform.startswith("linux"):
+        pytest.skip("needs /proc")
+    # PyTorch's own threads may begin here; a second pool would be more.
+    assert int(run(code)[0]) <= max(torch.get_num_threads(), 2)
+
+
+def test_two_ranks_train_alike():
+    code = """
+import os, tempfile
+import torch.distributed as dist
+from torch.nn.parallel import DistributedDataParallel
+folder = tempfile.mkdtemp()
+def rank(n):
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=n, world_size=2)
+    torch.manual_seed(0)
+    model = DistributedDataParallel(torch.nn.Conv2d(16, 4, 3))
+    torch.manual_seed(n)
+    model(torch.randn(2, 16, 12, 12)).square().sum().backward()
+    grad = model.module.weight.grad
+    both = [torch.empty_like(grad) for _ in range(2)]
+    dist.all_gather(both, grad)
+    good = torch.equal(*both) and adapter.stats().served >= 3
+    dist.destroy_process_group()
+    os._exit(0 if good else 1)
+children = []
+for n in range(2):
+    child = os.fork()
+    if not child:
+        rank(n)
+    children.append(child)
+print(*(os.waitpid(child, 0)[1] for child in children))
+"""
+    if not torch.distributed.is_available():
+        pytest.skip("this PyTorch has no torch.distributed")
+    assert run(code) == ["0", "0"]
+
+
+def test_compiled_code_is_served():
+    """By "aot_eager" here; inductor calls the same operation, with channels_last tensors."""
+    code = """
+import warnings
+warnings.simplefilter("ignore")
+f = torch.compile(lambda x, w: TF.conv2d(x, w).relu(), backend="aot_eager")
+before = adapter.stats().served
+print(torch.equal(f(x, w), y.relu()), adapter.stats().served - before)
+"""
+    assert run(code)[0] == "True"
