@@ -42,7 +42,7 @@ LOSSES = (
         FORWARD,
         "PyTorch is faster at large strides of few channels",
         # AlexNet's first layer, 11x11/4: 0.93.
-        lambda g: g.in_channels <= 4 and min(g.stride) >= 4,
+        lambda g: len(g.kernel) == 2 and g.in_channels <= 4 and min(g.stride) >= 4,
     ),
     Loss(
         "avx2",
