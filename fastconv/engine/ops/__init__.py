@@ -1,6 +1,6 @@
 """What is compiled beside the convolutions.
 
-pooling               maxima, means and norms of windows (windows.py, windows.pxd)
+pooling               maxima, means and norms of windows (windows.py, windows.pxd; window_loops)
 pooling_gradients     the gradients of means and norms
 places                what maxima leave: numbers to and from places in their plane
 boundaries            maps with copies of their own cells around them

@@ -28,10 +28,11 @@ from libc.string cimport memcpy
 from fastconv.engine.base.arrays cimport View, look, planes_in_order
 from fastconv.engine.base.threads cimport Phase, make_phase, parallel_phases, threads_for
 from fastconv.engine.base.workspace cimport give
+from fastconv.engine.ops.window_loops cimport Columns, Loops, Reduction, Rows
 from fastconv.engine.ops.windows cimport (
-    COLUMN, DEPTH, LINE_COST, ROW, Columns, Divisor, Line, Lines, Loops, Memory, Plan, Reduction,
-    Rows, Window, allocate, cells_of, count_columns, cut_lines, find_lines, lines_together,
-    make_divisor, make_plan, next_line, row_at, tasks_of, windows_of)
+    COLUMN, DEPTH, LINE_COST, ROW, Divisor, Line, Lines, Memory, Plan, Window, allocate, cells_of,
+    count_columns, cut_lines, find_lines, lines_together, make_divisor, make_plan, next_line,
+    row_at, tasks_of, windows_of)
 
 # The lines of a task take about so many bytes: half of a first-level cache of 32 KB, beside what is
 # read.

@@ -11,13 +11,13 @@ over their columns, one phase of the stride after the other.
 from libc.string cimport memset
 
 from fastconv.engine.base.arrays cimport Flat, View, look, look_flat, plane_at
-from fastconv.engine.base.isa cimport isa_row
 from fastconv.engine.base.threads cimport Task, parallel_for, threads_for
 from fastconv.engine.base.workspace cimport give
+from fastconv.engine.ops.window_loops cimport Columns, Join, Loops, loops_of
 from fastconv.engine.ops.windows cimport (
-    COLUMN, DEPTH, LINE_COST, ROW, Columns, Divisor, Join, Line, Lines, Loops, Memory, Plan,
-    allocate, cells_of, count_columns, cut_lines, find_lines, lines_together, loops_of,
-    make_divisor, make_plan, next_line, pairs_columns, row_at, tasks_of)
+    COLUMN, DEPTH, LINE_COST, ROW, Divisor, Line, Lines, Memory, Plan, allocate, cells_of,
+    count_columns, cut_lines, find_lines, lines_together, make_divisor, make_plan, next_line,
+    pairs_columns, row_at, tasks_of)
 
 # A task takes half of a first-level cache of 32 KB: lines of so many bytes, and their shares.
 cdef Py_ssize_t SPREAD_BYTES = 8192
@@ -228,7 +228,7 @@ def spread_planes(dy, dx):
     cdef Planes p
     look(dy, 3, False, &p.source)
     look(dx, 3, True, &p.target)
-    p.loops, p.number = loops_of(isa_row(), p.target.itemsize), p.target.shape[2]
+    p.loops, p.number = loops_of(p.target.itemsize), p.target.shape[2]
     cdef Py_ssize_t planes = p.target.shape[0] * p.target.shape[1]
     with nogil:
         parallel_for(threads_for(4.0 * planes * p.target.shape[2]), planes, fill_plane, &p)
@@ -246,7 +246,7 @@ def times_slope(x, gradient, double power):
     cdef Planes p
     look(x, 3, False, &p.source)
     look(gradient, 3, True, &p.target)
-    p.loops, p.number = loops_of(isa_row(), p.target.itemsize), power
+    p.loops, p.number = loops_of(p.target.itemsize), power
     cdef Py_ssize_t planes = p.target.shape[0] * p.target.shape[1]
     with nogil:
         parallel_for(threads_for(4.0 * planes * p.target.shape[2]), planes, slope_plane, &p)

@@ -5,41 +5,8 @@
 from libc.math cimport frexp
 
 from fastconv.engine.base.arrays cimport Flat, View, look_flat, plane_at, planes_in_order
-from fastconv.engine.base.isa cimport isa_row
 from fastconv.engine.base.workspace cimport take
-
-# pooling_loops.h says what the loops do, and pooling.h what they take.
-cdef extern from "ops/pooling.h" nogil:
-    ctypedef struct Rows "fastconv_rows":
-        Py_ssize_t step, plane_step, row_step, hop, count, pitch, plane_place, row_place
-        double power
-        int whole
-    ctypedef struct Columns "fastconv_columns":
-        Py_ssize_t stride, taps, dilation
-        double factor
-    ctypedef void (*ReduceRows "fastconv_reduce_rows")(
-        const Rows*, const char* x, Py_ssize_t lines, Py_ssize_t depth, Py_ssize_t rows, void* to,
-        void* places) noexcept nogil
-    ctypedef void (*ReduceColumns "fastconv_reduce_columns")(
-        const Columns*, const void* x, const void* places, void* to, void* to_places,
-        Py_ssize_t count) noexcept nogil
-    ctypedef void (*ReduceWindows "fastconv_reduce_windows")(
-        const Columns*, const long long* windows, const void* x, const void* places, void* to,
-        void* to_places, Py_ssize_t count) noexcept nogil
-    ctypedef struct Reduction "fastconv_reduction":
-        ReduceRows rows
-        ReduceColumns columns
-        ReduceWindows windows
-    ctypedef void (*Join "fastconv_join")(
-        void* out, const void* x, Py_ssize_t hop, Py_ssize_t count) noexcept nogil
-    ctypedef void (*Loop)(...) noexcept nogil
-    ctypedef struct Loops "fastconv_pooling":
-        Reduction add, add_powers, larger, larger_at
-        Reduction[2] larger_of_bytes, larger_of_bytes_at
-        Loop fill, fill_places, name_places, narrow, count_cells, divide, root
-        Join take, add_to
-        Loop share, spread, interleave, twice, repeat_rows, times_slope
-    const Loops* loops_of "fastconv_pooling_of"(int isa, Py_ssize_t itemsize)
+from fastconv.engine.ops.window_loops cimport Loops, loops_of
 
 cdef enum:
     DEPTH = 0
@@ -129,7 +96,7 @@ cdef inline int make_plan(Plan* plan, numbers, Py_ssize_t itemsize) except -1:
     plan.row_stride, plan.common[0], plan.common[1] = n[9], n[10], n[11]
     plan.stride, plan.before, plan.pitch, plan.width = n[12], n[13], n[14], n[15]
     plan.columns, plan.slack, plan.cut = n[16], n[17], n[18]
-    plan.loops, plan.size = loops_of(isa_row(), itemsize), itemsize
+    plan.loops, plan.size = loops_of(itemsize), itemsize
     return 0
 
 

@@ -84,7 +84,7 @@ def test_any_axes_and_layouts_against_plain_loops(seed):
         residual = laid_out(rng, geometry.output_shape, dtype)
         for operation, read, shape in (
             ("conv2d", (x, weight, bias), residual.shape),
-            ("conv2d_input", (residual, weight), x.shape),
+            ("conv2d_input", (residual, weight, None), x.shape),
             ("conv2d_weight", (x, residual), weight.shape),
         ):
             found, expected = (np.full(shape, np.nan, dtype) for _ in range(2))
@@ -98,7 +98,7 @@ def test_zeros_where_no_output_reads_the_input():
     # The stride jumps over the only column that is not padding.
     geometry = conv_geometry((1, 2, 1, 1), (2, 1, 1, 1), (3, 3), ((1, 2), (1, 2)), (1, 1), 2)
     gradient = np.full((1, 2, 1, 1), np.nan)
-    arrays = np.ones(geometry.output_shape), np.ones((2, 1, 1, 1))
+    arrays = np.ones(geometry.output_shape), np.ones((2, 1, 1, 1)), None
     compute(kernel_of("conv2d_input", geometry), "conv2d_input", geometry, *arrays, gradient)
     assert not gradient.any()
 
