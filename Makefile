@@ -1,5 +1,6 @@
 # make demo        train on real digits and compare the fast code with the reference
 # make test        lint, types, doctests and all tests
+# make docs        the documentation, in docs/_build/html
 # make sanitize    the kernels' tests with gcc's address and undefined-behaviour sanitizers
 # make tsan        the pool's and the threads' tests with gcc's thread sanitizer, a million jobs
 # All make an environment in .venv first; nothing outside this folder changes.
@@ -21,7 +22,7 @@ TSAN := build/tsan
 POOL := task_runs_once or not_begun or all_workers
 THREADED := number_of_threads or python_threads
 
-.PHONY: demo test sanitize tsan env lint clean
+.PHONY: demo test docs sanitize tsan env lint clean
 
 demo: $(STAMP)
 	$(BIN)/fastconv info
@@ -30,6 +31,9 @@ demo: $(STAMP)
 
 test: $(STAMP) lint
 	$(BIN)/python -m pytest -n auto
+
+docs: $(STAMP)
+	$(BIN)/python -m sphinx -q -W -n --keep-going docs docs/_build/html
 
 # A copy of the tree, so that the build in place stays as it is. Python itself is not instrumented:
 # the sanitizers' libraries must be there before it, and what it never frees is not a leak of ours.
@@ -83,5 +87,5 @@ $(STAMP): $(BIN)/python $(SOURCES)
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build dist demo *.egg-info
+	rm -rf $(VENV) build dist demo docs/_build *.egg-info
 	find fastconv -name "*.so" -delete

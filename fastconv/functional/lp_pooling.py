@@ -32,7 +32,7 @@ def lp_pool2d(
     dilation: PerAxis = 1,
     out: Array | None = None,
 ) -> Array:
-    """Return the p-norm of each window, (sum of |x|^p)^(1/p).
+    """Return the p-norm of each window, the p-th root of the sum of ``abs(x)**p``.
 
     Parameters
     ----------
@@ -153,8 +153,8 @@ def lp_pool2d_backward(
     Returns
     -------
     ndarray, shape of `input`
-        The sum, over the windows with norm y that hold x, of grad_output * sign(x) * (|x|/y)^(p -
-        1); 0 where y or x is 0.
+        The sum, over the windows with norm y that hold x, of
+        ``grad_output * sign(x) * (abs(x)/y)**(p - 1)``; 0 where y or x is 0.
 
     Raises
     ------

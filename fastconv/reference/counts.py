@@ -40,14 +40,14 @@ def conv_counts(
     *,
     bias: bool = False,
 ) -> Counts:
-    """Count the connections and parameters of a convolution for one sample.
+    r"""Count the connections and parameters of a convolution for one sample.
 
     Parameters
     ----------
     input_size : sequence of int
-        Shape of one sample, (C, *size); a batch size before it is ignored.
+        Shape of one sample, (C, \*size); a batch size before it is ignored.
     weight_size : sequence of int
-        Shape of the kernels, (K, C / groups, *kernel), over one to three axes.
+        Shape of the kernels, (K, C / groups, \*kernel), over one to three axes.
     stride, padding, dilation, groups
         As in `conv2d`.
     bias : bool, keyword-only
