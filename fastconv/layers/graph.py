@@ -55,10 +55,15 @@ class Graph(Layer):
         The names of the network's inputs, in the order of forward's arguments. With several
         backward returns a tuple.
 
+    training_outputs : str or tuple of str, keyword-only
+        Outputs that there are in training mode only, behind the others, such as those of auxiliary
+        classifiers; what leads to no other output is not computed in evaluation mode. With any,
+        forward returns a tuple in training mode.
+
     Attributes
     ----------
     nodes : mapping of str to Node
-    inputs, outputs : tuple of str
+    inputs, outputs, training_outputs : tuple of str
 
     Raises
     ------
@@ -96,15 +101,30 @@ class Graph(Layer):
         nodes: Mapping[str, Layer | tuple[Any, ...]],
         output: str | tuple[str, ...] | None = None,
         inputs: str | tuple[str, ...] = "input",
+        *,
+        training_outputs: str | tuple[str, ...] = (),
     ) -> None:
         self.inputs = _names("inputs", inputs)
         self._nodes = _read(nodes, self.inputs)
         self._several = isinstance(output, tuple | list)
         self.outputs = _names("output", next(reversed(self._nodes)) if output is None else output)
-        for name in self.outputs:
-            if name not in self._nodes:
-                raise ValueError(f"output: there is no layer {name!r}")
-        self._plan()
+        self.training_outputs = (
+            () if training_outputs == () else _names("training_outputs", training_outputs)
+        )
+        outputs = {"output": self.outputs, "training_outputs": self.training_outputs}
+        for argument, names in outputs.items():
+            for name in names:
+                if name not in self._nodes:
+                    raise ValueError(f"{argument}: there is no layer {name!r}")
+        if not set(self.outputs).isdisjoint(self.training_outputs):
+            raise ValueError("training_outputs must not name what is an output anyway")
+        self._all_outputs = self.outputs + self.training_outputs
+        self._steps = self._plan(self._all_outputs)
+        used = {value for _, node, _ in self._steps for value in node.inputs}
+        for name in self.inputs:
+            if name not in used:
+                raise ValueError(f"inputs: the output does not depend on {name!r}")
+        self._steps_evaluating = self._plan(self.outputs)
         self._refuse_overwriting()
 
     @property
@@ -123,24 +143,24 @@ class Graph(Layer):
     def __getitem__(self, name: str) -> Layer:
         return self._nodes[name].layer
 
-    def _plan(self) -> None:
-        """Find what has to be computed, and which values are done with after each step."""
-        needed = set(self.outputs)
+    def _plan(self, outputs: tuple[str, ...]) -> list[tuple[str, Node, list[str]]]:
+        """Find what has to be computed for outputs, and which values are done with after each step.
+
+        Each step: the name and node of what is computed, and the values that nobody takes after it.
+        """
+        needed = set(outputs)
         for name, node in reversed(self._nodes.items()):
             if name in needed:
                 needed.update(node.inputs)
-        for name in self.inputs:
-            if name not in needed:
-                raise ValueError(f"inputs: the output does not depend on {name!r}")
-        # Each step: what is computed, and the values that nobody takes after it.
-        self._steps: list[tuple[str, Node, list[str]]] = []
-        kept = set(self.outputs)
+        steps: list[tuple[str, Node, list[str]]] = []
+        kept = set(outputs)
         for name, node in reversed(self._nodes.items()):
             if name in needed:
                 done = [value for value in dict.fromkeys(node.inputs) if value not in kept]
                 kept.update(done)
-                self._steps.append((name, node, done))
-        self._steps.reverse()
+                steps.append((name, node, done))
+        steps.reverse()
+        return steps
 
     def _refuse_overwriting(self) -> None:
         """Refuse an in-place layer that would spoil a value that someone else takes or saves."""
@@ -158,7 +178,7 @@ class Graph(Layer):
             if not passes:
                 for value in node.inputs:
                     users.setdefault(any_mode[value], []).append(f"layer {name!r}")
-        for name in self.outputs:
+        for name in self._all_outputs:
             users.setdefault(any_mode[name], []).append("the output")
         for name, node, _ in self._steps:
             if not node.layer._writes_over():
@@ -176,7 +196,7 @@ class Graph(Layer):
         # What a network around this one has to know.
         self._keeps_output = any(
             source in self._nodes and self[source]._keeps_output
-            for source in (trained[name] for name in self.outputs)
+            for source in (trained[name] for name in self._all_outputs)
         )
         self._overwrites = any(
             any_mode[value] in self.inputs
@@ -184,7 +204,7 @@ class Graph(Layer):
             if node.layer._writes_over()
             for value in node.inputs
         )
-        self._passes_on = any(trained[name] in self.inputs for name in self.outputs)
+        self._passes_on = any(trained[name] in self.inputs for name in self._all_outputs)
         self._passes_on_evaluating = any(any_mode[name] in self.inputs for name in self.outputs)
 
     def _writes_over(self) -> bool:
@@ -197,25 +217,27 @@ class Graph(Layer):
                 f"got {len(inputs)}"
             )
         values: dict[str, Any] = dict(zip(self.inputs, inputs, strict=True))
-        for name, node, done in self._steps:
+        for name, node, done in self._steps if self.training else self._steps_evaluating:
             values[name] = node.layer.forward(*[values[value] for value in node.inputs])
             for value in done:
                 del values[value]
-        if self._several:
-            return tuple(values[name] for name in self.outputs), None
+        outputs = self._all_outputs if self.training else self.outputs
+        if self._several or len(outputs) > 1:
+            return tuple(values[name] for name in outputs), None
         return values[self.outputs[0]], None
 
     def _backward(self, saved: None, grad_output: Any, input_grad: bool) -> Any:
-        if not self._several:
+        outputs = self._all_outputs
+        if not self._several and len(outputs) == 1:
             grad_output = (_check.plain_array("grad_output", grad_output),)
-        elif not isinstance(grad_output, tuple | list) or len(grad_output) != len(self.outputs):
+        elif not isinstance(grad_output, tuple | list) or len(grad_output) != len(outputs):
             raise TypeError(
                 f"grad_output must be a tuple of a gradient or None for each of the outputs "
-                f"{', '.join(self.outputs)}"
+                f"{', '.join(outputs)}"
             )
         gradients: dict[str, Array] = {}
         wanted = self._wanted(input_grad)
-        for name, gradient in zip(self.outputs, grad_output, strict=True):
+        for name, gradient in zip(outputs, grad_output, strict=True):
             if gradient is not None:
                 gradients[name] = gradient
         for name, node, _ in reversed(self._steps):
@@ -260,6 +282,8 @@ class Graph(Layer):
         told = [] if self.inputs == ("input",) else [f"inputs={self.inputs}"]
         if self._several or self.outputs != (next(reversed(self._nodes)),):
             told.append(f"output={self.outputs if self._several else self.outputs[0]!r}")
+        if self.training_outputs:
+            told.append(f"training_outputs={self.training_outputs}")
         return ", ".join(told)
 
 

@@ -411,3 +411,76 @@ def test_wrong_graphs(arguments, error, message):
 def test_wrong_calls(call, error, message):
     with pytest.raises(error, match=message):
         call(normal(IMAGES))
+
+
+def heads():
+    return layers.Graph(
+        {
+            "a": layers.Linear(3, 4, rng=0, dtype=np.float64),
+            "b": layers.Tanh(),
+            "early": (layers.Linear(4, 2, rng=1, dtype=np.float64), "a"),
+            "late": (layers.Linear(4, 5, rng=2, dtype=np.float64), "b"),
+        },
+        training_outputs="early",
+    )
+
+
+def test_outputs_that_are_for_training():
+    net, x = heads(), normal((6, 3))
+    assert (net.outputs, net.training_outputs) == (("late",), ("early",))
+    late, early = net(x)
+    assert (late.shape, early.shape) == ((6, 5), (6, 2))
+    both = layers.Graph(dict(twin_nodes(net)), output=("late", "early"))
+    expected = both(x)
+    np.testing.assert_array_equal(late, expected[0])
+    np.testing.assert_array_equal(early, expected[1])
+    gradients = normal(late.shape, 1), normal(early.shape, 2)
+    np.testing.assert_array_equal(net.backward(gradients), both.backward(gradients))
+    # The layers belong to both.
+    np.testing.assert_array_equal(net["early"].bias.grad, 2 * gradients[1].sum(axis=0))
+    called = []
+    net["early"].register_forward_hook(lambda *_: called.append("early"))
+    np.testing.assert_array_equal(net.eval()(x), late)
+    assert called == []
+    assert len(net.train()(x)) == 2
+    assert net.backward((gradients[0], None)).shape == x.shape
+
+
+def twin_nodes(net):
+    return ((name, (node.layer, *node.inputs)) for name, node in net.nodes.items())
+
+
+def test_outputs_for_training_beside_several_others():
+    nodes = dict(twin_nodes(heads()))
+    net = layers.Graph(nodes, output=("b", "late"), training_outputs=("early", "a"))
+    x = normal((2, 3))
+    assert [y.shape for y in net(x)] == [(2, 4), (2, 5), (2, 2), (2, 4)]
+    with pytest.raises(TypeError, match="b, late, early, a"):
+        net.backward(x)
+    assert [y.shape for y in net.eval()(x)] == [(2, 4), (2, 5)]
+    assert "training_outputs=('early', 'a')" in repr(net)
+
+
+def test_wrong_outputs_for_training():
+    nodes = dict(twin_nodes(heads()))
+    with pytest.raises(ValueError, match="training_outputs: there is no layer 'c'"):
+        layers.Graph(nodes, training_outputs="c")
+    with pytest.raises(ValueError, match="training_outputs must not name what is an output"):
+        layers.Graph(nodes, training_outputs=("early", "late"))
+    with pytest.raises(TypeError, match="training_outputs must be a str"):
+        layers.Graph(nodes, training_outputs=3)
+    # What is needed in training may not be written over.
+    nodes["late"] = (layers.ReLU(inplace=True), "early")
+    with pytest.raises(ValueError, match="would write over 'early', which the output needs"):
+        layers.Graph(nodes, training_outputs="early")
+
+
+def test_an_input_that_only_a_training_output_needs():
+    nodes = dict(twin_nodes(heads()))
+    nodes["early"] = (nodes["early"][0], "extra")
+    inputs = ("input", "extra")
+    nodes["a"] = (nodes["a"][0], "input")
+    net = layers.Graph(nodes, inputs=inputs, training_outputs="early")
+    x, extra = normal((2, 3)), normal((2, 4), 1)
+    assert [y.shape for y in net(x, extra)] == [(2, 5), (2, 2)]
+    assert net.eval()(x, extra).shape == (2, 5)
