@@ -193,6 +193,27 @@ class ConvGeometry:
         """Shape of the output: (N, K, *spatial)."""
         return (self.batch, self.out_channels, *self.out_size)
 
+    @property
+    def connections(self) -> int:
+        """Pairs of an input and an output with a weight between them."""
+        count = self.batch * prod(self.weight_shape[:2])
+        for size, out, taps, step, spread, (before, _) in zip(
+            self.in_size,
+            self.out_size,
+            self.kernel,
+            self.stride,
+            self.dilation,
+            self.padding,
+            strict=True,
+        ):
+            inside = 0
+            for tap in range(taps):
+                start = tap * spread - before
+                places = range(start, start + out * step, step)
+                inside += _count_below(places, size) - _count_below(places, 0)
+            count *= inside
+        return count
+
 
 def conv_geometry(
     input_shape: Ints,

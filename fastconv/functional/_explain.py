@@ -41,6 +41,9 @@ class Explanation:
         Memory of one call beside its result, with so many threads.
     flops : int
         Floating-point operations of the formula: two for each product.
+    connections : int
+        Pairs of an input and an output with a weight between them: the formula's products, but for
+        those with cells of the padding.
     error_bound : float
         The error of each element of the result is at most this times the sum of its products'
         absolute values; of "winograd" and "fft" times something larger, see `error_measure`.
@@ -78,6 +81,7 @@ class Explanation:
     threads: int
     workspace_bytes: int
     flops: int
+    connections: int
     error_bound: float
     error_measure: str
     magnitude_limits: Magnitude
@@ -97,6 +101,7 @@ class Explanation:
             ("threads", f"at most {self.threads}"),
             ("workspace", f"{self.workspace_bytes:,} bytes"),
             ("flops", f"{self.flops:,}"),
+            ("connections", f"{self.connections:,}"),
             ("error", f"at most {self.error_bound:.1e} * {self.error_measure}"),
             (
                 "overflow",
@@ -197,6 +202,7 @@ def explain(
         threads,
         workspace,
         2 * prod(geometry.output_shape) * prod(geometry.weight_shape[1:]),
+        geometry.connections,
         bounds.error(geometry, computed) * float(np.finfo(kind).eps),
         bounds.measure,
         bounds.magnitude_limits(geometry, computed, kind.name),

@@ -12,8 +12,10 @@ from fastconv._geometry import PADDING_WORDS
 from fastconv.engine.choice import only_exact
 from fastconv.functional import PreparedWeight
 from fastconv.functional._convolution import Gradients
+from fastconv.functional._explain import explain
 from fastconv.layers.base import Layer, Parameter, add_gradients, gradient_mask
 from fastconv.layers.init import weights_and_bias
+from fastconv.layers.summary import Cost
 
 # The sizes of input for which a layer keeps prepared weights.
 MOST_PREPARED = 4
@@ -89,6 +91,19 @@ class Convolution(Layer):
                 self._prepared.clear()
             self._prepared[key] = ready
         return ready
+
+    def _cost(self, inputs: tuple[Any, ...]) -> Cost:
+        size, weight = inputs[0].shape, self.weight.data
+        found = explain(self.operation, size, weight.shape, dtype=weight.dtype, **self._arguments())
+        # Of sizes with a batch.
+        batch = size[0] if len(size) == self.axes + 2 else 1
+        return Cost(
+            found.flops // (2 * batch),
+            found.connections // batch,
+            found.algorithm,
+            found.variant,
+            found.workspace_bytes,
+        )
 
     def _backward(self, saved: Any, grad_output: Array, input_grad: bool) -> Array | None:
         mask = gradient_mask(input_grad, self.weight, self.bias)

@@ -13,6 +13,7 @@ from fastconv.layers._calls import Call, Calls, count, forget, thread
 from fastconv.layers._state import Entry, load
 from fastconv.layers.hooks import Hooked
 from fastconv.layers.parameter import Parameter, add_gradients, gradient_mask
+from fastconv.layers.summary import Summarized
 
 __all__ = ["Layer", "Parameter", "add_gradients", "gradient_mask"]
 
@@ -21,7 +22,7 @@ BUFFER_TYPES = (FLOAT32, FLOAT64, INT64)
 _Owned = TypeVar("_Owned")
 
 
-class Layer(Hooked):
+class Layer(Hooked, Summarized):
     """A part of a network: an operation, its parameters, and what backward needs of forward.
 
     A subclass defines `_forward(x) -> (output, saved)` and `_backward(saved, grad_output,

@@ -1,5 +1,8 @@
 """The full connection."""
 
+from math import prod
+from typing import Any
+
 import numpy as np
 from numpy.typing import DTypeLike
 
@@ -8,6 +11,7 @@ from fastconv import functional as F
 from fastconv._check import Array, Random
 from fastconv.layers.base import Layer, Parameter, add_gradients, gradient_mask
 from fastconv.layers.init import weights_and_bias
+from fastconv.layers.summary import Cost
 
 
 class Linear(Layer):
@@ -73,6 +77,11 @@ class Linear(Layer):
         )
         add_gradients((self.weight, self.bias), (grad_weight, grad_bias))
         return grad_input
+
+    def _cost(self, inputs: tuple[Any, ...]) -> Cost:
+        rows = prod(inputs[0].shape[1:-1])
+        products = rows * self.weight.data.size
+        return Cost(products, products, "gemm")
 
     def _describe(self) -> str:
         return f"{self.in_features}, {self.out_features}, bias={self.bias is not None}"

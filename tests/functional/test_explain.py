@@ -100,3 +100,24 @@ def test_an_unbatched_shape_and_an_empty_batch():
 def test_a_bad_call(error, message, arguments, options):
     with pytest.raises(error, match=message):
         fastconv.explain(*arguments, **options)
+
+
+@pytest.mark.parametrize("stride", [1, 2, 3])
+@pytest.mark.parametrize("padding", ["valid", "same", "full", ((2, 1), (0, 3))])
+@pytest.mark.parametrize("dilation", [1, (2, 3)])
+def test_connections_are_products_with_cells_of_the_input(stride, padding, dilation):
+    # Each of them adds 1 to a convolution of ones with ones.
+    arguments = {"stride": stride, "padding": padding, "dilation": dilation, "groups": 2}
+    x, weight = np.ones((2, 4, 7, 8)), np.ones((6, 2, 3, 2))
+    found = fastconv.explain("conv2d", x.shape, weight.shape, **arguments)
+    assert found.connections == F.conv2d(x, weight, None, **arguments).sum()
+    for operation in ("conv2d_input", "conv2d_weight"):
+        other = fastconv.explain(operation, x.shape, weight.shape, **arguments)
+        assert other.connections == found.connections
+
+
+def test_connections_of_a_transposed_convolution():
+    x, weight = np.ones((2, 4, 7, 8)), np.ones((4, 3, 3, 2))
+    for arguments in ({"stride": 2}, {"stride": 2, "padding": 1, "output_padding": 1}):
+        found = fastconv.explain("conv_transpose2d", x.shape, weight.shape, **arguments)
+        assert found.connections == F.conv_transpose2d(x, weight, **arguments).sum()
