@@ -1,4 +1,4 @@
-"""Docstrings of functions that differ in their number of axes: what they share is written once."""
+"""Docstrings of functions of one family: what they share is written once."""
 
 import re
 from collections.abc import Callable
@@ -11,8 +11,8 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 _HEADING = re.compile(r"^(\w[\w ]*)\n-+\n", re.M)
 
 
-def described_like(other: Callable[..., Any], axes: int) -> Callable[[Function], Function]:
-    """Take the sections of a function of two axes into the docstring of one of other axes.
+def described_like(other: Callable[..., Any], axes: int = 2) -> Callable[[Function], Function]:
+    """Take the sections of a function, of two axes, into the docstring of one of as many or others.
 
     The docstring keeps its summary and its own sections, such as "Examples"; of the notes it says
     where they stand.

@@ -463,3 +463,8 @@ def input_gradient_phases(
             )
         )
     return tuple(phases)
+
+
+def _count_below(places: range, end: int) -> int:
+    """Return how many of the rising `places` lie before `end`."""
+    return min(max(-((places.start - end) // places.step), 0), len(places))

@@ -1,4 +1,4 @@
-"""The command line: ``fastconv train``, ``check``, ``bench``, ``info``."""
+"""The command line: ``fastconv train``, ``summary``, ``check``, ``bench``, ``info``."""
 
 import sys
 from collections.abc import Sequence

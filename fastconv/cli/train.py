@@ -19,7 +19,11 @@ from fastconv.training import Checkpoint, Dataset, EpochRecord
 from fastconv.training.checkpoint import check_path
 
 _INTERRUPTED = 130
-_DEFAULT_MODELS = {(1, 8, 8): "lenet_digits", (1, 28, 28): "lenet5"}
+_DEFAULT_MODELS = {
+    (1, 8, 8): "lenet_digits",
+    (1, 28, 28): "lenet5",
+    (3, 32, 32): "resnet20",
+}
 _DEFAULT_LR = {"sgd": 0.05, "adam": 2e-3, "adamw": 2e-3, "rmsprop": 2e-3}
 # What a resumed run takes from its checkpoint, so that it goes on as it began.
 _FIXED: dict[str, type | tuple[type, ...]] = {
