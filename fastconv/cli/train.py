@@ -19,6 +19,8 @@ from fastconv.training import Checkpoint, Dataset, EpochRecord
 from fastconv.training.checkpoint import check_path
 
 _INTERRUPTED = 130
+# A U-Net labels pixels, not images.
+_CLASSIFIERS = set(models.__all__) - {"unet"}
 _DEFAULT_MODELS = {
     (1, 8, 8): "lenet_digits",
     (1, 28, 28): "lenet5",
@@ -49,8 +51,9 @@ _SAVED = {**_FIXED, "data": str, "epochs": int}
 )
 @click.option(
     "--model",
-    type=click.Choice(sorted(models.__all__)),
-    help="Default: the one for the size of the images.",
+    type=click.Choice(sorted(_CLASSIFIERS)),
+    metavar="NAME",
+    help="A function of fastconv.models. Default: the one for the size of the images.",
 )
 @click.option("--epochs", type=click.IntRange(1), metavar="N", help="Default: 20.")
 @click.option("--batch-size", type=click.IntRange(1), metavar="N", default=64, show_default=True)
