@@ -21,6 +21,29 @@ class Thread(local):
 thread = Thread()
 
 
+def leave(layer: Any, saved: Any) -> None:
+    """Leave backward a call of a layer that another one made in its place."""
+    assert thread.calls is not None
+    thread.calls.setdefault(id(layer), (layer, []))[1].append((saved, {}))
+
+
+def last(layer: Any) -> Any:
+    """Return what a layer's last call within the pass of this thread saved; None without any."""
+    own = _own(layer)
+    return own[-1][0] if own else None
+
+
+def drop(layer: Any) -> None:
+    """Forget a layer's last call within the pass of this thread, if there is one."""
+    own = _own(layer)
+    if own:
+        forget(own.pop()[1])
+
+
+def _own(layer: Any) -> list[Call]:
+    return [] if thread.calls is None else thread.calls.get(id(layer), (layer, []))[1]
+
+
 def count(calls: Calls) -> int:
     """Return how many calls backward has to undo."""
     return sum(len(own) for _, own in calls.values())

@@ -165,12 +165,6 @@ class Layer(Hooked, Summarized):
             gradient if self._hooks is None else self._hooks.gradient(self, gradient, grad_output)
         )
 
-    def _drop_call(self) -> None:
-        """Forget the last call within the layer that calls this one: it needs no backward."""
-        own = [] if thread.calls is None else thread.calls.get(id(self), (self, []))[1]
-        if own:
-            forget(own.pop()[1])
-
     # These signatures let a subclass name the inputs that it takes.
 
     def _forward(self, *inputs: Any, **named: Any) -> tuple[Any, Any]:

@@ -1,13 +1,15 @@
 """Networks of named layers, each of which says what it takes its inputs from."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from fastconv import _check
 from fastconv import functional as F
 from fastconv._check import Array
+from fastconv.layers import _calls, fusion
 from fastconv.layers.base import Layer
 from fastconv.layers.containers import check_named
 
@@ -34,12 +36,25 @@ class Node:
     inputs: tuple[str, ...]
 
 
+class _Step(NamedTuple):
+    """What is computed together: one node, or a batch norm, perhaps a sum, and a ReLU.
+
+    `inputs` are the values that come from other steps, in a sum that of the norm first; `done` are
+    those that nobody takes after it.
+    """
+
+    nodes: tuple[tuple[str, Node], ...]
+    inputs: tuple[str, ...]
+    done: list[str]
+
+
 class Graph(Layer):
     """A network of named layers with branches, shortcuts, several inputs or outputs.
 
     Layers are computed in the order in which they stand, and undone in reverse; where a value is
     used at several places, its gradients are added up. A value is freed as soon as all who take it
-    are done.
+    are done. A batch norm whose output only a ReLU takes, or only the sum before a ReLU, may be
+    computed with it: see `fastconv.layers.fusion`.
 
     Parameters
     ----------
@@ -120,7 +135,7 @@ class Graph(Layer):
             raise ValueError("training_outputs must not name what is an output anyway")
         self._all_outputs = self.outputs + self.training_outputs
         self._steps = self._plan(self._all_outputs)
-        used = {value for _, node, _ in self._steps for value in node.inputs}
+        used = {value for step in self._steps for value in step.inputs}
         for name in self.inputs:
             if name not in used:
                 raise ValueError(f"inputs: the output does not depend on {name!r}")
@@ -143,32 +158,41 @@ class Graph(Layer):
     def __getitem__(self, name: str) -> Layer:
         return self._nodes[name].layer
 
-    def _plan(self, outputs: tuple[str, ...]) -> list[tuple[str, Node, list[str]]]:
-        """Find what has to be computed for outputs, and which values are done with after each step.
-
-        Each step: the name and node of what is computed, and the values that nobody takes after it.
-        """
+    def _needed(self, outputs: tuple[str, ...]) -> dict[str, Node]:
+        """Return what has to be computed for outputs, in order."""
         needed = set(outputs)
         for name, node in reversed(self._nodes.items()):
             if name in needed:
                 needed.update(node.inputs)
-        steps: list[tuple[str, Node, list[str]]] = []
+        return {name: node for name, node in self._nodes.items() if name in needed}
+
+    def _plan(self, outputs: tuple[str, ...]) -> list[_Step]:
+        """Return the steps that compute outputs."""
+        nodes = self._needed(outputs)
+        joined = _join(nodes, outputs)
+        within = {name for names in joined.values() for name in names[:-1]}
+        steps: list[_Step] = []
         kept = set(outputs)
-        for name, node in reversed(self._nodes.items()):
-            if name in needed:
-                done = [value for value in dict.fromkeys(node.inputs) if value not in kept]
-                kept.update(done)
-                steps.append((name, node, done))
+        for name in reversed(nodes):
+            if name in within:
+                continue
+            names = joined.get(name, (name,))
+            taken = [value for part in names for value in nodes[part].inputs]
+            inputs = tuple(value for value in taken if value not in names)
+            done = [value for value in dict.fromkeys(inputs) if value not in kept]
+            kept.update(done)
+            steps.append(_Step(tuple((part, nodes[part]) for part in names), inputs, done))
         steps.reverse()
         return steps
 
     def _refuse_overwriting(self) -> None:
         """Refuse an in-place layer that would spoil a value that someone else takes or saves."""
+        nodes = self._needed(self._all_outputs)
         # Where the memory of each value comes from, in training and in any mode.
         trained = {name: name for name in self.inputs}
         any_mode = dict(trained)
         users: dict[str, list[str]] = {}
-        for name, node, _ in self._steps:
+        for name, node in nodes.items():
             source = node.inputs[0]
             layer, writes = node.layer, node.layer._writes_over()
             passes = layer._passes_on and not writes
@@ -180,7 +204,7 @@ class Graph(Layer):
                     users.setdefault(any_mode[value], []).append(f"layer {name!r}")
         for name in self._all_outputs:
             users.setdefault(any_mode[name], []).append("the output")
-        for name, node, _ in self._steps:
+        for name, node in nodes.items():
             if not node.layer._writes_over():
                 continue
             for value in node.inputs:
@@ -200,7 +224,7 @@ class Graph(Layer):
         )
         self._overwrites = any(
             any_mode[value] in self.inputs
-            for _, node, _ in self._steps
+            for node in nodes.values()
             if node.layer._writes_over()
             for value in node.inputs
         )
@@ -217,14 +241,26 @@ class Graph(Layer):
                 f"got {len(inputs)}"
             )
         values: dict[str, Any] = dict(zip(self.inputs, inputs, strict=True))
-        for name, node, done in self._steps if self.training else self._steps_evaluating:
-            values[name] = node.layer.forward(*[values[value] for value in node.inputs])
-            for value in done:
+        for step in self._steps if self.training else self._steps_evaluating:
+            self._compute(step, values)
+            for value in step.done:
                 del values[value]
         outputs = self._all_outputs if self.training else self.outputs
         if self._several or len(outputs) > 1:
             return tuple(values[name] for name in outputs), None
         return values[self.outputs[0]], None
+
+    def _compute(self, step: _Step, values: dict[str, Any]) -> None:
+        """Compute what a step gives from values, and add it to them."""
+        *before, (last, _) = step.nodes
+        layers = [node.layer for _, node in step.nodes]
+        if before and fusion.may_be_one(self.training, *layers):
+            values[last] = fusion.forward(layers[0], *[values[value] for value in step.inputs])
+            return
+        for name, node in step.nodes:
+            values[name] = node.layer.forward(*[values[value] for value in node.inputs])
+        for name, _ in before:
+            del values[name]
 
     def _backward(self, saved: None, grad_output: Any, input_grad: bool) -> Any:
         outputs = self._all_outputs
@@ -240,18 +276,27 @@ class Graph(Layer):
         for name, gradient in zip(outputs, grad_output, strict=True):
             if gradient is not None:
                 gradients[name] = gradient
-        for name, node, _ in reversed(self._steps):
-            gradient = gradients.pop(name, None)
-            if gradient is None or not wanted[name]:
-                node.layer._drop_call()
+        for step in reversed(self._steps):
+            last, norm = step.nodes[-1][0], step.nodes[0][1].layer
+            if len(step.nodes) > 1 and fusion.was_one(norm):
+                gradient = gradients.pop(last, None)
+                if gradient is None or not wanted[last]:
+                    _calls.drop(norm)
+                    continue
+                further = [wanted[value] for value in step.inputs]
+                found = fusion.backward(norm, gradient, *further)
+                _spread(gradients, step.inputs, found[: len(further)], wanted)
                 continue
-            further = any(wanted[value] for value in node.inputs)
-            found = node.layer.backward(gradient, input_grad=further)
-            if further:
-                parts = found if isinstance(found, tuple) else (found,)
-                for value, part in zip(node.inputs, parts, strict=True):
-                    if wanted[value] and part is not None:
-                        _add(gradients, value, part)
+            for name, node in reversed(step.nodes):
+                gradient = gradients.pop(name, None)
+                if gradient is None or not wanted[name]:
+                    _calls.drop(node.layer)
+                    continue
+                needed = any(wanted[value] for value in node.inputs)
+                found = node.layer.backward(gradient, input_grad=needed)
+                if needed:
+                    parts = found if isinstance(found, tuple) else (found,)
+                    _spread(gradients, node.inputs, parts, wanted)
         if not input_grad:
             return None
         results = tuple(gradients.get(name) for name in self.inputs)
@@ -260,7 +305,7 @@ class Graph(Layer):
     def _wanted(self, input_grad: bool) -> dict[str, bool]:
         """Tell of each value whether its gradient leads to something that learns."""
         wanted = dict.fromkeys(self.inputs, input_grad)
-        for name, node, _ in self._steps:
+        for name, node in (pair for step in self._steps for pair in step.nodes):
             wanted[name] = any(wanted[value] for value in node.inputs) or any(
                 parameter.requires_grad for parameter in node.layer.parameters()
             )
@@ -323,6 +368,54 @@ def _read(nodes: object, inputs: tuple[str, ...]) -> dict[str, Node]:
         found[name] = Node(layer, tuple(names) or (before,))
         before = name
     return found
+
+
+def _join(nodes: Mapping[str, Node], outputs: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+    """Return, by the name of a ReLU, the names of what may be computed as one with it, and its own.
+
+    Before a ReLU stands a batch norm, or a sum of two of which one is a batch norm; nobody else
+    takes their outputs, and the norm stands nowhere else, since its calls may come later than it
+    stands.
+    """
+    uses = Counter([*outputs, *(value for node in nodes.values() for value in node.inputs)])
+    places = Counter(id(node.layer) for node in nodes.values())
+
+    def norm_among(names: tuple[str, ...]) -> str | None:
+        # The last of two: it waits the shortest.
+        for name in sorted(names, key=list(nodes).index, reverse=True):
+            layer = nodes[name].layer
+            if uses[name] == 1 and places[id(layer)] == 1 and fusion.is_norm(layer):
+                return name
+        return None
+
+    joined: dict[str, tuple[str, ...]] = {}
+    for name, node in nodes.items():
+        if not fusion.is_relu(node.layer) or len(node.inputs) != 1:
+            continue
+        before = node.inputs[0]
+        total = nodes.get(before)
+        if total is None:
+            continue
+        if fusion.is_sum(total.layer):
+            if uses[before] == 1 and len(total.inputs) == 2:
+                norm = norm_among(tuple(value for value in total.inputs if value in nodes))
+                if norm is not None:
+                    joined[name] = (norm, before, name)
+        elif norm_among((before,)):
+            joined[name] = (before, name)
+    return joined
+
+
+def _spread(
+    gradients: dict[str, Array],
+    names: tuple[str, ...],
+    parts: tuple[Array | None, ...],
+    wanted: Mapping[str, bool],
+) -> None:
+    """Add to the gradients of values that are wanted."""
+    for name, part in zip(names, parts, strict=True):
+        if wanted[name] and part is not None:
+            _add(gradients, name, part)
 
 
 def _add(gradients: dict[str, Array], name: str, gradient: Array) -> None:

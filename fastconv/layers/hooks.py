@@ -15,6 +15,10 @@ class Hooks:
         self.after_backward: dict[int, Hook] = {}
         self._count = 0
 
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self.before_forward) + len(self.after_forward) + len(self.after_backward)
+
     def add(self, to: dict[int, Hook], hook: Hook) -> "HookHandle":
         """Register a hook in one of the three.
 

@@ -1,5 +1,6 @@
 """The normalisation layers."""
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
@@ -8,7 +9,7 @@ from numpy.typing import DTypeLike
 from fastconv import _check
 from fastconv import functional as F
 from fastconv._check import Array
-from fastconv.layers.base import Layer, Parameter, add_gradients
+from fastconv.layers.base import Layer, Parameter, add_gradients, gradient_mask
 
 
 def _data(parameter: Parameter | None) -> Array | None:
@@ -54,6 +55,13 @@ class _BatchNorm(Layer):
         self.register_buffer("num_batches_tracked", count, required=False)
 
     def _forward(self, x: Array) -> tuple[Array, Any]:
+        output, statistics = self._normalize(F.batch_norm, x)
+        return output, (x, statistics)
+
+    def _normalize(
+        self, function: Callable[..., Array], x: Array, **more: Any
+    ) -> tuple[Array, Array]:
+        """Return what one of batch norm's functions gives, and the statistics of the batch."""
         x = _check.array("input", x)
         if x.ndim not in self._axes or x.shape[1] != self.num_features:
             raise ValueError(
@@ -68,26 +76,41 @@ class _BatchNorm(Layer):
             momentum = 1 / (int(self.num_batches_tracked) + 1) if moves else 0.0
         statistics = np.empty((2, self.num_features))
         weight = _data(self.weight)
-        output = F.batch_norm(
+        output = function(
             x, self.running_mean, self.running_var, weight, _data(self.bias), by_batch, momentum,
-            self.eps, statistics=statistics,
+            self.eps, statistics=statistics, **more,
         )  # fmt: skip
         if moves:
             self.num_batches_tracked[...] += 1
-        return output, (x, statistics)
+        return output, statistics
 
     def _backward(self, saved: Any, grad_output: Array, input_grad: bool) -> Array | None:
         x, statistics = saved
+        mask = gradient_mask(input_grad, self.weight, self.bias)
         grad_input, grad_weight, grad_bias = F.batch_norm_backward(
-            grad_output,
-            x,
-            statistics,
-            _data(self.weight),
-            True,
-            output_mask=(input_grad, self.weight is not None, self.bias is not None),
+            grad_output, x, statistics, _data(self.weight), True, output_mask=mask
         )
         add_gradients((self.weight, self.bias), (grad_weight, grad_bias))
         return grad_input
+
+    def _forward_relu(self, x: Array, residual: Array | None) -> tuple[Array, Any]:
+        """Return max(output + residual, 0), and what backward needs."""
+        output, statistics = self._normalize(F.batch_norm_relu, x, residual=residual)
+        # Without a residual, the input tells which outputs are positive.
+        return output, (x, statistics, None if residual is None else output)
+
+    def _backward_relu(
+        self, saved: Any, grad_output: Array, input_grad: bool, residual_grad: bool
+    ) -> tuple[Array | None, Array | None]:
+        """Return the gradients with respect to the input and the residual of `_forward_relu`."""
+        x, statistics, output = saved
+        weight, bias = _data(self.weight), _data(self.bias)
+        mask = (*gradient_mask(input_grad, self.weight, self.bias), residual_grad)
+        grad_input, grad_weight, grad_bias, grad_residual = F.batch_norm_relu_backward(
+            grad_output, x, statistics, weight, bias, True, output=output, output_mask=mask
+        )
+        add_gradients((self.weight, self.bias), (grad_weight, grad_bias))
+        return grad_input, grad_residual
 
     def _describe(self) -> str:
         return (

@@ -4,12 +4,15 @@ from collections.abc import Iterator, Mapping
 from typing import overload
 
 from fastconv._check import Array
+from fastconv.layers import fusion
 from fastconv.layers.base import Layer
 from fastconv.layers.containers import Container, named
 
 
 class Sequential(Container):
     """Layers that pass their outputs on, and their gradients back.
+
+    A batch norm with a ReLU behind it may be computed with it: see `fastconv.layers.fusion`.
 
     Parameters
     ----------
@@ -39,6 +42,13 @@ class Sequential(Container):
     def __init__(self, *layers: Layer | Mapping[str, Layer]) -> None:
         super().__init__(named(layers))
         self._refuse_overwriting()
+        own = list(self._layers.values())
+        # Where a batch norm stands with its ReLU behind it.
+        self._pairs = frozenset(
+            place
+            for place in range(len(own) - 1)
+            if fusion.is_norm(own[place]) and fusion.is_relu(own[place + 1])
+        )
         # What a network around this one has to know.
         parts = [part for _, part in self._flat()]
         self._passes_on = all(part._passes_on for part in parts)
@@ -91,17 +101,33 @@ class Sequential(Container):
         return list(self._layers.values())[index]
 
     def _forward(self, x: Array) -> tuple[Array, None]:
-        for layer in self._layers.values():
-            x = layer.forward(x)
+        layers = list(self._layers.values())
+        place = 0
+        while place < len(layers):
+            pair = layers[place : place + 2]
+            if place in self._pairs and fusion.may_be_one(self.training, *pair):
+                x = fusion.forward(pair[0], x)
+                place += 2
+            else:
+                x = pair[0].forward(x)
+                place += 1
         return x, None
 
     def _backward(self, saved: None, grad_output: Array, input_grad: bool) -> Array | None:
         gradient: Array | None = grad_output
         layers = list(self._layers.values())
         first = 0 if input_grad else self._frozen()
-        for i in range(len(layers) - 1, first - 1, -1):
+        place = len(layers) - 1
+        while place >= first:
             assert gradient is not None
-            gradient = layers[i].backward(gradient, input_grad=input_grad or i > first)
+            before = place - 1
+            if before in self._pairs and fusion.was_one(layers[before]):
+                further = input_grad or before > first
+                gradient, _ = fusion.backward(layers[before], gradient, further)
+                place -= 2
+            else:
+                gradient = layers[place].backward(gradient, input_grad=input_grad or place > first)
+                place -= 1
         return gradient
 
     def _frozen(self) -> int:
