@@ -118,6 +118,16 @@ class TestTrain:
         again = ["train", "--resume", "../fastconv-run/checkpoint.npz", "--epochs", "2"]
         assert main([*again, "--no-plots"]) == 0
 
+    def test_images_of_the_size_of_cifar_have_a_model(self, capsys):
+        images = np.random.default_rng(0).integers(0, 255, (16, 3, 32, 32), np.uint8)
+        labels = np.arange(16) % 4
+        np.savez("mine.npz", x_train=images, y_train=labels, x_test=images, y_test=labels)
+        options = ["--batch-size", "8", "--epochs", "1"]
+        assert main(["train", "--data", "mine.npz", *options]) == 0
+        out = capsys.readouterr().out
+        assert "model      resnet20: 269,332 parameters" in out
+        assert sorted(os.listdir("fastconv-run"))[1:] == ["kernels.png", "training.png"]
+
     @pytest.mark.parametrize(
         ("arguments", "text"),
         [

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
+import fastconv
 from fastconv import layers, models, training
 from tests._cases import torch_or_skip
 from tests.models import _twins
@@ -311,3 +312,66 @@ def test_a_network_learns_random_images_by_heart():
         optimizer.step()
     assert losses[0] > 1.5
     assert losses[-1] < 0.05
+
+
+def steps(net, count, x, target):
+    """Train on one batch."""
+    loss, optimizer = layers.CrossEntropyLoss(), training.SGD(net.parameters(), 0.01, 0.9)
+    for _ in range(count):
+        loss(net(x), target)
+        net.zero_grad()
+        net.backward(loss.backward(), input_grad=False)
+        optimizer.step()
+    return net.state_dict()
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v2", "resnet18", "resnet20"])
+def test_training_has_the_same_bits_for_any_threads(name):
+    x = np.random.default_rng(0).standard_normal((4, 3, 40, 36)).astype(np.float32)
+    with fastconv.num_threads(1):
+        alone = steps(build(name, 10, rng=3), 2, x, np.arange(4))
+    for threads in (2, 5):
+        with fastconv.num_threads(threads):
+            found = steps(build(name, 10, rng=3), 2, x, np.arange(4))
+        for key, value in alone.items():
+            np.testing.assert_array_equal(found[key], value)
+
+
+def test_a_resumed_run_has_the_bits_of_one_that_was_not_stopped(tmp_path):
+    rng = np.random.default_rng(0)
+    images = rng.standard_normal((24, 3, 8, 8)).astype(np.float32)
+    classes = rng.integers(0, 3, 24)
+    data = training.Dataset("noise", images, classes, images, classes, ("a", "b", "c"))
+
+    def run(epochs, **more):
+        # Dropout draws too, and batch norm counts.
+        net = build("mobilenet_v2", 3, width_mult=0.25, rng=0)
+        optimizer = training.SGD(net.parameters(), 0.01, 0.9)
+        loss = layers.CrossEntropyLoss()
+        training.fit(net, loss, optimizer, data, epochs=epochs, batch_size=8, seed=1, **more)
+        return net.state_dict()
+
+    path = tmp_path / "checkpoint.npz"
+    run(1, checkpoint=path)
+    resumed = run(2, resume=training.load_checkpoint(path))
+    for key, value in run(2).items():
+        np.testing.assert_array_equal(resumed[key], value)
+
+
+@pytest.mark.parametrize("ending", ["npz", "safetensors"])
+def test_weights_that_torch_saved_are_loaded(tmp_path, ending):
+    """The lines that the text of `fastconv.models` shows."""
+    torch = torch_or_skip("weights saved with torch")
+    net = build("resnet18", 10, rng=1)
+    norms(net)[3].running_var[...] = 7
+    norms(net)[3].num_batches_tracked[...] = 9
+    weights = {key: torch.tensor(value) for key, value in net.state_dict().items()}
+    path = tmp_path / f"weights.{ending}"
+    if ending == "npz":
+        np.savez(path, **{name: array.numpy() for name, array in weights.items()})
+    else:
+        pytest.importorskip("safetensors.torch").save_file(weights, path)
+    other = build("resnet18", 10, rng=2)
+    other.load_state_dict(training.load_state(path))
+    for key, value in net.state_dict().items():
+        np.testing.assert_array_equal(other.state_dict()[key], value)
