@@ -241,7 +241,7 @@ def prelu(input: Array, weight: Array, *, out: Array | None = None) -> Array:
 
     Parameters
     ----------
-    weight : ndarray, (1,) or (C,)
+    weight : ndarray, (), (1,) or (C,)
         One slope for all, or one for each channel, the second axis of the input.
 
     Examples
@@ -300,33 +300,36 @@ def prelu_backward(
     (array([[0.5, 0.5, 1. ]]), array([-3.]))
     """
     grad_output, input = pair(grad_output, "input", input)
-    weight = _slopes(input, weight)
+    slopes = _slopes(input, weight)
     for_input, for_weight = _two("output_mask", output_mask)
     outs = _two("out", out)
     residual, x = np.ascontiguousarray(grad_output), np.ascontiguousarray(input)
     grad_input = grad_weight = None
     # Both are checked before either is written.
     input_result = _check.elementwise(outs[0], input) if for_input else input
-    weight_result = _check.elementwise(outs[1], weight) if for_weight else weight
+    weight_result = slopes.reshape(weight.shape)
     if for_weight:
-        grad_weight = np.empty(weight.shape, weight.dtype)
+        weight_result = _check.elementwise(outs[1], weight_result)
+        grad_weight = np.empty_like(slopes)
         compiled.prelu_weight(residual, x, grad_weight)
     if for_input:
-        flat = writeable_flat(input_result, grad_output, input, weight)
-        compiled.prelu_input(residual, x, weight, flat)
+        flat = writeable_flat(input_result, grad_output, input, slopes)
+        compiled.prelu_input(residual, x, slopes, flat)
         grad_input = delivered(flat, input_result)
     # Last, as it may be the weight itself.
-    return grad_input, None if grad_weight is None else delivered(grad_weight, weight_result)
+    if grad_weight is None:
+        return grad_input, None
+    return grad_input, delivered(grad_weight.reshape(weight.shape), weight_result)
 
 
 def _slopes(input: Array, weight: Array) -> Array:
-    """Return the contiguous weights of `prelu`."""
+    """Return the contiguous weights of `prelu`, one of which may stand for all."""
     weight = _check.array("weight", weight)
     _check.same_dtype("weight", weight, "input", input)
     channels = input.shape[1] if input.ndim > 1 else 1
-    if weight.ndim != 1 or weight.shape[0] not in (1, channels):
+    if weight.shape not in ((), (1,), (channels,)):
         raise ValueError(
-            f"weight must have shape (1,) or (C,) = ({channels},) for an input of shape "
+            f"weight must have shape (), (1,) or (C,) = ({channels},) for an input of shape "
             f"{input.shape}, got {weight.shape}"
         )
     return np.ascontiguousarray(weight)

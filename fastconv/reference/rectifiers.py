@@ -244,7 +244,7 @@ def prelu_backward(
     slope = np.where(input > 0, 1, _spread(input, weight))
     share = np.where(input > 0, 0, grad_output.astype(np.float64) * input)
     if weight.size == 1:
-        sums = share.sum().reshape(1)
+        sums = share.sum().reshape(weight.shape)
     else:
         sums = share.sum(axis=tuple(axis for axis in range(input.ndim) if axis != 1))
     return (
@@ -255,6 +255,7 @@ def prelu_backward(
 
 def _spread(input: Array, weight: Array) -> Array:
     """Give each channel's weight an axis for every axis behind the channels."""
-    expect_shape("weight", weight, (1,) if weight.size == 1 else input.shape[1:2])
+    if weight.ndim:
+        expect_shape("weight", weight, (1,) if weight.size == 1 else input.shape[1:2])
     axes = (1,) * (input.ndim - 2)
     return weight.reshape(()) if weight.size == 1 else weight.reshape(-1, *axes)

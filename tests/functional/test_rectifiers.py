@@ -8,19 +8,21 @@ from fastconv import functional as F
 from fastconv import reference
 from tests._cases import DTYPES, assert_exact, assert_gradient, layouts, normal, torch_or_skip
 
-CASES = [((3, 4), 4), ((3, 4), 1), ((2, 3, 5, 7), 3), ((2, 3, 70, 70), 3), ((5,), 1), ((), 1)]
-CASES += [((0, 3), 3), ((3, 2, 0), 2), ((9, 1, 40), 1)]
+CASES = [((3, 4), (4,)), ((3, 4), (1,)), ((3, 4), ()), ((2, 3, 5, 7), (3,)), ((5,), (1,))]
+CASES += [((2, 3, 70, 70), (3,)), ((), (1,)), ((), ()), ((0, 3), (3,)), ((0, 3), ())]
+CASES += [((3, 2, 0), (2,)), ((9, 1, 40), (1,)), ((9, 2, 40), ())]
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("shape", "slopes"), CASES)
 def test_prelu_is_near_the_reference(shape, slopes, dtype):
-    x, residual, weight = normal(shape, dtype, 1), normal(shape, dtype, 2), normal((slopes,), dtype)
+    x, residual, weight = normal(shape, dtype, 1), normal(shape, dtype, 2), normal(slopes, dtype)
     y = F.prelu(x, weight)
     assert_exact(y, reference.prelu(x, weight))
     grad_input, grad_weight = F.prelu_backward(residual, x, weight)
     expected = reference.prelu_backward(residual, x, weight)
     np.testing.assert_array_equal(grad_input, expected[0])
+    assert grad_weight.shape == expected[1].shape == slopes
     scale = np.abs(residual * x).sum() + 1
     bound = 4 * np.finfo(dtype).eps * scale
     np.testing.assert_allclose(grad_weight, expected[1], rtol=0, atol=bound)
