@@ -233,6 +233,45 @@ def test_docstrings_have_their_sections(value):
         assert f"\n{section}\n{'-' * len(section)}\n" in f"{doc}\n", f"no section {section}"
 
 
+# What has no gradient of its own name, and what its gradient is.
+OTHER_GRADIENTS = {
+    "filters, of no input": ("box", "emboss", "gaussian", "laplacian", "prewitt", "roberts")
+    + ("scharr", "sharpen", "sobel"),
+    "one of the other": ("conv2", "correlate2", "fold", "unfold", "pixel_shuffle")
+    + ("pixel_unshuffle",),
+    "the residual, turned back, shared or cut": ("rot180", "add", "concatenate"),
+    "no operation": ("prepare_weight",),
+}
+# What a gradient takes besides the arguments of its function.
+OF_GRADIENTS = {"grad_output", "input_size", "output", "indices", "statistics", "mask"}
+OF_GRADIENTS |= {"output_mask", "out"}
+
+
+def operations():
+    """Return the names of functions that compute something, without those of gradients."""
+    found = [name for name in functional.__all__ if inspect.isfunction(getattr(functional, name))]
+    parts = re.compile(r"conv(_transpose)?[123]d_(input|weight|bias)")
+    return [name for name in found if not name.endswith("_backward") and not parts.fullmatch(name)]
+
+
+def test_operations_have_gradients():
+    others = [name for names in OTHER_GRADIENTS.values() for name in names]
+    missing = [name for name in operations() if f"{name}_backward" not in functional.__all__]
+    assert sorted(missing) == sorted(others)
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in operations() if f"{name}_backward" in functional.__all__]
+)
+def test_gradients_take_the_options_of_their_functions(name):
+    forward = inspect.signature(getattr(functional, name)).parameters
+    backward = inspect.signature(getattr(functional, f"{name}_backward")).parameters
+    for option in backward.keys() - OF_GRADIENTS:
+        assert backward[option].default == forward[option].default, option
+        if backward[option].default is not inspect.Parameter.empty:
+            assert backward[option].kind == forward[option].kind, option
+
+
 def test_the_tests_stand_in_the_rooms_of_what_they_test():
     folders = {path.parent.relative_to(ROOT / "tests") for path in (ROOT / "tests").rglob("*.py")}
     assert all((PACKAGE / folder).is_dir() for folder in folders)
