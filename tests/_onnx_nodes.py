@@ -9,6 +9,8 @@ import numpy as np
 
 from fastconv import functional as F
 
+# As in the definition of the operator.
+SELU = 1.67326319217681884765625, 1.05070102214813232421875
 AUTO_PAD = {"NOTSET": None, "SAME_UPPER": "same", "SAME_LOWER": "same_lower", "VALID": "valid"}
 
 
@@ -248,7 +250,7 @@ OPERATORS = {
     "Pad": pad,
     "Relu": activation(F.relu),
     "Resize": resize,
-    "Selu": activation(F.selu),
+    "Selu": activation(F.selu, alpha=("alpha", SELU[0]), scale=("gamma", SELU[1])),
     "Sigmoid": activation(F.sigmoid),
     "Softmax": softmax(F.softmax),
     "SoftmaxCrossEntropyLoss": class_loss(F.cross_entropy),

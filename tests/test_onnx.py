@@ -67,8 +67,6 @@ EXEMPT = {
     "resize_upsample_sizes_nearest_not_larger": RATIO,
     "resize_upsample_sizes_nearest_not_smaller": RATIO,
     "resize_upsample_sizes_nearest_round_prefer_ceil_asymmetric": COORDINATES,
-    "selu": "the constants are the paper's",
-    "selu_example": "the constants are the paper's",
 }
 
 

@@ -61,10 +61,22 @@ def elu_backward(
 
 
 @documented
-def selu(input: Array, *, out: Array | None = None) -> Array:
-    """Return 1.0507 * elu(input, 1.6733), within 3 ulp: outputs keep mean 0 and variance 1.
+def selu(
+    input: Array,
+    *,
+    alpha: float = SELU_ALPHA,
+    scale: float = SELU_SCALE,
+    out: Array | None = None,
+) -> Array:
+    """Return scale * elu(input, alpha), within 3 ulp.
 
-    G. Klambauer et al., "Self-normalizing neural networks", 2017.
+    With 1.0507 and 1.6733, the defaults, outputs keep mean 0 and variance 1. G. Klambauer et al.,
+    "Self-normalizing neural networks", 2017.
+
+    Parameters
+    ----------
+    alpha, scale : float
+        Minus the limit of elu for very negative inputs, and what multiplies it.
 
     Examples
     --------
@@ -73,14 +85,26 @@ def selu(input: Array, *, out: Array | None = None) -> Array:
     >>> F.selu(np.array([0.0, 1.0]))
     array([0.        , 1.05070099])
     """
-    return mapped("elu", input, out, SELU_SCALE * SELU_ALPHA, SELU_SCALE, 1.0)
+    return mapped("elu", input, out, *_selu_options(alpha, scale))
 
 
 @documented
-def selu_backward(grad_output: Array, input: Array, *, out: Array | None = None) -> Array:
+def selu_backward(
+    grad_output: Array,
+    input: Array,
+    *,
+    alpha: float = SELU_ALPHA,
+    scale: float = SELU_SCALE,
+    out: Array | None = None,
+) -> Array:
     """Return the gradient of `selu`.
 
-    It is 1.0507 grad_output, times 1.6733 exp(input) where input is not positive.
+    It is scale * grad_output, times alpha * exp(input) where input is not positive.
+
+    Parameters
+    ----------
+    alpha, scale : float
+        As in `selu`.
 
     Examples
     --------
@@ -89,7 +113,13 @@ def selu_backward(grad_output: Array, input: Array, *, out: Array | None = None)
     >>> F.selu_backward(np.array([1.0, 1.0]), np.array([-1000.0, 2.0]))
     array([0.        , 1.05070099])
     """
-    return graded("elu", grad_output, "input", input, out, SELU_SCALE * SELU_ALPHA, SELU_SCALE, 1.0)
+    return graded("elu", grad_output, "input", input, out, *_selu_options(alpha, scale))
+
+
+def _selu_options(alpha: float, scale: float) -> tuple[float, float, float]:
+    """Return the options of the compiled elu, which takes the product of the two."""
+    alpha, scale = _check.number("alpha", alpha), _check.number("scale", scale)
+    return scale * alpha, scale, 1.0
 
 
 @documented

@@ -50,7 +50,8 @@ _BACKWARD = """
 
 def documented(function: Function) -> Function:
     """Add the sections that all activations have to a docstring of summary and example."""
-    names = function.__code__.co_varnames[: function.__code__.co_argcount]
+    code = function.__code__
+    names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
     head, mark, examples = (function.__doc__ or "").partition("    Examples\n")
     first = 1 if names[0] == "input" else 2
     options = ", ".join(names[first:])

@@ -44,8 +44,8 @@ def elu_backward(grad_output: Array, input: Array, alpha: float = 1.0) -> Array:
 
 
 @documented
-def selu(input: Array) -> Array:
-    """Compute 1.0507 * elu(input, 1.6733): outputs keep mean 0 and variance 1.
+def selu(input: Array, *, alpha: float = SELU_ALPHA, scale: float = SELU_SCALE) -> Array:
+    """Compute scale * elu(input, alpha); by default, outputs keep mean 0 and variance 1.
 
     Examples
     --------
@@ -54,11 +54,13 @@ def selu(input: Array) -> Array:
     >>> selu(np.array([0.0, 1.0]))
     array([0.        , 1.05070099])
     """
-    return applied(lambda z: SELU_SCALE * np.where(z > 0, z, SELU_ALPHA * np.expm1(z)), input)
+    return applied(lambda z: scale * np.where(z > 0, z, alpha * np.expm1(z)), input)
 
 
 @documented
-def selu_backward(grad_output: Array, input: Array) -> Array:
+def selu_backward(
+    grad_output: Array, input: Array, *, alpha: float = SELU_ALPHA, scale: float = SELU_SCALE
+) -> Array:
     """Multiply the residual by the slope of `selu`.
 
     Examples
@@ -69,7 +71,7 @@ def selu_backward(grad_output: Array, input: Array) -> Array:
     array([0.        , 1.05070099])
     """
     return chained(
-        lambda z: SELU_SCALE * np.where(z > 0, 1, SELU_ALPHA * np.exp(z)),
+        lambda z: scale * np.where(z > 0, 1, alpha * np.exp(z)),
         grad_output,
         "input",
         input,

@@ -87,6 +87,20 @@ def test_fast_is_near_the_reference(name, arguments, kind, shape, dtype):
     assert_exact(gradient, gradient.astype(dtype))
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("alpha", "scale"), [(2.0, 3.0), (0, 1), (-0.5, 0.25)])
+def test_selu_takes_other_constants(alpha, scale, dtype):
+    x, residual = normal((3, 4097), dtype, 1), normal((3, 4097), dtype, 2)
+    options = {"alpha": alpha, "scale": scale}
+    eps = np.finfo(dtype).eps
+    expected = reference.selu(x, **options)
+    np.testing.assert_allclose(F.selu(x, **options), expected, rtol=4 * eps)
+    expected = reference.selu_backward(residual, x, **options)
+    np.testing.assert_allclose(F.selu_backward(residual, x, **options), expected, rtol=8 * eps)
+    with pytest.raises(TypeError, match="scale must be a number, got str"):
+        F.selu(x, scale="1")
+
+
 @pytest.mark.parametrize(("name", "arguments", "kind"), EVERY)
 def test_any_number_of_axes(name, arguments, kind):
     forward, backward = both(name)
