@@ -98,7 +98,6 @@ EXEMPT = [
 ]
 # Variants that are not compared, and why.
 EXEMPT_VARIANTS = {
-    ("interpolate", "area"): "it is adaptive_avg_pool, compared by that name",
     ("log_softmax", "with_dtype"): "no function converts its input",
     ("softmax", "with_dtype"): "no function converts its input",
 }

@@ -15,14 +15,32 @@ from fastconv import _check
 from fastconv._check import Array
 from fastconv._geometry import Ints, axis_name
 from fastconv.engine.ops import resampling as compiled
+from fastconv.functional.adaptive_pooling import (
+    adaptive_avg_pool1d,
+    adaptive_avg_pool1d_backward,
+    adaptive_avg_pool2d,
+    adaptive_avg_pool2d_backward,
+    adaptive_avg_pool3d,
+    adaptive_avg_pool3d_backward,
+)
 
 # Places and weights: (taps, size of the result).
 Table: TypeAlias = tuple[NDArray[np.int32], NDArray[np.float64]]
+# A factor for each axis; None where the sizes' ratio holds.
+Scales: TypeAlias = tuple[float | None, ...]
 
 # The modes, with the number of axes that each is for; 0 is any.
 MODES = {
-    "nearest": 0, "nearest-exact": 0, "linear": 1, "bilinear": 2, "trilinear": 3, "bicubic": 2,
+    "nearest": 0, "nearest-exact": 0, "area": 0, "linear": 1, "bilinear": 2, "trilinear": 3,
+    "bicubic": 2,
 }  # fmt: skip
+# "area" by the number of axes.
+MEANS = {1: adaptive_avg_pool1d, 2: adaptive_avg_pool2d, 3: adaptive_avg_pool3d}
+MEANS_BACKWARD = {
+    1: adaptive_avg_pool1d_backward,
+    2: adaptive_avg_pool2d_backward,
+    3: adaptive_avg_pool3d_backward,
+}
 # R. Keys, "Cubic convolution interpolation for digital image processing", 1981, and torch.
 CUBIC = -0.75
 
@@ -48,11 +66,12 @@ def interpolate(
     scale_factor : float or tuple of float, optional
         Or by what the sizes are multiplied, and then rounded down.
     mode : str
-        "nearest", "nearest-exact", "linear" (one axis), "bilinear", "bicubic" (two axes), or
-        "trilinear" (three). "nearest" errs by half a cell; it is what torch does.
+        "nearest", "nearest-exact", "area", "linear" (one axis), "bilinear", "bicubic" (two axes),
+        or "trilinear" (three). "nearest" errs by half a cell; it is what torch does. "area" is
+        `adaptive_avg_pool2d` and its like.
     align_corners : bool, optional
         Whether the centres of the outermost cells stay where they are, rather than their borders;
-        for the modes that are not "nearest" or "nearest-exact".
+        for the modes that are linear or bicubic.
     recompute_scale_factor : bool, optional
         Whether the ratio of the sizes places the cells, rather than `scale_factor` itself.
     out : ndarray, optional
@@ -92,11 +111,13 @@ def interpolate(
     array([[[1., 2., 3.]]])
     """
     input = _check.array("input", input)
-    tables = _tables(
-        input.shape, input.dtype, size, scale_factor, mode, align_corners, recompute_scale_factor
+    sizes, scales = _sizes(
+        input.shape, size, scale_factor, mode, align_corners, recompute_scale_factor
     )
-    shape = (*input.shape[:2], *(places.shape[1] for places, _ in tables))
-    result = _check.output(out, shape, input.dtype, input)
+    if mode == "area":
+        return MEANS[len(sizes)](input, sizes, out=out)
+    tables = _tables(input.shape, input.dtype, sizes, scales, mode, align_corners)
+    result = _check.output(out, (*input.shape[:2], *sizes), input.dtype, input)
     return _check.deliver(_resampled(input, result, tables), out)
 
 
@@ -144,11 +165,12 @@ def interpolate_backward(
     if not isinstance(input_size, tuple | list):
         raise TypeError(f"input_size must be a tuple of integers, got {type(input_size).__name__}")
     shape = tuple(_check.integer(f"input_size[{i}]", n, 0) for i, n in enumerate(input_size))
-    tables = _tables(
-        shape, grad_output.dtype, size, scale_factor, mode, align_corners, recompute_scale_factor
-    )
-    expected = (*shape[:2], *(places.shape[1] for places, _ in tables))
+    sizes, scales = _sizes(shape, size, scale_factor, mode, align_corners, recompute_scale_factor)
+    expected = (*shape[:2], *sizes)
     _check.same_shape("grad_output", grad_output, expected, "the output's shape")
+    if mode == "area":
+        return MEANS_BACKWARD[len(sizes)](grad_output, shape, out=out)
+    tables = _tables(shape, grad_output.dtype, sizes, scales, mode, align_corners)
     result = _check.output(out, shape, grad_output.dtype, grad_output)
     back = [_transposed(table, n) for table, n in zip(tables, shape[2:], strict=True)]
     return _check.deliver(_resampled(grad_output, result, back), out)
@@ -274,16 +296,15 @@ def _resampled(source: Array, result: Array, tables: list[Table]) -> Array:
     return result
 
 
-def _tables(
+def _sizes(
     shape: Ints,
-    dtype: np.dtype[Any],
     size: Any,
     scale_factor: Any,
     mode: str,
     align: bool | None,
     recompute: bool | None,
-) -> list[Table]:
-    """Return the table of each spatial axis of an input, or say what does not fit."""
+) -> tuple[Ints, Scales]:
+    """Return the result's sizes and what places its cells, or say what does not fit."""
     axes = len(shape) - 2
     if not 1 <= axes <= 3:
         raise ValueError(
@@ -297,7 +318,7 @@ def _tables(
         raise ValueError(f"align_corners must be None with mode {mode!r}, got {align!r}")
     if (size is None) == (scale_factor is None):
         raise ValueError("one of size and scale_factor must be given, and only one")
-    scales: tuple[float | None, ...]
+    scales: Scales
     if size is not None:
         if recompute:
             raise ValueError("recompute_scale_factor needs a scale_factor, got size")
@@ -317,6 +338,13 @@ def _tables(
                 f"axis {axis_name(axis, axes)} must have at least one cell before and after, "
                 f"got {n} and {m}"
             )
+    return sizes, scales
+
+
+def _tables(
+    shape: Ints, dtype: np.dtype[Any], sizes: Ints, scales: Scales, mode: str, align: bool | None
+) -> list[Table]:
+    """Return the table of each spatial axis of an input."""
     return [
         _table(n, m, scale, mode, bool(align), dtype.char)
         for n, m, scale in zip(shape[2:], sizes, scales, strict=True)

@@ -21,7 +21,7 @@ class Upsample(Layer):
     scale_factor : float or tuple of float, optional
         Or by what the sizes are multiplied.
     mode : str
-        "nearest", "nearest-exact", "linear", "bilinear", "bicubic" or "trilinear".
+        "nearest", "nearest-exact", "area", "linear", "bilinear", "bicubic" or "trilinear".
     align_corners, recompute_scale_factor : bool, optional
         As in `functional.interpolate`.
 

@@ -16,8 +16,8 @@ from fastconv.reference._arguments import Array, expect_axes, expect_shape, floa
 Real: TypeAlias = type[np.floating[Any]]
 
 _AXES = {
-    "nearest": (1, 2, 3), "nearest-exact": (1, 2, 3), "linear": (1,), "bilinear": (2,),
-    "trilinear": (3,), "bicubic": (2,),
+    "nearest": (1, 2, 3), "nearest-exact": (1, 2, 3), "area": (1, 2, 3), "linear": (1,),
+    "bilinear": (2,), "trilinear": (3,), "bicubic": (2,),
 }  # fmt: skip
 
 
@@ -212,7 +212,7 @@ def _matrices(
     axes = len(shape) - 2
     if mode not in _AXES or axes not in _AXES[mode]:
         raise ValueError(f"mode is {mode!r}, expected one for {axes} spatial axes")
-    if align_corners is not None and mode.startswith("nearest"):
+    if align_corners is not None and len(_AXES[mode]) == 3:
         raise ValueError(f"align_corners is {align_corners}, expected None in mode {mode!r}")
     if (size is None) == (scale_factor is None):
         raise ValueError("expected either size or scale_factor")
@@ -255,6 +255,9 @@ def _cells(
             return [(o * n // m, 1)]
         shift = real(0.5 if mode == "nearest-exact" else 0)
         return [(int(np.floor(np.float32((real(o) + shift) * real(ratio)))), 1)]
+    if mode == "area":
+        first, behind = o * n // m, -(-(o + 1) * n // m)
+        return [(cell, 1 / (behind - first)) for cell in range(first, behind)]
     place = (o + 0.5) * ratio - 0.5
     if align_corners:
         place = o * (n - 1) / (m - 1) if m > 1 else 0.0

@@ -21,7 +21,8 @@ from tests._cases import (
 )
 
 SHAPES = {1: (2, 3, 7), 2: (2, 3, 5, 9), 3: (1, 2, 3, 4, 5)}
-MODES = [(axes, mode) for axes in SHAPES for mode in ("nearest", "nearest-exact")]
+ANY_AXES = ("nearest", "nearest-exact", "area")
+MODES = [(axes, mode) for axes in SHAPES for mode in ANY_AXES]
 MODES += [(1, "linear"), (2, "bilinear"), (2, "bicubic"), (3, "trilinear")]
 SIZES = [
     {"size": 1},
@@ -37,7 +38,7 @@ SIZES = [
 CASES = [
     (axes, {**sizes, "mode": mode, **align})
     for (axes, mode), sizes in product(MODES, SIZES)
-    for align in ([{}] if "nearest" in mode else [{}, {"align_corners": True}])
+    for align in ([{}] if mode in ANY_AXES else [{}, {"align_corners": True}])
 ]
 CASES += [(2, {"size": (11, 4)}), (3, {"scale_factor": (1.5, 2, 0.9), "mode": "trilinear"})]
 
@@ -189,7 +190,8 @@ X = np.ones((1, 2, 4, 6))
         ({}, "size"),
         ({"size": 3, "scale_factor": 2}, "size"),
         ({"size": 3, "mode": "linear"}, "axes"),
-        ({"size": 3, "mode": "area"}, "mode"),
+        ({"size": 3, "mode": "lanczos"}, "mode"),
+        ({"size": 3, "mode": "area", "align_corners": True}, "align_corners"),
         ({"size": 3, "align_corners": True}, "align_corners"),
         ({"scale_factor": 0.1}, "at least one cell"),
     ],
