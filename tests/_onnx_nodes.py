@@ -146,7 +146,11 @@ def instance_norm(inputs, given, outputs):
 
 def layer_norm(inputs, given, outputs):
     x, weight, bias = inputs
-    return (F.layer_norm(x, weight.shape, weight, bias, given.get("epsilon", 1e-5)),)
+    rows = x.shape[: x.ndim - weight.ndim]
+    saved = np.empty((2, *rows))
+    eps = given.get("epsilon", 1e-5)
+    found = F.layer_norm(x, weight.shape, weight, bias, eps, statistics=saved)
+    return (found, *saved.astype(x.dtype).reshape(2, *rows, *(1,) * weight.ndim))
 
 
 def softmax(function):
@@ -235,7 +239,7 @@ OPERATORS = {
     "GlobalAveragePool": global_pool("adaptive_avg_pool{}d"),
     "GlobalMaxPool": global_pool("adaptive_max_pool{}d"),
     "GroupNormalization": group_norm,
-    "HardSigmoid": activation(F.hardsigmoid),
+    "HardSigmoid": activation(F.hardsigmoid, alpha=("alpha", 0.2), beta=("beta", 0.5)),
     "HardSwish": activation(F.hardswish),
     "InstanceNormalization": instance_norm,
     "LRN": local_response,

@@ -126,8 +126,8 @@ def leaky_relu_backward(grad_output: Array, input: Array, negative_slope: float 
 
 
 @documented
-def hardsigmoid(input: Array) -> Array:
-    """Compute (input + 3) / 6, cut off below 0 and above 1.
+def hardsigmoid(input: Array, *, alpha: float = 1 / 6, beta: float = 0.5) -> Array:
+    """Compute alpha * input + beta, cut off below 0 and above 1.
 
     Examples
     --------
@@ -136,11 +136,13 @@ def hardsigmoid(input: Array) -> Array:
     >>> hardsigmoid(np.array([-3.0, 0.0, 3.0]))
     array([0. , 0.5, 1. ])
     """
-    return applied(lambda z: np.clip(z + 3, 0, 6) / 6, input)
+    return applied(lambda z: np.clip(z + beta / alpha, 0, 1 / alpha) * alpha, input)
 
 
 @documented
-def hardsigmoid_backward(grad_output: Array, input: Array) -> Array:
+def hardsigmoid_backward(
+    grad_output: Array, input: Array, *, alpha: float = 1 / 6, beta: float = 0.5
+) -> Array:
     """Multiply the residual by the slope of `hardsigmoid`.
 
     Examples
@@ -150,7 +152,10 @@ def hardsigmoid_backward(grad_output: Array, input: Array) -> Array:
     >>> hardsigmoid_backward(np.array([6.0, 6.0]), np.array([0.0, 3.0]))
     array([1., 0.])
     """
-    return chained(lambda z: np.where((z <= -3) | (z >= 3), 0, 1 / 6), grad_output, "input", input)
+    first, last = -beta / alpha, (1 - beta) / alpha
+    return chained(
+        lambda z: np.where((z <= first) | (z >= last), 0, alpha), grad_output, "input", input
+    )
 
 
 @documented

@@ -87,18 +87,39 @@ def test_fast_is_near_the_reference(name, arguments, kind, shape, dtype):
     assert_exact(gradient, gradient.astype(dtype))
 
 
+# What PyTorch lacks.
+CONSTANTS = [
+    ("selu", {"alpha": 2.0, "scale": 3.0}),
+    ("selu", {"alpha": 0, "scale": 1}),
+    ("selu", {"alpha": -0.5, "scale": 0.25}),
+    ("hardsigmoid", {"alpha": 0.2, "beta": 0.5}),
+    ("hardsigmoid", {"alpha": 0.5, "beta": 0.6}),
+    ("hardsigmoid", {"alpha": 3, "beta": -2}),
+]
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize(("alpha", "scale"), [(2.0, 3.0), (0, 1), (-0.5, 0.25)])
-def test_selu_takes_other_constants(alpha, scale, dtype):
+@pytest.mark.parametrize(("name", "options"), CONSTANTS, ids=str)
+def test_other_constants(name, options, dtype):
     x, residual = normal((3, 4097), dtype, 1), normal((3, 4097), dtype, 2)
-    options = {"alpha": alpha, "scale": scale}
+    forward, backward = both(name)
     eps = np.finfo(dtype).eps
-    expected = reference.selu(x, **options)
-    np.testing.assert_allclose(F.selu(x, **options), expected, rtol=4 * eps)
-    expected = reference.selu_backward(residual, x, **options)
-    np.testing.assert_allclose(F.selu_backward(residual, x, **options), expected, rtol=8 * eps)
-    with pytest.raises(TypeError, match="scale must be a number, got str"):
-        F.selu(x, scale="1")
+    expected = getattr(reference, name)(x, **options)
+    np.testing.assert_allclose(forward(x, **options), expected, rtol=4 * eps, atol=6 * eps)
+    expected = getattr(reference, f"{name}_backward")(residual, x, **options)
+    np.testing.assert_allclose(backward(residual, x, **options), expected, rtol=8 * eps)
+    for option in options:
+        with pytest.raises(TypeError, match=f"{option} must be a number, got str"):
+            forward(x, **{option: "1"})
+
+
+@pytest.mark.parametrize("alpha", [0, -1.0, np.inf, np.nan])
+def test_a_hard_sigmoid_rises(alpha):
+    x = np.ones(3)
+    with pytest.raises(ValueError, match="alpha must be positive and finite"):
+        F.hardsigmoid(x, alpha=alpha)
+    with pytest.raises(ValueError, match="alpha must be positive and finite"):
+        F.hardsigmoid_backward(x, x, alpha=alpha)
 
 
 @pytest.mark.parametrize(("name", "arguments", "kind"), EVERY)

@@ -294,9 +294,9 @@ ACTIVATION(sigmoid, NAME(sigmoid_vector)(x), d * ((1 - x) * x))
 ACTIVATION(hardtanh, NAME(at_most)(NAME(at_least)(x, a), b), NAME(inside)(x, a, b, d))
 /* The slope a below zero. */
 ACTIVATION(leaky_relu, NAME(select)(x > zero, x, x * a), NAME(select)(x > zero, d, d * a))
-ACTIVATION(hardsigmoid,
-           NAME(at_most)(NAME(at_least)(x + 3, zero), zero + 6) * (SCALAR)(1.0 / 6),
-           NAME(inside)(x, zero - 3, zero + 3, d * (SCALAR)(1.0 / 6)))
+/* The slope a from -b to c - b. */
+ACTIVATION(hardsigmoid, NAME(at_most)(NAME(at_least)(x + b, zero), c) * a,
+           NAME(inside)(x, -b, c - b, d * a))
 ACTIVATION(hardswish,
            NAME(at_least)(x, zero - 3)
                * (NAME(at_most)(NAME(at_least)(x + 3, zero), zero + 6) * (SCALAR)(1.0 / 6)),
