@@ -22,9 +22,11 @@ from fastconv.engine.base.isa cimport isa_row
 from fastconv.engine.base.threads cimport Phase, brief, make_phase, parallel_phases, threads_for
 from fastconv.engine.base.workspace cimport give, take
 from fastconv.engine.ops.normalization cimport (
-    ALL, ARRAYS, BY_X, BY_Y, CHUNK, DRESIDUAL, DX, DY, MOST_CHUNKS, PIECE, PIECE_MAPS, RESIDUAL, X,
-    Y, Affine, Apply, Line, Loops, Maps, Numbers, Planes, Sums, join_moments, join_sums,
-    look_at_maps, look_at_numbers, loops_of, number_at, set_number)
+    ALL, ARRAYS, BY_X, BY_Y, DRESIDUAL, DX, DY, PIECE_MAPS, RESIDUAL, X, Y, Affine, Apply, Line,
+    Loops, Maps, Planes, look_at_maps, loops_of)
+from fastconv.engine.ops.statistics cimport (
+    CHUNK, MOST_CHUNKS, PIECE, Numbers, Sums, join_moments, join_sums, look_at_numbers, number_at,
+    set_number)
 
 # Bytes of the planes of a task, at least, where the threads have enough of them.
 cdef Py_ssize_t TASK_BYTES = 65536

@@ -13,8 +13,9 @@ from libc.math cimport sqrt
 from fastconv.engine.base.isa cimport isa_row
 from fastconv.engine.base.threads cimport brief, parallel_for, threads_for
 from fastconv.engine.ops.normalization cimport (
-    ALL, ARRAYS, DX, DY, PIECE, X, Y, Affine, Line, Loops, Maps, Numbers, Planes, Sums,
-    join_moments, join_sums, look_at_maps, look_at_numbers, loops_of, number_at)
+    ALL, ARRAYS, DX, DY, X, Y, Affine, Line, Loops, Maps, Planes, look_at_maps, loops_of)
+from fastconv.engine.ops.statistics cimport (
+    PIECE, Numbers, Sums, join_moments, join_sums, look_at_numbers, number_at)
 
 
 cdef struct Groups:
