@@ -217,6 +217,20 @@ def integers(name: str, value: object, axes: int, minimum: int) -> Ints:
     return (integer(name, value, minimum),) * axes
 
 
+def lengths(name: str, value: object) -> Ints:
+    """Return the lengths of one or more axes from an integer, or a sequence of them.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `value` is neither, or one is negative.
+    """
+    entries = value if isinstance(value, tuple | list) else (value,)
+    if not entries:
+        raise ValueError(f"{name} must have a length at least, got {value!r}")
+    return tuple(integer(name, entry, 0) for entry in entries)
+
+
 def padding(name: str, value: object, axes: int, words: tuple[str, ...] = PADDING_WORDS) -> Padding:
     """Return a padding word, or one (before, after) pair for each axis.
 

@@ -143,9 +143,17 @@ from fastconv.functional.group_normalization import (
     group_norm,
     group_norm_backward,
 )
+from fastconv.functional.instance_normalization import (
+    instance_norm,
+    instance_norm_backward,
+)
 from fastconv.functional.joining import (
     add,
     concatenate,
+)
+from fastconv.functional.layer_normalization import (
+    layer_norm,
+    layer_norm_backward,
 )
 from fastconv.functional.linear import (
     linear,
@@ -336,6 +344,8 @@ __all__ = [
     "hardtanh_backward",
     "huber_loss",
     "huber_loss_backward",
+    "instance_norm",
+    "instance_norm_backward",
     "interpolate",
     "interpolate_backward",
     "kl_div",
@@ -343,6 +353,8 @@ __all__ = [
     "l1_loss",
     "l1_loss_backward",
     "laplacian",
+    "layer_norm",
+    "layer_norm_backward",
     "leaky_relu",
     "leaky_relu_backward",
     "linear",

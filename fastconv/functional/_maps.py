@@ -1,4 +1,4 @@
-"""Maps as the kernels of normalisation take them, and where their results go."""
+"""Arrays as the kernels of normalisation take them, and where their results go."""
 
 from typing import Any
 
@@ -29,7 +29,7 @@ def contiguous_from(array: Array, axis: int) -> Array:
         return array
     expected = array.itemsize
     for length, stride in zip(
-        array.shape[: axis - 1 : -1], array.strides[: axis - 1 : -1], strict=True
+        reversed(array.shape[axis:]), reversed(array.strides[axis:]), strict=True
     ):
         if length > 1 and stride != expected:
             return np.ascontiguousarray(array)

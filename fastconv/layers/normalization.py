@@ -1,6 +1,6 @@
 """The normalisation layers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -16,11 +16,8 @@ def _data(parameter: Parameter | None) -> Array | None:
     return None if parameter is None else parameter.data
 
 
-class _BatchNorm(Layer):
-    """Batch norm of inputs with one of some numbers of axes."""
-
-    _axes: ClassVar[tuple[int, ...]]
-    _shapes: ClassVar[str]
+class _Norm(Layer):
+    """Statistics of channels, which may be tracked: what batch and instance norm share."""
 
     weight: Parameter | None
     bias: Parameter | None
@@ -31,13 +28,12 @@ class _BatchNorm(Layer):
     def __init__(
         self,
         num_features: int,
-        eps: float = 1e-5,
-        momentum: float | None = 0.1,
-        affine: bool = True,
-        track_running_stats: bool = True,
-        bias: bool = True,
-        *,
-        dtype: DTypeLike = np.float32,
+        eps: float,
+        momentum: float | None,
+        affine: bool,
+        track_running_stats: bool,
+        bias: bool,
+        dtype: DTypeLike,
     ) -> None:
         self.num_features = channels = _check.integer("num_features", num_features, 1)
         self.eps = _check.number("eps", eps)
@@ -53,6 +49,32 @@ class _BatchNorm(Layer):
         # Files of torch before 0.4.1 do not have it.
         count = np.zeros((), np.int64) if tracked else None
         self.register_buffer("num_batches_tracked", count, required=False)
+
+    def _describe(self) -> str:
+        return (
+            f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, "
+            f"affine={self.affine}, track_running_stats={self.track_running_stats}"
+        )
+
+
+class _BatchNorm(_Norm):
+    """Batch norm of inputs with one of some numbers of axes."""
+
+    _axes: ClassVar[tuple[int, ...]]
+    _shapes: ClassVar[str]
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        bias: bool = True,
+        *,
+        dtype: DTypeLike = np.float32,
+    ) -> None:
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, bias, dtype)
 
     def _forward(self, x: Array) -> tuple[Array, Any]:
         output, statistics = self._normalize(F.batch_norm, x)
@@ -111,12 +133,6 @@ class _BatchNorm(Layer):
         )
         add_gradients((self.weight, self.bias), (grad_weight, grad_bias))
         return grad_input, grad_residual
-
-    def _describe(self) -> str:
-        return (
-            f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, "
-            f"affine={self.affine}, track_running_stats={self.track_running_stats}"
-        )
 
 
 class BatchNorm1d(_BatchNorm):
@@ -289,6 +305,214 @@ class GroupNorm(Layer):
 
     def _describe(self) -> str:
         return f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}"
+
+
+class _InstanceNorm(_Norm):
+    """Instance norm of a batch or a sample, with so many axes behind the channels."""
+
+    _axes: ClassVar[int]
+    _shapes: ClassVar[str]
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = False,
+        track_running_stats: bool = False,
+        bias: bool = True,
+        *,
+        dtype: DTypeLike = np.float32,
+    ) -> None:
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, bias, dtype)
+
+    def _forward(self, x: Array) -> tuple[Array, Any]:
+        x = _check.array("input", x)
+        maps = _check.batch(x, self._axes)
+        if maps.ndim != self._axes + 2 or maps.shape[1] != self.num_features:
+            raise ValueError(
+                f"input must be {self._shapes} with C = {self.num_features}, got shape {x.shape}"
+            )
+        by_input = self.training or self.running_mean is None
+        # The running statistics are the same for all samples.
+        shape = maps.shape[:2] if by_input else maps.shape[1:2]
+        statistics = np.empty((2, *shape))
+        output = F.instance_norm(
+            maps, self.running_mean, self.running_var, _data(self.weight), _data(self.bias),
+            by_input, self.momentum or 0.0, self.eps, statistics=statistics,
+        )  # fmt: skip
+        return output.reshape(x.shape), (x, statistics, by_input)
+
+    def _backward(self, saved: Any, grad_output: Array, input_grad: bool) -> Array | None:
+        x, statistics, by_input = saved
+        grad_output = _check.array("grad_output", grad_output)
+        _check.same_shape("grad_output", grad_output, x.shape, "output.shape")
+        grad_input, grad_weight, grad_bias = F.instance_norm_backward(
+            _check.batch(grad_output, self._axes),
+            _check.batch(x, self._axes),
+            statistics,
+            _data(self.weight),
+            by_input,
+            output_mask=(input_grad, self.weight is not None, self.bias is not None),
+        )
+        add_gradients((self.weight, self.bias), (grad_weight, grad_bias))
+        return None if grad_input is None else grad_input.reshape(x.shape)
+
+
+class InstanceNorm1d(_InstanceNorm):
+    """Instance norm of (N, C, L) or (C, L): `functional.instance_norm`.
+
+    Parameters
+    ----------
+    num_features, eps, affine, bias, dtype
+        As in `BatchNorm1d`.
+    momentum : float or None
+        The weight of a batch in the running statistics; None leaves them as they are.
+    track_running_stats : bool
+        Keep running statistics, by which inputs are normalised in evaluation mode; without them,
+        the input's own are taken there, too.
+
+    Attributes
+    ----------
+    weight, bias, running_mean, running_var
+        As in `BatchNorm1d`.
+    num_batches_tracked : ndarray of int64, shape (), or None
+        A buffer, of the same files as that of batch norm; as torch's it stays 0.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has the wrong type or value; `forward`, as `functional.instance_norm`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv import layers
+    >>> layers.InstanceNorm1d(2)(np.array([[0, 2], [1, 5]], np.float32)).round(3)
+    array([[-1.,  1.],
+           [-1.,  1.]], dtype=float32)
+    """
+
+    _axes = 1
+    _shapes = "(N, C, L) or (C, L)"
+
+
+class InstanceNorm2d(_InstanceNorm):
+    """Instance norm of (N, C, H, W) or (C, H, W): `functional.instance_norm`.
+
+    Parameters and attributes are those of `InstanceNorm1d`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv import layers
+    >>> layer = layers.InstanceNorm2d(3, affine=True)
+    >>> layer(np.ones((2, 3, 4, 4), np.float32)).shape
+    (2, 3, 4, 4)
+    >>> list(layer.state_dict())
+    ['weight', 'bias']
+    """
+
+    _axes = 2
+    _shapes = "(N, C, H, W) or (C, H, W)"
+
+
+class InstanceNorm3d(_InstanceNorm):
+    """Instance norm of (N, C, D, H, W) or (C, D, H, W): `functional.instance_norm`.
+
+    Parameters and attributes are those of `InstanceNorm1d`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv import layers
+    >>> layers.InstanceNorm3d(3)(np.ones((2, 3, 2, 4, 4), np.float32)).shape
+    (2, 3, 2, 4, 4)
+    """
+
+    _axes = 3
+    _shapes = "(N, C, D, H, W) or (C, D, H, W)"
+
+
+class LayerNorm(Layer):
+    r"""Layer norm of (\*rows, \*normalized_shape): `functional.layer_norm`.
+
+    Parameters
+    ----------
+    normalized_shape : int or sequence of int
+        The lengths of the axes to normalise over, the last ones.
+    eps : float
+        Added to the variance.
+    elementwise_affine : bool
+        Multiply by a weight and add a bias for each number of a row.
+    bias : bool
+        False leaves the bias out.
+    dtype : dtype, keyword-only
+        Float32 (default) or float64.
+
+    Attributes
+    ----------
+    weight, bias : Parameter, shape `normalized_shape`, or None
+        1 and 0 to begin with.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has the wrong type or value; `forward`, as `functional.layer_norm`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv import layers
+    >>> layers.LayerNorm(64)(np.ones((2, 5, 64), np.float32)).shape
+    (2, 5, 64)
+    """
+
+    weight: Parameter | None
+    bias: Parameter | None
+
+    def __init__(
+        self,
+        normalized_shape: int | Sequence[int],
+        eps: float = 1e-5,
+        elementwise_affine: bool = True,
+        bias: bool = True,
+        *,
+        dtype: DTypeLike = np.float32,
+    ) -> None:
+        self.normalized_shape = shape = _check.lengths("normalized_shape", normalized_shape)
+        self.eps = _check.number("eps", eps)
+        self.elementwise_affine = affine = bool(elementwise_affine)
+        found = _check.float_dtype(dtype)
+        self.weight = Parameter(np.ones(shape, found), "weight") if affine else None
+        self.bias = Parameter(np.zeros(shape, found), "bias") if affine and bias else None
+
+    def _forward(self, x: Array) -> tuple[Array, Any]:
+        x = _check.array("input", x)
+        statistics = np.empty((2, *x.shape[: max(x.ndim - len(self.normalized_shape), 0)]))
+        output = F.layer_norm(
+            x, self.normalized_shape, _data(self.weight), _data(self.bias), self.eps,
+            statistics=statistics,
+        )  # fmt: skip
+        return output, (x, statistics)
+
+    def _backward(self, saved: Any, grad_output: Array, input_grad: bool) -> Array | None:
+        x, statistics = saved
+        grad_input, grad_weight, grad_bias = F.layer_norm_backward(
+            grad_output,
+            x,
+            self.normalized_shape,
+            statistics,
+            _data(self.weight),
+            output_mask=(input_grad, self.weight is not None, self.bias is not None),
+        )
+        add_gradients((self.weight, self.bias), (grad_weight, grad_bias))
+        return grad_input
+
+    def _describe(self) -> str:
+        return (
+            f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
+        )
 
 
 class LocalResponseNorm(Layer):

@@ -137,9 +137,17 @@ from fastconv.reference.group_normalization import (
     group_norm,
     group_norm_backward,
 )
+from fastconv.reference.instance_normalization import (
+    instance_norm,
+    instance_norm_backward,
+)
 from fastconv.reference.joining import (
     add,
     concatenate,
+)
+from fastconv.reference.layer_normalization import (
+    layer_norm,
+    layer_norm_backward,
 )
 from fastconv.reference.linear import (
     linear,
@@ -336,12 +344,16 @@ __all__ = [
     "hardtanh_backward",
     "huber_loss",
     "huber_loss_backward",
+    "instance_norm",
+    "instance_norm_backward",
     "interpolate",
     "interpolate_backward",
     "kl_div",
     "kl_div_backward",
     "l1_loss",
     "l1_loss_backward",
+    "layer_norm",
+    "layer_norm_backward",
     "leaky_relu",
     "leaky_relu_backward",
     "linear",

@@ -23,6 +23,9 @@ FRACTIONAL = (
 BATCH_NORM = (
     "num_features, eps=1e-05, momentum=0.1, affine=True, track_running_stats=True, bias=True"
 )
+INSTANCE_NORM = (
+    "num_features, eps=1e-05, momentum=0.1, affine=False, track_running_stats=False, bias=True"
+)
 SIGNATURES = {
     **{
         f"{kind}{axes}d": "padding, value" if kind == "ConstantPad" else "padding"
@@ -76,6 +79,8 @@ SIGNATURES = {
     **{f"BatchNorm{axes}d": BATCH_NORM for axes in (1, 2, 3)},
     "Dropout": "p=0.5, inplace=False",
     "GroupNorm": "num_groups, num_channels, eps=1e-05, affine=True, bias=True",
+    **{f"InstanceNorm{axes}d": INSTANCE_NORM for axes in (1, 2, 3)},
+    "LayerNorm": "normalized_shape, eps=1e-05, elementwise_affine=True, bias=True",
     "LocalResponseNorm": "size, alpha=0.0001, beta=0.75, k=1.0",
     "Identity": "",
     "ModuleDict": "modules=None",
@@ -93,6 +98,8 @@ SIGNATURES = {
 EXTRAS = {
     **{f"BatchNorm{axes}d": {"dtype"} for axes in (1, 2, 3)},
     "GroupNorm": {"dtype"},
+    **{f"InstanceNorm{axes}d": {"dtype"} for axes in (1, 2, 3)},
+    "LayerNorm": {"dtype"},
     "LocalResponseNorm": {"divide_by_size"},
     "AlphaDropout": {"rng"},
     "Dropout1d": {"rng"},

@@ -27,7 +27,7 @@ class Case(NamedTuple):
 
     def build(self, dtype=np.float64):
         more = {"dtype": dtype, "rng": 0} if "Conv" in self.name or self.name == "Linear" else {}
-        if self.name in ("PReLU", "GroupNorm") or self.name.startswith("BatchNorm"):
+        if self.name == "PReLU" or ("Norm" in self.name and self.name != "LocalResponseNorm"):
             more = {"dtype": dtype}
         return getattr(layers, self.name)(*self.args, **(self.kwargs or {}), **more)
 
@@ -49,6 +49,8 @@ TORCH_CASES = [
     Case("BatchNorm2d", SPATIAL, (4, 1e-3, 0.2, False, False)),
     Case("BatchNorm3d", VOLUME, (4,)),
     Case("GroupNorm", SPATIAL, (2, 4)),
+    *(Case("LayerNorm", SPATIAL, args) for args in ((6,), ((7, 6), 1e-3, False))),
+    *(Case(f"InstanceNorm{n}d", x, (4,)) for n, x in enumerate((LINE, SPATIAL, VOLUME), 1)),
     Case("LocalResponseNorm", SPATIAL, (3, 0.1, 0.6, 2.0)),
     Case("Conv2d", SPATIAL, (4, 3, 3)),
     Case("Conv2d", SPATIAL[1:], (4, 3, 3)),

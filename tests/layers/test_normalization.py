@@ -134,3 +134,52 @@ def test_group_norm_agrees_with_torch(affine):
     assert layers.check_gradients(ours, x[:2, :, :2, :2]) < 1e-7
     with pytest.raises(ValueError, match="num_groups must divide"):
         layers.GroupNorm(4, 6)
+
+
+@pytest.mark.parametrize("arguments", [(6,), ((5, 6), 1e-3, True, False), ((5, 6), 1e-3, False)])
+def test_layer_norm_agrees_with_torch(arguments):
+    torch = torch_or_skip("layer norm layers against torch")
+    x, grad = normal((3, 5, 6), np.float64, 1), normal((3, 5, 6), np.float64, 2)
+    ours = layers.LayerNorm(*arguments, dtype=np.float64)
+    theirs = torch.nn.LayerNorm(*arguments, dtype=torch.float64)
+    assert list(ours.state_dict()) == list(theirs.state_dict())
+    assert_same_step(ours, theirs, x, grad)
+    assert layers.check_gradients(ours, x) < 1e-7
+    with pytest.raises(ValueError, match="input must end with normalized_shape"):
+        ours(x[..., :4])
+
+
+@pytest.mark.parametrize("affine", [True, False])
+@pytest.mark.parametrize("tracks", [True, False])
+@pytest.mark.parametrize("momentum", [0.2, None])
+@pytest.mark.parametrize("shape", [(2, 3, 7), (3, 7), (2, 3, 4, 5), (2, 3, 2, 3, 4)], ids=str)
+def test_instance_norm_agrees_with_torch(shape, momentum, tracks, affine):
+    torch = torch_or_skip("instance norm layers against torch")
+    x, grad = normal(shape, np.float64, 1), normal(shape, np.float64, 2)
+    name = f"InstanceNorm{max(len(shape) - 2, 1)}d"
+    arguments = 3, 1e-3, momentum, affine, tracks
+    ours = getattr(layers, name)(*arguments, dtype=np.float64)
+    theirs = getattr(torch.nn, name)(*arguments, dtype=torch.float64)
+    assert list(ours.state_dict()) == list(theirs.state_dict())
+    assert_same_step(ours, theirs, x, grad)
+    assert layers.check_gradients(ours, x) < 1e-7
+    for key, value in ours.state_dict().items():
+        near(value, theirs.state_dict()[key].detach().numpy(), np.float64)
+    expected = theirs.eval()(torch.from_numpy(grad))
+    near(ours.eval()(grad), expected.detach().numpy(), np.float64)
+    with pytest.raises(ValueError, match="with C = 3, got shape"):
+        ours(x[None, None])
+
+
+def assert_same_step(ours, theirs, x, grad):
+    """Compare outputs and gradients with those of torch's layer."""
+    torch = torch_or_skip("layers against torch")
+    ours.zero_grad()
+    theirs.zero_grad()
+    leaf = torch.from_numpy(x.copy()).requires_grad_()
+    expected = theirs(leaf)
+    expected.backward(torch.from_numpy(grad))
+    near(ours(x), expected.detach().numpy(), np.float64)
+    near(ours.backward(grad), leaf.grad.numpy(), np.float64)
+    for parameter, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+        near(parameter.grad, other.grad.numpy(), np.float64)

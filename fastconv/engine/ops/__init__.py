@@ -10,6 +10,7 @@ losses                of pairs of numbers (losses.h), and of scores of classes (
 exponential.h         the one exponential, and logarithm.h the one logarithm, of vectors
 batch_normalization   with a ReLU and a residual, and the gradients (normalization.h: its loops)
 group_normalization   of a sample's channels, by the same loops
+layer_normalization   of rows of numbers (runs.h: what its loops share with those of maps)
 response_norm         local response normalisation: a window of channels
 resampling            interpolation; channels exchanged for pixels
 joining               sums of branches
