@@ -256,6 +256,17 @@ EXAMPLES = {
     "GroupNorm": lambda: Example(
         layers.GroupNorm(2, 4, dtype=np.float64), rows, "GroupNorm(2, 4, eps=1e-05"
     ),
+    **{
+        f"InstanceNorm{axes}d": lambda axes=axes, shape=shape: Example(
+            getattr(layers, f"InstanceNorm{axes}d")(4, 1e-5, 0.1, True, True, dtype=np.float64),
+            lambda layer: trained(layer, shape),
+            f"InstanceNorm{axes}d(4, eps=1e-05",
+        )
+        for axes, shape in ((1, (3, 4, 5)), (2, (3, 4, 5, 5)), (3, (3, 4, 2, 3, 3)))
+    },
+    "LayerNorm": lambda: Example(
+        layers.LayerNorm(4, dtype=np.float64), rows, "LayerNorm((4,), eps=1e-05"
+    ),
     "LocalResponseNorm": lambda: Example(
         layers.LocalResponseNorm(3), rows, "LocalResponseNorm(3, alpha=0.0001"
     ),
