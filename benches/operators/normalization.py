@@ -90,6 +90,55 @@ def response_cases(torch, dtype, channels, size) -> Iterator[Case]:
     )
 
 
+def sample_cases(torch, dtype, name, shape, groups) -> Iterator[Case]:
+    """Yield a step of group norm, of instance norm with a group a channel, or of layer norm."""
+    rng = np.random.default_rng(0)
+    x, grad = rng.standard_normal((2, *shape), dtype)
+    layer = groups is None
+    options = (shape[-1:],) if layer else (groups,)
+    rows = shape[:-1] if layer else (shape[0], groups)
+    weight, bias = rng.standard_normal((2, shape[-1] if layer else shape[1]), dtype)
+    function = "layer_norm" if layer else "group_norm"
+    theirs = [torch.from_numpy(a) for a in (x, grad, weight, bias)]
+    aten = torch.ops.aten
+
+    def both(module, x, grad, weight, bias):
+        saved = np.empty((2, *rows))
+        y = getattr(module, function)(x, *options, weight, bias, statistics=saved)
+        backward = getattr(module, f"{function}_backward")
+        return y, *backward(grad, x, *options, saved, weight)
+
+    def rival():
+        x, grad, weight, bias = theirs
+        if layer:
+            y, *saved = aten.native_layer_norm(x, *options, weight, bias, 1e-5)
+            return y, *aten.native_layer_norm_backward(
+                grad, x, *options, *saved, weight, bias, [True] * 3
+            )
+        sizes = shape[0], shape[1], x[0, 0].numel(), groups
+        y, *saved = aten.native_group_norm(x, weight, bias, *sizes, 1e-5)
+        return y, *aten.native_group_norm_backward(grad, x, *saved, weight, *sizes, [True] * 3)
+
+    yield Case(
+        f"{name} {'x'.join(map(str, shape))} step",
+        lambda: both(F, x, grad, weight, bias),
+        rival,
+        lambda: both(reference, *(a.astype(np.float64) for a in (x, grad, weight, bias))),
+        1e-5 if dtype == np.float32 else 1e-12,
+    )
+
+
+# Name, shape, and groups; layer norm has none.
+SAMPLES = (
+    ("group_norm", (8, 64, 56, 56), 32),
+    ("group_norm", (8, 512, 7, 7), 32),
+    ("instance_norm", (8, 64, 56, 56), 64),
+    ("layer_norm", (4096, 64), None),
+    ("layer_norm", (8, 197, 768), None),
+    ("layer_norm", (4096, 10), None),
+)
+
+
 def cases(dtype: "np.dtype") -> Iterator[Case]:
     """Yield the steps of batch norm, then the others."""
     torch = import_module("torch")
@@ -98,3 +147,5 @@ def cases(dtype: "np.dtype") -> Iterator[Case]:
             yield from batch_cases(torch, dtype, channels, size, adds)
     for channels, size in ((96, 55), (256, 27)):
         yield from response_cases(torch, dtype, channels, size)
+    for sample in SAMPLES:
+        yield from sample_cases(torch, dtype, *sample)
