@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastconv._check import Array
-from fastconv._geometry import ConvGeometry, Ints, Pairs, axis_name, conv_geometry
+from fastconv._geometry import ConvGeometry, axis_name, conv_geometry
 from fastconv.engine.base.memory import empty
 from fastconv.engine.ops import boundaries
 from fastconv.functional._pieces import add_pieces
 from fastconv.functional.padding import PADDING_MODES as FILLINGS
-from fastconv.functional.padding import check_room, sources
+from fastconv.functional.padding import check_room, places
 
 Compute: TypeAlias = Callable[..., None]
 
@@ -120,15 +120,9 @@ def make_boundary(mode: str, geometry: ConvGeometry, dtype: np.dtype[Any]) -> Bo
     )
     sample = geometry.in_channels * prod(continued) * dtype.itemsize
     samples = max(1, min(_MOST_BYTES // max(sample, 1), geometry.batch))
-    return Boundary(valid, _places(mode, size, pairs), pairs[-1][0], samples, dtype)
-
-
-def _places(mode: str, size: Ints, pairs: Pairs) -> NDArray[np.intp]:
-    axes = [np.zeros(1, np.intp)] * (3 - len(size))
-    for n, (before, after) in zip(size, pairs, strict=True):
-        positions = np.arange(-before, n + after)
-        axes.append(sources(mode, n, positions) if n else positions)
-    return np.concatenate(axes).astype(np.intp)
+    spare = 3 - axes
+    shown = places(mode, (1,) * spare + size, ((0, 0),) * spare + pairs)
+    return Boundary(valid, shown, pairs[-1][0], samples, dtype)
 
 
 def _volumes(maps: Array) -> Array:

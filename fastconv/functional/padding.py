@@ -1,12 +1,15 @@
 """Cells around an array: constant, or taken from the array itself.
 
 Each axis has a map from the positions of the padded array to positions of the input, and the maps
-of different axes do not see each other; so the axes are padded one after the other, and only the
-borders are gathered. The gradient is the transpose: each border cell gives its residual back to the
-cell that it was copied from.
+of different axes do not see each other. So a compiled loop over five axes, of which three are
+padded, serves all arrays: it pads the last three, and if there are more, two at a time in front of
+those that are done. The gradient is the transpose: each cell gets what its copies were given.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable
+from functools import lru_cache
+from math import prod
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +17,13 @@ from numpy.typing import NDArray
 from fastconv import _check
 from fastconv._check import Array
 from fastconv._geometry import Ints, Pair, Pairs
+from fastconv.engine.base.memory import empty
+from fastconv.engine.ops import boundaries
+
+# Of a list of places that is kept for the next call, in numbers.
+_MOST_KEPT = 4096
+# Takes arrays as volumes, from and to, and the axes that it serves.
+Run: TypeAlias = Callable[[Array, Array, slice], None]
 
 PADDING_MODES = ("constant", "reflect", "replicate", "circular", "symmetric")
 
@@ -92,16 +102,7 @@ def pad(
     if mode != "constant" and value != 0:
         raise ValueError(f"value must be 0 with mode={mode!r}, which does not use it, got {value}")
     result = _check.output(out, _padded_shape(input.shape, pairs), input.dtype, input)
-    if mode == "constant":
-        result[...] = value
-    inside, kept = _places(input.shape, pairs)
-    result[inside] = input[kept]
-    if mode != "constant":
-        for axis, pair in enumerate(pairs):
-            # Along the axes still to come, only the rows inside are filled so far.
-            rows = result[(slice(None),) * (axis + 1) + inside[axis + 1 :]]
-            for border, source in _borders(mode, input.shape[axis], pair):
-                rows[_on(axis, border)] = np.take(rows, source + pair[0], axis)
+    _fill(input, result, pairs, mode, value)
     return _check.deliver(result, out)
 
 
@@ -152,22 +153,12 @@ def pad_backward(
         "grad_output", grad_output, _padded_shape(size, pairs), "size + before + after"
     )
     result = _check.output(out, size, grad_output.dtype, grad_output)
-    inside, kept = _places(size, pairs)
     if mode == "constant":
-        result[...] = 0
-        result[kept] = grad_output[inside]
+        # What was added is taken away, and zeros come where cells were.
+        back = tuple((-before, -after) for before, after in pairs)
+        _fill(grad_output, result, back, mode, 0.0)
     else:
-        residual = grad_output.copy()
-        for axis, pair in enumerate(pairs):
-            cells = residual[_on(axis, inside[axis])]
-            for border, source in _borders(mode, size[axis], pair):
-                given = residual[_on(axis, border)]
-                if mode == "replicate":
-                    # All of them are copies of one cell; in the other modes no two are.
-                    source, given = source[:1], np.add.reduce(given, axis, keepdims=True)
-                cells[_on(axis, source)] += given
-            residual = cells
-        result[...] = residual
+        _fold(grad_output, result, pairs, mode)
     return _check.deliver(result, out)
 
 
@@ -212,27 +203,86 @@ def _padded_shape(shape: Ints, pairs: Pairs) -> Ints:
     return tuple(n + before + after for n, (before, after) in zip(shape, pairs, strict=True))
 
 
-def _places(shape: Ints, pairs: Pairs) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
-    """Return where the input lies in the padded array, and which part of it is kept."""
-    inside, kept = [], []
-    for n, (before, after) in zip(shape, pairs, strict=True):
-        first, end = max(-before, 0), n - max(-after, 0)
-        kept.append(slice(first, end))
-        inside.append(slice(first + before, end + before))
-    return tuple(inside), tuple(kept)
+def _in_steps(run: Run, given: Array, result: Array, pairs: Pairs) -> None:
+    """Bring some of the axes after the others from the size of `given` to that of `result`."""
+    ends = range(len(pairs) - 3, 0, -2)
+    steps = [slice(max(len(pairs) - 3, 0), len(pairs))]
+    steps += [slice(max(end - 2, 0), end) for end in ends]
+    steps = [axes for axes in steps if any(map(any, pairs[axes]))] or steps[:1]
+    # What is written is seen with other axes, so it must be in order; an `out` may be not.
+    flat = len(pairs) > 5 or steps[-1].stop < len(pairs)
+    whole = empty(result.shape, result.dtype) if flat and not result.flags.c_contiguous else result
+    for axes in steps:
+        shape = (*given.shape[: axes.start], *result.shape[axes], *given.shape[axes.stop :])
+        room = whole if axes is steps[-1] else empty(shape, given.dtype)
+        run(_volumes(given, axes), _volumes(room, axes), axes)
+        given = room
+    if whole is not result:
+        result[...] = whole
 
 
-def _borders(mode: str, n: int, pair: Pair) -> Iterator[tuple[slice, NDArray[np.intp]]]:
-    """Yield the borders before and after an axis, with the input positions that they copy."""
-    before, after = pair
-    for start, stop in ((0, before), (before + n, before + n + after)):
-        if start == stop:
-            continue
-        yield slice(start, stop), sources(mode, n, np.arange(start - before, stop - before))
+def _volumes(array: Array, axes: slice) -> Array:
+    """View an array as (N, C, D, H, W), where `axes` are the last, or come before W."""
+    if axes.stop == array.ndim <= 5:
+        return array[(None,) * (5 - array.ndim)]
+    behind = (prod(array.shape[axes.stop :]),) * (axes.stop < array.ndim)
+    inner = (*array.shape[axes], *behind)
+    return array.reshape((prod(array.shape[: axes.start]), *(1,) * (4 - len(inner)), *inner))
 
 
-def sources(mode: str, n: int, positions: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Return the positions on an axis of size n that those before, on and after it copy."""
+def _fill(input: Array, result: Array, pairs: Pairs, mode: str, value: float) -> None:
+    """Write an input with the cells around it."""
+
+    def run(maps: Array, padded: Array, axes: slice) -> None:
+        found = _axes_of(input.shape, pairs, axes, maps.shape[4])
+        boundaries.fill(maps, padded, places(mode, *found), found[1][-1][0], value)
+
+    _in_steps(run, input, result, pairs)
+
+
+def _fold(grad_output: Array, result: Array, pairs: Pairs, mode: str) -> None:
+    """Write into each cell of the result the sum of what it and its copies were given."""
+    size = result.shape
+
+    def run(padded: Array, maps: Array, axes: slice) -> None:
+        found = _axes_of(size, pairs, axes, maps.shape[4])
+        boundaries.fold(padded, maps, places(mode, *found), found[1][-1][0])
+
+    _in_steps(run, grad_output, result, pairs)
+
+
+def _axes_of(size: Ints, pairs: Pairs, axes: slice, columns: int) -> tuple[Ints, Pairs]:
+    """Return the sizes and pairs of the three last axes of volumes."""
+    sizes, around = size[axes], pairs[axes]
+    if axes.stop < len(size):
+        sizes, around = (*sizes, columns), (*around, (0, 0))
+    ones = 3 - len(sizes)
+    return (1,) * ones + sizes, ((0, 0),) * ones + around
+
+
+def places(mode: str, size: Ints, pairs: Pairs) -> NDArray[np.intp]:
+    """Return, axis after axis, which position each padded position shows, -1 for a constant."""
+    # Finding them takes as long as the rest of a small call.
+    short = sum(size) + sum(map(sum, pairs)) <= _MOST_KEPT
+    return (_kept_places if short else _new_places)(mode, size, pairs)
+
+
+def _new_places(mode: str, size: Ints, pairs: Pairs) -> NDArray[np.intp]:
+    return np.concatenate(
+        [
+            _sources(mode, n, np.arange(-before, n + after, dtype=np.intp))
+            for n, (before, after) in zip(size, pairs, strict=True)
+        ]
+    )
+
+
+_kept_places = lru_cache(64)(_new_places)
+
+
+def _sources(mode: str, n: int, positions: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Return the positions on an axis of size n that those before, on and after it show."""
+    if mode == "constant" or n == 0:
+        return np.where((positions >= 0) & (positions < n), positions, -1)
     if mode == "reflect":
         mirrored: NDArray[np.intp] = n - 1 - np.abs(n - 1 - np.abs(positions))
         return mirrored
@@ -242,8 +292,3 @@ def sources(mode: str, n: int, positions: NDArray[np.intp]) -> NDArray[np.intp]:
         return positions % n
     turn: NDArray[np.intp] = positions % (2 * n)
     return np.minimum(turn, 2 * n - 1 - turn)
-
-
-def _on(axis: int, index: slice | NDArray[np.intp]) -> tuple[slice | NDArray[np.intp], ...]:
-    """Return an index into one axis."""
-    return (*(slice(None),) * axis, index)

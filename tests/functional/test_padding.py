@@ -5,6 +5,7 @@ from itertools import product
 import numpy as np
 import pytest
 
+import fastconv
 from fastconv import functional as F
 from fastconv import reference
 from tests._cases import torch_or_skip
@@ -215,6 +216,70 @@ def test_out_may_overlap_the_input(mode):
     target = residual.reshape(-1)[9:21].reshape(3, 4)
     F.pad_backward(residual, (3, 4), (1, 2, 2, 1), mode, out=target)
     np.testing.assert_array_equal(target, gradient)
+
+
+# Of several tasks, and with more padded axes, or axes in all, than the kernel has.
+LARGE = [
+    ((150, 211), (5, 3, 1, 4)),
+    ((1, 1, 3, 90, 97), (2, 1, 0, 3, 1, 1)),
+    ((40, 6, 33), (0, 0, 0, 0, 7, 2)),
+    ((2, 3, 4, 5, 6), (2, 1, 1, 3, 0, 2, 1, 1, 1, 0)),
+    ((3, 2, 4, 3, 2, 5), (1, 2, 0, 0, 2, 1)),
+    ((3, 2, 4, 3, 2, 5), (0, 0, 0, 0, 0, 0, 1, 3, 0, 1, 2, 0)),
+    ((2, 3, 2, 3, 2, 3, 4), (1, 1, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1)),
+]
+NUMPY_MODES = {"replicate": "edge", "circular": "wrap"}
+
+
+def shown(shape, pad, mode):
+    """Return which cell of the input each cell of the padded array shows, by NumPy."""
+    pairs = list(zip(pad[::2], pad[1::2], strict=True))[::-1]
+    pairs = [(0, 0)] * (len(shape) - len(pairs)) + pairs
+    options = {"constant_values": -1} if mode == "constant" else {}
+    cells = np.arange(np.prod(shape)).reshape(shape)
+    return np.pad(cells, pairs, NUMPY_MODES.get(mode, mode), **options)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(("shape", "pad"), LARGE, ids=str)
+def test_many_axes_and_tasks_for_any_number_of_threads(shape, pad, mode, dtype):
+    pad = tuple(min(n, 1) for n in pad) if mode == "reflect" else pad
+    x = integers(shape, dtype)
+    cells = shown(shape, pad, mode)
+    value = 7.5 if mode == "constant" else 0.0
+    expected = np.where(cells < 0, dtype(value), x.ravel()[cells])
+    residual = integers(expected.shape, dtype, 2)
+    gradient = np.zeros(x.size, dtype)
+    np.add.at(gradient, cells[cells >= 0], residual[cells >= 0])
+    # Not contiguous in any order, neither what is read nor what is written.
+    wide = np.full((*shape[:-1], 2 * shape[-1]), np.nan, dtype)
+    wide[..., ::2] = x
+    apart = np.full((2 * expected.shape[0], *expected.shape[1:]), np.nan, dtype)[::2]
+    for threads in (1, 2, 8):
+        with fastconv.num_threads(threads):
+            np.testing.assert_array_equal(F.pad(x, pad, mode, value), expected)
+            for same in (np.asfortranarray(x), wide[..., ::2]):
+                np.testing.assert_array_equal(F.pad(same, pad, mode, value), expected)
+            if apart.ndim > 2:
+                F.pad(x, pad, mode, value, out=apart)
+                np.testing.assert_array_equal(apart, expected)
+                assert np.isnan(apart.base[1::2]).all()
+            for same in (residual, np.asfortranarray(residual)):
+                found = F.pad_backward(same, shape, pad, mode)
+                np.testing.assert_array_equal(found.ravel(), gradient)
+
+
+@pytest.mark.parametrize("mode", MODES[1:])
+def test_the_gradient_has_the_same_bits_for_any_number_of_threads(mode):
+    residual = np.random.default_rng(0).standard_normal((2, 90, 100)).astype(np.float32)
+    shape, pad = (2, 70, 84), (8, 8, 9, 11)
+    with fastconv.num_threads(1):
+        expected = F.pad_backward(residual, shape, pad, mode)
+    for threads in range(2, 9):
+        with fastconv.num_threads(threads):
+            again = F.pad_backward(residual, shape, pad, mode)
+        assert again.tobytes() == expected.tobytes()
 
 
 def test_special_values_are_copied():
