@@ -54,7 +54,7 @@ class Graph(Layer):
     Layers are computed in the order in which they stand, and undone in reverse; where a value is
     used at several places, its gradients are added up. A value is freed as soon as all who take it
     are done. A batch norm whose output only a ReLU takes, or only the sum before a ReLU, may be
-    computed with it: see `fastconv.layers.fusion`.
+    computed with it: see ``fastconv/layers/fusion.py``.
 
     Parameters
     ----------

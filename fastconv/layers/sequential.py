@@ -12,7 +12,7 @@ from fastconv.layers.containers import Container, named
 class Sequential(Container):
     """Layers that pass their outputs on, and their gradients back.
 
-    A batch norm with a ReLU behind it may be computed with it: see `fastconv.layers.fusion`.
+    A batch norm with a ReLU behind it may be computed with it: see ``fastconv/layers/fusion.py``.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Cases of batch, group and local response normalisation."""
+"""Cases of batch, group, instance, layer and local response normalisation."""
 
 from typing import Any
 
@@ -94,6 +94,33 @@ def _group_norm_gradient(source: Source) -> Call:
     return Call((source.array(*x.shape), x, groups, Wide(saved), weight), {}, _sums(x))
 
 
+def _instance_norm(source: Source) -> Call:
+    x = _maps(source)
+    return Call((x, None, None, *_affine(source, x.shape[1])), {}, _TERMS)
+
+
+def _instance_norm_gradient(source: Source) -> Call:
+    x, _, _, weight, bias = _instance_norm(source).arguments
+    saved = np.zeros((2, *x.shape[:2]))
+    reference.instance_norm(x, None, None, weight, bias, statistics=saved)
+    return Call((source.array(*x.shape), x, Wide(saved), weight), {}, _sums(x))
+
+
+def _layer_norm(source: Source) -> Call:
+    x = _maps(source)
+    shape = x.shape[1:]
+    wanted = source.pick(0, 2) > 0
+    weight, bias = (source.array(*shape), source.array(*shape)) if wanted else (None, None)
+    return Call((x, shape, weight, bias), {}, _TERMS)
+
+
+def _layer_norm_gradient(source: Source) -> Call:
+    x, shape, weight, bias = _layer_norm(source).arguments
+    saved = np.zeros((2, len(x)))
+    reference.layer_norm(x, shape, weight, bias, statistics=saved)
+    return Call((source.array(*x.shape), x, shape, Wide(saved), weight), {}, _TERMS + x.size)
+
+
 def _response(source: Source) -> tuple[Any, ...]:
     return _maps(source), source.pick(1, 5), 0.1, source.choose((0.75, 0.5)), 2.0
 
@@ -116,6 +143,10 @@ SUBJECTS = tuple(
         "batch_norm_relu_backward": _batch_norm_relu_gradient,
         "group_norm": _group_norm,
         "group_norm_backward": _group_norm_gradient,
+        "instance_norm": _instance_norm,
+        "instance_norm_backward": _instance_norm_gradient,
+        "layer_norm": _layer_norm,
+        "layer_norm_backward": _layer_norm_gradient,
         "local_response_norm": _response_norm,
         "local_response_norm_backward": _response_norm_gradient,
     }.items()

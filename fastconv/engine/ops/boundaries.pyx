@@ -7,8 +7,8 @@ maps a padded position shows, or -1 where it shows a constant: one row of number
 columns. The maps' own columns begin `before` cells from the start; a negative number is how many of
 them are left out.
 
-A task is a few rows of what is written, so that a sum never meets threads, and its order follows
-from the places alone.
+A task is a few rows of what is written: a sum never meets threads, and the places alone set its
+order.
 """
 
 from cython cimport floating
