@@ -29,13 +29,8 @@ def described_like(other: Callable[..., Any], axes: int = 2) -> Callable[[Functi
     >>> @described_like(area2d, 1)
     ... def area1d(x):
     ...     '''Return the length.'''
-    >>> print(area1d.__doc__)
-    Return the length.
-    <BLANKLINE>
-
-    Parameters
-    ----------
-    x : ndarray, shape (N, W)
+    >>> area1d.__doc__.splitlines()
+    ['Return the length.', '', 'Parameters', '----------', 'x : ndarray, shape (N, W)']
     """
 
     def describe(function: Function) -> Function:

@@ -18,7 +18,8 @@ def printed(example):
 
 
 def test_the_examples_run():
-    with_layers, with_functions = EXAMPLES
+    # What PyTorch users write has tests of its own, where PyTorch is installed.
+    with_layers, with_functions = (e for e in EXAMPLES if "adapters.torch" not in e)
     losses = printed(with_layers)
     assert losses[-1] < losses[0] / 2
     (difference,) = printed(with_functions)

@@ -75,7 +75,7 @@ def vgg11(
     Examples
     --------
     >>> from fastconv import models
-    >>> len(models.vgg11(10, rng=0)["features"])
+    >>> len(models.vgg11(10, rng=0)[0])
     21
     """
     return _vgg(_VGG11, False, num_classes, dropout, Builder(dtype, rng))
@@ -94,7 +94,7 @@ def vgg11_bn(
     Examples
     --------
     >>> from fastconv import models
-    >>> len(models.vgg11_bn(10, rng=0)["features"])
+    >>> len(models.vgg11_bn(10, rng=0)[0])
     29
     """
     return _vgg(_VGG11, True, num_classes, dropout, Builder(dtype, rng))
@@ -113,7 +113,7 @@ def vgg13(
     Examples
     --------
     >>> from fastconv import models
-    >>> len(models.vgg13(10, rng=0)["features"])
+    >>> len(models.vgg13(10, rng=0)[0])
     25
     """
     return _vgg(_VGG13, False, num_classes, dropout, Builder(dtype, rng))
@@ -132,7 +132,7 @@ def vgg13_bn(
     Examples
     --------
     >>> from fastconv import models
-    >>> len(models.vgg13_bn(10, rng=0)["features"])
+    >>> len(models.vgg13_bn(10, rng=0)[0])
     35
     """
     return _vgg(_VGG13, True, num_classes, dropout, Builder(dtype, rng))
@@ -151,7 +151,7 @@ def vgg16(
     Examples
     --------
     >>> from fastconv import models
-    >>> len(models.vgg16(10, rng=0)["features"])
+    >>> len(models.vgg16(10, rng=0)[0])
     31
     """
     return _vgg(_VGG16, False, num_classes, dropout, Builder(dtype, rng))
@@ -170,7 +170,7 @@ def vgg16_bn(
     Examples
     --------
     >>> from fastconv import models
-    >>> len(models.vgg16_bn(10, rng=0)["features"])
+    >>> len(models.vgg16_bn(10, rng=0)[0])
     44
     """
     return _vgg(_VGG16, True, num_classes, dropout, Builder(dtype, rng))
@@ -189,7 +189,7 @@ def vgg19(
     Examples
     --------
     >>> from fastconv import models
-    >>> len(models.vgg19(10, rng=0)["features"])
+    >>> len(models.vgg19(10, rng=0)[0])
     37
     """
     return _vgg(_VGG19, False, num_classes, dropout, Builder(dtype, rng))
@@ -208,7 +208,7 @@ def vgg19_bn(
     Examples
     --------
     >>> from fastconv import models
-    >>> len(models.vgg19_bn(10, rng=0)["features"])
+    >>> len(models.vgg19_bn(10, rng=0)[0])
     53
     """
     return _vgg(_VGG19, True, num_classes, dropout, Builder(dtype, rng))
