@@ -10,13 +10,10 @@ from functools import cache
 import numpy as np
 import pytest
 
-from fastconv import functional as F
 from tests._onnx_nodes import OPERATORS
 
 onnx = pytest.importorskip("onnx", reason="onnx is not installed, skipped: its node tests")
 
-# Operators that wait for a function.
-WAITING = {"InstanceNormalization": "instance_norm", "LayerNormalization": "layer_norm"}
 # Operators of which only the first outputs are compared: ONNX's running variance is that of the
 # batch, ours the unbiased estimate, as in PyTorch.
 COMPARED = {"BatchNormalization": 2}
@@ -102,15 +99,9 @@ def check(name, node, case):
             )
 
 
-def waits(operator):
-    return operator in WAITING and not hasattr(F, WAITING[operator])
-
-
 @pytest.mark.parametrize("operator", sorted(OPERATORS))
 def test_nodes_of(operator):
     """Every test of an operator, but those that are exempt."""
-    if waits(operator):
-        pytest.skip(f"no function {WAITING[operator]} yet")
     tests = [test for test in node_tests() if test[1].op_type == operator]
     assert tests
     for name, node, case in tests:

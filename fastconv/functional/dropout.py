@@ -4,96 +4,25 @@ What is dropped is chosen, not multiplied away: an infinity goes, too. The masks
 alone: an element, or a channel, is kept where ``rng.random(mask.shape) >= p``.
 """
 
-from collections.abc import Callable
 from math import sqrt
-from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastconv import _check
 from fastconv._check import Array, Random
+from fastconv._docs import described_like
 from fastconv.engine.ops import activations as compiled
 from fastconv.functional._elementwise import delivered, writeable_flat
 
 Mask = NDArray[np.bool_]
-Function = TypeVar("Function", bound=Callable[..., Any])
 
 # Minus the limit of `selu` for very negative inputs.
 SELU_LIMIT = 1.7580993408473766
 # Random numbers that are drawn at a time.
 _DRAWN = 8192
 
-FORWARD = """
-    Parameters
-    ----------
-    input : ndarray
-        Float32 or float64{shape}.
-    p : float
-        Probability of a zero, from 0 to 1.
-    training : bool
-        False returns the input's values and a mask that keeps everything.
-    rng : int or numpy.random.Generator, optional
-        Where the random numbers come from; an int is a seed.
-    out : ndarray, optional
-        Where to write the output.
 
-    Returns
-    -------
-    output : ndarray, shape of `input`
-    mask : ndarray of bool, {mask}
-        True where {what} was kept.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument has the wrong type, p lies outside [0, 1], or the input has other axes.
-
-"""
-BACKWARD = """
-    Parameters
-    ----------
-    grad_output : ndarray
-        The residual.
-    mask : ndarray of bool
-        What `{name}` returned.
-    p : float
-        As in `{name}`.
-    out : ndarray, optional
-        Where to write the result.
-
-    Returns
-    -------
-    ndarray, shape of `grad_output`
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument has the wrong type or shape, or p lies outside [0, 1].
-
-"""
-
-
-def _documented(function: Function) -> Function:
-    """Add to a docstring what the arguments and results are."""
-    name = function.__name__
-    head, mark, examples = (function.__doc__ or "").partition("    Examples\n")
-    if name.endswith("_backward"):
-        text = BACKWARD.format(name=name.removesuffix("_backward"))
-    elif name.endswith("d"):
-        spatial = ("L", "H, W", "D, H, W")[int(name[-2]) - 1]
-        text = FORWARD.format(
-            shape=f", (N, C, {spatial}) or (C, {spatial})",
-            mask="(N, C, 1, ...) or (C, 1, ...)",
-            what="the channel",
-        )
-    else:
-        text = FORWARD.format(shape=", any shape", mask="same shape", what="the element")
-    function.__doc__ = head.rstrip() + "\n" + text + mark + examples
-    return function
-
-
-@_documented
 def dropout(
     input: Array,
     p: float = 0.5,
@@ -106,6 +35,30 @@ def dropout(
 
     N. Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting", 2014.
 
+    Parameters
+    ----------
+    input : ndarray
+        Float32 or float64, any shape.
+    p : float
+        Probability of a zero, from 0 to 1.
+    training : bool
+        False returns the input's values and a mask that keeps everything.
+    rng : int or numpy.random.Generator, optional
+        Where the random numbers come from; an int is a seed.
+    out : ndarray, optional
+        Where to write the output.
+
+    Returns
+    -------
+    output : ndarray, shape of `input`
+    mask : ndarray of bool, same shape
+        True where the element was kept.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has the wrong type, p lies outside [0, 1], or the input has other axes.
+
     Examples
     --------
     >>> import numpy as np
@@ -117,11 +70,30 @@ def dropout(
     return _dropped(input, None, p, training, rng, out)
 
 
-@_documented
 def dropout_backward(
     grad_output: Array, mask: Mask, p: float = 0.5, *, out: Array | None = None
 ) -> Array:
     """Return the gradient of `dropout`: grad_output / (1 - p) where the element was kept, else 0.
+
+    Parameters
+    ----------
+    grad_output : ndarray
+        The residual.
+    mask : ndarray of bool
+        What the forward function returned.
+    p : float
+        As there.
+    out : ndarray, optional
+        Where to write the result.
+
+    Returns
+    -------
+    ndarray, shape of `grad_output`
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has the wrong type or shape, or p lies outside [0, 1].
 
     Examples
     --------
@@ -133,7 +105,70 @@ def dropout_backward(
     return _graded(grad_output, mask, 0, _scale(_check.probability("p", p)), out)
 
 
-@_documented
+def dropout2d(
+    input: Array,
+    p: float = 0.5,
+    training: bool = True,
+    *,
+    rng: Random = None,
+    out: Array | None = None,
+) -> tuple[Array, Mask]:
+    """Drop whole channels of maps as `dropout` drops elements.
+
+    J. Tompson et al., "Efficient object localization using convolutional networks", 2015.
+
+    Parameters
+    ----------
+    input : ndarray
+        Float32 or float64, (N, C, H, W) or (C, H, W).
+    p : float
+        Probability of a zero, from 0 to 1.
+    training : bool
+        False returns the input's values and a mask that keeps everything.
+    rng : int or numpy.random.Generator, optional
+        Where the random numbers come from; an int is a seed.
+    out : ndarray, optional
+        Where to write the output.
+
+    Returns
+    -------
+    output : ndarray, shape of `input`
+    mask : ndarray of bool, (N, C, 1, ...) or (C, 1, ...)
+        True where the channel was kept.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has the wrong type, p lies outside [0, 1], or the input has other axes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv import functional as F
+    >>> output, mask = F.dropout2d(np.ones((2, 3, 5, 5)), rng=1)
+    >>> mask.shape, bool((output == 2 * mask).all())
+    ((2, 3, 1, 1), True)
+    """
+    return _dropped(input, 2, p, training, rng, out)
+
+
+@described_like(dropout_backward)
+def dropout2d_backward(
+    grad_output: Array, mask: Mask, p: float = 0.5, *, out: Array | None = None
+) -> Array:
+    """Return the gradient of `dropout2d`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv import functional as F
+    >>> F.dropout2d_backward(np.ones((1, 1, 2)), np.ones((1, 1, 1), bool))
+    array([[[2., 2.]]])
+    """
+    return _graded(grad_output, mask, 2, _scale(_check.probability("p", p)), out)
+
+
+@described_like(dropout2d, 1)
 def dropout1d(
     input: Array,
     p: float = 0.5,
@@ -142,9 +177,7 @@ def dropout1d(
     rng: Random = None,
     out: Array | None = None,
 ) -> tuple[Array, Mask]:
-    """Drop whole channels of lines as `dropout` drops elements.
-
-    J. Tompson et al., "Efficient object localization using convolutional networks", 2015.
+    """Drop whole channels of lines, as in `dropout2d`.
 
     Examples
     --------
@@ -157,7 +190,7 @@ def dropout1d(
     return _dropped(input, 1, p, training, rng, out)
 
 
-@_documented
+@described_like(dropout_backward)
 def dropout1d_backward(
     grad_output: Array, mask: Mask, p: float = 0.5, *, out: Array | None = None
 ) -> Array:
@@ -174,45 +207,7 @@ def dropout1d_backward(
     return _graded(grad_output, mask, 1, _scale(_check.probability("p", p)), out)
 
 
-@_documented
-def dropout2d(
-    input: Array,
-    p: float = 0.5,
-    training: bool = True,
-    *,
-    rng: Random = None,
-    out: Array | None = None,
-) -> tuple[Array, Mask]:
-    """Drop whole channels of maps, as in `dropout1d`.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from fastconv import functional as F
-    >>> output, mask = F.dropout2d(np.ones((2, 3, 5, 5)), rng=1)
-    >>> mask.shape, bool((output == 2 * mask).all())
-    ((2, 3, 1, 1), True)
-    """
-    return _dropped(input, 2, p, training, rng, out)
-
-
-@_documented
-def dropout2d_backward(
-    grad_output: Array, mask: Mask, p: float = 0.5, *, out: Array | None = None
-) -> Array:
-    """Return the gradient of `dropout2d`.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from fastconv import functional as F
-    >>> F.dropout2d_backward(np.ones((1, 1, 2)), np.ones((1, 1, 1), bool))
-    array([[[2., 2.]]])
-    """
-    return _graded(grad_output, mask, 2, _scale(_check.probability("p", p)), out)
-
-
-@_documented
+@described_like(dropout2d, 3)
 def dropout3d(
     input: Array,
     p: float = 0.5,
@@ -221,7 +216,7 @@ def dropout3d(
     rng: Random = None,
     out: Array | None = None,
 ) -> tuple[Array, Mask]:
-    """Drop whole channels of volumes, as in `dropout1d`.
+    """Drop whole channels of volumes, as in `dropout2d`.
 
     Examples
     --------
@@ -234,7 +229,7 @@ def dropout3d(
     return _dropped(input, 3, p, training, rng, out)
 
 
-@_documented
+@described_like(dropout_backward)
 def dropout3d_backward(
     grad_output: Array, mask: Mask, p: float = 0.5, *, out: Array | None = None
 ) -> Array:
@@ -250,7 +245,7 @@ def dropout3d_backward(
     return _graded(grad_output, mask, 3, _scale(_check.probability("p", p)), out)
 
 
-@_documented
+@described_like(dropout)
 def alpha_dropout(
     input: Array,
     p: float = 0.5,
@@ -280,7 +275,7 @@ def alpha_dropout(
     )
 
 
-@_documented
+@described_like(dropout_backward)
 def alpha_dropout_backward(
     grad_output: Array, mask: Mask, p: float = 0.5, *, out: Array | None = None
 ) -> Array:

@@ -7,6 +7,7 @@ import numpy as np
 from fastconv import _check
 from fastconv import functional as F
 from fastconv._check import Array, Random
+from fastconv._docs import described_like
 from fastconv.layers.base import Layer
 
 
@@ -73,22 +74,9 @@ class Dropout(_Dropout):
     _function = "dropout"
 
 
+@described_like(Dropout)
 class Dropout1d(_Dropout):
     """Whole channels of lines set to zero at random in training mode: `functional.dropout1d`.
-
-    Parameters
-    ----------
-    p : float
-        Probability of being dropped, from 0 to 1.
-    inplace : bool
-        Write the output over the input.
-    rng : int or numpy.random.Generator, optional, keyword-only
-        Where the random numbers come from; an int is a seed.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If p is not a number from 0 to 1.
 
     Examples
     --------
@@ -101,22 +89,9 @@ class Dropout1d(_Dropout):
     _function = "dropout1d"
 
 
+@described_like(Dropout)
 class Dropout2d(_Dropout):
     """Whole channels of maps set to zero at random in training mode: `functional.dropout2d`.
-
-    Parameters
-    ----------
-    p : float
-        Probability of being dropped, from 0 to 1.
-    inplace : bool
-        Write the output over the input.
-    rng : int or numpy.random.Generator, optional, keyword-only
-        Where the random numbers come from; an int is a seed.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If p is not a number from 0 to 1.
 
     Examples
     --------
@@ -129,22 +104,9 @@ class Dropout2d(_Dropout):
     _function = "dropout2d"
 
 
+@described_like(Dropout)
 class Dropout3d(_Dropout):
     """Whole channels of volumes set to zero at random in training mode: `functional.dropout3d`.
-
-    Parameters
-    ----------
-    p : float
-        Probability of being dropped, from 0 to 1.
-    inplace : bool
-        Write the output over the input.
-    rng : int or numpy.random.Generator, optional, keyword-only
-        Where the random numbers come from; an int is a seed.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If p is not a number from 0 to 1.
 
     Examples
     --------
@@ -157,22 +119,9 @@ class Dropout3d(_Dropout):
     _function = "dropout3d"
 
 
+@described_like(Dropout)
 class AlphaDropout(_Dropout):
     """Elements set to the limit of `SELU` at random in training: `functional.alpha_dropout`.
-
-    Parameters
-    ----------
-    p : float
-        Probability of being dropped, from 0 to 1.
-    inplace : bool
-        Write the output over the input.
-    rng : int or numpy.random.Generator, optional, keyword-only
-        Where the random numbers come from; an int is a seed.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If p is not a number from 0 to 1.
 
     Examples
     --------

@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 from fastconv import _check
 from fastconv import functional as F
 from fastconv._check import Array
+from fastconv._docs import described_like
 from fastconv._geometry import Ints
 from fastconv.layers.base import Layer
 
@@ -62,7 +63,7 @@ class ZeroPad1d(_Pad):
     Parameters
     ----------
     padding : int or tuple of int
-        Cells on every side, or 2 numbers: before and after the axis.
+        Cells on every side, or two numbers for each axis, before and after it, the last axis first.
 
     Examples
     --------
@@ -75,13 +76,9 @@ class ZeroPad1d(_Pad):
     _axes = 1
 
 
+@described_like(ZeroPad1d)
 class ZeroPad2d(_Pad):
     """Zeros around each map; negative numbers take cells away.
-
-    Parameters
-    ----------
-    padding : int or tuple of int
-        Cells on every side, or 4 numbers: before and after each axis, the last axis first.
 
     Examples
     --------
@@ -94,13 +91,9 @@ class ZeroPad2d(_Pad):
     _axes = 2
 
 
+@described_like(ZeroPad1d)
 class ZeroPad3d(_Pad):
     """Zeros around each volume; negative numbers take cells away.
-
-    Parameters
-    ----------
-    padding : int or tuple of int
-        Cells on every side, or 6 numbers: before and after each axis, the last axis first.
 
     Examples
     --------
@@ -119,7 +112,7 @@ class ConstantPad1d(_ConstantPad):
     Parameters
     ----------
     padding : int or tuple of int
-        Cells on every side, or 2 numbers: before and after the axis.
+        Cells on every side, or two numbers for each axis, before and after it, the last axis first.
     value : float
         What the new cells hold.
 
@@ -134,15 +127,9 @@ class ConstantPad1d(_ConstantPad):
     _axes = 1
 
 
+@described_like(ConstantPad1d)
 class ConstantPad2d(_ConstantPad):
     """A value around each map; negative numbers take cells away.
-
-    Parameters
-    ----------
-    padding : int or tuple of int
-        Cells on every side, or 4 numbers: before and after each axis, the last axis first.
-    value : float
-        What the new cells hold.
 
     Examples
     --------
@@ -155,15 +142,9 @@ class ConstantPad2d(_ConstantPad):
     _axes = 2
 
 
+@described_like(ConstantPad1d)
 class ConstantPad3d(_ConstantPad):
     """A value around each volume; negative numbers take cells away.
-
-    Parameters
-    ----------
-    padding : int or tuple of int
-        Cells on every side, or 6 numbers: before and after each axis, the last axis first.
-    value : float
-        What the new cells hold.
 
     Examples
     --------
@@ -176,13 +157,9 @@ class ConstantPad3d(_ConstantPad):
     _axes = 3
 
 
+@described_like(ZeroPad1d)
 class ReflectionPad1d(_Pad):
     """Each line mirrored at its border cells, which are not repeated.
-
-    Parameters
-    ----------
-    padding : int or tuple of int
-        Cells on every side, or 2 numbers: before and after the axis.
 
     Examples
     --------
@@ -196,13 +173,9 @@ class ReflectionPad1d(_Pad):
     _mode = "reflect"
 
 
+@described_like(ZeroPad1d)
 class ReflectionPad2d(_Pad):
     """Each map mirrored at its border cells, which are not repeated.
-
-    Parameters
-    ----------
-    padding : int or tuple of int
-        Cells on every side, or 4 numbers: before and after each axis, the last axis first.
 
     Examples
     --------
@@ -216,13 +189,9 @@ class ReflectionPad2d(_Pad):
     _mode = "reflect"
 
 
+@described_like(ZeroPad1d)
 class ReflectionPad3d(_Pad):
     """Each volume mirrored at its border cells, which are not repeated.
-
-    Parameters
-    ----------
-    padding : int or tuple of int
-        Cells on every side, or 6 numbers: before and after each axis, the last axis first.
 
     Examples
     --------
@@ -236,13 +205,9 @@ class ReflectionPad3d(_Pad):
     _mode = "reflect"
 
 
+@described_like(ZeroPad1d)
 class ReplicationPad1d(_Pad):
     """Copies of the border cells around each line.
-
-    Parameters
-    ----------
-    padding : int or tuple of int
-        Cells on every side, or 2 numbers: before and after the axis.
 
     Examples
     --------
@@ -256,13 +221,9 @@ class ReplicationPad1d(_Pad):
     _mode = "replicate"
 
 
+@described_like(ZeroPad1d)
 class ReplicationPad2d(_Pad):
     """Copies of the border cells around each map.
-
-    Parameters
-    ----------
-    padding : int or tuple of int
-        Cells on every side, or 4 numbers: before and after each axis, the last axis first.
 
     Examples
     --------
@@ -276,13 +237,9 @@ class ReplicationPad2d(_Pad):
     _mode = "replicate"
 
 
+@described_like(ZeroPad1d)
 class ReplicationPad3d(_Pad):
     """Copies of the border cells around each volume.
-
-    Parameters
-    ----------
-    padding : int or tuple of int
-        Cells on every side, or 6 numbers: before and after each axis, the last axis first.
 
     Examples
     --------
@@ -296,13 +253,9 @@ class ReplicationPad3d(_Pad):
     _mode = "replicate"
 
 
+@described_like(ZeroPad1d)
 class CircularPad1d(_Pad):
     """Each line continued from its other end.
-
-    Parameters
-    ----------
-    padding : int or tuple of int
-        Cells on every side, or 2 numbers: before and after the axis.
 
     Examples
     --------
@@ -316,13 +269,9 @@ class CircularPad1d(_Pad):
     _mode = "circular"
 
 
+@described_like(ZeroPad1d)
 class CircularPad2d(_Pad):
     """Each map continued from its other end.
-
-    Parameters
-    ----------
-    padding : int or tuple of int
-        Cells on every side, or 4 numbers: before and after each axis, the last axis first.
 
     Examples
     --------
@@ -336,13 +285,9 @@ class CircularPad2d(_Pad):
     _mode = "circular"
 
 
+@described_like(ZeroPad1d)
 class CircularPad3d(_Pad):
     """Each volume continued from its other end.
-
-    Parameters
-    ----------
-    padding : int or tuple of int
-        Cells on every side, or 6 numbers: before and after each axis, the last axis first.
 
     Examples
     --------

@@ -4,6 +4,7 @@ from math import sqrt
 
 import numpy as np
 
+from fastconv._docs import described_like
 from fastconv.reference._arguments import Array, expect_axes, expect_shape, float_dtype
 
 # Minus the limit of `selu` for very negative inputs.
@@ -67,9 +68,9 @@ def dropout_backward(grad_output: Array, mask: Array, p: float = 0.5) -> Array:
     grad_output : numpy.ndarray
         Gradient with respect to the output.
     mask : numpy.ndarray of bool
-        The mask that `dropout` returned.
+        The mask that the forward function returned.
     p : float, default 0.5
-        The probability given to `dropout`.
+        The probability given to it.
 
     Returns
     -------
@@ -93,81 +94,6 @@ def dropout_backward(grad_output: Array, mask: Array, p: float = 0.5) -> Array:
     return _pass(grad_output, mask, grad_output.shape, _dropout_scale(p))
 
 
-def dropout1d(
-    input: Array,
-    p: float = 0.5,
-    training: bool = True,
-    *,
-    rng: np.random.Generator | int | None = None,
-) -> tuple[Array, Array]:
-    """Switch off whole channels, as `dropout` does cells.
-
-    Parameters
-    ----------
-    input : numpy.ndarray
-        Maps (N, C, L) or (C, L), float32 or float64.
-    p, training, rng
-        As in `dropout`.
-
-    Returns
-    -------
-    output : numpy.ndarray
-        As of `dropout`.
-    mask : numpy.ndarray of bool
-        The channels that stay, with 1 axes of size 1 behind.
-
-    Raises
-    ------
-    ValueError
-        If p is no probability, or the input has other axes.
-    TypeError
-        If the input is not an array of float32 or float64.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from fastconv.reference import dropout1d
-    >>> dropout1d(np.ones((2, 3, 4)), rng=1)[1].shape
-    (2, 3, 1)
-    """
-    expect_axes("input", input.ndim, (2, 3))
-    return _drop(input, (*input.shape[:-1], 1), p, training, rng)
-
-
-def dropout1d_backward(grad_output: Array, mask: Array, p: float = 0.5) -> Array:
-    """Let the residual pass where a channel was on, scaled as the channel was.
-
-    Parameters
-    ----------
-    grad_output : numpy.ndarray
-        Gradient with respect to the output.
-    mask : numpy.ndarray of bool
-        The mask that `dropout1d` returned.
-    p : float, default 0.5
-        The probability given to `dropout1d`.
-
-    Returns
-    -------
-    numpy.ndarray
-        Gradient with respect to the input.
-
-    Raises
-    ------
-    ValueError
-        If the shapes differ or p is no probability.
-    TypeError
-        If the residual is not an array of float32 or float64, or the mask is not one of bool.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from fastconv.reference import dropout1d_backward
-    >>> float(dropout1d_backward(np.ones((1, 1)), np.ones((1, 1), bool)).sum())
-    2.0
-    """
-    return _pass(grad_output, mask, (*grad_output.shape[:-1], 1), _dropout_scale(p))
-
-
 def dropout2d(
     input: Array,
     p: float = 0.5,
@@ -189,7 +115,7 @@ def dropout2d(
     output : numpy.ndarray
         As of `dropout`.
     mask : numpy.ndarray of bool
-        The channels that stay, with 2 axes of size 1 behind.
+        The channels that stay, with axes of size 1 behind.
 
     Raises
     ------
@@ -209,29 +135,9 @@ def dropout2d(
     return _drop(input, (*input.shape[:-2], 1, 1), p, training, rng)
 
 
+@described_like(dropout_backward)
 def dropout2d_backward(grad_output: Array, mask: Array, p: float = 0.5) -> Array:
     """Let the residual pass where a channel was on, scaled as the channel was.
-
-    Parameters
-    ----------
-    grad_output : numpy.ndarray
-        Gradient with respect to the output.
-    mask : numpy.ndarray of bool
-        The mask that `dropout2d` returned.
-    p : float, default 0.5
-        The probability given to `dropout2d`.
-
-    Returns
-    -------
-    numpy.ndarray
-        Gradient with respect to the input.
-
-    Raises
-    ------
-    ValueError
-        If the shapes differ or p is no probability.
-    TypeError
-        If the residual is not an array of float32 or float64, or the mask is not one of bool.
 
     Examples
     --------
@@ -243,7 +149,8 @@ def dropout2d_backward(grad_output: Array, mask: Array, p: float = 0.5) -> Array
     return _pass(grad_output, mask, (*grad_output.shape[:-2], 1, 1), _dropout_scale(p))
 
 
-def dropout3d(
+@described_like(dropout2d, 1)
+def dropout1d(
     input: Array,
     p: float = 0.5,
     training: bool = True,
@@ -252,26 +159,40 @@ def dropout3d(
 ) -> tuple[Array, Array]:
     """Switch off whole channels, as `dropout` does cells.
 
-    Parameters
-    ----------
-    input : numpy.ndarray
-        Maps (N, C, D, H, W) or (C, D, H, W), float32 or float64.
-    p, training, rng
-        As in `dropout`.
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv.reference import dropout1d
+    >>> dropout1d(np.ones((2, 3, 4)), rng=1)[1].shape
+    (2, 3, 1)
+    """
+    expect_axes("input", input.ndim, (2, 3))
+    return _drop(input, (*input.shape[:-1], 1), p, training, rng)
 
-    Returns
-    -------
-    output : numpy.ndarray
-        As of `dropout`.
-    mask : numpy.ndarray of bool
-        The channels that stay, with 3 axes of size 1 behind.
 
-    Raises
-    ------
-    ValueError
-        If p is no probability, or the input has other axes.
-    TypeError
-        If the input is not an array of float32 or float64.
+@described_like(dropout_backward)
+def dropout1d_backward(grad_output: Array, mask: Array, p: float = 0.5) -> Array:
+    """Let the residual pass where a channel was on, scaled as the channel was.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv.reference import dropout1d_backward
+    >>> float(dropout1d_backward(np.ones((1, 1)), np.ones((1, 1), bool)).sum())
+    2.0
+    """
+    return _pass(grad_output, mask, (*grad_output.shape[:-1], 1), _dropout_scale(p))
+
+
+@described_like(dropout2d, 3)
+def dropout3d(
+    input: Array,
+    p: float = 0.5,
+    training: bool = True,
+    *,
+    rng: np.random.Generator | int | None = None,
+) -> tuple[Array, Array]:
+    """Switch off whole channels, as `dropout` does cells.
 
     Examples
     --------
@@ -284,29 +205,9 @@ def dropout3d(
     return _drop(input, (*input.shape[:-3], 1, 1, 1), p, training, rng)
 
 
+@described_like(dropout_backward)
 def dropout3d_backward(grad_output: Array, mask: Array, p: float = 0.5) -> Array:
     """Let the residual pass where a channel was on, scaled as the channel was.
-
-    Parameters
-    ----------
-    grad_output : numpy.ndarray
-        Gradient with respect to the output.
-    mask : numpy.ndarray of bool
-        The mask that `dropout3d` returned.
-    p : float, default 0.5
-        The probability given to `dropout3d`.
-
-    Returns
-    -------
-    numpy.ndarray
-        Gradient with respect to the input.
-
-    Raises
-    ------
-    ValueError
-        If the shapes differ or p is no probability.
-    TypeError
-        If the residual is not an array of float32 or float64, or the mask is not one of bool.
 
     Examples
     --------
@@ -365,29 +266,9 @@ def alpha_dropout(
     return output, mask
 
 
+@described_like(dropout_backward)
 def alpha_dropout_backward(grad_output: Array, mask: Array, p: float = 0.5) -> Array:
     """Let the residual pass where a cell was on, scaled as the cell was.
-
-    Parameters
-    ----------
-    grad_output : numpy.ndarray
-        Gradient with respect to the output.
-    mask : numpy.ndarray of bool
-        The mask that `alpha_dropout` returned.
-    p : float, default 0.5
-        The probability given to `alpha_dropout`.
-
-    Returns
-    -------
-    numpy.ndarray
-        Gradient with respect to the input.
-
-    Raises
-    ------
-    ValueError
-        If the shapes differ or p is no probability.
-    TypeError
-        If the residual is not an array of float32 or float64, or the mask is not one of bool.
 
     Examples
     --------

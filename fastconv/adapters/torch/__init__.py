@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 import torch
+from torch import library as registry
 
 from fastconv.adapters import openmp
 from fastconv.adapters._switch import Connection, Stats, Switch
@@ -27,20 +28,20 @@ _NEEDS = "fastconv.adapters.torch needs PyTorch 2.9 or newer"
 # What the dispatcher calls, once it is there: it stays. Another thread may be on its way into it,
 # and the dispatcher would let it go.
 _overrides: list[Override] = []
-_libraries: list[torch.library.Library] = []
+_libraries: list[registry.Library] = []
 
 
 def _connect_convolution() -> None:
     if not _overrides:
-        if not hasattr(torch.library, "get_kernel"):
+        if not hasattr(registry, "get_kernel"):
             raise ImportError(f"{_NEEDS}, here is {torch.__version__}")
         planner = Planner(_switch)
-        library = torch.library.Library("aten", "IMPL")
+        library = registry.Library("aten", "IMPL")
         for name, kind, plan in (
             ("convolution", Convolution, planner.forward),
             ("convolution_backward", ConvolutionBackward, planner.backward),
         ):
-            override: Override = kind(torch.library.get_kernel(f"aten::{name}", "CPU"), plan)
+            override: Override = kind(registry.get_kernel(f"aten::{name}", "CPU"), plan)
             library.impl(name, override, "CPU", with_keyset=True)
             _overrides.append(override)
         _libraries.append(library)
