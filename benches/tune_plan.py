@@ -23,7 +23,7 @@ from fastconv.benchmark.harness import interleaved
 from fastconv.benchmark.machine import cpu_model
 from fastconv.benchmark.rivals import make_case
 from fastconv.benchmark.tables import Layer
-from fastconv.engine import choice, plan, thresholds
+from fastconv.engine import choice, plan, rules, thresholds
 from fastconv.engine.fft import blocks
 from fastconv.engine.winograd import counts
 
@@ -94,7 +94,7 @@ def contender(table):
 
 def rival(table, geometry, operation, dtype):
     """Return the algorithm, and the variant if it is one, that would compute it instead."""
-    if table == "winograd_5" and plan.rows_win(geometry, operation, dtype):
+    if table == "winograd_5" and rules.rows_win(geometry, operation, dtype):
         return "winograd", ROWS
     names = [row.name for row in plan.ALGORITHMS]
     behind = plan.ALGORITHMS[names.index(table.partition("_")[0]) + 1 :]

@@ -44,18 +44,19 @@ LEVELS = {
     "engine.winograd": 5,
     "engine.errors": 6,
     "engine.binding": 6,
-    "engine.plan": 7,
-    "engine.choice": 8,
-    "": 9,  # fastconv itself, the public face
-    "functional": 9,
-    "layers": 10,
-    "models": 11,
-    "adapters": 12,
-    "training": 12,
-    "benchmark": 12,
-    "plots": 13,
-    "cli": 14,
-    "__main__": 15,
+    "engine.rules": 7,
+    "engine.plan": 8,
+    "engine.choice": 9,
+    "": 10,  # fastconv itself, the public face
+    "functional": 10,
+    "layers": 11,
+    "models": 12,
+    "adapters": 13,
+    "training": 13,
+    "benchmark": 13,
+    "plots": 14,
+    "cli": 15,
+    "__main__": 16,
 }
 # What the table of levels does not say.
 EXTRA = {

@@ -10,6 +10,7 @@ threads.
          +--- base.kernel.Dispatch: the kernel that was chosen -+--> base.threads
 
 plan        the table: every algorithm and variant, what it serves, when it wins, and why
+rules       the conditions that its rows name
 thresholds  numbers that were measured; errors: bounds of the results
 binding     how the kernel of each variant is made; choice: choosing, and fastconv.exact()
 

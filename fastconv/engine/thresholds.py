@@ -1,7 +1,7 @@
 """From where on an algorithm of fewer products is the fastest: measured, not reasoned.
 
 A table for each instruction set, written by `python benches/tune_plan.py --write` where it runs;
-the gains are those of `fastconv.engine.plan`.
+the gains are those of `fastconv.engine.rules`.
 """
 
 # On which machine, and when.

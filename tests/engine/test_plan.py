@@ -12,7 +12,7 @@ from benches import tune_plan
 from fastconv import benchmark
 from fastconv import functional as F
 from fastconv.benchmark.machine import cpu_model
-from fastconv.engine import plan, thresholds
+from fastconv.engine import plan, rules, thresholds
 from tests._cases import DTYPES, ISAS
 
 LAYERS = [layer for table in benchmark.TABLES for layer in benchmark.load_table(table)]
@@ -107,7 +107,7 @@ def test_thresholds_are_written_as_they_are_read():
 
 
 def test_the_plan_has_those_of_its_instruction_set():
-    assert plan._THRESHOLDS is thresholds.THRESHOLDS[fastconv.isa()]
+    assert rules._THRESHOLDS is thresholds.THRESHOLDS[fastconv.isa()]
 
 
 def test_a_measurement_says_where_and_when():
