@@ -74,8 +74,16 @@ def conv_transpose(inputs, given, outputs):
 
 def max_pool(inputs, given, outputs):
     (x,) = inputs
-    found = spatial("max_pool{}d", x)(x, **window(given, x.ndim - 2), return_indices=outputs == 2)
-    return found if outputs == 2 else (found,)
+    # Places in column-major order are those in the turned map.
+    step = -1 if given.get("storage_order") else 1
+    order = (0, 1, *[*range(2, x.ndim)][::step])
+    options = {
+        name: value[::step] if isinstance(value, tuple) else value
+        for name, value in window(given, x.ndim - 2).items()
+    }
+    pool = spatial("max_pool{}d", x)
+    found = pool(x.transpose(order), **options, return_indices=outputs == 2)
+    return tuple(values.transpose(order) for values in (found if outputs == 2 else (found,)))
 
 
 def average_pool(inputs, given, outputs):
@@ -99,14 +107,13 @@ def global_pool(name):
 
 
 def max_unpool(inputs, given, outputs):
+    """Undo a pooling; places are those of the map of default size, to which ONNX adds zeros."""
     x, indices, *size = inputs
     options = window(given, x.ndim - 2)
-    wanted = tuple(size[0].tolist()) if size else None
-    return (
-        spatial("max_unpool{}d", x)(
-            x, indices, options["kernel_size"], options["stride"], output_size=wanted
-        ),
-    )
+    found = spatial("max_unpool{}d", x)(x, indices, options["kernel_size"], options["stride"])
+    wanted = size[0].tolist() if size else found.shape
+    more = [n - m for n, m in zip(wanted, found.shape, strict=True)]
+    return (F.pad(found, tuple(n for after in reversed(more) for n in (0, after))),)
 
 
 def col2im(inputs, given, outputs):
@@ -164,8 +171,12 @@ def gemm(inputs, given, outputs):
     a, b, *bias = inputs
     x = a.T if given.get("transA") else a
     weight = b if given.get("transB") else b.T
-    found = F.linear(x, weight)
-    return (F.add(found, np.broadcast_to(bias[0], found.shape)) if bias else found,)
+    factors = {"alpha": given.get("alpha", 1.0), "beta": given.get("beta", 1.0)}
+    if bias and bias[0].shape[:-1] in ((), (1,)):
+        row = np.broadcast_to(bias[0].reshape(-1), weight.shape[:1])
+        return (F.linear(x, weight, row, **factors),)
+    found = F.linear(x, weight, **factors)
+    return (F.add(found, bias[0]) if bias else found,)
 
 
 def activation(function, **renamed):
@@ -187,19 +198,15 @@ def prelu(inputs, given, outputs):
 
 def resize(inputs, given, outputs):
     x, _, scales, *sizes = inputs
-    names = {
-        "nearest": "nearest-exact",
-        "linear": ("linear", "bilinear", "trilinear")[x.ndim - 3],
-        "cubic": "bicubic",
-    }
-    corners = given.get("coordinate_transformation_mode") == "align_corners"
-    options = {"mode": names[given["mode"]]}
-    if given["mode"] != "nearest":
-        options["align_corners"] = corners
+    linear = ("linear", "bilinear", "trilinear")[x.ndim - 3]
+    mode = {"nearest": "nearest", "linear": linear, "cubic": "bicubic"}[given["mode"]]
+    options = {"coordinates": given.get("coordinate_transformation_mode", "half_pixel")}
+    if mode == "nearest":
+        options["rounding"] = given.get("nearest_mode", "round_prefer_floor")
     word, values = ("size", sizes[0]) if sizes else ("scale_factor", scales)
     by_axis = dict(zip(given.get("axes", range(x.ndim)), values.tolist(), strict=True))
     options[word] = tuple(by_axis[axis] for axis in range(2, x.ndim))
-    return (F.interpolate(x, **options),)
+    return (F.interpolate(x, mode=mode, **options),)
 
 
 def pad(inputs, given, outputs):

@@ -18,30 +18,17 @@ onnx = pytest.importorskip("onnx", reason="onnx is not installed, skipped: its n
 # batch, ours the unbiased estimate, as in PyTorch.
 COMPARED = {"BatchNormalization": 2}
 # Tests that do not hold here, and why; so for what they are expanded to.
-COORDINATES = "interpolate has torch's coordinates"
-TIE = "of two cells equally near, interpolate takes the second as torch does, ONNX the first"
 RATIO = "interpolate has no ratio to keep"
 CUBIC = "bicubic is torch's: a = -0.75, and cells outside are the border's"
-FACTORS = "linear has no factors for its terms"
 EXEMPT = {
-    "gemm_all_attributes": FACTORS,
-    "gemm_alpha": FACTORS,
-    "gemm_beta": FACTORS,
-    "maxpool_with_argmax_2d_precomputed_strides": "places in column-major order",
-    "maxunpool_export_with_output_shape": "places of a map that is smaller than the result",
     "edge_pad": "integers",
     "reflect_pad": "integers",
     "wrap_pad": "integers",
-    "resize_downsample_scales_cubic_align_corners": COORDINATES,
     "resize_downsample_scales_cubic_antialias": "no antialias",
     "resize_downsample_scales_cubic_A_n0p5_exclude_outside": CUBIC,
-    "resize_downsample_scales_linear_align_corners": COORDINATES,
     "resize_downsample_scales_linear_antialias": "no antialias",
-    "resize_downsample_scales_linear_half_pixel_symmetric": COORDINATES,
     "resize_downsample_sizes_cubic_antialias": "no antialias",
     "resize_downsample_sizes_linear_antialias": "no antialias",
-    "resize_downsample_sizes_linear_pytorch_half_pixel": COORDINATES,
-    "resize_downsample_sizes_nearest": TIE,
     "resize_downsample_sizes_nearest_not_larger": RATIO,
     "resize_downsample_sizes_nearest_not_smaller": RATIO,
     "resize_tf_crop_and_resize": "no crop",
@@ -49,16 +36,8 @@ EXEMPT = {
     "resize_tf_crop_and_resize_axes_3_2": "no crop",
     "resize_tf_crop_and_resize_extrapolation_value": "no crop",
     "resize_upsample_scales_cubic_A_n0p5_exclude_outside": CUBIC,
-    "resize_upsample_scales_cubic_asymmetric": COORDINATES,
-    "resize_upsample_scales_linear_half_pixel_symmetric": COORDINATES,
-    "resize_upsample_sizes_nearest": TIE,
-    "resize_upsample_sizes_nearest_axes_2_3": TIE,
-    "resize_upsample_sizes_nearest_axes_3_2": TIE,
-    "resize_upsample_sizes_nearest_ceil_half_pixel": COORDINATES,
-    "resize_upsample_sizes_nearest_floor_align_corners": COORDINATES,
     "resize_upsample_sizes_nearest_not_larger": RATIO,
     "resize_upsample_sizes_nearest_not_smaller": RATIO,
-    "resize_upsample_sizes_nearest_round_prefer_ceil_asymmetric": COORDINATES,
 }
 
 

@@ -1,12 +1,15 @@
 """Full connection.
 
-y = x W^T + b. All three products of a full connection run on the engine (`gemm.matmul`), with
-a fixed order of summation. Their sums may have any length; at most 65,536 products are added
-at once, and the results in double precision, so that the error does not grow with it.
+y = x W^T + b, with a factor for each term if wanted. All three products of a full connection run on
+the engine (`gemm.matmul`), with a fixed order of summation. Their sums may have any length; at most
+65,536 products are added at once, and the results in double precision, so that the error does not
+grow with it.
 """
 
 from functools import partial
 from itertools import chain, pairwise, repeat
+
+import numpy as np
 
 from fastconv import _check
 from fastconv._check import Array
@@ -21,7 +24,13 @@ NOWHERE = (None, None, None)
 
 
 def linear(
-    input: Array, weight: Array, bias: Array | None = None, *, out: Array | None = None
+    input: Array,
+    weight: Array,
+    bias: Array | None = None,
+    *,
+    alpha: float = 1.0,
+    beta: float = 1.0,
+    out: Array | None = None,
 ) -> Array:
     """Multiply the input with the weights of a full connection and add the bias.
 
@@ -33,13 +42,15 @@ def linear(
         Of the input's dtype.
     bias : ndarray, shape (out_features,), optional
         Added to each row of the result.
+    alpha, beta : float
+        Factors of the product and of the bias, as in BLAS's gemm and in ONNX's Gemm.
     out : ndarray, optional
         Where to write the result.
 
     Returns
     -------
     ndarray, shape (..., out_features)
-        input @ weight.T + bias.
+        alpha * input @ weight.T + beta * bias.
 
     Raises
     ------
@@ -60,6 +71,9 @@ def linear(
         _check.same_dtype("bias", bias, "input", input)
         _check.same_shape("bias", bias, (weight.shape[0],), "(weight.shape[0],)")
         inputs.append(bias)
+    if alpha != 1 or beta != 1:
+        weight = _scaled(weight, "alpha", alpha)
+        bias = None if bias is None else _scaled(bias, "beta", beta)
     result = _new_rows(out, (*input.shape[:-1], weight.shape[0]), *inputs)
     _multiply(_rows(input), weight.T, bias, _rows(result))
     return _check.deliver(result, out)
@@ -70,6 +84,8 @@ def linear_backward(
     input: Array,
     weight: Array,
     *,
+    alpha: float = 1.0,
+    beta: float = 1.0,
     output_mask: tuple[bool, bool, bool] = (True, True, True),
     out: tuple[Array | None, Array | None, Array | None] | None = None,
 ) -> tuple[Array | None, Array | None, Array | None]:
@@ -83,6 +99,8 @@ def linear_backward(
         The input of `linear`.
     weight : ndarray, shape (out_features, in_features)
         The weights.
+    alpha, beta : float
+        As in `linear`.
     output_mask : tuple of three bool
         Which of the three to compute.
     out : tuple of three ndarray or None, optional
@@ -92,9 +110,9 @@ def linear_backward(
     Returns
     -------
     grad_input, grad_weight, grad_bias : ndarray or None
-        grad_output @ weight, grad_output^T @ input, and the sum of grad_output over all but the
-        last axis; None where masked. In float32 the error of grad_bias is at most 64 eps times the
-        sum of ``|grad_output|``, below 1e-6 of it in practice.
+        alpha * grad_output @ weight, alpha * grad_output^T @ input, and beta times the sum of
+        grad_output over all but the last axis; None where masked. In float32 the error of grad_bias
+        is at most 64 eps times the sum of ``|grad_output|``, below 1e-6 of it in practice.
 
     Raises
     ------
@@ -126,16 +144,18 @@ def linear_backward(
     grad_input = grad_weight = grad_bias = None
     if for_input:
         grad_input = _new_rows(outs[0], input.shape, *arrays)
-        _multiply(residual, weight, None, _rows(grad_input))
+        _multiply(residual, _scaled(weight, "alpha", alpha), None, _rows(grad_input))
     if for_weight:
         grad_weight = _new_rows(outs[1], weight.shape, *arrays)
         _multiply(residual.T, _rows(input), None, grad_weight)
+        _scale(grad_weight, "alpha", alpha)
     if for_bias:
         grad_bias = _new_rows(outs[2], weight.shape[:1], *arrays)
         if residual.size:
             sum_rows(residual, grad_bias)
         else:
             grad_bias[...] = 0
+        _scale(grad_bias, "beta", beta)
     if out is None:
         return grad_input, grad_weight, grad_bias
     # Not before all are computed: they may overlap what was read.
@@ -155,6 +175,19 @@ def _operands(input: Array, weight: Array) -> tuple[Array, Array]:
             f"{weight.shape[1]}, got shape {input.shape}"
         )
     return input, weight
+
+
+def _scaled(values: Array, name: str, factor: float) -> Array:
+    """Return an array times a factor; the array itself for 1."""
+    return values if factor == 1 else _scale(values.copy(), name, factor)
+
+
+def _scale(values: Array, name: str, factor: float) -> Array:
+    """Multiply an array by a factor in place."""
+    if factor != 1:
+        with np.errstate(all="ignore"):
+            values *= _check.number(name, factor)
+    return values
 
 
 def _new_rows(out: Array | None, shape: Ints, *inputs: Array) -> Array:

@@ -4,9 +4,10 @@ Each axis is interpolated by itself, so an axis has a table: for each place of t
 places of the input, and their weights. The gradient is computed by the transposed tables.
 """
 
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from math import floor, prod
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,8 @@ from fastconv.functional.adaptive_pooling import (
 
 # Places and weights: (taps, size of the result).
 Table: TypeAlias = tuple[NDArray[np.int32], NDArray[np.float64]]
+# On an axis, in cells.
+Places: TypeAlias = NDArray[np.float64]
 # A factor for each axis; None where the sizes' ratio holds.
 Scales: TypeAlias = tuple[float | None, ...]
 
@@ -41,8 +44,27 @@ MEANS_BACKWARD = {
     2: adaptive_avg_pool2d_backward,
     3: adaptive_avg_pool3d_backward,
 }
+# Where ONNX's Resize places cells, and how it rounds a place between two of them.
+COORDINATES = (
+    "half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "align_corners", "asymmetric",
+)  # fmt: skip
+ROUNDINGS: dict[str, Callable[[Places], Places]] = {
+    "round_prefer_floor": lambda place: np.ceil(place - 0.5),
+    "round_prefer_ceil": lambda place: np.floor(place + 0.5),
+    "floor": np.floor,
+    "ceil": np.ceil,
+}
 # R. Keys, "Cubic convolution interpolation for digital image processing", 1981, and torch.
 CUBIC = -0.75
+
+
+class Way(NamedTuple):
+    """How cells are placed and weighed; `coordinates` is None for torch's."""
+
+    mode: str
+    align_corners: bool
+    coordinates: str | None
+    rounding: str
 
 
 def interpolate(
@@ -53,6 +75,8 @@ def interpolate(
     align_corners: bool | None = None,
     recompute_scale_factor: bool | None = None,
     *,
+    coordinates: str | None = None,
+    rounding: str | None = None,
     out: Array | None = None,
 ) -> Array:
     r"""Make maps larger or smaller.
@@ -74,6 +98,13 @@ def interpolate(
         for the modes that are linear or bicubic.
     recompute_scale_factor : bool, optional
         Whether the ratio of the sizes places the cells, rather than `scale_factor` itself.
+    coordinates : str, optional
+        Place the cells as ONNX's Resize does: "half_pixel", "half_pixel_symmetric",
+        "pytorch_half_pixel", "align_corners" or "asymmetric". Not for "nearest-exact" and "area",
+        nor together with `align_corners`.
+    rounding : str, optional
+        Which cell "nearest" takes at a place so found: "round_prefer_floor", which is the default,
+        "round_prefer_ceil", "floor" or "ceil".
     out : ndarray, optional
         Where to write the result.
 
@@ -98,6 +129,16 @@ def interpolate(
     around it, "bicubic" the four around it by Keys' kernel with a = -0.75. The nearest modes take
     cell floor(o n/m) or floor((o + 1/2) n/m), computed in the input's precision as in torch.
 
+    With `coordinates`, f = scale_factor or m/n, and the length l = n f, which need not be whole,
+
+    .. math:: s = \begin{cases} (o + 1/2)/f - 1/2 & \text{half\_pixel} \\
+              (o + 1/2)/f - 1/2 + (n - m/f)/2 & \text{half\_pixel\_symmetric} \\
+              (o + 1/2)/f - 1/2 \text{, or 0 if } m = 1 & \text{pytorch\_half\_pixel} \\
+              o (n - 1)/(l - 1) & \text{align\_corners} \\
+              o/f & \text{asymmetric} \end{cases}
+
+    A place beyond the outermost cell is that cell's.
+
     Examples
     --------
     >>> import numpy as np
@@ -109,14 +150,15 @@ def interpolate(
     array([[[1. , 1.5, 2.5, 3. ]]])
     >>> F.interpolate(line, 3, mode="linear", align_corners=True)
     array([[[1., 2., 3.]]])
+    >>> F.interpolate(line, 3, coordinates="asymmetric", rounding="ceil")
+    array([[[1., 3., 3.]]])
     """
     input = _check.array("input", input)
-    sizes, scales = _sizes(
-        input.shape, size, scale_factor, mode, align_corners, recompute_scale_factor
-    )
+    way = _way(input.shape, mode, align_corners, coordinates, rounding)
+    sizes, scales = _sizes(input.shape, size, scale_factor, recompute_scale_factor)
     if mode == "area":
         return MEANS[len(sizes)](input, sizes, out=out)
-    tables = _tables(input.shape, input.dtype, sizes, scales, mode, align_corners)
+    tables = _tables(input.shape, input.dtype, sizes, scales, way)
     result = _check.output(out, (*input.shape[:2], *sizes), input.dtype, input)
     return _check.deliver(_resampled(input, result, tables), out)
 
@@ -130,6 +172,8 @@ def interpolate_backward(
     align_corners: bool | None = None,
     recompute_scale_factor: bool | None = None,
     *,
+    coordinates: str | None = None,
+    rounding: str | None = None,
     out: Array | None = None,
 ) -> Array:
     """Return the gradient of `interpolate`: each cell's residuals, by the weights it had.
@@ -140,7 +184,7 @@ def interpolate_backward(
         The residual.
     input_size : tuple of int
         Shape of the input.
-    size, scale_factor, mode, align_corners, recompute_scale_factor
+    size, scale_factor, mode, align_corners, recompute_scale_factor, coordinates, rounding
         As in `interpolate`.
     out : ndarray, optional
         Where to write the result.
@@ -165,12 +209,13 @@ def interpolate_backward(
     if not isinstance(input_size, tuple | list):
         raise TypeError(f"input_size must be a tuple of integers, got {type(input_size).__name__}")
     shape = tuple(_check.integer(f"input_size[{i}]", n, 0) for i, n in enumerate(input_size))
-    sizes, scales = _sizes(shape, size, scale_factor, mode, align_corners, recompute_scale_factor)
+    way = _way(shape, mode, align_corners, coordinates, rounding)
+    sizes, scales = _sizes(shape, size, scale_factor, recompute_scale_factor)
     expected = (*shape[:2], *sizes)
     _check.same_shape("grad_output", grad_output, expected, "the output's shape")
     if mode == "area":
         return MEANS_BACKWARD[len(sizes)](grad_output, shape, out=out)
-    tables = _tables(shape, grad_output.dtype, sizes, scales, mode, align_corners)
+    tables = _tables(shape, grad_output.dtype, sizes, scales, way)
     result = _check.output(out, shape, grad_output.dtype, grad_output)
     back = [_transposed(table, n) for table, n in zip(tables, shape[2:], strict=True)]
     return _check.deliver(_resampled(grad_output, result, back), out)
@@ -296,26 +341,47 @@ def _resampled(source: Array, result: Array, tables: list[Table]) -> Array:
     return result
 
 
-def _sizes(
-    shape: Ints,
-    size: Any,
-    scale_factor: Any,
-    mode: str,
-    align: bool | None,
-    recompute: bool | None,
-) -> tuple[Ints, Scales]:
-    """Return the result's sizes and what places its cells, or say what does not fit."""
+def _way(
+    shape: Ints, mode: object, align: bool | None, coordinates: object, rounding: object
+) -> Way:
+    """Return how an input of this shape is interpolated, or say what does not fit."""
     axes = len(shape) - 2
     if not 1 <= axes <= 3:
         raise ValueError(
             f"input must be (N, C, W), (N, C, H, W) or (N, C, D, H, W), got shape {shape}"
         )
-    if not isinstance(mode, str) or mode not in MODES:
-        raise ValueError(f"mode must be one of {', '.join(map(repr, MODES))}, got {mode!r}")
+    _one_of("mode", mode, MODES)
+    assert isinstance(mode, str)
     if MODES[mode] not in (0, axes):
         raise ValueError(f"mode {mode!r} is for {MODES[mode]} spatial axes, got {axes}")
     if align is not None and MODES[mode] == 0:
         raise ValueError(f"align_corners must be None with mode {mode!r}, got {align!r}")
+    if coordinates is None:
+        if rounding is not None:
+            raise ValueError(f"rounding needs coordinates, got {rounding!r} without")
+        return Way(mode, bool(align), None, "")
+    _one_of("coordinates", coordinates, COORDINATES)
+    if align is not None or mode in ("nearest-exact", "area"):
+        other = f"mode {mode!r}" if align is None else "align_corners"
+        raise ValueError(f"coordinates must be None with {other}, got {coordinates!r}")
+    if rounding is None:
+        rounding = "round_prefer_floor"
+    elif mode != "nearest":
+        raise ValueError(f"rounding must be None with mode {mode!r}, got {rounding!r}")
+    _one_of("rounding", rounding, ROUNDINGS)
+    return Way(mode, False, str(coordinates), str(rounding))
+
+
+def _one_of(name: str, value: object, names: Iterable[str]) -> None:
+    if not isinstance(value, str) or value not in names:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, names))}, got {value!r}")
+
+
+def _sizes(
+    shape: Ints, size: Any, scale_factor: Any, recompute: bool | None
+) -> tuple[Ints, Scales]:
+    """Return the result's sizes and what places its cells, or say what does not fit."""
+    axes = len(shape) - 2
     if (size is None) == (scale_factor is None):
         raise ValueError("one of size and scale_factor must be given, and only one")
     scales: Scales
@@ -342,32 +408,35 @@ def _sizes(
 
 
 def _tables(
-    shape: Ints, dtype: np.dtype[Any], sizes: Ints, scales: Scales, mode: str, align: bool | None
+    shape: Ints, dtype: np.dtype[Any], sizes: Ints, scales: Scales, way: Way
 ) -> list[Table]:
     """Return the table of each spatial axis of an input."""
     return [
-        _table(n, m, scale, mode, bool(align), dtype.char)
+        _table(n, m, scale, way, dtype.char)
         for n, m, scale in zip(shape[2:], sizes, scales, strict=True)
     ]
 
 
 @lru_cache(maxsize=256)
-def _table(n: int, m: int, scale: float | None, mode: str, align: bool, dtype: str) -> Table:
+def _table(n: int, m: int, scale: float | None, way: Way, dtype: str) -> Table:
     """Return from which of n cells each of m cells comes, and by what weights."""
-    o = np.arange(m)
-    if mode.startswith("nearest"):
-        real = np.dtype(dtype).type
-        step = real(1 / scale) if scale else real(n) / real(m)
-        half = real(0.5 if mode == "nearest-exact" else 0)
-        places = np.floor(((o.astype(real) + half) * step).astype(np.float32)).astype(np.int64)
-        if mode == "nearest" and m in (n, 2 * n):
-            places = o // (m // n)
-        return _frozen(np.minimum(places, n - 1)[None], np.ones((1, m)))
-    if align:
+    o = np.arange(m, dtype=np.float64)
+    if way.mode.startswith("nearest"):
+        if way.coordinates is None:
+            places = _nearest(n, m, scale, way.mode, dtype)
+        else:
+            source = _source(n, m, scale, way.coordinates)
+            places = ROUNDINGS[way.rounding](source).astype(np.int64)
+        return _frozen(np.clip(places, 0, n - 1)[None], np.ones((1, m)))
+    if way.coordinates is not None:
+        source = _source(n, m, scale, way.coordinates)
+    elif way.align_corners:
         source = o * ((n - 1) / (m - 1) if m > 1 else 0.0)
+    elif m == n and way.mode != "bicubic":
+        source = o
     else:
         source = (o + 0.5) * (1 / scale if scale else n / m) - 0.5
-    if mode == "bicubic":
+    if way.mode == "bicubic":
         first = np.floor(source).astype(np.int64)
         t = source - first
         far, near = np.stack([t + 1, 2 - t]), np.stack([t, 1 - t])
@@ -375,10 +444,43 @@ def _table(n: int, m: int, scale: float | None, mode: str, align: bool, dtype: s
         inner = ((CUBIC + 2) * near - (CUBIC + 3)) * near**2 + 1
         places = np.clip(first + np.arange(-1, 3)[:, None], 0, n - 1)
         return _frozen(places, np.stack([outer[0], inner[0], inner[1], outer[1]]))
-    source = np.clip(source if m != n or align else o.astype(float), 0, None)
+    source = np.clip(source, 0, None)
     first = np.minimum(np.floor(source).astype(np.int64), n - 1)
     share = np.clip(source - first, 0, 1)
     return _frozen(np.stack([first, np.minimum(first + 1, n - 1)]), np.stack([1 - share, share]))
+
+
+def _nearest(n: int, m: int, scale: float | None, mode: str, dtype: str) -> NDArray[np.int64]:
+    """Return torch's nearest cells, found in the precision in which torch finds them."""
+    o = np.arange(m)
+    if mode == "nearest" and m in (n, 2 * n):
+        return o // (m // n)
+    real = np.dtype(dtype).type
+    step = real(1 / scale) if scale else real(n) / real(m)
+    half = real(0.5 if mode == "nearest-exact" else 0)
+    cells: NDArray[np.float32] = np.floor(((o.astype(real) + half) * step).astype(np.float32))
+    return cells.astype(np.int64)
+
+
+def _source(n: int, m: int, scale: float | None, coordinates: str) -> Places:
+    """Return where m cells lie on an axis of n, by ONNX's rules.
+
+    A quotient is rounded once, so that a place in the middle of two cells is exactly there.
+    """
+    o = np.arange(m, dtype=np.float64)
+    cells, steps = (1, scale) if scale else (n, m)
+    if coordinates == "asymmetric":
+        return o * cells / steps
+    if coordinates == "align_corners":
+        length = n * scale if scale else m
+        return o * (n - 1) / (length - 1) if length > 1 else 0 * o
+    if coordinates == "pytorch_half_pixel" and m == 1:
+        return 0 * o
+    place = (o + 0.5) * cells / steps - 0.5
+    if coordinates == "half_pixel_symmetric":
+        # The middle of what is cut off where sizes are rounded down, too.
+        place += (n - m * cells / steps) / 2
+    return place
 
 
 def _transposed(table: Table, n: int) -> Table:

@@ -24,6 +24,8 @@ class Upsample(Layer):
         "nearest", "nearest-exact", "area", "linear", "bilinear", "bicubic" or "trilinear".
     align_corners, recompute_scale_factor : bool, optional
         As in `functional.interpolate`.
+    coordinates, rounding : str, optional
+        As in `functional.interpolate`.
 
     Examples
     --------
@@ -40,24 +42,32 @@ class Upsample(Layer):
         mode: str = "nearest",
         align_corners: bool | None = None,
         recompute_scale_factor: bool | None = None,
+        *,
+        coordinates: str | None = None,
+        rounding: str | None = None,
     ) -> None:
         self.size = size
         self.scale_factor = scale_factor
         self.mode = mode
         self.align_corners = align_corners
         self.recompute_scale_factor = recompute_scale_factor
+        self.coordinates = coordinates
+        self.rounding = rounding
 
-    def _arguments(self) -> tuple[Any, ...]:
-        how = self.mode, self.align_corners, self.recompute_scale_factor
-        return (self.size, self.scale_factor, *how)
+    def _arguments(self) -> dict[str, Any]:
+        names = (
+            "size", "scale_factor", "mode", "align_corners", "recompute_scale_factor",
+            "coordinates", "rounding",
+        )  # fmt: skip
+        return {name: getattr(self, name) for name in names}
 
     def _forward(self, x: Array) -> tuple[Array, Any]:
-        output = F.interpolate(x, *self._arguments())
+        output = F.interpolate(x, **self._arguments())
         return output, (x.shape, output.shape, output.dtype)
 
     def _backward(self, saved: Any, grad_output: Array, input_grad: bool) -> Array | None:
         shape, *output = saved
-        return F.interpolate_backward(_checked(grad_output, *output), shape, *self._arguments())
+        return F.interpolate_backward(_checked(grad_output, *output), shape, **self._arguments())
 
     def _describe(self) -> str:
         which = "size" if self.scale_factor is None else "scale_factor"

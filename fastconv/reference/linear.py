@@ -5,7 +5,14 @@ import numpy as np
 from fastconv.reference._arguments import Array, expect_axes, expect_shape, float_dtype
 
 
-def linear(input: Array, weight: Array, bias: Array | None = None) -> Array:
+def linear(
+    input: Array,
+    weight: Array,
+    bias: Array | None = None,
+    *,
+    alpha: float = 1.0,
+    beta: float = 1.0,
+) -> Array:
     """Connect every input with every output: the forward pass of a full connection.
 
     Parameters
@@ -16,6 +23,8 @@ def linear(input: Array, weight: Array, bias: Array | None = None) -> Array:
         Weights W.
     bias : numpy.ndarray of shape (O,), optional
         Biases b.
+    alpha, beta : float, default 1
+        Factors of the two terms.
 
     Returns
     -------
@@ -31,7 +40,7 @@ def linear(input: Array, weight: Array, bias: Array | None = None) -> Array:
 
     Notes
     -----
-    For every sample, ``z = W a + b``.
+    For every sample, ``z = alpha W a + beta b``.
 
     Examples
     --------
@@ -44,10 +53,10 @@ def linear(input: Array, weight: Array, bias: Array | None = None) -> Array:
     expect_axes("weight", weight.ndim, (2,))
     outputs, inputs = weight.shape
     expect_shape("input", input, (*input.shape[:-1], inputs))
-    z = input.astype(np.float64) @ weight.astype(np.float64).T
+    z = alpha * (input.astype(np.float64) @ weight.astype(np.float64).T)
     if bias is not None:
         expect_shape("bias", bias, (outputs,))
-        z = z + bias
+        z = z + beta * bias.astype(np.float64)
     return z.astype(dtype)
 
 
@@ -56,6 +65,8 @@ def linear_backward(
     input: Array,
     weight: Array,
     *,
+    alpha: float = 1.0,
+    beta: float = 1.0,
     output_mask: tuple[bool, bool, bool] = (True, True, True),
 ) -> tuple[Array | None, Array | None, Array | None]:
     """Compute the gradients of `linear`.
@@ -68,6 +79,8 @@ def linear_backward(
         Activations a of the previous layer.
     weight : numpy.ndarray of shape (O, I)
         Weights W.
+    alpha, beta : float, default 1
+        As in `linear`.
     output_mask : tuple of three bool, default (True, True, True)
         Which of the gradients are wanted.
 
@@ -87,7 +100,7 @@ def linear_backward(
     -----
     For every sample, the weight and bias gradients summed over the samples::
 
-        dJ/da = W^T delta        dJ/dW = delta a^T        dJ/db = delta
+        dJ/da = alpha W^T delta        dJ/dW = alpha delta a^T        dJ/db = beta delta
 
     Examples
     --------
@@ -111,9 +124,9 @@ def linear_backward(
     a = input.reshape(samples, inputs).astype(np.float64)
     wants_input, wants_weight, wants_bias = output_mask
     return (
-        (delta @ weight.astype(np.float64)).reshape(input.shape).astype(dtype)
+        (alpha * (delta @ weight.astype(np.float64))).reshape(input.shape).astype(dtype)
         if wants_input
         else None,
-        (delta.T @ a).astype(dtype) if wants_weight else None,
-        delta.sum(axis=0).astype(dtype) if wants_bias else None,
+        (alpha * (delta.T @ a)).astype(dtype) if wants_weight else None,
+        (beta * delta.sum(axis=0)).astype(dtype) if wants_bias else None,
     )

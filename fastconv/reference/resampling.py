@@ -5,20 +5,30 @@ weights of the cells from which cell o of the result comes. The gradient is the 
 transpose.
 """
 
-from collections.abc import Sequence
-from math import floor
+from collections.abc import Callable, Sequence
+from math import ceil, floor
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from fastconv.reference._arguments import Array, expect_axes, expect_shape, float_dtype
 
-Real: TypeAlias = type[np.floating[Any]]
+# The mode, and align_corners or the coordinates and the rounding.
+How: TypeAlias = tuple[str, bool | None, str | None, str | None]
 
 _AXES = {
     "nearest": (1, 2, 3), "nearest-exact": (1, 2, 3), "area": (1, 2, 3), "linear": (1,),
     "bilinear": (2,), "trilinear": (3,), "bicubic": (2,),
 }  # fmt: skip
+_COORDINATES = (
+    "half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "align_corners", "asymmetric",
+)  # fmt: skip
+_ROUNDINGS: dict[str, Callable[[float], int]] = {
+    "round_prefer_floor": lambda place: ceil(place - 0.5),
+    "round_prefer_ceil": lambda place: floor(place + 0.5),
+    "floor": floor,
+    "ceil": ceil,
+}
 
 
 def interpolate(
@@ -28,6 +38,9 @@ def interpolate(
     mode: str = "nearest",
     align_corners: bool | None = None,
     recompute_scale_factor: bool | None = None,
+    *,
+    coordinates: str | None = None,
+    rounding: str | None = None,
 ) -> Array:
     """Make maps larger or smaller, one axis after the other.
 
@@ -37,7 +50,7 @@ def interpolate(
         Maps (N, C, ...) of one to three spatial axes, float32 or float64.
     size, scale_factor : optional
         Either the spatial shape of the result, or by what the sizes are multiplied.
-    mode, align_corners, recompute_scale_factor
+    mode, align_corners, recompute_scale_factor, coordinates, rounding
         As in `fastconv.functional.interpolate`.
 
     Returns
@@ -60,9 +73,10 @@ def interpolate(
     array([[[1. , 1.5, 2.5, 3. ]]])
     """
     dtype = float_dtype(input=input)
-    arguments = (size, scale_factor, mode, align_corners, recompute_scale_factor)
+    sizes, factors = _sizes(input.shape, size, scale_factor, recompute_scale_factor)
+    how = _how(len(sizes), mode, align_corners, coordinates, rounding)
     result = input.astype(np.float64)
-    for axis, matrix in enumerate(_matrices(input.shape, dtype, *arguments), 2):
+    for axis, matrix in enumerate(_matrices(input.shape[2:], sizes, factors, how, dtype), 2):
         result = np.moveaxis(np.tensordot(matrix, result, (1, axis)), 0, axis)
     return result.astype(dtype)
 
@@ -75,6 +89,9 @@ def interpolate_backward(
     mode: str = "nearest",
     align_corners: bool | None = None,
     recompute_scale_factor: bool | None = None,
+    *,
+    coordinates: str | None = None,
+    rounding: str | None = None,
 ) -> Array:
     """Give each cell the residuals of those that it was used for, by the same weights.
 
@@ -84,7 +101,7 @@ def interpolate_backward(
         Gradient with respect to the output.
     input_size : sequence of int
         Shape of the input.
-    size, scale_factor, mode, align_corners, recompute_scale_factor
+    size, scale_factor, mode, align_corners, recompute_scale_factor, coordinates, rounding
         As in `interpolate`.
 
     Returns
@@ -107,8 +124,9 @@ def interpolate_backward(
     array([[[3., 7.]]])
     """
     dtype = float_dtype(grad_output=grad_output)
-    arguments = (size, scale_factor, mode, align_corners, recompute_scale_factor)
-    matrices = _matrices(input_size, dtype, *arguments)
+    sizes, factors = _sizes(input_size, size, scale_factor, recompute_scale_factor)
+    how = _how(len(sizes), mode, align_corners, coordinates, rounding)
+    matrices = _matrices(input_size[2:], sizes, factors, how, dtype)
     expect_shape("grad_output", grad_output, (*input_size[:2], *(len(m) for m in matrices)))
     result = grad_output.astype(np.float64)
     for axis, matrix in enumerate(matrices, 2):
@@ -199,76 +217,125 @@ def pixel_unshuffle(input: Array, downscale_factor: int) -> Array:
     return result
 
 
-def _matrices(
+def _sizes(
     shape: Sequence[int],
-    dtype: np.dtype[Any],
     size: int | Sequence[int] | None,
     scale_factor: float | Sequence[float] | None,
-    mode: str,
-    align_corners: bool | None,
     recompute_scale_factor: bool | None,
-) -> list[Array]:
-    """Return the matrix of each spatial axis."""
+) -> tuple[list[int], list[float | None]]:
+    """Return the size of each spatial axis of the result, and the factor that places its cells."""
     axes = len(shape) - 2
-    if mode not in _AXES or axes not in _AXES[mode]:
-        raise ValueError(f"mode is {mode!r}, expected one for {axes} spatial axes")
-    if align_corners is not None and len(_AXES[mode]) == 3:
-        raise ValueError(f"align_corners is {align_corners}, expected None in mode {mode!r}")
     if (size is None) == (scale_factor is None):
         raise ValueError("expected either size or scale_factor")
-    if size is not None:
-        sizes = [size] * axes if isinstance(size, int) else list(size)
-        ratios = [n / m for n, m in zip(shape[2:], sizes, strict=True)]
+    factors: list[float | None] = [None] * axes
+    if scale_factor is None:
+        sizes = [size] * axes if isinstance(size, int) else list(size or ())
     else:
-        assert scale_factor is not None
         if isinstance(scale_factor, int | float):
             scale_factor = [scale_factor] * axes
-        factors = list(scale_factor)
-        sizes = [floor(n * factor) for n, factor in zip(shape[2:], factors, strict=True)]
-        ratios = [1 / factor for factor in factors]
-        if recompute_scale_factor:
-            ratios = [n / m for n, m in zip(shape[2:], sizes, strict=True)]
+        sizes = [floor(n * factor) for n, factor in zip(shape[2:], scale_factor, strict=True)]
+        if not recompute_scale_factor:
+            factors = list(scale_factor)
     if min(sizes) < 1:
         raise ValueError(f"the result has the size {sizes}, expected at least one cell")
-    return [
-        _matrix(n, m, ratio, mode, bool(align_corners), dtype.type)
-        for n, m, ratio in zip(shape[2:], sizes, ratios, strict=True)
-    ]
+    return sizes, factors
 
 
-def _matrix(n: int, m: int, ratio: float, mode: str, align_corners: bool, real: Real) -> Array:
-    matrix = np.zeros((m, n))
-    for o in range(m):
-        for cell, weight in _cells(n, m, ratio, mode, align_corners, o, real):
-            # Beyond the border lie copies of the outermost cell.
-            matrix[o, min(max(cell, 0), n - 1)] += weight
-    return matrix
+def _how(
+    axes: int,
+    mode: str,
+    align_corners: bool | None,
+    coordinates: str | None,
+    rounding: str | None,
+) -> How:
+    if mode not in _AXES or axes not in _AXES[mode]:
+        raise ValueError(f"mode is {mode!r}, expected one for {axes} spatial axes")
+    if align_corners is not None and (len(_AXES[mode]) == 3 or coordinates is not None):
+        raise ValueError(
+            f"align_corners is {align_corners}, expected None in mode {mode!r} with coordinates "
+            f"{coordinates!r}"
+        )
+    if coordinates is not None and (
+        coordinates not in _COORDINATES or mode in ("nearest-exact", "area")
+    ):
+        raise ValueError(
+            f"coordinates are {coordinates!r}, expected one of {_COORDINATES} in another mode "
+            f"than {mode!r}"
+        )
+    if rounding is not None and (
+        rounding not in _ROUNDINGS or mode != "nearest" or coordinates is None
+    ):
+        raise ValueError(
+            f"rounding is {rounding!r}, expected one of {tuple(_ROUNDINGS)} in mode 'nearest' "
+            f"with coordinates"
+        )
+    return mode, align_corners, coordinates, rounding
+
+
+def _matrices(
+    shape: Sequence[int],
+    sizes: list[int],
+    factors: list[float | None],
+    how: How,
+    dtype: np.dtype[Any],
+) -> list[Array]:
+    """Return the matrix of each spatial axis."""
+    matrices = [np.zeros((m, n)) for n, m in zip(shape, sizes, strict=True)]
+    for matrix, factor in zip(matrices, factors, strict=True):
+        m, n = matrix.shape
+        for o in range(m):
+            for cell, weight in _cells(n, m, factor, how, o, dtype):
+                # Beyond the border lie copies of the outermost cell.
+                matrix[o, min(max(cell, 0), n - 1)] += weight
+    return matrices
 
 
 def _cells(
-    n: int, m: int, ratio: float, mode: str, align_corners: bool, o: int, real: Real
+    n: int, m: int, factor: float | None, how: How, o: int, dtype: np.dtype[Any]
 ) -> list[tuple[int, float]]:
     """List the cells from which cell o comes, and their weights."""
-    if mode.startswith("nearest"):
+    mode, align_corners, coordinates, rounding = how
+    ratio = 1 / factor if factor else n / m
+    if coordinates is not None:
+        place = _place(n, m, factor, coordinates, o)
+        if mode == "nearest":
+            return [(_ROUNDINGS[rounding or "round_prefer_floor"](place), 1)]
+    elif mode.startswith("nearest"):
         # In the input's precision, as torch does; sizes that are equal or double are exact.
         if mode == "nearest" and m in (n, 2 * n):
             return [(o * n // m, 1)]
+        real = dtype.type
         shift = real(0.5 if mode == "nearest-exact" else 0)
         return [(int(np.floor(np.float32((real(o) + shift) * real(ratio)))), 1)]
-    if mode == "area":
+    elif mode == "area":
         first, behind = o * n // m, -(-(o + 1) * n // m)
         return [(cell, 1 / (behind - first)) for cell in range(first, behind)]
-    place = (o + 0.5) * ratio - 0.5
-    if align_corners:
+    elif align_corners:
         place = o * (n - 1) / (m - 1) if m > 1 else 0.0
+    elif m == n and mode != "bicubic":
+        place = float(o)
+    else:
+        place = (o + 0.5) * ratio - 0.5
     if mode == "bicubic":
         first = floor(place)
         return [(cell, _keys(abs(place - cell))) for cell in range(first - 1, first + 3)]
-    if m == n and not align_corners:
-        return [(o, 1)]
     place = max(place, 0.0)
     first = floor(place)
     return [(first, 1 - (place - first)), (first + 1, place - first)]
+
+
+def _place(n: int, m: int, factor: float | None, coordinates: str, o: int) -> float:
+    """Return where cell o of m lies on an axis of n by ONNX's rules, rounded once."""
+    cells, steps = (1, factor) if factor else (n, m)
+    if coordinates == "asymmetric":
+        return o * cells / steps
+    if coordinates == "align_corners":
+        length = n * factor if factor else m
+        return o * (n - 1) / (length - 1) if length > 1 else 0.0
+    if coordinates == "pytorch_half_pixel" and m == 1:
+        return 0.0
+    middle = (n - m * cells / steps) / 2 if coordinates == "half_pixel_symmetric" else 0.0
+    return (o + 0.5) * cells / steps - 0.5 + middle
 
 
 def _keys(x: float, a: float = -0.75) -> float:

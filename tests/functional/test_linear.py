@@ -85,6 +85,48 @@ def test_random_numbers_stay_within_the_rounding_bound(dtype):
         assert (np.abs(actual - expected) <= (length + 2) * eps * size).all()
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("alpha", "beta"), [(0.5, 1), (1, -2.0), (0.25, 3), (0, 0.0)])
+@pytest.mark.parametrize("case", CASES[::3], ids=str)
+def test_the_terms_have_factors(case, alpha, beta, dtype):
+    x, weight, bias, residual = problem(*case, dtype)
+    kept = [array.copy() for array in (x, weight, bias, residual)]
+    factors = {"alpha": alpha, "beta": beta}
+    assert_exact(F.linear(x, weight, bias, **factors), reference.linear(x, weight, bias, **factors))
+    assert_exact(F.linear(x, weight, **factors), reference.linear(x, weight, **factors))
+    expected = reference.linear_backward(residual, x, weight, **factors)
+    found = F.linear_backward(residual, x, weight, **factors)
+    for actual, gradient in zip(found, expected, strict=True):
+        assert_exact(actual, gradient)
+    over = weight.copy()
+    F.linear_backward(residual, x, over, **factors, out=(None, over, None))
+    np.testing.assert_array_equal(over, expected[1])
+    for array, before in zip((x, weight, bias, residual), kept, strict=True):
+        np.testing.assert_array_equal(array, before)
+
+
+def test_gradients_with_factors_are_the_numerical_ones():
+    x, weight, bias, residual = problem((3,), 4, 5, np.float64, normal)
+    factors = {"alpha": 0.3, "beta": -1.7}
+    dx, dweight, dbias = F.linear_backward(residual, x, weight, **factors)
+    y = F.linear(x, weight, bias, **factors)
+    np.testing.assert_allclose(y, 0.3 * x @ weight.T - 1.7 * bias, rtol=1e-13)
+    assert_gradient(lambda x: F.linear(x, weight, **factors), dx, x, residual, linear=True)
+    assert_gradient(lambda w: F.linear(x, w, **factors), dweight, weight, residual, linear=True)
+    biased = dbias, bias, residual
+    assert_gradient(lambda b: F.linear(x, weight, b, **factors), *biased, linear=True)
+
+
+@pytest.mark.parametrize("name", ["alpha", "beta"])
+def test_factors_are_numbers(name):
+    x, weight, bias, residual = problem((3,), 4, 5)
+    for wrong in ("2", None, 1j):
+        with pytest.raises(TypeError, match=f"{name} must be a number"):
+            F.linear(x, weight, bias, **{name: wrong})
+        with pytest.raises(TypeError, match=f"{name} must be a number"):
+            F.linear_backward(residual, x, weight, **{name: wrong})
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("lead", [(7,), (2, 3)])
 def test_memory_layouts(lead, layout):

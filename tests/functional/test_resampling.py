@@ -41,6 +41,20 @@ CASES = [
     for align in ([{}] if mode in ANY_AXES else [{}, {"align_corners": True}])
 ]
 CASES += [(2, {"size": (11, 4)}), (3, {"scale_factor": (1.5, 2, 0.9), "mode": "trilinear"})]
+# Beyond torch: ONNX's places, whose own cases are run by tests/test_onnx.py.
+COORDINATES = (
+    "half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "align_corners", "asymmetric",
+)  # fmt: skip
+ROUNDINGS = ("round_prefer_floor", "round_prefer_ceil", "floor", "ceil")
+PLACED = [
+    (axes, {**sizes, "mode": mode, "coordinates": coordinates})
+    for (axes, mode), sizes, coordinates in product(MODES, SIZES, COORDINATES)
+    if mode not in ("nearest-exact", "area")
+]
+PLACED += [
+    (1, {**sizes, "coordinates": coordinates, "rounding": rounding})
+    for sizes, coordinates, rounding in product(SIZES, COORDINATES, ROUNDINGS)
+]
 
 
 def both(axes, options, dtype=np.float64):
@@ -53,7 +67,7 @@ def both(axes, options, dtype=np.float64):
 
 def check_cases():
     """Compare every case with the reference."""
-    for (axes, options), dtype in product(CASES, DTYPES):
+    for (axes, options), dtype in product(CASES + PLACED, DTYPES):
         x, y, residual, gradient = both(axes, options, dtype)
         bound = 32 * np.finfo(dtype).eps
         expected = reference.interpolate(x, **options)
@@ -104,13 +118,62 @@ def test_the_nearest_cells_are_torchs(mode, dtype):
         np.testing.assert_array_equal(y[..., kept], expected[..., kept], err_msg=f"{n} to {m}")
 
 
-@pytest.mark.parametrize(("axes", "options"), CASES[::7], ids=str)
+@pytest.mark.parametrize(("axes", "options"), CASES[::7] + PLACED[::11], ids=str)
 def test_gradients_are_the_numerical_ones(axes, options):
     x, _, residual, gradient = both(axes, options)
     assert_gradient(lambda x: F.interpolate(x, **options), gradient, x, residual)
 
 
-@pytest.mark.parametrize(("axes", "options"), CASES[::5], ids=str)
+@pytest.mark.parametrize(
+    ("coordinates", "places"),
+    [
+        # By hand: the places of 3 cells on an axis of 4, and of 4 * 0.8 = 3.2 cells, of which 3 are
+        # whole; beyond the borders lie copies of the outermost cells.
+        ("half_pixel", ([1 / 6, 1.5, 17 / 6], [0.125, 1.375, 2.625])),
+        ("half_pixel_symmetric", ([1 / 6, 1.5, 17 / 6], [0.25, 1.5, 2.75])),
+        ("pytorch_half_pixel", ([1 / 6, 1.5, 17 / 6], [0.125, 1.375, 2.625])),
+        ("align_corners", ([0, 1.5, 3], [0, 15 / 11, 30 / 11])),
+        ("asymmetric", ([0, 4 / 3, 8 / 3], [0, 1.25, 2.5])),
+    ],
+)
+def test_places_by_hand(coordinates, places):
+    x = np.arange(4.0).reshape(1, 1, 4)
+    for sizes, expected in zip(({"size": 3}, {"scale_factor": 0.8}), places, strict=True):
+        y = F.interpolate(x, **sizes, mode="linear", coordinates=coordinates)
+        np.testing.assert_allclose(y[0, 0], expected, rtol=1e-15)
+    # One cell lies at the first, or in the middle.
+    first = coordinates in ("pytorch_half_pixel", "align_corners", "asymmetric")
+    y = F.interpolate(x, 1, mode="linear", coordinates=coordinates)
+    np.testing.assert_array_equal(y, [[[0.0 if first else 1.5]]])
+
+
+def test_roundings_by_hand():
+    x = np.arange(4.0).reshape(1, 1, 4)
+    for rounding, expected in {
+        # Of the places 0, 0.5, 1, ... 3.5.
+        "floor": [0, 0, 1, 1, 2, 2, 3, 3],
+        "ceil": [0, 1, 1, 2, 2, 3, 3, 3],
+        "round_prefer_floor": [0, 0, 1, 1, 2, 2, 3, 3],
+        "round_prefer_ceil": [0, 1, 1, 2, 2, 3, 3, 3],
+    }.items():
+        for room in (F, reference):
+            y = room.interpolate(x, 8, coordinates="asymmetric", rounding=rounding)
+            np.testing.assert_array_equal(y[0, 0], expected, err_msg=rounding)
+
+
+def test_the_middle_of_two_cells_is_met_for_every_small_size():
+    for n, m in product(range(1, 40), range(1, 40)):
+        x = np.arange(n, dtype=np.float64).reshape(1, 1, n)
+        # In whole numbers: twice the place, in units of 1/m.
+        twice = (2 * np.arange(m) + 1) * n - m
+        below = np.clip(-((m - twice) // (2 * m)), 0, n - 1)
+        above = np.clip((twice + m) // (2 * m), 0, n - 1)
+        for rounding, cells in (("round_prefer_floor", below), ("round_prefer_ceil", above)):
+            y = F.interpolate(x, m, coordinates="half_pixel", rounding=rounding)
+            np.testing.assert_array_equal(y[0, 0], cells, err_msg=f"{n} to {m}, {rounding}")
+
+
+@pytest.mark.parametrize(("axes", "options"), CASES[::5] + PLACED[::17], ids=str)
 def test_layouts_out_and_threads(axes, options):
     x, y, residual, gradient = both(axes, options)
     for name, strange in layouts(x).items():
@@ -194,6 +257,19 @@ X = np.ones((1, 2, 4, 6))
         ({"size": 3, "mode": "area", "align_corners": True}, "align_corners"),
         ({"size": 3, "align_corners": True}, "align_corners"),
         ({"scale_factor": 0.1}, "at least one cell"),
+        ({"size": 3, "coordinates": "corners"}, "coordinates"),
+        ({"size": 3, "coordinates": "asymmetric", "mode": "area"}, "coordinates"),
+        ({"size": 3, "coordinates": "asymmetric", "mode": "nearest-exact"}, "coordinates"),
+        (
+            {"size": 3, "coordinates": "asymmetric", "mode": "bilinear", "align_corners": True},
+            "align_corners",
+        ),
+        ({"size": 3, "rounding": "floor"}, "rounding"),
+        ({"size": 3, "coordinates": "asymmetric", "rounding": "round"}, "rounding"),
+        (
+            {"size": 3, "coordinates": "asymmetric", "mode": "bicubic", "rounding": "ceil"},
+            "rounding",
+        ),
     ],
 )
 def test_wrong_arguments_are_refused(room, arguments, message):

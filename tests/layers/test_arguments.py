@@ -109,6 +109,7 @@ EXTRAS = {
     **{f"Conv{axes}d": {"dtype", "rng", "init"} for axes in (1, 2, 3)},
     **{f"ConvTranspose{axes}d": {"dtype", "rng", "init"} for axes in (1, 2, 3)},
     "Linear": {"dtype", "rng", "init"},
+    "Upsample": {"coordinates", "rounding"},
     "Dropout": {"rng"},
     "FractionalMaxPool2d": {"rng"},
     "FractionalMaxPool3d": {"rng"},
