@@ -44,7 +44,8 @@ def pad(
         Float32 or float64, any shape.
     pad : tuple of int
         Cells (before, after) of the last axis, then of the one before it, and so on, in one flat
-        tuple, as in torch. Negative numbers take cells away, in mode "constant" only.
+        tuple, as in torch. Negative numbers take cells away, in mode "circular" before the others
+        come, else from what the axis would be with them.
     mode : {"constant", "reflect", "replicate", "circular", "symmetric"}
         What the new cells hold: `value`; the input mirrored at its border cells, which are not
         repeated; the nearest border cell; the input from its other end; or the input mirrored with
@@ -80,6 +81,8 @@ def pad(
               \min(q \bmod 2n,\ 2n - 1 - (q \bmod 2n)) & \text{symmetric}
               \end{cases}
 
+    and for "circular" with the part of the axis that is left, where cells are taken away.
+
     Examples
     --------
     >>> import numpy as np
@@ -95,6 +98,8 @@ def pad(
     array([2., 3., 1., 2., 3., 1.])
     >>> F.pad(line, (2, 1), "symmetric")
     array([2., 1., 1., 2., 3., 3.])
+    >>> F.pad(line, (-1, 2), "reflect"), F.pad(line, (-1, 2), "circular")
+    (array([2., 3., 2., 1.]), array([2., 3., 2., 3.]))
     """
     input = _check.array("input", input)
     pairs = _pairs(pad, mode, input.shape)
@@ -175,8 +180,7 @@ def _pairs(pad: object, mode: str, shape: Ints) -> Pairs:
             f"pad must have two entries for each padded axis, at most 2*{len(shape)} for an input "
             f"of shape {shape}, got {len(pad)}: {pad!r}"
         )
-    least = -_check.MAX_INT if mode == "constant" else 0
-    cells = [_check.integer(f"pad[{i}]", entry, least) for i, entry in enumerate(pad)]
+    cells = [_check.integer(f"pad[{i}]", entry, -_check.MAX_INT) for i, entry in enumerate(pad)]
     last_first = list(zip(cells[::2], cells[1::2], strict=True))
     untouched = len(shape) - len(last_first)
     pairs = ((0, 0),) * untouched + tuple(reversed(last_first))
@@ -187,14 +191,17 @@ def _pairs(pad: object, mode: str, shape: Ints) -> Pairs:
 
 def check_room(name: str, mode: str, n: int, pair: Pair, axis: str) -> None:
     """Refuse a pair for which an axis of size n is too small."""
+    left, length = n + min(pair[0], 0) + min(pair[1], 0), n + sum(pair)
     if mode == "constant":
-        fits, rule = n + min(pair[0], 0) + min(pair[1], 0) >= 0, "takes away at most"
-    elif mode == "reflect":
-        fits, rule = max(pair) < n, "needs less on each side than"
-    elif mode == "replicate":
-        fits, rule = n > 0, "needs at least one of"
+        fits, rule = left >= 0, "takes away at most"
+    elif mode == "circular":
+        fits, rule = left >= max(0, *pair), "needs at most, on each side, what is left of"
+    elif mode == "reflect" and max(pair) >= n:
+        fits, rule = False, "needs less on each side than"
+    elif mode == "symmetric":
+        fits, rule = max(pair) <= n and length >= 0, "needs at most, on each side,"
     else:
-        fits, rule = max(pair) <= n, "needs at most, on each side,"
+        fits, rule = n > 0 and length > 0, "needs at least one of"
     if not fits:
         raise ValueError(f"{name}: mode {mode!r} {rule} the {n} cells of axis {axis}, got {pair}")
 
@@ -268,19 +275,15 @@ def places(mode: str, size: Ints, pairs: Pairs) -> NDArray[np.intp]:
 
 
 def _new_places(mode: str, size: Ints, pairs: Pairs) -> NDArray[np.intp]:
-    return np.concatenate(
-        [
-            _sources(mode, n, np.arange(-before, n + after, dtype=np.intp))
-            for n, (before, after) in zip(size, pairs, strict=True)
-        ]
-    )
+    return np.concatenate([_sources(mode, n, *pair) for n, pair in zip(size, pairs, strict=True)])
 
 
 _kept_places = lru_cache(64)(_new_places)
 
 
-def _sources(mode: str, n: int, positions: NDArray[np.intp]) -> NDArray[np.intp]:
+def _sources(mode: str, n: int, before: int, after: int) -> NDArray[np.intp]:
     """Return the positions on an axis of size n that those before, on and after it show."""
+    positions = np.arange(-before, n + after, dtype=np.intp)
     if mode == "constant" or n == 0:
         return np.where((positions >= 0) & (positions < n), positions, -1)
     if mode == "reflect":
@@ -289,6 +292,7 @@ def _sources(mode: str, n: int, positions: NDArray[np.intp]) -> NDArray[np.intp]
     if mode == "replicate":
         return np.clip(positions, 0, n - 1)
     if mode == "circular":
-        return positions % n
+        first, past = max(-before, 0), n + min(after, 0)
+        return first + (positions - first) % max(past - first, 1)
     turn: NDArray[np.intp] = positions % (2 * n)
     return np.minimum(turn, 2 * n - 1 - turn)

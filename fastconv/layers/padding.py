@@ -26,9 +26,9 @@ class _Pad(Layer):
                 f"padding must be an integer or have {sides}, before and after each axis, the last "
                 f"axis first, got {padding!r}"
             )
-        least = -_check.MAX_INT if self._mode == "constant" else 0
         self.padding = tuple(
-            _check.integer(f"padding[{i}]", count, least) for i, count in enumerate(padding)
+            _check.integer(f"padding[{i}]", count, -_check.MAX_INT)
+            for i, count in enumerate(padding)
         )
 
     def _forward(self, x: Array) -> tuple[Array, Any]:

@@ -9,6 +9,9 @@ two cells padded on either side, is::
     replicate    0  0  0 1 2 3  3  3
     circular     2  3  0 1 2 3  0  1
     symmetric    1  0  0 1 2 3  3  2
+
+Where cells are taken away from one end, they are taken from the line that the other end has been
+padded to; a circle is closed only then.
 """
 
 from collections.abc import Sequence
@@ -31,7 +34,7 @@ def pad(input: Array, pad: Sequence[int], mode: str = "constant", value: float =
         What is padded, float32 or float64.
     pad : sequence of int
         Cells before and after the last axis, then the one before it, and so on; negative numbers
-        take cells away, in mode "constant" only.
+        take cells away.
     mode : {"constant", "reflect", "replicate", "circular", "symmetric"}
         Where the new cells come from.
     value : float, default 0
@@ -125,30 +128,33 @@ def _lines(size: Sequence[int], pad: Sequence[int], mode: str) -> list[Line]:
 
 def _line(n: int, before: int, after: int, mode: str) -> Line:
     line: Line = list(range(n))
+    first, last = max(-before, 0), max(-after, 0)
+    before, after = max(before, 0), max(after, 0)
     if mode == "constant":
-        taken = max(-before, 0), max(-after, 0)
-        if sum(taken) > n:
-            raise ValueError(f"pad takes away {sum(taken)} cells, expected at most {n}")
+        if first + last > n:
+            raise ValueError(f"pad takes away {first + last} cells, expected at most {n}")
         blank: Line = [None]
-        return blank * before + line[taken[0] : n - taken[1]] + blank * after
-    most = {
-        "reflect": n - 1,
-        "replicate": before + after if n else -1,
-        "circular": n,
-        "symmetric": n,
-    }
-    if mode not in most:
-        raise ValueError(f"mode is {mode!r}, expected 'constant' or one of {tuple(most)}")
-    if min(before, after) < 0 or max(before, after) > most[mode]:
-        raise ValueError(
-            f"pad is {(before, after)} on an axis of {n} cells, expected from 0 to {most[mode]} "
-            f"in mode {mode!r}"
-        )
+        return blank * before + line[first : n - last] + blank * after
+    if mode == "circular":
+        line = line[first : n - last]
+        _expect_most(max(before, after), n - first - last, mode)
+        return line[len(line) - before :] + line + line[:after]
     if mode == "reflect":
+        _expect_most(max(before, after), n - 1, mode)
         backwards = line[::-1]
-        return backwards[n - 1 - before : n - 1] + line + backwards[1 : after + 1]
-    if mode == "replicate":
-        return line[:1] * before + line + line[-1:] * after
-    if mode == "symmetric":
-        return line[:before][::-1] + line + line[n - after :][::-1]
-    return line[n - before :] + line + line[:after]
+        line = backwards[n - 1 - before : n - 1] + line + backwards[1 : after + 1]
+    elif mode == "symmetric":
+        _expect_most(max(before, after), n, mode)
+        line = line[:before][::-1] + line + line[n - after :][::-1]
+    elif mode == "replicate":
+        line = line[:1] * before + line + line[-1:] * after
+    else:
+        raise ValueError(f"mode is {mode!r}, expected one of those above")
+    # A mirror or a border cell needs one to show.
+    _expect_most(first + last, len(line) - (mode != "symmetric"), mode)
+    return line[first : len(line) - last]
+
+
+def _expect_most(cells: int, most: int, mode: str) -> None:
+    if cells > most:
+        raise ValueError(f"pad has {cells} cells, expected at most {most} in mode {mode!r}")

@@ -10,13 +10,15 @@ _MODES = {
     2: ("nearest", "nearest-exact", "bilinear", "bicubic"),
     3: ("nearest", "nearest-exact", "trilinear"),
 }
+_COORDINATES = (
+    "half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "align_corners", "asymmetric",
+)  # fmt: skip
 
 
 def _padded(source: Source) -> tuple[Array, Ints, str]:
     """Draw an array, the cells around its last axes, and what they show."""
     mode = source.choose(("constant", "reflect", "replicate", "circular", "symmetric"))
-    least = -1 if mode == "constant" else 0
-    return source.array(*source.maps(2, 3)), source.each(2 * source.pick(1, 2), least, 2), mode
+    return source.array(*source.maps(2, 3)), source.each(2 * source.pick(1, 2), -1, 2), mode
 
 
 def _pad(source: Source) -> Call:
@@ -37,7 +39,9 @@ def _resized(source: Source) -> tuple[Array, dict[str, Any], int]:
     mode = source.choose(_MODES[axes])
     size = tuple(2 * n for n in x.shape[2:]) if source.plain else source.each(axes, 1, 12)
     options: dict[str, Any] = {"size": size, "mode": mode}
-    if mode.endswith(("linear", "cubic")):
+    if mode != "nearest-exact" and source.pick(0, 1):
+        options["coordinates"] = source.choose(_COORDINATES)
+    elif mode.endswith(("linear", "cubic")):
         options["align_corners"] = bool(source.pick(0, 1))
     return x, options, 0 if mode.startswith("nearest") else 30
 

@@ -50,7 +50,9 @@ cdef int look_border(Border* b, maps, padded, places, Py_ssize_t before,
     b.depths = <const Py_ssize_t*>numbers.data
     b.rows = b.depths + b.padded.shape[2]
     b.columns = b.rows + b.padded.shape[3]
-    b.first, b.begin = max(before, 0), max(-before, 0)
+    # None of the maps' own columns may be left, even fewer columns than come before them.
+    b.first = min(max(before, 0), b.padded.shape[4])
+    b.begin = min(max(-before, 0), b.maps.shape[4])
     b.inside = min(b.maps.shape[4] - b.begin, b.padded.shape[4] - b.first)
     cdef const View* written = &b.maps if folds else &b.padded
     b.block = max(1, TASK_NUMBERS // max(written.shape[4], 1))
