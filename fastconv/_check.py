@@ -217,6 +217,21 @@ def integers(name: str, value: object, axes: int, minimum: int) -> Ints:
     return (integer(name, value, minimum),) * axes
 
 
+def spatial_size(name: str, value: object, axes: int, rank: int) -> Ints:
+    """Return the last entries, one for each spatial axis, of a size with or without the others.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `value` is no such tuple for maps of so many axes in all.
+    """
+    if not isinstance(value, tuple | list):
+        raise TypeError(f"{name} must be a tuple of integers, got {value!r}")
+    if len(value) not in (axes, rank):
+        raise ValueError(f"{name} must have {axes} or {rank} entries, got {value!r}")
+    return integers(name, tuple(value[-axes:]), axes, 0)
+
+
 def lengths(name: str, value: object) -> Ints:
     """Return the lengths of one or more axes from an integer, or a sequence of them.
 

@@ -152,6 +152,31 @@ def transposed_size(
     return tuple(sizes)
 
 
+def added_output(
+    size: Ints, kernel: Ints, stride: Ints, padding: Pairs, dilation: Ints, wanted: Ints
+) -> Ints:
+    """Return what a transposed convolution adds to its output to make it of the size wanted.
+
+    Raises
+    ------
+    ValueError
+        If no such output belongs to this size.
+
+    Examples
+    --------
+    >>> added_output((4,), (3,), (2,), ((1, 1),), (1,), (8,))
+    (1,)
+    """
+    least = transposed_size(size, kernel, stride, padding, (0,) * len(size), dilation)
+    for axis, (n, m, s, d) in enumerate(zip(least, wanted, stride, dilation, strict=True)):
+        if not 0 <= m - n < max(s, d):
+            raise ValueError(
+                f"output_size on axis {axis_name(axis, len(size))} must be from {n} to "
+                f"{n + max(s, d) - 1}, got {m}"
+            )
+    return tuple(m - n for n, m in zip(least, wanted, strict=True))
+
+
 # Compared and hashed as an object: a plan keeps one for all its calls, and what is known of it is
 # found faster than ten fields could be compared.
 @dataclass(frozen=True, slots=True, eq=False)

@@ -199,13 +199,7 @@ def _size(
     kernel = _check.integers("kernel_size", kernel_size, axes, 1)
     steps = kernel if stride is None else _check.integers("stride", stride, axes, 1)
     pads = _check.integers("padding", padding, axes, 0)
-    wanted: Ints | None = None
+    wanted = None
     if output_size is not None:
-        if not isinstance(output_size, tuple | list):
-            raise TypeError(f"output_size must be a tuple of integers, got {output_size!r}")
-        if len(output_size) not in (axes, len(shape)):
-            raise ValueError(
-                f"output_size must have {axes} or {len(shape)} entries, got {output_size!r}"
-            )
-        wanted = _check.integers("output_size", tuple(output_size[-axes:]), axes, 0)
+        wanted = _check.spatial_size("output_size", output_size, axes, len(shape))
     return shape[:-axes] + unpooled_size(shape[-axes:], kernel, steps, pads, wanted)

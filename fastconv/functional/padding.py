@@ -275,15 +275,24 @@ def places(mode: str, size: Ints, pairs: Pairs) -> NDArray[np.intp]:
 
 
 def _new_places(mode: str, size: Ints, pairs: Pairs) -> NDArray[np.intp]:
-    return np.concatenate([_sources(mode, n, *pair) for n, pair in zip(size, pairs, strict=True)])
+    return np.concatenate([_shown(mode, n, *pair) for n, pair in zip(size, pairs, strict=True)])
 
 
 _kept_places = lru_cache(64)(_new_places)
 
 
-def _sources(mode: str, n: int, before: int, after: int) -> NDArray[np.intp]:
-    """Return the positions on an axis of size n that those before, on and after it show."""
+def _shown(mode: str, n: int, before: int, after: int) -> NDArray[np.intp]:
+    """Return the positions on an axis of size n that those of the padded axis show."""
     positions = np.arange(-before, n + after, dtype=np.intp)
+    if mode != "circular":
+        return _sources(mode, n, positions)
+    # The circle is closed over what is left.
+    first, left = max(-before, 0), n + min(before, 0) + min(after, 0)
+    return first + _sources(mode, left, positions - first)
+
+
+def _sources(mode: str, n: int, positions: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Return the positions on an axis of size n that those before, on and after it show."""
     if mode == "constant" or n == 0:
         return np.where((positions >= 0) & (positions < n), positions, -1)
     if mode == "reflect":
@@ -292,7 +301,6 @@ def _sources(mode: str, n: int, before: int, after: int) -> NDArray[np.intp]:
     if mode == "replicate":
         return np.clip(positions, 0, n - 1)
     if mode == "circular":
-        first, past = max(-before, 0), n + min(after, 0)
-        return first + (positions - first) % max(past - first, 1)
+        return positions % n
     turn: NDArray[np.intp] = positions % (2 * n)
     return np.minimum(turn, 2 * n - 1 - turn)

@@ -1,6 +1,7 @@
 """What every layer has: parameters, a forward and a backward pass, state."""
 
 from collections.abc import Callable, Iterator, Mapping
+from inspect import signature
 from types import MappingProxyType
 from typing import Any, Self, TypeVar
 
@@ -68,18 +69,23 @@ class Layer(Hooked, Summarized):
     # replaced, never changed.
     _buffers: Mapping[str, bool] = MappingProxyType({})
 
-    def forward(self, *inputs: Any) -> Any:
+    def forward(self, *inputs: Any, **named: Any) -> Any:
         """Return the layer's output.
 
         Parameters
         ----------
-        *inputs : ndarray
-            The input, or the inputs of a layer that takes several; the class says which shapes.
+        *inputs, **named
+            The input, or the inputs of a layer that takes several, in order or by name; the class
+            says which shapes.
 
         Returns
         -------
         ndarray
         """
+        if named:
+            bound = signature(self._forward).bind(*inputs, **named)
+            bound.apply_defaults()
+            inputs = bound.args
         hooks = self._hooks
         if hooks is None:
             return self._run(inputs)
@@ -107,9 +113,9 @@ class Layer(Hooked, Summarized):
         self._calls = own
         return output
 
-    def __call__(self, *inputs: Any) -> Any:
-        """Return `forward(*inputs)`."""
-        return self.forward(*inputs)
+    def __call__(self, *inputs: Any, **named: Any) -> Any:
+        """Return `forward(*inputs, **named)`."""
+        return self.forward(*inputs, **named)
 
     def backward(self, grad_output: Any, *, input_grad: bool = True) -> Any:
         """Add to the parameters' gradients and return the gradient with respect to the input.

@@ -1,14 +1,17 @@
 """The layers of transposed convolution."""
 
-from typing import Any
+from copy import copy
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from fastconv import _check
-from fastconv._check import PaddingLike, PerAxis, Random
+from fastconv._check import Array, PaddingLike, PerAxis, Random
 from fastconv._docs import described_like
+from fastconv._geometry import Ints, added_output, resolve_padding
 from fastconv.layers._convolution import Convolution
+from fastconv.layers.summary import Cost
 
 
 class _ConvTranspose(Convolution):
@@ -51,6 +54,33 @@ class _ConvTranspose(Convolution):
             "dilation": self.dilation,
         }
 
+    def _forward(self, x: Array, output_size: Ints | None = None) -> tuple[Array, Any]:
+        layer = self._of_size(x, output_size)
+        output, saved = Convolution._forward(layer, x)
+        return output, (layer, saved)
+
+    def _backward(self, saved: Any, grad_output: Array, input_grad: bool) -> Array | None:
+        layer, saved = saved
+        return Convolution._backward(layer, saved, grad_output, input_grad)
+
+    def _cost(self, inputs: tuple[Any, ...]) -> Cost:
+        return Convolution._cost(self._of_size(*inputs), inputs[:1])
+
+    def _of_size(self, x: Array, output_size: Ints | None = None) -> Self:
+        """Return this layer, or one with its parameters whose output has this size."""
+        if output_size is None:
+            return self
+        shape = _check.array("input", x).shape
+        _check.rank("input", shape, self.axes)
+        wanted = _check.spatial_size("output_size", output_size, self.axes, len(shape))
+        size, window = shape[-self.axes :], (self.kernel_size, self.stride)
+        pairs = resolve_padding(self.padding, size, *window, self.dilation)
+        layer = copy(self)
+        layer.output_padding = added_output(size, *window, pairs, self.dilation, wanted)
+        if self._prepared is not None:
+            layer._prepared = self._prepared.setdefault(layer.output_padding, {})
+        return layer
+
     def _describe(self) -> str:
         text = super()._describe()
         if max(self.output_padding):
@@ -60,6 +90,10 @@ class _ConvTranspose(Convolution):
 
 class ConvTranspose2d(_ConvTranspose):
     """Transposed convolution with weights and a bias: `functional.conv_transpose2d`.
+
+    Forward takes the input and, if need be, `output_size`: the spatial size of the output, or its
+    whole shape. It stands for the `output_padding` that leads there; a stride makes several sizes
+    into one.
 
     Parameters
     ----------
@@ -97,6 +131,8 @@ class ConvTranspose2d(_ConvTranspose):
     >>> layer = layers.ConvTranspose2d(128, 64, 2, stride=2, rng=0)
     >>> layer(np.zeros((8, 128, 28, 28), np.float32)).shape
     (8, 64, 56, 56)
+    >>> layer(np.zeros((8, 128, 28, 28), np.float32), output_size=(57, 56)).shape
+    (8, 64, 57, 56)
     """
 
     axes = 2
