@@ -1,7 +1,7 @@
 """Docstrings of functions of one family: what they share is written once."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from inspect import cleandoc
 from typing import Any, TypeVar
 
@@ -35,20 +35,48 @@ def described_like(other: Callable[..., Any], axes: int = 2) -> Callable[[Functi
 
     def describe(function: Function) -> Function:
         # Python drops docstrings by -OO.
-        if function.__doc__ and other.__doc__:
+        _, shared = _sections(other.__doc__ or "")
+        shared = {name: _over(axes, text) for name, text in shared.items()}
+        if "Notes" in shared:
+            shared["Notes"] = f"As of `{other.__name__}`."
+        return completed(shared)(function)
+
+    return describe
+
+
+def completed(sections: Mapping[str, str]) -> Callable[[Function], Function]:
+    """Give a docstring sections, in their order; its own ones of other names follow.
+
+    A section that it has already stays as it is, or stands where the text has a line "...".
+
+    Examples
+    --------
+    >>> @completed({"Returns": "float"})
+    ... def area(x):
+    ...     '''Return the area.'''
+    >>> area.__doc__.splitlines()
+    ['Return the area.', '', 'Returns', '-------', 'float']
+    """
+
+    def complete(function: Function) -> Function:
+        if function.__doc__:
             summary, own = _sections(function.__doc__)
-            _, shared = _sections(other.__doc__)
-            texts = {name: _over(axes, text) for name, text in shared.items()}
-            if "Notes" in texts:
-                texts["Notes"] = f"As of `{other.__name__}`."
-            # In the order of the other.
-            texts |= own
+            texts = {name: _around(own.get(name), text) for name, text in sections.items()}
+            parts = {**texts, **{name: text for name, text in own.items() if name not in texts}}
             function.__doc__ = "\n\n".join(
-                [summary, *(f"{name}\n{'-' * len(name)}\n{text}" for name, text in texts.items())]
+                [summary, *(f"{name}\n{'-' * len(name)}\n{text}" for name, text in parts.items())]
             )
         return function
 
-    return describe
+    return complete
+
+
+def _around(own: str | None, text: str) -> str:
+    """Return a section's own text within or in place of another."""
+    before, mark, after = text.partition("...\n")
+    if mark:
+        return before + (f"{own}\n" if own else "") + after
+    return text if own is None else own
 
 
 def _sections(doc: str) -> tuple[str, dict[str, str]]:

@@ -7,33 +7,10 @@ import numpy as np
 
 from fastconv import _check
 from fastconv._check import Array
+from fastconv._docs import completed
 from fastconv.engine.ops import activations as compiled
 
 Function = TypeVar("Function", bound=Callable[..., Any])
-
-FORWARD = """
-    input : ndarray
-        Float32 or float64, any shape.
-"""
-BACKWARD = """
-    grad_output, {saved} : ndarray
-        The residual, and {origin} of `{name}`.
-"""
-OUT = """
-    out : ndarray, optional
-        Where to write the result; it may be one of the inputs.
-"""
-RESULT = """
-    Returns
-    -------
-    ndarray, shape of `{like}`
-
-    Raises
-    ------
-    TypeError, ValueError
-        If {condition}.
-
-"""
 
 
 def documented(function: Function) -> Function:
@@ -41,28 +18,22 @@ def documented(function: Function) -> Function:
 
     The docstring holds the summary, the options under "Parameters", if there are any, and examples.
     """
-    names = function.__code__.co_varnames
-    name = function.__name__.removesuffix("_backward")
-    if names[0] == "input":
-        arrays, like = FORWARD, "input"
+    first, second, *_ = (*function.__code__.co_varnames, "")
+    if first == "input":
+        like, arrays = first, "input : ndarray\n    Float32 or float64, any shape."
         condition = "`input` or `out` is not such an array, or an option is none of those named"
     else:
-        saved = names[1]
-        origin = "the output" if saved == "output" else "the input"
-        arrays, like = BACKWARD.format(saved=saved, origin=origin, name=name), saved
+        like, origin = second, "output" if second == "output" else "input"
+        name = function.__name__.removesuffix("_backward")
+        arrays = f"{first}, {second} : ndarray\n    The residual, and the {origin} of `{name}`."
         condition = "the arrays differ in dtype or shape"
-    head, mark, examples = (function.__doc__ or "").partition("    Examples\n")
-    summary, _, options = head.partition("    Parameters\n    ----------\n")
-    options = options.rstrip()
-    function.__doc__ = (
-        f"{summary.rstrip()}\n\n    Parameters\n    ----------{arrays.rstrip()}\n"
-        + (f"{options}\n" if options else "")
-        + OUT.lstrip("\n")
-        + RESULT.format(like=like, condition=condition)
-        + mark
-        + examples
-    )
-    return function
+    out = "out : ndarray, optional\n    Where to write the result; it may be one of the inputs."
+    sections = {
+        "Parameters": f"{arrays}\n...\n{out}",
+        "Returns": f"ndarray, shape of `{like}`",
+        "Raises": f"TypeError, ValueError\n    If {condition}.",
+    }
+    return completed(sections)(function)
 
 
 def pair(grad_output: Array, name: str, saved: Array) -> tuple[Array, Array]:

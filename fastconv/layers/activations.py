@@ -4,6 +4,7 @@ Each computes a function of `functional`; its gradient takes the input, or the o
 class says so.
 """
 
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,56 +13,57 @@ from numpy.typing import DTypeLike
 from fastconv import _check
 from fastconv import functional as F
 from fastconv._check import Array, float_dtype
+from fastconv._docs import completed, described_like
 from fastconv.layers.base import Layer, Parameter, add_gradients, gradient_mask
 
+# Of the layers that may write their output over the input.
+_documented = completed({"Parameters": "...\ninplace : bool\n    Write the output over the input."})
 
+
+@dataclass(eq=False, repr=False)
 class _Activation(Layer):
-    """A function of one element at a time, its gradient and its options."""
+    """A function of one element at a time, its gradient and its options: the fields."""
 
     _function: ClassVar[str]
     # Whether backward takes the output, in place of the input.
     _from_output = False
-    # The options' names: attributes of the layer, and arguments of the function.
-    _options: ClassVar[tuple[str, ...]] = ()
     inplace = False
 
-    def _arguments(self) -> list[Any]:
-        return [getattr(self, name) for name in self._options]
+    def _arguments(self) -> dict[str, Any]:
+        """Return the options, which have the names of the function's arguments."""
+        names: tuple[str, ...] = self.__match_args__  # of the fields
+        return {name: getattr(self, name) for name in names if name != "inplace"}
 
     def _forward(self, x: Array) -> tuple[Array, Array]:
         # What is written over is not there any more for backward.
         copied = self.inplace and self.training and not self._from_output
         saved = _check.array("input", x).copy() if copied else x
         function = getattr(F, self._function)
-        output = function(x, *self._arguments(), out=x if self.inplace else None)
+        output = function(x, **self._arguments(), out=x if self.inplace else None)
         return output, output if self._from_output else saved
 
     def _backward(self, saved: Array, grad_output: Array, input_grad: bool) -> Array | None:
         if not input_grad:
             return None
         gradient = getattr(F, f"{self._function}_backward")
-        result: Array = gradient(grad_output, saved, *self._arguments())
+        result: Array = gradient(grad_output, saved, **self._arguments())
         return result
 
     def _describe(self) -> str:
-        parts = [f"{name}={getattr(self, name)!r}" for name in self._options]
-        return ", ".join(parts + ["inplace=True"] * self.inplace)
+        parts = [f"{name}={value!r}" for name, value in self._arguments().items()]
+        return ", ".join(parts + ["inplace=True"] * bool(self.inplace))
 
 
+@dataclass(eq=False, repr=False)
 class _InPlace(_Activation):
-    """One without options that may write its output over the input."""
+    """One without other options that may write its output over the input."""
 
-    def __init__(self, inplace: bool = False) -> None:
-        self.inplace = bool(inplace)
+    inplace: bool = False
 
 
+@_documented
 class ReLU(_InPlace):
     """max(x, 0): `functional.relu`.
-
-    Parameters
-    ----------
-    inplace : bool
-        Write the output over the input.
 
     Examples
     --------
@@ -77,13 +79,9 @@ class ReLU(_InPlace):
     # was, too, or lets no gradient through.
 
 
+@_documented
 class ReLU6(_InPlace):
     """x cut off below 0 and above 6: `functional.relu6`.
-
-    Parameters
-    ----------
-    inplace : bool
-        Write the output over the input.
 
     Examples
     --------
@@ -98,6 +96,8 @@ class ReLU6(_InPlace):
     _keeps_output = True
 
 
+@_documented
+@dataclass(eq=False, repr=False)
 class Hardtanh(_Activation):
     """x cut off below min_val and above max_val: `functional.hardtanh`.
 
@@ -107,8 +107,6 @@ class Hardtanh(_Activation):
         The least output.
     max_val : float
         The largest output.
-    inplace : bool
-        Write the output over the input.
 
     Examples
     --------
@@ -118,20 +116,17 @@ class Hardtanh(_Activation):
     array([-1. ,  0.5])
     """
 
+    min_val: float = -1.0
+    max_val: float = 1.0
+    inplace: bool = False
+
     _function = "hardtanh"
     _from_output = True
     _keeps_output = True
-    _options = (
-        "min_val",
-        "max_val",
-    )
-
-    def __init__(self, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> None:
-        self.min_val = min_val
-        self.max_val = max_val
-        self.inplace = bool(inplace)
 
 
+@_documented
+@dataclass(eq=False, repr=False)
 class LeakyReLU(_Activation):
     """x where it is positive, else negative_slope * x: `functional.leaky_relu`.
 
@@ -139,8 +134,6 @@ class LeakyReLU(_Activation):
     ----------
     negative_slope : float
         Slope for negative inputs.
-    inplace : bool
-        Write the output over the input.
 
     Examples
     --------
@@ -150,21 +143,15 @@ class LeakyReLU(_Activation):
     array([-0.1,  2. ])
     """
 
+    negative_slope: float = 0.01
+    inplace: bool = False
+
     _function = "leaky_relu"
-    _options = ("negative_slope",)
-
-    def __init__(self, negative_slope: float = 0.01, inplace: bool = False) -> None:
-        self.negative_slope = negative_slope
-        self.inplace = bool(inplace)
 
 
+@_documented
 class Hardsigmoid(_InPlace):
     """(x + 3) / 6 cut off below 0 and above 1: `functional.hardsigmoid`.
-
-    Parameters
-    ----------
-    inplace : bool
-        Write the output over the input.
 
     Examples
     --------
@@ -177,13 +164,9 @@ class Hardsigmoid(_InPlace):
     _function = "hardsigmoid"
 
 
+@_documented
 class Hardswish(_InPlace):
     """x times the hard sigmoid of x: `functional.hardswish`.
-
-    Parameters
-    ----------
-    inplace : bool
-        Write the output over the input.
 
     Examples
     --------
@@ -196,6 +179,8 @@ class Hardswish(_InPlace):
     _function = "hardswish"
 
 
+@_documented
+@dataclass(eq=False, repr=False)
 class ELU(_Activation):
     """x where it is positive, else alpha * (exp(x) - 1): `functional.elu`.
 
@@ -203,8 +188,6 @@ class ELU(_Activation):
     ----------
     alpha : float
         Minus the limit for very negative inputs.
-    inplace : bool
-        Write the output over the input.
 
     Examples
     --------
@@ -214,21 +197,15 @@ class ELU(_Activation):
     array([-1.,  2.])
     """
 
+    alpha: float = 1.0
+    inplace: bool = False
+
     _function = "elu"
-    _options = ("alpha",)
-
-    def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
-        self.alpha = alpha
-        self.inplace = bool(inplace)
 
 
+@_documented
 class SELU(_InPlace):
     """ELU, scaled so that outputs keep mean 0 and variance 1: `functional.selu`.
-
-    Parameters
-    ----------
-    inplace : bool
-        Write the output over the input.
 
     Examples
     --------
@@ -241,6 +218,8 @@ class SELU(_InPlace):
     _function = "selu"
 
 
+@_documented
+@dataclass(eq=False, repr=False)
 class CELU(_Activation):
     """x where it is positive, else alpha * (exp(x/alpha) - 1): `functional.celu`.
 
@@ -248,8 +227,6 @@ class CELU(_Activation):
     ----------
     alpha : float
         Minus the limit for very negative inputs; positive.
-    inplace : bool
-        Write the output over the input.
 
     Examples
     --------
@@ -259,21 +236,15 @@ class CELU(_Activation):
     array([-0.5,  2. ])
     """
 
+    alpha: float = 1.0
+    inplace: bool = False
+
     _function = "celu"
-    _options = ("alpha",)
-
-    def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
-        self.alpha = alpha
-        self.inplace = bool(inplace)
 
 
+@_documented
 class SiLU(_InPlace):
     """x * sigmoid(x): `functional.silu`.
-
-    Parameters
-    ----------
-    inplace : bool
-        Write the output over the input.
 
     Examples
     --------
@@ -286,13 +257,9 @@ class SiLU(_InPlace):
     _function = "silu"
 
 
+@_documented
 class Mish(_InPlace):
     """x * tanh(softplus(x)): `functional.mish`.
-
-    Parameters
-    ----------
-    inplace : bool
-        Write the output over the input.
 
     Examples
     --------
@@ -305,6 +272,7 @@ class Mish(_InPlace):
     _function = "mish"
 
 
+@dataclass(eq=False, repr=False)
 class GELU(_Activation):
     """x times the probability that a standard normal variable is smaller: `functional.gelu`.
 
@@ -321,13 +289,12 @@ class GELU(_Activation):
     array([-0.15865525,  0.84134475])
     """
 
+    approximate: str = "none"
+
     _function = "gelu"
-    _options = ("approximate",)
-
-    def __init__(self, approximate: str = "none") -> None:
-        self.approximate = approximate
 
 
+@dataclass(eq=False, repr=False)
 class Softplus(_Activation):
     """log(1 + exp(beta * x)) / beta: `functional.softplus`.
 
@@ -346,15 +313,10 @@ class Softplus(_Activation):
     array([1000.])
     """
 
-    _function = "softplus"
-    _options = (
-        "beta",
-        "threshold",
-    )
+    beta: float = 1.0
+    threshold: float = 20.0
 
-    def __init__(self, beta: float = 1.0, threshold: float = 20.0) -> None:
-        self.beta = beta
-        self.threshold = threshold
+    _function = "softplus"
 
 
 class Softsign(_Activation):
@@ -464,6 +426,7 @@ class PReLU(Layer):
         return f"num_parameters={self.num_parameters}"
 
 
+@dataclass(eq=False, repr=False)
 class Softmax(Layer):
     """Probabilities along one axis: `functional.softmax`.
 
@@ -480,29 +443,28 @@ class Softmax(Layer):
     array([[0.5, 0.5]])
     """
 
+    dim: int = -1
+
+    _function: ClassVar[str] = "softmax"
     _keeps_output = True
 
-    def __init__(self, dim: int = -1) -> None:
-        self.dim = dim
-
     def _forward(self, x: Array) -> tuple[Array, Array]:
-        output = F.softmax(x, self.dim)
+        output = getattr(F, self._function)(x, self.dim)
         return output, output
 
     def _backward(self, saved: Array, grad_output: Array, input_grad: bool) -> Array | None:
-        return F.softmax_backward(grad_output, saved, self.dim) if input_grad else None
+        if not input_grad:
+            return None
+        gradient: Array = getattr(F, f"{self._function}_backward")(grad_output, saved, self.dim)
+        return gradient
 
     def _describe(self) -> str:
         return f"dim={self.dim}"
 
 
-class LogSoftmax(Layer):
+@described_like(Softmax)
+class LogSoftmax(Softmax):
     """Logarithms of probabilities along one axis: `functional.log_softmax`.
-
-    Parameters
-    ----------
-    dim : int
-        The axis, by torch.nn's name.
 
     Examples
     --------
@@ -512,17 +474,4 @@ class LogSoftmax(Layer):
     array([[0.]])
     """
 
-    _keeps_output = True
-
-    def __init__(self, dim: int = -1) -> None:
-        self.dim = dim
-
-    def _forward(self, x: Array) -> tuple[Array, Array]:
-        output = F.log_softmax(x, self.dim)
-        return output, output
-
-    def _backward(self, saved: Array, grad_output: Array, input_grad: bool) -> Array | None:
-        return F.log_softmax_backward(grad_output, saved, self.dim) if input_grad else None
-
-    def _describe(self) -> str:
-        return f"dim={self.dim}"
+    _function = "log_softmax"

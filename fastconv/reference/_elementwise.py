@@ -5,66 +5,38 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from fastconv._docs import completed
 from fastconv.reference._arguments import Array, expect_shape, float_dtype
 
 Function = TypeVar("Function", bound=Callable[..., Any])
-
-_RAISES = """
-    Raises
-    ------
-    ValueError
-        If shapes differ, or an option makes no sense.
-    TypeError
-        If the arrays are not all float32 or all float64.
-
-"""
-_FORWARD = """
-
-    Parameters
-    ----------
-    input : numpy.ndarray
-        Weighted input z, float32 or float64, of any shape.
-    {options}
-
-    Returns
-    -------
-    numpy.ndarray
-        One value for each z.
-"""
-_BACKWARD = """
-
-    Parameters
-    ----------
-    grad_output : numpy.ndarray
-        Gradient with respect to the output.
-    {saved} : numpy.ndarray
-        What `{name}` {verb}.
-    {options}
-
-    Returns
-    -------
-    numpy.ndarray
-        Gradient with respect to the input.
-"""
 
 
 def documented(function: Function) -> Function:
     """Add the sections that all activations have to a docstring of summary and example."""
     code = function.__code__
     names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
-    head, mark, examples = (function.__doc__ or "").partition("    Examples\n")
-    first = 1 if names[0] == "input" else 2
-    options = ", ".join(names[first:])
-    options = f"{options}\n        As in `fastconv.functional`." if options else ""
-    if first == 1:
-        text = _FORWARD.format(options=options)
+    if names[0] == "input":
+        arrays = "input : numpy.ndarray\n    Weighted input z, float32 or float64, of any shape."
+        options, result = names[1:], "One value for each z."
     else:
         verb = "was given" if names[1] == "input" else "returned"
         name = function.__name__.removesuffix("_backward")
-        text = _BACKWARD.format(saved=names[1], name=name, verb=verb, options=options)
-    text = text.replace("    \n\n", "\n")
-    function.__doc__ = head.rstrip() + text + _RAISES + mark + examples
-    return function
+        arrays = (
+            "grad_output : numpy.ndarray\n    Gradient with respect to the output.\n"
+            f"{names[1]} : numpy.ndarray\n    What `{name}` {verb}."
+        )
+        options, result = names[2:], "Gradient with respect to the input."
+    if options:
+        arrays += f"\n{', '.join(options)}\n    As in `fastconv.functional`."
+    sections = {
+        "Parameters": arrays,
+        "Returns": f"numpy.ndarray\n    {result}",
+        "Raises": (
+            "ValueError\n    If shapes differ, or an option makes no sense.\n"
+            "TypeError\n    If the arrays are not all float32 or all float64."
+        ),
+    }
+    return completed(sections)(function)
 
 
 def applied(function: Callable[[Array], Any], input: Array) -> Array:
