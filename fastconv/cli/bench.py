@@ -1,25 +1,33 @@
-"""``fastconv bench``: this machine, layer by layer, beside a rival."""
+"""``fastconv bench``: this machine, layer by layer, function by function, or whole steps."""
 
+import fnmatch
 from pathlib import Path
 from typing import Any
 
 import click
 
 import fastconv
-from fastconv import benchmark, plots
+from fastconv import benchmark, models, plots
 from fastconv._files import check_replaceable
 from fastconv.benchmark import Layer, report
+from fastconv.cli import _functions, _steps
 from fastconv.engine.plan import ALGORITHMS
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
+_NETWORKS = sorted(models.__all__)
 
 
-@click.command(short_help="Measure convolutions beside torch or NumPy.")
+@click.command(short_help="Measure convolutions, functions or training steps beside torch.")
 @click.option("--table", "tables", multiple=True, metavar="NAME|FILE",
               help=f"{', '.join(benchmark.TABLES)}, or a .csv file with the same columns; may be "
               "repeated. Default: a few layers of several networks, about a minute.")  # fmt: skip
 @click.option("--layer", "names", multiple=True, metavar="NAME",
               help="Only the layers of this name; may be repeated.")  # fmt: skip
+@click.option("--function", "functions", multiple=True, metavar="NAME",
+              help="Functions of fastconv.functional in place of convolutions: a name, or a "
+              "pattern such as 'max_pool*' or '*'; may be repeated.")  # fmt: skip
+@click.option("--step", "steps", multiple=True, type=click.Choice(_NETWORKS), metavar="MODEL",
+              help="Training steps of a network of fastconv.models; may be repeated.")  # fmt: skip
 @click.option("--batch", type=click.IntRange(1), default=8, show_default=True, metavar="N")
 @click.option("--direction", "directions", multiple=True, type=click.Choice(benchmark.DIRECTIONS),
               help="The convolution, or its gradient with respect to the input or the weights; "
@@ -48,9 +56,13 @@ def bench(context: click.Context, /, **given: Any) -> None:
 
     Each result is verified against float64 before it is timed; the two sides take turns. The
     ratio is the rival's least time over fastconv's. Exit code 1 if a result is wrong.
+
+    With --function or --step the same is done for other functions, or for whole training steps.
     """
     if given["files"]:
         context.exit(_compare(context, given))
+    if given["functions"] or given["steps"]:
+        context.exit(_others(context, given))
     layers = _layers(given["tables"], given["names"])
     if given["output"]:
         check_replaceable(given["output"])
@@ -81,6 +93,32 @@ def bench(context: click.Context, /, **given: Any) -> None:
         context.exit(1)
 
 
+def _others(context: click.Context, given: dict[str, Any]) -> int:
+    """Measure functions and training steps."""
+    ours = ("functions", "steps", "dtype", "threads", "rival", "seconds", "batch")
+    _refuse_others(context, ours, "--function and --step")
+    rival = given["rival"] or ("torch" if benchmark.default_rival() == "torch" else "none")
+    if rival not in ("torch", "none"):
+        raise click.UsageError(f"--rival: with --function or --step torch or none, got {rival!r}")
+    names = []
+    for pattern in given["functions"]:
+        found = fnmatch.filter(_functions.NAMES, pattern)
+        if not found:
+            raise click.UsageError(f"--function: no function {pattern!r}")
+        names += [name for name in found if name not in names]
+    threads = given["threads"] or fastconv.get_num_threads()
+    how = (given["dtype"], threads, None if rival == "none" else rival, given["seconds"])
+    click.echo(f"{report.heading(benchmark.Machine())}\n")
+    wrong = _functions.bench_functions(names, *how) if names else []
+    if given["steps"]:
+        click.echo("\n" * bool(names), nl=False)
+        wrong += _steps.bench_steps(list(dict.fromkeys(given["steps"])), given["batch"], *how)
+    if wrong:
+        click.echo(f"\n{len(wrong)} results are wrong:")
+        click.echo("\n".join(wrong))
+    return 1 if wrong else 0
+
+
 def _layers(tables: tuple[str, ...], names: tuple[str, ...]) -> tuple[Layer, ...]:
     layers = benchmark.short_table()
     if tables:
@@ -107,15 +145,7 @@ def _rival(given: str | None) -> str | None:
 
 
 def _compare(context: click.Context, given: dict[str, Any]) -> int:
-    others = [
-        parameter.opts[0]
-        for parameter in context.command.params
-        if parameter.name not in ("files", "threshold")
-        and context.get_parameter_source(str(parameter.name))
-        is click.core.ParameterSource.COMMANDLINE
-    ]
-    if others:
-        raise click.UsageError(f"{', '.join(others)}: cannot be given with --compare")
+    _refuse_others(context, ("files", "threshold"), "--compare")
     old, new = (benchmark.load_results(path) for path in given["files"])
     for name, results in (("old", old), ("new", new)):
         click.echo(f"{name}  {report.heading(results.machine)}")
@@ -125,3 +155,16 @@ def _compare(context: click.Context, given: dict[str, Any]) -> int:
     if not pairs.changes:
         raise click.UsageError("--compare: the files have no row in common")
     return 1 if pairs.regressions(given["threshold"]) else 0
+
+
+def _refuse_others(context: click.Context, names: tuple[str, ...], option: str) -> None:
+    """Refuse options that have no meaning beside another."""
+    others = [
+        parameter.opts[0]
+        for parameter in context.command.params
+        if parameter.name not in names
+        and context.get_parameter_source(str(parameter.name))
+        is click.core.ParameterSource.COMMANDLINE
+    ]
+    if others:
+        raise click.UsageError(f"{', '.join(others)}: cannot be given with {option}")

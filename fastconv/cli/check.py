@@ -108,6 +108,15 @@ def _check(
     return tally
 
 
+def check_plain(subject: Subject, dtype: np.dtype[Any]) -> str | None:
+    """Compute the call that is timed; return in what it differs from the reference, if it does."""
+    tally, call = Tally(), subject.timed(0)
+    for algorithm in ALGORITHMS if call.shapes else (None,):
+        if not tally.failure and _serves(algorithm, call):
+            _compare(tally, subject, call, dtype, algorithm, integers=False)
+    return tally.failure
+
+
 def _serves(algorithm: Algorithm | None, call: Call) -> bool:
     """Say whether an algorithm can compute a case; every function without a choice can."""
     if algorithm is None or call.shapes is None:

@@ -22,8 +22,8 @@ number among the arguments and the result: where terms cancel, the result alone 
 """
 
 import zlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any, TypeAlias, TypeGuard
 
@@ -95,9 +95,9 @@ class Subject:
         rng = np.random.default_rng([seed, index, zlib.crc32(self.name.encode())])
         return self.draw(Source(rng, integers))
 
-    def timed(self, seed: int) -> Call:
-        """Return the call that is timed."""
-        return self.draw(Source(np.random.default_rng(seed), plain=True))
+    def timed(self, seed: int, sizes: Mapping[int, Ints] = _TIMED) -> Call:
+        """Return the call that is timed, of maps of these sizes, by their number of axes."""
+        return self.draw(Source(np.random.default_rng(seed), plain=True, sizes=sizes))
 
 
 @dataclass(frozen=True)
@@ -107,6 +107,7 @@ class Source:
     rng: np.random.Generator
     integers: bool = False
     plain: bool = False
+    sizes: Mapping[int, Ints] = field(default_factory=lambda: _TIMED)
 
     def pick(self, low: int, high: int) -> int:
         """Return an integer from low to high, both included."""
@@ -119,7 +120,7 @@ class Source:
     def maps(self, axes: int, least: int = 1) -> Ints:
         """Return the shape of maps over so many axes of at least so many cells."""
         if self.plain:
-            return _TIMED[axes]
+            return self.sizes[axes]
         sizes = (self.pick(least, least + 6) for _ in range(axes))
         return (self.pick(1, 3), self.pick(1, 4), *sizes)
 
