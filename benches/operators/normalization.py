@@ -130,9 +130,17 @@ def sample_cases(torch, dtype, name, shape, groups) -> Iterator[Case]:
 
 # Name, shape, and groups; layer norm has none.
 SAMPLES = (
+    ("group_norm", (8, 64, 112, 112), 32),
     ("group_norm", (8, 64, 56, 56), 32),
+    ("group_norm", (8, 256, 28, 28), 32),
+    ("group_norm", (8, 512, 14, 14), 32),
     ("group_norm", (8, 512, 7, 7), 32),
+    ("group_norm", (8, 1024, 7, 7), 32),
+    ("group_norm", (8, 64, 4, 4), 8),
+    ("group_norm", (64, 120), 8),
     ("instance_norm", (8, 64, 56, 56), 64),
+    ("instance_norm", (8, 512, 7, 7), 512),
+    ("instance_norm", (8, 64, 1000), 64),
     ("layer_norm", (4096, 64), None),
     ("layer_norm", (8, 197, 768), None),
     ("layer_norm", (4096, 10), None),

@@ -37,6 +37,11 @@ def contiguous_from(array: Array, axis: int) -> Array:
     return array
 
 
+def flat(array: Array | None) -> Array | None:
+    """Return all numbers in one row, in their order; None stays None."""
+    return None if array is None else contiguous_from(array, 0).reshape(-1)
+
+
 def operand(name: str, value: object, like: Array, other: str = "input") -> Array:
     """Return an array of the dtype and shape of another.
 

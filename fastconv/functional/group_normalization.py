@@ -10,6 +10,7 @@ from fastconv._check import Array
 from fastconv.engine.ops import group_normalization as compiled
 from fastconv.functional._maps import (
     contiguous_from,
+    flat,
     maps_of,
     new_statistics,
     operand,
@@ -17,7 +18,6 @@ from fastconv.functional._maps import (
     result,
     saved_statistics,
 )
-from fastconv.functional._pieces import sum_along
 
 Gradient = Array | None
 _NOWHERE = (None, None, None)
@@ -80,8 +80,9 @@ def group_norm(
     saved = new_statistics(statistics, shape, input, weight, bias, written)
     if input.size:
         compiled.forward(
-            contiguous_from(input, 1), groups, saved.reshape(-1), weight, bias, eps, written
-        )
+            contiguous_from(input, 1), groups, flat(saved), flat(weight),
+            flat(bias), eps, written,
+        )  # fmt: skip
     else:
         saved[...] = np.nan
     if statistics is not None and saved is not statistics:
@@ -144,25 +145,22 @@ def group_norm_backward(
     mask = _check.output_mask(output_mask)
     outs = _NOWHERE if out is None else _check.outputs(out, mask)
     small = tuple(a for a in (weight, saved) if a is not None)
-    grad_input = sums = None
+    grad_input = None
     totals: list[Gradient] = [None, None]
     if mask[0]:
         grad_input = result(outs[0], input, 1, (grad_output, input), small)
-    if mask[1] or mask[2]:
-        sums = np.zeros((2, *input.shape[:2]))
-        for i in (1, 2):
-            if mask[i]:
-                totals[i - 1] = _check.elementwise(outs[i], np.empty(channels, input.dtype))
+    for i in (1, 2):
+        if mask[i]:
+            totals[i - 1] = _check.elementwise(outs[i], np.empty(channels, input.dtype))
     if input.size:
         compiled.backward(
             contiguous_from(grad_output, 1), contiguous_from(input, 1), groups,
-            saved.reshape(-1), weight, grad_input, None if sums is None else sums.reshape(-1),
+            flat(saved), flat(weight), grad_input, *totals,
         )  # fmt: skip
-    if sums is not None:
-        for total, each in zip(totals, sums, strict=True):
+    else:
+        for total in totals:
             if total is not None:
-                with np.errstate(all="ignore"):
-                    total[...] = sum_along(each, 0)[0]
+                total[...] = 0
     if grad_input is not None:
         grad_input = _check.deliver(grad_input, outs[0])
     return grad_input, totals[0], totals[1]

@@ -12,7 +12,7 @@ from fastconv._check import Array
 from fastconv._geometry import Ints
 from fastconv.engine.ops import layer_normalization as compiled
 from fastconv.functional._maps import (
-    contiguous_from,
+    flat,
     new_statistics,
     operand,
     optional,
@@ -80,7 +80,7 @@ def layer_norm(
     saved = new_statistics(statistics, (2, *rows), input, weight, bias, written)
     if input.size:
         compiled.forward(
-            _flat(input), saved.reshape(-1), _flat(weight), _flat(bias), eps, written.reshape(-1)
+            flat(input), saved.reshape(-1), flat(weight), flat(bias), eps, written.reshape(-1)
         )
     else:
         saved[...] = np.nan
@@ -157,7 +157,7 @@ def layer_norm_backward(
             gradients[i] = result(outs[i], like, 0, (), (grad_output, input, *small))
     if input.size:
         compiled.backward(
-            _flat(grad_output), _flat(input), saved.reshape(-1), _flat(weight),
+            flat(grad_output), flat(input), saved.reshape(-1), flat(weight),
             *(None if gradient is None else gradient.reshape(-1) for gradient in gradients),
         )  # fmt: skip
     else:
@@ -175,7 +175,3 @@ def _rows(input: object, normalized_shape: object) -> tuple[Array, Ints, Ints]:
     if rows < 0 or array.shape[rows:] != last:
         raise ValueError(f"input must end with normalized_shape = {last}, got shape {array.shape}")
     return array, last, array.shape[:rows]
-
-
-def _flat(array: Gradient) -> Gradient:
-    return None if array is None else contiguous_from(array, 0).reshape(-1)

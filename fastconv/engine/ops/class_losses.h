@@ -34,8 +34,9 @@ typedef struct {
 /* What the loss of a row is made of, whose classes lie side by side; its gradient is written if it
  * is wanted. */
 typedef void (*fastconv_row)(const fastconv_classes *, ptrdiff_t row, const fastconv_places *);
-/* The same of `count` places of a row, whose classes are `inner` apart. The places, and the scratch
- * with the scores of all classes for them, have room for whole vectors. */
+/* The same of `count` places of a row, whose classes are `inner` apart; at most
+ * FASTCONV_MOST_PLACES. The places, and the scratch with the scores of all classes for them, have
+ * room for whole vectors. Where a gradient is wanted, scores are not complete. */
 typedef void (*fastconv_block)(const fastconv_classes *, ptrdiff_t row, ptrdiff_t first,
                                ptrdiff_t count, void *scratch, const fastconv_places *);
 /* x = log(x). */
@@ -47,8 +48,8 @@ typedef struct {
     fastconv_logs logs;
 } fastconv_class_loops;
 
-/* The most lanes of a vector. */
-enum { FASTCONV_MOST_LANES = 16 };
+/* The most lanes of a vector, and places of a block. */
+enum { FASTCONV_MOST_LANES = 16, FASTCONV_MOST_PLACES = 256 };
 /* Rows of fewer classes than this are added up one number after the other. */
 enum { FASTCONV_FEW_CLASSES = 32 };
 

@@ -40,14 +40,13 @@ cdef extern from "ops/class_losses.h" nogil:
     const Loops* loops_of "fastconv_class_loops_of"(int isa, Py_ssize_t itemsize)
     enum:
         MOST_LANES "FASTCONV_MOST_LANES"
+        MOST_PLACES "FASTCONV_MOST_PLACES"
 
 # Multiply-adds that one exponential is worth; and one loss of log-probabilities.
 cdef double COST = 16
 cdef double PICKED = 8
-# Scores of a scratch, about; it holds at least one vector of places, and at most so many.
+# Scores of a scratch, about; it holds at least one vector of places.
 cdef Py_ssize_t SCRATCH = 8192
-cdef enum:
-    MOST_PLACES = 256
 # Places of a task that picks log-probabilities.
 cdef Py_ssize_t PLACES = 4096
 
@@ -150,22 +149,24 @@ cdef void visit_row(void* context, Py_ssize_t n, int thread) noexcept nogil:
         put(job, n, loss_of(&at, 0, log(total)))
 
 
+cdef inline Py_ssize_t scratch_size(const Job* job) noexcept nogil:
+    """Return the bytes that a thread needs for a block: for its places, and their scores."""
+    return job.places * (3 * sizeof(double) + job.of.classes * job.itemsize)
+
+
 cdef void visit_block(void* context, Py_ssize_t task, int thread) noexcept nogil:
     cdef const Job* job = <const Job*>context
     cdef Py_ssize_t row = task // job.blocks, first = task % job.blocks * job.places, i
     cdef Py_ssize_t count = min(job.places, job.of.inner - first)
-    cdef double[MOST_PLACES] total
-    cdef double[MOST_PLACES] mass
-    cdef double[MOST_PLACES] score
     cdef Places at
-    at.total, at.mass, at.score = total, mass, score
-    job.loops.block(&job.of, row, first, count,
-                    job.scratch + thread * job.places * job.of.classes * job.itemsize, &at)
+    at.total = <double*>(job.scratch + thread * scratch_size(job))
+    at.mass, at.score = at.total + job.places, at.total + 2 * job.places
+    job.loops.block(&job.of, row, first, count, at.total + 3 * job.places, &at)
     if job.losses is NULL:
         return
-    loops_of(isa_row(), sizeof(double)).logs(total, count)
+    loops_of(isa_row(), sizeof(double)).logs(at.total, count)
     for i in range(count):
-        put(job, row * job.of.inner + first + i, loss_of(&at, i, total[i]))
+        put(job, row * job.of.inner + first + i, loss_of(&at, i, at.total[i]))
 
 
 cdef int visit_all(Job* job) except -1:
@@ -178,7 +179,7 @@ cdef int visit_all(Job* job) except -1:
     places = SCRATCH // job.of.classes // MOST_LANES * MOST_LANES
     job.places = min(max(places, MOST_LANES), MOST_PLACES)
     job.blocks = (job.of.inner + job.places - 1) // job.places
-    job.scratch = <char*>take(threads * job.places * job.of.classes * job.itemsize)
+    job.scratch = <char*>take(threads * scratch_size(job))
     with nogil:
         parallel_for(threads, job.rows * job.blocks, visit_block, job)
         give(job.scratch)

@@ -211,109 +211,172 @@ INLINE void NAME(add_lanes)(VECTOR v, double *sums)
         sums[lane] += lanes[lane];
 }
 
-/* A vector of places, of which `count` are there, by a column of the scratch. */
-INLINE void NAME(column)(const fastconv_classes *of, ptrdiff_t row, ptrdiff_t first,
-                         ptrdiff_t count, SCALAR *scratch, ptrdiff_t step, double *total,
-                         double *mass, double *score)
+/* The scores of some places, copied to the scratch, and their largest. */
+INLINE void NAME(gather_scores)(const SCALAR *x, ptrdiff_t classes, ptrdiff_t inner,
+                                ptrdiff_t count, ptrdiff_t step, SCALAR *scratch, SCALAR *most)
 {
-    const ptrdiff_t classes = of->classes, inner = of->inner, place = row * inner + first;
-    const ptrdiff_t start = row * classes * inner + first;
-    const SCALAR *x = (const SCALAR *)of->scores + start;
+    for (ptrdiff_t c = 0; c < classes; c++, x += inner, scratch += step)
+        for (ptrdiff_t i = 0; i < count; i += LANES) {
+            VECTOR *largest = (VECTOR *)(most + i);
+            const VECTOR v = NAME(begin)(x + i, count - i);
+            *(VECTOR *)(scratch + i) = v;
+            *largest = c ? NAME(larger)(*largest, v) : v;
+        }
+}
+
+/* What a place has by its own class: the score is left out where the gradient is wanted. Returns
+ * whether some places are ignored. */
+INLINE int NAME(own_shares)(const fastconv_classes *of, const ptrdiff_t *target, ptrdiff_t count,
+                            const SCALAR *scratch, ptrdiff_t step, const SCALAR *most, SCALAR *own,
+                            const fastconv_places *at)
+{
+    const SCALAR kept = 1 - of->smoothing;
+    int ignored = 0;
+    for (ptrdiff_t i = 0; i < count; i++) {
+        if (target[i] == of->ignored) {
+            ignored = 1;
+            continue;
+        }
+        own[i] = NAME(weight)(of, target[i]) * kept;
+        at->mass[i] = own[i];
+        if (!of->gradient)
+            at->score[i] =
+                own[i] * ((double)scratch[target[i] * step + i] - (double)most[i]);
+    }
+    return ignored;
+}
+
+/* Replace `width` vectors of places in the scratch by their exponentials, and add these up; where
+ * all classes share in the target, add their masses and scores, too. */
+INLINE void NAME(exp_columns)(const fastconv_classes *of, const SCALAR *probabilities,
+                              ptrdiff_t count, SCALAR *scratch, ptrdiff_t step, const SCALAR *most,
+                              const fastconv_places *at, ptrdiff_t first, int width, int shared)
+{
+    const SCALAR kept = 1 - of->smoothing, part = of->smoothing / of->classes;
+    VECTOR mosts[ABREAST];
+    for (int j = 0; j < width; j++)
+        mosts[j] = *(const VECTOR *)(most + first + j * LANES);
+    for (ptrdiff_t c = 0; c < of->classes;) {
+        const ptrdiff_t past = of->classes - c < PIECE / LANES ? of->classes : c + PIECE / LANES;
+        VECTOR sums[ABREAST] = {0}, shares[ABREAST] = {0}, scores[ABREAST] = {0};
+        for (; c < past; c++)
+            for (int j = 0; j < width; j++) {
+                const ptrdiff_t i = first + j * LANES;
+                VECTOR *place = (VECTOR *)(scratch + c * step + i);
+                const VECTOR v = *place - mosts[j], e = NAME(exp_vector)(v);
+                if (shared) {
+                    const VECTOR p = probabilities
+                                         ? NAME(begin)(probabilities + c * of->inner + i, count - i)
+                                         : (VECTOR){0};
+                    const VECTOR q = NAME(weight)(of, c) * (p * kept + part);
+                    shares[j] += q;
+                    scores[j] += q * v;
+                }
+                sums[j] += e;
+                *place = e;
+            }
+        for (int j = 0; j < width; j++) {
+            NAME(add_lanes)(sums[j], at->total + first + j * LANES);
+            if (shared) {
+                NAME(add_lanes)(shares[j], at->mass + first + j * LANES);
+                NAME(add_lanes)(scores[j], at->score + first + j * LANES);
+            }
+        }
+    }
+}
+
+/* Write the gradient of some places, by the exponentials in the scratch and their sums. */
+INLINE void NAME(grade_places)(const fastconv_classes *of, const SCALAR *probabilities,
+                               const ptrdiff_t *target, const SCALAR *scale, SCALAR *y,
+                               ptrdiff_t count, SCALAR *scratch, ptrdiff_t step,
+                               const SCALAR *own, const fastconv_places *at, int shared)
+{
+    const SCALAR kept = 1 - of->smoothing, part = of->smoothing / of->classes;
+    const ptrdiff_t classes = of->classes, inner = of->inner;
+    SCALAR factors[FASTCONV_MOST_PLACES], masses[FASTCONV_MOST_PLACES];
+    SCALAR scales[FASTCONV_MOST_PLACES];
+    for (ptrdiff_t i = 0; i < step; i++)
+        factors[i] = (SCALAR)(1 / at->total[i]), masses[i] = (SCALAR)at->mass[i];
+    for (ptrdiff_t i = 0; i < step; i++)
+        scales[i] = i < count ? scale[i * of->step] : 0;
+    for (ptrdiff_t i = 0; target && i < count; i++)
+        scales[i] = target[i] == of->ignored ? 0 : scales[i];
+#define SOFTMAX(i) (*(VECTOR *)(row + (i)) * *(VECTOR *)(factors + (i)) * *(VECTOR *)(masses + (i)))
+#define WRITE(i, p) NAME(end)(y + c * inner + (i), (p) * *(VECTOR *)(scales + (i)), count - (i));
+    for (ptrdiff_t c = 0; c < classes; c++) {
+        SCALAR *row = scratch + c * step;
+        const SCALAR weight = NAME(weight)(of, c), share = weight * part;
+        if (!shared) {
+            for (ptrdiff_t i = 0; i < count; i += LANES)
+                WRITE(i, SOFTMAX(i))
+            continue;
+        }
+        /* Kept in memory, so that no compiler fuses this product with the difference. */
+        for (ptrdiff_t i = 0; i < count; i += LANES)
+            *(VECTOR *)(row + i) = SOFTMAX(i);
+        for (ptrdiff_t i = 0; i < count; i += LANES)
+            if (probabilities) {
+                const VECTOR t = NAME(begin)(probabilities + c * inner + i, count - i);
+                WRITE(i, *(VECTOR *)(row + i) - weight * (t * kept + part))
+            } else {
+                WRITE(i, *(VECTOR *)(row + i) - share)
+            }
+    }
+#undef SOFTMAX
+#undef WRITE
+    SCALAR shares[FASTCONV_MOST_PLACES];
+    for (ptrdiff_t i = 0; shared && target && i < count; i++)
+        if (target[i] != of->ignored)
+            shares[i] = NAME(weight)(of, target[i]) * part;
+    for (ptrdiff_t i = 0; target && i < count; i++) {
+        if (target[i] == of->ignored)
+            continue;
+        SCALAR p = scratch[target[i] * step + i];
+        p = shared ? p - shares[i] : p * factors[i] * masses[i];
+        y[target[i] * inner + i] = (p - own[i]) * scales[i];
+    }
+}
+
+INLINE void NAME(visit)(const fastconv_classes *of, ptrdiff_t row, ptrdiff_t first,
+                        ptrdiff_t count, SCALAR *scratch, const fastconv_places *at, int shared)
+{
+    const ptrdiff_t step = (count + LANES - 1) / LANES * LANES, place = row * of->inner + first;
+    const ptrdiff_t start = row * of->classes * of->inner + first;
     const SCALAR *probabilities =
         of->probabilities ? (const SCALAR *)of->probabilities + start : NULL;
     const ptrdiff_t *target = of->target ? of->target + place : NULL;
-    const SCALAR kept = 1 - of->smoothing, part = of->smoothing / classes;
-    const VECTOR zero = {0};
-    const int shared = NAME(shared)(of);
-    SCALAR own[LANES] = {0};
-    VECTOR most = NAME(begin)(x, count);
+    SCALAR most[FASTCONV_MOST_PLACES], own[FASTCONV_MOST_PLACES];
+    int ignored = 0;
 
-    for (ptrdiff_t c = 0; c < classes; c++) {
-        const VECTOR v = NAME(begin)(x + c * inner, count);
-        *(VECTOR *)(scratch + c * step) = v;
-        most = NAME(larger)(most, v);
-    }
-    for (int lane = 0; lane < LANES; lane++)
-        total[lane] = 0, mass[lane] = 0, score[lane] = 0;
-    if (target) {
-        SCALAR mosts[LANES];
-        *(VECTOR *)mosts = most;
-        for (int lane = 0; lane < count; lane++) {
-            if (target[lane] == of->ignored)
-                continue;
-            own[lane] = NAME(weight)(of, target[lane]) * kept;
-            mass[lane] = own[lane];
-            score[lane] =
-                own[lane] * ((double)scratch[target[lane] * step + lane] - (double)mosts[lane]);
-        }
-    }
-    for (ptrdiff_t c = 0; c < classes;) {
-        const ptrdiff_t past = classes - c < PIECE / LANES ? classes : c + PIECE / LANES;
-        VECTOR sum = zero, shares = zero, scores = zero;
-        for (; c < past; c++) {
-            VECTOR *at = (VECTOR *)(scratch + c * step);
-            const VECTOR v = *at - most, e = NAME(exp_vector)(v);
-            if (shared) {
-                const VECTOR p =
-                    probabilities ? NAME(begin)(probabilities + c * inner, count) : zero;
-                const VECTOR q = NAME(weight)(of, c) * (p * kept + part);
-                shares += q;
-                scores += q * v;
-            }
-            sum += e;
-            *at = e;
-        }
-        NAME(add_lanes)(sum, total);
-        if (shared) {
-            NAME(add_lanes)(shares, mass);
-            NAME(add_lanes)(scores, score);
-        }
-    }
-    if (of->gradient) {
-        SCALAR factors[LANES], masses[LANES], scales[LANES] = {0}, powers[LANES];
-        SCALAR *y = (SCALAR *)of->gradient + start;
-        for (int lane = 0; lane < LANES; lane++)
-            factors[lane] = (SCALAR)(1 / total[lane]), masses[lane] = (SCALAR)mass[lane];
-        for (int lane = 0; lane < count; lane++) {
-            if (target && target[lane] == of->ignored)
-                continue;
-            scales[lane] = ((const SCALAR *)of->scale)[(place + lane) * of->step];
-            powers[lane] = scratch[(target ? target[lane] : 0) * step + lane];
-        }
-        const VECTOR factor = *(VECTOR *)factors, whole = *(VECTOR *)masses;
-        const VECTOR scale = *(VECTOR *)scales;
-        for (ptrdiff_t c = 0; c < classes; c++) {
-            VECTOR p = *(const VECTOR *)(scratch + c * step) * factor * whole;
-            if (shared) {
-                const VECTOR t =
-                    probabilities ? NAME(begin)(probabilities + c * inner, count) : zero;
-                p -= NAME(weight)(of, c) * (t * kept + part);
-            }
-            NAME(end)(y + c * inner, p * scale, count);
-        }
-        for (int lane = 0; target && lane < count; lane++) {
-            if (target[lane] == of->ignored)
-                continue;
-            SCALAR p = powers[lane] * factors[lane] * masses[lane];
-            if (shared)
-                p -= NAME(weight)(of, target[lane]) * part;
-            y[target[lane] * inner + lane] = (p - own[lane]) * scales[lane];
-        }
-    }
-    for (int lane = 0; target && lane < count; lane++)
-        if (target[lane] == of->ignored)
-            total[lane] = 1, mass[lane] = 0, score[lane] = 0;
+    NAME(gather_scores)((const SCALAR *)of->scores + start, of->classes, of->inner, count, step,
+                        scratch, most);
+    memset(at->total, 0, step * sizeof(double));
+    memset(at->mass, 0, step * sizeof(double));
+    memset(at->score, 0, step * sizeof(double));
+    if (target)
+        ignored = NAME(own_shares)(of, target, count, scratch, step, most, own, at);
+    ptrdiff_t i = 0;
+    for (; i + ABREAST * LANES <= step; i += ABREAST * LANES)
+        NAME(exp_columns)(of, probabilities, count, scratch, step, most, at, i, ABREAST, shared);
+    for (; i < step; i += LANES)
+        NAME(exp_columns)(of, probabilities, count, scratch, step, most, at, i, 1, shared);
+    if (of->gradient)
+        NAME(grade_places)(of, probabilities, target,
+                           (const SCALAR *)of->scale + place * of->step,
+                           (SCALAR *)of->gradient + start, count, scratch, step, own, at, shared);
+    for (i = 0; ignored && i < count; i++)
+        if (target[i] == of->ignored)
+            at->total[i] = 1, at->mass[i] = 0, at->score[i] = 0;
 }
 
 static __attribute__((noinline)) void NAME(block)(const fastconv_classes *of, ptrdiff_t row,
                                                   ptrdiff_t first, ptrdiff_t count, void *scratch,
                                                   const fastconv_places *places)
 {
-    const ptrdiff_t step = (count + LANES - 1) / LANES * LANES;
-    for (ptrdiff_t i = 0; i < count; i += LANES)
-        NAME(column)(of, row, first + i, count - i < LANES ? count - i : LANES,
-                     (SCALAR *)scratch + i, step, places->total + i, places->mass + i,
-                     places->score + i);
+    if (NAME(shared)(of))
+        NAME(visit)(of, row, first, count, scratch, places, 1);
+    else
+        NAME(visit)(of, row, first, count, scratch, places, 0);
 }
 
 static __attribute__((noinline)) void NAME(logs)(void *all, ptrdiff_t count)

@@ -1,170 +1,200 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 # No bounds checks: the callers in fastconv.functional have compared the shapes.
-"""Group normalisation and its gradients, by the loops of normalization.h.
+"""Group normalisation and its gradients, by the loops of group_normalization_loops.h.
 
-A task is a group of one sample: its channels lie behind each other in memory, and their sums are
-taken as those of one run, in pieces that follow from its length. Backward, each channel's sums are
-taken by themselves, piece by piece, and give the gradients of its weight and bias, too: of each
-sample, as doubles, which the caller adds.
+A task is some groups, each of one sample: its channels lie behind each other in memory, and their
+moments are taken as those of one run, in pieces that follow from its length. Backward, each
+channel's sums are taken by themselves, piece by piece, and give the gradients of its weight and
+bias, too: they are kept of each sample, as doubles, and added in a second phase.
 """
 
 from libc.math cimport sqrt
 
+from fastconv.engine.base.cache_sizes import cache_sizes
+
 from fastconv.engine.base.isa cimport isa_row
-from fastconv.engine.base.threads cimport brief, parallel_for, threads_for
+from fastconv.engine.base.threads cimport Phase, brief, make_phase, parallel_phases, threads_for
+from fastconv.engine.base.workspace cimport give, take
 from fastconv.engine.ops.normalization cimport (
-    ALL, ARRAYS, DX, DY, X, Y, Affine, Line, Loops, Maps, Planes, look_at_maps, loops_of)
+    Group, Line, Loops, Maps, Planes, X, look_at_maps, loops_of)
 from fastconv.engine.ops.statistics cimport (
-    PIECE, Numbers, Sums, join_moments, join_sums, look_at_numbers, number_at)
+    PIECE, Numbers, Sums, join_moments, look_at_numbers, number_at, set_number)
+
+# Results of so many bytes are written past the caches, as those of batch norm.
+cdef Py_ssize_t STREAM_BYTES = cache_sizes()[2] // 4
+
+cdef enum:
+    # Numbers of a task, about.
+    TASK = 8192
+    # Channels of a task that adds up the samples.
+    COLUMNS = 64
+    # Samples of one running sum.
+    RUN = 64
 
 
 cdef struct Groups:
     const Loops* loops
-    Maps maps[ARRAYS]               # no data: not there
-    Py_ssize_t groups, members      # of a sample, and the channels of a group
-    Py_ssize_t size                 # numbers of a channel
+    Group group                     # what all have
+    Maps x, dy, result              # no data: not there
+    Numbers weight
+    Py_ssize_t groups, together     # of a sample, and of a task
     bint backward
     double eps
-    Numbers weight, bias
     double* statistics              # means, then inverse standard deviations, (N, G) each
-    double* sums                    # (N, C), of g h and of g; or NULL
+    double* sums                    # (N, C) each, of dy, and of dy times the normalised x
+    double* products
+    Numbers dweight, dbias
 
 
-cdef inline void find_run(const Groups* s, Py_ssize_t n, Py_ssize_t c, Py_ssize_t first,
-                          Py_ssize_t count, Planes* p) noexcept nogil:
-    """See `count` numbers, from the number `first` of channel c on."""
-    cdef const Maps* maps
-    cdef int array
-    p.maps, p.count, p.streams = 1, count, False
-    for array in range(ARRAYS):
-        maps = &s.maps[array]
-        p.at[array], p.step[array] = NULL, 0
-        if maps.data is not NULL:
-            p.at[array] = (maps.data + n * maps.sample_step
-                           + (c * s.size + first) * maps.itemsize)
+cdef inline char* sample_of(const Maps* maps, Py_ssize_t n, Py_ssize_t first) noexcept nogil:
+    """Return where a sample has the number `first`, or NULL."""
+    if maps.data is NULL:
+        return NULL
+    return maps.data + n * maps.sample_step + first * maps.itemsize
 
 
-cdef void normalize_group(const Groups* s, Py_ssize_t n, Py_ssize_t group,
-                          Affine* a) noexcept nogil:
-    cdef Py_ssize_t length = s.members * s.size, first = 0, count, c
-    cdef double* statistics = s.statistics + n * s.groups + group
-    cdef Py_ssize_t all_groups = s.maps[X].samples * s.groups
+cdef void normalize_group(const Groups* s, Group* g) noexcept nogil:
+    cdef Py_ssize_t left = g.channels * g.size
     cdef Sums total = Sums(0, 0, 0), part
     cdef Planes p
-    while first < length:
-        count = min(PIECE, length - first)
-        find_run(s, n, group * s.members, first, count, &p)
-        part.count = <double>count
+    p.at[X], p.step[X], p.maps = <char*>g.x, 0, 1
+    while left:
+        p.count = min(PIECE, left)
+        part.count = <double>p.count
         s.loops.moments(&p, &part.first, &part.second)
         join_moments(&total, &part)
-        first += count
-    a.mean, a.inverse = total.first, 1 / sqrt(total.second / total.count + s.eps)
-    statistics[0], statistics[all_groups] = a.mean, a.inverse
-    for c in range(group * s.members, (group + 1) * s.members):
-        a.weight, a.bias = number_at(&s.weight, c, 1), number_at(&s.bias, c, 0)
-        find_run(s, n, c, 0, s.size, &p)
-        s.loops.apply(&p, a)
+        p.at[X] += p.count * s.x.itemsize
+        left -= p.count
+    g.mean, g.inverse = total.first, 1 / sqrt(total.second / total.count + s.eps)
+    s.loops.apply_channels(g)
 
 
-cdef void grade_group(const Groups* s, Py_ssize_t n, Py_ssize_t group, Affine* a) noexcept nogil:
-    cdef Py_ssize_t channels = s.groups * s.members, first, count, c
-    cdef Py_ssize_t all_groups = s.maps[X].samples * s.groups
-    cdef double* sums
-    cdef double scale
-    cdef Sums total = Sums(0, 0, 0), own, part
-    cdef Planes p
+cdef void grade_group(const Groups* s, const Group* g, Py_ssize_t channel, double* sums,
+                      double* products) noexcept nogil:
+    cdef Py_ssize_t c
+    cdef double first = 0, second = 0, scale = -g.inverse / (<double>g.channels * g.size), weight
     cdef Line line
-    a.mean = s.statistics[n * s.groups + group]
-    a.inverse = s.statistics[all_groups + n * s.groups + group]
-    a.bias = 0
-    for c in range(group * s.members, (group + 1) * s.members):
-        a.weight = number_at(&s.weight, c, 1)
-        own = Sums(0, 0, 0)
-        first = 0
-        while first < s.size:
-            count = min(PIECE, s.size - first)
-            find_run(s, n, c, first, count, &p)
-            part.count = <double>count
-            s.loops.sums[ALL](&p, a, &part.first, &part.second)
-            join_sums(&own, &part)
-            first += count
-        if s.sums is not NULL:
-            sums = s.sums + n * channels + c
-            sums[0], sums[s.maps[X].samples * channels] = own.second * a.inverse, own.first
-        own.first *= a.weight
-        own.second *= a.weight
-        join_sums(&total, &own)
-    if s.maps[DX].data is NULL:
-        return
-    scale = -a.inverse / total.count
-    line.level = scale * total.first
-    line.slope = scale * total.second * (a.inverse * a.inverse)
-    for c in range(group * s.members, (group + 1) * s.members):
-        a.weight = number_at(&s.weight, c, 1)
-        find_run(s, n, c, 0, s.size, &p)
-        s.loops.gradient[ALL](&p, a, &line)
+    s.loops.channel_sums(g, sums, products)
+    for c in range(g.channels):
+        weight = number_at(&s.weight, channel + c, 1)
+        first += sums[c] * weight
+        second += products[c] * weight
+        products[c] *= g.inverse
+    if g.result is not NULL:
+        line.level = scale * first
+        line.slope = scale * second * (g.inverse * g.inverse)
+        s.loops.channel_gradients(g, &line)
 
 
-cdef void run_group(void* context, Py_ssize_t task, int thread) noexcept nogil:
+cdef void run_groups(void* context, Py_ssize_t task, int thread) noexcept nogil:
     cdef const Groups* s = <const Groups*>context
-    cdef Affine a
-    if s.backward:
-        grade_group(s, task // s.groups, task % s.groups, &a)
-    else:
-        normalize_group(s, task // s.groups, task % s.groups, &a)
+    cdef Py_ssize_t all_groups = s.x.samples * s.groups, number = task * s.together
+    cdef Py_ssize_t end = min(number + s.together, all_groups), step = s.group.channels
+    cdef Py_ssize_t n = number // s.groups, channel = number % s.groups * step, place, first
+    cdef Group g = s.group
+    while number < end:
+        first = channel * g.size
+        g.x, g.dy = sample_of(&s.x, n, first), sample_of(&s.dy, n, first)
+        g.result = sample_of(&s.result, n, first)
+        if g.weight is not NULL:
+            g.weight = <const char*>s.group.weight + channel * s.x.itemsize
+        if g.bias is not NULL:
+            g.bias = <const char*>s.group.bias + channel * s.x.itemsize
+        if s.backward:
+            g.mean, g.inverse = s.statistics[number], s.statistics[all_groups + number]
+            place = n * s.x.channels + channel
+            grade_group(s, &g, channel, s.sums + place, s.products + place)
+        else:
+            normalize_group(s, &g)
+            s.statistics[number], s.statistics[all_groups + number] = g.mean, g.inverse
+        number += 1
+        channel += step
+        if channel == s.x.channels:
+            n, channel = n + 1, 0
 
 
-cdef int run(Groups* s, x, Py_ssize_t groups, weight, statistics) except -1:
+cdef double add_samples(const double* at, Py_ssize_t count, Py_ssize_t step) noexcept nogil:
+    """Return the sum of numbers: of runs, and of these again, with borders by the count alone."""
+    cdef Py_ssize_t unit = 1, i
+    cdef double total
+    while count > RUN * unit:
+        unit *= RUN
+    i = unit
+    total = at[0] if unit == 1 else add_samples(at, unit, step)
+    while i < count:
+        total += at[i * step] if unit == 1 else add_samples(at + i * step, min(unit, count - i),
+                                                            step)
+        i += unit
+    return total
+
+
+cdef void run_columns(void* context, Py_ssize_t task, int thread) noexcept nogil:
+    """The gradients of weight and bias for some channels."""
+    cdef const Groups* s = <const Groups*>context
+    cdef Py_ssize_t c, channels = s.x.channels
+    for c in range(task * COLUMNS, min((task + 1) * COLUMNS, channels)):
+        set_number(&s.dweight, c, add_samples(s.products + c, s.x.samples, channels))
+        set_number(&s.dbias, c, add_samples(s.sums + c, s.x.samples, channels))
+
+
+cdef int run(Groups* s, x, Py_ssize_t groups, weight, statistics, result,
+             bint sums) except -1:
     """Complete what both ways have, and give the groups to the threads."""
-    cdef Maps* maps = &s.maps[X]
     cdef Numbers numbers
-    cdef Py_ssize_t tasks
+    cdef Phase phases[2]
+    cdef Py_ssize_t all_groups
     cdef double work
-    look_at_maps(x, False, maps)
-    look_at_numbers(weight, False, &s.weight)
+    look_at_maps(x, False, &s.x)
+    s.result.data = NULL
+    if result is not None:
+        look_at_maps(result, True, &s.result)
     look_at_numbers(statistics, not s.backward, &numbers)
     s.statistics = <double*>numbers.data
-    s.groups, s.members, s.size = groups, maps.channels // groups, maps.size
-    s.loops = loops_of(isa_row(), maps.itemsize)
-    tasks, work = maps.samples * groups, 8.0 * maps.samples * maps.channels * maps.size
+    look_at_numbers(weight, False, &s.weight)
+    s.group.weight = s.weight.data
+    s.loops = loops_of(isa_row(), s.x.itemsize)
+    s.groups = groups
+    s.group.channels, s.group.size = s.x.channels // groups, s.x.size
+    work = 8.0 * s.x.samples * s.x.channels * s.x.size
+    s.group.streams = work * s.x.itemsize >= 8.0 * STREAM_BYTES
+    all_groups = s.x.samples * groups
+    s.together = max(1, TASK // (s.group.channels * s.x.size))
+    phases[0] = make_phase(run_groups, s, (all_groups + s.together - 1) // s.together)
+    phases[1] = make_phase(run_columns, s, (s.x.channels + COLUMNS - 1) // COLUMNS)
     if brief(work):
-        parallel_for(threads_for(work), tasks, run_group, s)
+        parallel_phases(threads_for(work), phases, 1 + sums)
     else:
         with nogil:
-            parallel_for(threads_for(work), tasks, run_group, s)
+            parallel_phases(threads_for(work), phases, 1 + sums)
     return 0
-
-
-cdef void clear(Groups* s) noexcept:
-    cdef int array
-    for array in range(ARRAYS):
-        s.maps[array].data = NULL
 
 
 def forward(x, Py_ssize_t groups, statistics, weight, bias, double eps, y):
     """Normalise the groups of `x` (N, C, ...), whose samples are contiguous, into `y`.
 
-    Writes means and inverse standard deviations into `statistics` (2, N, G), of doubles.
-    """
-    cdef Groups s
-    clear(&s)
-    look_at_maps(y, True, &s.maps[Y])
-    look_at_numbers(bias, False, &s.bias)
-    s.backward, s.eps, s.sums = False, eps, NULL
-    run(&s, x, groups, weight, statistics)
-
-
-def backward(dy, x, Py_ssize_t groups, statistics, weight, dx, sums):
-    """Write the gradient of `x` into `dx`, and of weight and bias for each sample into `sums`.
-
-    Either may be None; `sums` (2, N, C) are doubles.
+    Writes means and inverse standard deviations into `statistics` (2, N, G), of doubles; weight
+    and bias are contiguous.
     """
     cdef Groups s
     cdef Numbers numbers
-    clear(&s)
-    look_at_maps(dy, False, &s.maps[DY])
-    if dx is not None:
-        look_at_maps(dx, True, &s.maps[DX])
-    look_at_numbers(sums, True, &numbers)
-    s.backward, s.sums = True, <double*>numbers.data
-    run(&s, x, groups, weight, statistics)
+    s.backward, s.eps, s.dy.data = False, eps, NULL
+    look_at_numbers(bias, False, &numbers)
+    s.group.bias = numbers.data
+    run(&s, x, groups, weight, statistics, y, False)
+
+
+def backward(dy, x, Py_ssize_t groups, statistics, weight, dx, dweight, dbias):
+    """Write the gradients that are not None; arrays are as in `forward`."""
+    cdef Groups s
+    cdef Py_ssize_t size
+    s.backward, s.group.bias = True, NULL
+    look_at_maps(dy, False, &s.dy)
+    look_at_numbers(dweight, True, &s.dweight)
+    look_at_numbers(dbias, True, &s.dbias)
+    size = s.dy.samples * s.dy.channels
+    s.sums = <double*>take(2 * size * sizeof(double))
+    s.products = s.sums + size
+    try:
+        run(&s, x, groups, weight, statistics, dx, dweight is not None or dbias is not None)
+    finally:
+        give(s.sums)

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/isa.h"
+#include "ops/moments.h"
 
 /* The arrays that a loop may meet. */
 enum {
@@ -38,6 +39,16 @@ typedef struct {
     double level, slope;
 } fastconv_line;
 
+/* Channels of a sample that share mean and variance, and lie behind each other. */
+typedef struct {
+    const void *x, *dy;
+    void *result;              /* y, or the gradient with respect to x */
+    const void *weight, *bias; /* of the channels; NULL: 1 and 0 */
+    ptrdiff_t channels, size;  /* numbers of a channel */
+    double mean, inverse;
+    int streams;
+} fastconv_group;
+
 /* Where the residual passes: everywhere, or where the output is not <= 0, which is computed again
  * from x, or read. */
 enum { FASTCONV_ALL, FASTCONV_BY_X, FASTCONV_BY_Y, FASTCONV_MASKS };
@@ -59,6 +70,11 @@ typedef struct {
     /* Planes of a few numbers, to lie in one run, and back. */
     void (*gather)(const char *from, ptrdiff_t step, ptrdiff_t maps, ptrdiff_t count, void *to);
     void (*scatter)(const void *from, char *to, ptrdiff_t step, ptrdiff_t maps, ptrdiff_t count);
+    /* Of a group: y; the sums of each channel, of dy and of dy * (x - mean); and the gradient with
+     * respect to x. */
+    void (*apply_channels)(const fastconv_group *g);
+    void (*channel_sums)(const fastconv_group *g, double *sums, double *products);
+    void (*channel_gradients)(const fastconv_group *g, const fastconv_line *line);
     ptrdiff_t lanes;
 } fastconv_normalization;
 

@@ -26,6 +26,15 @@ cdef extern from "ops/normalization.h" nogil:
         double mean, inverse, weight, bias
     ctypedef struct Line "fastconv_line":
         double level, slope
+    ctypedef struct Group "fastconv_group":
+        const void* x
+        const void* dy
+        void* result
+        const void* weight
+        const void* bias
+        Py_ssize_t channels, size
+        double mean, inverse
+        bint streams
     ctypedef void (*Apply "fastconv_apply")(const Planes*, const Affine*) noexcept nogil
     ctypedef struct Loops "fastconv_normalization":
         void (*moments)(const Planes*, double* mean, double* square) noexcept nogil
@@ -36,6 +45,9 @@ cdef extern from "ops/normalization.h" nogil:
                        void* to) noexcept nogil
         void (*scatter)(const void*, char* to, Py_ssize_t step, Py_ssize_t maps,
                         Py_ssize_t count) noexcept nogil
+        void (*apply_channels)(const Group*) noexcept nogil
+        void (*channel_sums)(const Group*, double* sums, double* products) noexcept nogil
+        void (*channel_gradients)(const Group*, const Line*) noexcept nogil
         Py_ssize_t lanes
     const Loops* loops_of "fastconv_normalization_of"(int isa, Py_ssize_t itemsize)
 

@@ -234,6 +234,8 @@ LOOP(scatter)(const void *from, char *to, ptrdiff_t step, ptrdiff_t maps, ptrdif
             ((SCALAR *)to)[i] = *run++;
 }
 
+#include "ops/group_normalization_loops.h"
+
 static const fastconv_normalization NAME(normalization) = {
     NAME(moments),
     NAME(apply),
@@ -243,6 +245,9 @@ static const fastconv_normalization NAME(normalization) = {
     {NAME(gradient_FASTCONV_ALL), NAME(gradient_FASTCONV_BY_X), NAME(gradient_FASTCONV_BY_Y)},
     NAME(gather),
     NAME(scatter),
+    NAME(apply_channels),
+    NAME(channel_sums),
+    NAME(channel_gradients),
     LANES,
 };
 
