@@ -30,6 +30,8 @@ SHARED = "fastconv._cython"
 # -O2 makes code as fast of them in two thirds of the time (docs/performance.md). In Winograd's
 # transforms, which product of a sum is fused with it depends on the level, and so do the bits.
 BY_O2 = (SHARED, "fastconv.engine.base.")
+# Filters give the bits of plain loops: no product is fused with a sum.
+UNFUSED = "fastconv.engine.filters."
 
 PROBE = "int main(void) { return 0; }\n"
 
@@ -52,6 +54,8 @@ class BuildKernels(build_ext):
             if not any(flag.startswith("-O") for flag in CFLAGS):
                 level = "-O2" if extension.name.startswith(BY_O2) else "-O3"
                 extension.extra_compile_args.append(level)
+            if extension.name.startswith(UNFUSED):
+                extension.extra_compile_args.append("-ffp-contract=off")
             extension.extra_compile_args += COMPILE_ARGS
             extension.extra_link_args += LINK_ARGS
         super().build_extensions()

@@ -94,3 +94,25 @@ def _over(axes: int, text: str) -> str:
             names = [before + letter for letter in letters]
             text = re.sub(rf"\b{', '.join(names[1:])}\b", ", ".join(names[-axes:]), text)
     return text.replace("2d", f"{axes}d")
+
+
+def filled(texts: Mapping[str, str]) -> Callable[[Function], Function]:
+    """Put texts in the place of their names, written %(name)s, in a docstring.
+
+    Examples
+    --------
+    >>> @filled({"x": "x : ndarray"})
+    ... def area(x):
+    ...     '''Return the area of %(x)s.'''
+    >>> area.__doc__
+    'Return the area of x : ndarray.'
+    """
+
+    def fill(function: Function) -> Function:
+        if function.__doc__:
+            function.__doc__ = re.sub(
+                r"%\((\w+)\)s", lambda found: texts[found.group(1)], function.__doc__
+            )
+        return function
+
+    return fill

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import fastconv
-from fastconv import benchmark, functional, layers, models, reference, training
+from fastconv import benchmark, functional, layers, models, ndimage, reference, training
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = Path(fastconv.__file__).resolve().parent
@@ -37,6 +37,7 @@ LEVELS = {
     "engine.gemm": 3,
     "engine.depthwise": 3,
     "engine.fft": 3,
+    "engine.filters": 3,
     "engine.ops": 3,
     "engine.thresholds": 3,
     "_kernels": 4,
@@ -50,6 +51,7 @@ LEVELS = {
     "": 10,  # fastconv itself, the public face
     "functional": 10,
     "layers": 11,
+    "ndimage": 11,
     "models": 12,
     "adapters": 13,
     "training": 13,
@@ -212,7 +214,7 @@ def test_functions_that_return_an_array_take_out(name):
 
 
 def public():
-    for module in (fastconv, benchmark, functional, layers, models, reference, training):
+    for module in (fastconv, benchmark, functional, layers, models, ndimage, reference, training):
         for name in module.__all__:
             value = getattr(module, name)
             if inspect.isfunction(value) or inspect.isclass(value):

@@ -285,18 +285,19 @@ def _shown(mode: str, n: int, before: int, after: int) -> NDArray[np.intp]:
     """Return the positions on an axis of size n that those of the padded axis show."""
     positions = np.arange(-before, n + after, dtype=np.intp)
     if mode != "circular":
-        return _sources(mode, n, positions)
+        return sources(mode, n, positions)
     # The circle is closed over what is left.
     first, left = max(-before, 0), n + min(before, 0) + min(after, 0)
-    return first + _sources(mode, left, positions - first)
+    return first + sources(mode, left, positions - first)
 
 
-def _sources(mode: str, n: int, positions: NDArray[np.intp]) -> NDArray[np.intp]:
+def sources(mode: str, n: int, positions: NDArray[np.intp]) -> NDArray[np.intp]:
     """Return the positions on an axis of size n that those before, on and after it show."""
     if mode == "constant" or n == 0:
         return np.where((positions >= 0) & (positions < n), positions, -1)
     if mode == "reflect":
-        mirrored: NDArray[np.intp] = n - 1 - np.abs(n - 1 - np.abs(positions))
+        period = np.abs(positions) % max(2 * n - 2, 1)
+        mirrored: NDArray[np.intp] = n - 1 - np.abs(n - 1 - period)
         return mirrored
     if mode == "replicate":
         return np.clip(positions, 0, n - 1)

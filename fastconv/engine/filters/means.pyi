@@ -1,0 +1,3 @@
+from typing import Any
+
+def slide(x: Any, y: Any, types: tuple[int, int], frame: Any, outside: Any) -> None: ...

@@ -1,0 +1,43 @@
+"""Filters of images with the signatures, and the bits, of `scipy.ndimage`.
+
+    from fastconv import ndimage
+    ndimage.gaussian_filter(image, 3)
+
+Images have any number of axes, any strides, and numbers of any type that SciPy filters: sums are
+computed in double precision, in the order of SciPy's loops, and results are the same to the last
+bit on x86. They are shared among threads, and any number of threads gives the same bits, too.
+"""
+
+from fastconv.ndimage.correlation import convolve, convolve1d, correlate, correlate1d
+from fastconv.ndimage.derivatives import (
+    generic_gradient_magnitude,
+    generic_laplace,
+    laplace,
+    prewitt,
+    sobel,
+)
+from fastconv.ndimage.gaussian import (
+    gaussian_filter,
+    gaussian_filter1d,
+    gaussian_gradient_magnitude,
+    gaussian_laplace,
+)
+from fastconv.ndimage.uniform import uniform_filter, uniform_filter1d
+
+__all__ = [
+    "convolve",
+    "convolve1d",
+    "correlate",
+    "correlate1d",
+    "gaussian_filter",
+    "gaussian_filter1d",
+    "gaussian_gradient_magnitude",
+    "gaussian_laplace",
+    "generic_gradient_magnitude",
+    "generic_laplace",
+    "laplace",
+    "prewitt",
+    "sobel",
+    "uniform_filter",
+    "uniform_filter1d",
+]
