@@ -158,7 +158,7 @@ def estimates(case: Case) -> list[tuple[Estimate, Estimate]]:
     both = OutputLanes, PixelLanes
     if case.operation == "conv2d":
         steps = moves(case.geometry)
-        outputs, pixels = (lanes(*steps, "").estimate(*arguments) for lanes in both)
+        outputs, pixels = (lanes(*steps, "").estimate(*arguments, case.prepared) for lanes in both)
         return [(outputs, pixels)]
     phases, covers = _phases(case.geometry)
     of_outputs, of_pixels = (

@@ -11,7 +11,7 @@ import numpy as np
 from fastconv._check import Array
 from fastconv._geometry import ConvGeometry, Ints
 from fastconv.engine.base.kernel import Dispatch, Kernel
-from fastconv.engine.base.operation import Case, contiguous_case
+from fastconv.engine.base.operation import Case, contiguous_case, placeless
 from fastconv.engine.plan import ALGORITHMS, ZEROS, Variant
 
 _BY_NAME = {row.name: row for row in ALGORITHMS}
@@ -69,9 +69,9 @@ def dispatch(
     """
 
     def choose(
-        x: Ints, w: Ints, y: Ints, threads: int
+        x: Ints, w: Ints, y: Ints, threads: int, prepared: bool
     ) -> tuple[Variant, Kernel | tuple[bool, bool]]:
-        case = Case(operation, geometry, dtype, x, w, y, threads)
+        case = Case(operation, geometry, dtype, x, w, y, threads, prepared)
         row = next(variants(case, algorithm, only), None)
         if row is None:
             raise ValueError(f"{only!r} does not serve these arrays")
@@ -83,10 +83,21 @@ def dispatch(
 
 def prepare(
     operation: str, geometry: ConvGeometry, dtype: str, algorithm: str, weight: Array
-) -> Any:
-    """Return what an operation takes besides the weights, or None if nothing helps."""
+) -> tuple[str, Any] | None:
+    """Return what an operation takes besides the weights, or None if nothing helps.
+
+    That is the name of the variant that it is for, and what this makes of the weights.
+    """
     row = next(variants(contiguous_case(operation, geometry, dtype), algorithm))
-    return row.prepare(operation, geometry, weight) if row.prepare else None
+    if row.prepare is not None:
+        data = row.prepare(operation, geometry, weight)
+        return None if data is None else (row.name, data)
+    if operation != "conv2d":
+        return None
+    kind = np.dtype(dtype)
+    maps = (placeless(shape, kind) for shape in (geometry.input_shape, geometry.output_shape))
+    found = dispatch(operation, geometry, dtype, algorithm)
+    return found.prepare(operation, next(maps), weight, next(maps))
 
 
 @dataclass(frozen=True, slots=True)

@@ -134,10 +134,19 @@ def continued_forward(boundary: Boundary, bind: Callable[[ConvGeometry], Compute
     """Return what convolves maps with their borders continued."""
     bound = cache(lambda count: bind(boundary.part(count)))
 
-    def compute(input: Array, weight: Array, bias: Array | None, output: Array, *more: Any) -> None:
+    def compute(
+        input: Array,
+        weight: Array,
+        bias: Array | None,
+        output: Array,
+        prepared: Any = None,
+        residual: Array | None = None,
+        activation: Any = None,
+    ) -> None:
         for part in boundary.parts(len(input)):
             maps = boundary.fill(input[part])
-            bound(len(maps))(maps, weight, bias, output[part], *more)
+            added = None if residual is None else residual[part]
+            bound(len(maps))(maps, weight, bias, output[part], prepared, added, activation)
 
     return compute
 

@@ -11,12 +11,15 @@ transposed convolution.
 from copy import deepcopy
 from typing import Any, TypeAlias
 
+import numpy as np
+
 from fastconv import _check
 from fastconv._check import Array
 from fastconv._geometry import Ints
 from fastconv.engine.choice import prepare
 from fastconv.engine.ops.sums import sum_maps
 from fastconv.functional._calls import OPERATIONS, Call, calls, find_backward, find_call
+from fastconv.functional._ending import Activation, check_residual, read_activation
 from fastconv.functional._prepared import PreparedWeight
 
 Gradients: TypeAlias = tuple[Array | None, Array | None, Array | None]
@@ -32,8 +35,13 @@ def convolve(
     bias: Array | None,
     arguments: Arguments,
     out: Array | None,
+    residual: Array | None = None,
+    activation: Activation = None,
 ) -> Array:
-    """Return a convolution or a transposed one, written into `out` if that is given."""
+    """Return a convolution or a transposed one, written into `out` if that is given.
+
+    One that is not transposed may have a residual and an activation.
+    """
     input = _check.array("input", input)
     ready = None
     if isinstance(weight, PreparedWeight):
@@ -51,19 +59,31 @@ def convolve(
             transposed = call.operation.transposed
             formula = "(weight.shape[1]*groups,)" if transposed else "(weight.shape[0],)"
             _check.same_shape("bias", bias, call.bias_shape, formula)
-    prepared: tuple[Any, ...] = ()
+    more: tuple[Any, ...] = ()
     if ready is not None:
         ready.check(name, call.plan)
-        prepared = () if ready.data is None else (ready.data,)
+        more = (ready.data,)
     axes = call.operation.axes
+    if residual is not None:
+        residual = check_residual(residual, call.output_shape, dtype)
     if out is None:
         result = _check.new(call.output_shape, dtype)
     else:
-        inputs = (input, weight) if bias is None else (input, weight, bias)
+        inputs = [value for value in (input, weight, bias, residual) if value is not None]
         result = _check.output(out, call.output_shape, dtype, *inputs, axes=axes)
+    if residual is not None or activation is not None:
+        if residual is not None and residual.strides != result.strides:
+            # Kernels find each of its numbers by that of the result.
+            residual = np.ascontiguousarray(residual)
+            if residual.strides != result.strides:
+                result = _check.new(call.output_shape, dtype)
+        more = (*(more or (None,)), residual, read_activation(activation))
     if result.size:
-        maps, target = (input, result) if input.ndim == axes + 2 else (input[None], result[None])
-        call.compute(maps, weight, bias, target, *prepared)
+        batched = input.ndim == axes + 2
+        maps, target = (input, result) if batched else (input[None], result[None])
+        if residual is not None and not batched:
+            more = (more[0], residual[None], more[2])
+        call.compute(maps, weight, bias, target, *more)
     return result if out is None else _check.deliver(result, out)
 
 

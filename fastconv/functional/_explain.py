@@ -3,16 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from fastconv import _check
-from fastconv._check import Array, PaddingLike, PerAxis
-from fastconv._geometry import ConvGeometry, Ints
+from fastconv._check import PaddingLike, PerAxis
+from fastconv._geometry import ConvGeometry
 from fastconv.engine.base.isa import isa
-from fastconv.engine.base.operation import contiguous_strides
+from fastconv.engine.base.operation import placeless
 from fastconv.engine.choice import only_exact, refusals
 from fastconv.engine.errors import Magnitude
 from fastconv.engine.plan import ALGORITHMS, Algorithm
@@ -184,7 +183,7 @@ def explain(
     chosen = next(row for row in ALGORITHMS if row.name == plan.algorithm)
     if prod(geometry.output_shape) * prod(geometry.input_shape):
         shapes = geometry.input_shape, geometry.weight_shape, geometry.output_shape
-        choice = call.choice(*(_layout(shape, kind) for shape in shapes))
+        choice = call.choice(*(placeless(shape, kind) for shape in shapes))
         row, tile, threads, workspace = choice.row, choice.tile, choice.threads, choice.workspace
     else:
         # Nothing is computed.
@@ -226,10 +225,3 @@ def _refused(geometry: ConvGeometry, chosen: Algorithm, auto: bool) -> dict[str,
             why = f"{chosen.name} comes before it"
         refused[row.name] = reasons[row.name] or why
     return refused
-
-
-def _layout(shape: Ints, dtype: np.dtype[Any]) -> Array:
-    """Return an array of this shape that has strides but no memory: not to be read or written."""
-    place: Array = np.empty(1, dtype)
-    strides = contiguous_strides(shape, dtype.itemsize)
-    return np.lib.stride_tricks.as_strided(place, shape, strides)

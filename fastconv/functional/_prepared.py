@@ -30,8 +30,9 @@ class PreparedWeight:
     plan : Plan
         The geometry, of one sample, and the algorithm that they are ready for. Of a transposed
         convolution it is that of the convolution whose output is its input.
-    data : object
-        What the algorithm makes of them; None where it reads them as they are.
+    data : tuple of a str and an array, or None
+        The variant of the algorithm that they are ready for, and what it makes of them; None where
+        it reads them as they are.
 
     Examples
     --------
@@ -47,7 +48,7 @@ class PreparedWeight:
     operation: str
     weight: Array
     plan: Plan
-    data: Any
+    data: tuple[str, Any] | None
     # What makes it again: a function and its arguments.
     _origin: "tuple[Callable[..., PreparedWeight], tuple[Any, ...]]"
 

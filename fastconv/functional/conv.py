@@ -10,6 +10,7 @@ from fastconv._docs import described_like
 from fastconv._geometry import Ints
 from fastconv.engine.choice import only_exact
 from fastconv.functional._convolution import convolve, prepare_for
+from fastconv.functional._ending import Activation
 from fastconv.functional._prepared import PreparedWeight
 
 
@@ -23,6 +24,8 @@ def conv2d(
     groups: int = 1,
     *,
     padding_mode: str = "zeros",
+    residual: Array | None = None,
+    activation: Activation = None,
     algorithm: str = "auto",
     out: Array | None = None,
 ) -> Array:
@@ -50,6 +53,13 @@ def conv2d(
     padding_mode : {"zeros", "reflect", "replicate", "circular", "symmetric"}
         What the padding holds: zeros, or cells of the input as in `pad`. Such borders are put
         around a few samples at a time; the workspace does not grow with the batch.
+    residual : ndarray, shape (N, K, OH, OW) or (K, OH, OW), optional
+        Added to the sums and the bias: what comes past the convolution in a residual block.
+    activation : str or tuple, optional
+        Computed last: "relu", "relu6", ("hardtanh", min_val, max_val) or ("leaky_relu",
+        negative_slope), or one of these names alone. As the residual it is computed where sums
+        leave the registers or the caches; the bits are those of `add` and of the activation's own
+        function behind the convolution.
     algorithm : {"auto", "fft", "depthwise", "winograd", "gemm", "direct", "im2col"}
         How to compute it: Fourier transforms for large kernels, loops of vector instructions for
         one input channel in each group, Winograd's tiles with a quarter of the products for 3x3
@@ -120,9 +130,12 @@ def conv2d(
              [20., 24.]]]])
     >>> F.conv2d(image, np.ones((1, 1, 2, 2)), stride=2, padding="same").shape
     (1, 1, 2, 2)
+    >>> F.conv2d(image, np.ones((1, 1, 2, 2)), np.array([-20.0]), activation="relu")
+    array([[[[0., 0.],
+             [0., 4.]]]])
     """
     arguments = (stride, padding, dilation, groups, algorithm, 0, padding_mode)
-    return convolve("conv2d", input, weight, bias, arguments, out)
+    return convolve("conv2d", input, weight, bias, arguments, out, residual, activation)
 
 
 @described_like(conv2d, 1)
@@ -136,6 +149,8 @@ def conv1d(
     groups: int = 1,
     *,
     padding_mode: str = "zeros",
+    residual: Array | None = None,
+    activation: Activation = None,
     algorithm: str = "auto",
     out: Array | None = None,
 ) -> Array:
@@ -149,7 +164,7 @@ def conv1d(
     array([[[1., 1., 2.]]])
     """
     arguments = (stride, padding, dilation, groups, algorithm, 0, padding_mode)
-    return convolve("conv1d", input, weight, bias, arguments, out)
+    return convolve("conv1d", input, weight, bias, arguments, out, residual, activation)
 
 
 @described_like(conv2d, 3)
@@ -163,6 +178,8 @@ def conv3d(
     groups: int = 1,
     *,
     padding_mode: str = "zeros",
+    residual: Array | None = None,
+    activation: Activation = None,
     algorithm: str = "auto",
     out: Array | None = None,
 ) -> Array:
@@ -176,7 +193,7 @@ def conv3d(
     (1, 3, 4, 5, 6)
     """
     arguments = (stride, padding, dilation, groups, algorithm, 0, padding_mode)
-    return convolve("conv3d", input, weight, bias, arguments, out)
+    return convolve("conv3d", input, weight, bias, arguments, out, residual, activation)
 
 
 def prepare_weight(

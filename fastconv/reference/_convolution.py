@@ -1,11 +1,12 @@
 """Convolution and its gradients over any number of axes: what `conv2d` and the others are."""
 
-from collections.abc import Sequence
-from typing import TypeAlias
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from fastconv.reference import padding as borders
+from fastconv.reference import rectifiers
 from fastconv.reference._arguments import Array, PerAxis, expect_axes, expect_shape, float_dtype
 from fastconv.reference._windows import (
     Geometry,
@@ -17,6 +18,13 @@ from fastconv.reference._windows import (
     zero_fill,
 )
 
+Activation: TypeAlias = str | tuple[Any, ...] | None
+ACTIVATIONS: dict[str, Callable[..., Array]] = {
+    "relu": rectifiers.relu,
+    "relu6": rectifiers.relu6,
+    "hardtanh": rectifiers.hardtanh,
+    "leaky_relu": rectifiers.leaky_relu,
+}
 Gradients: TypeAlias = tuple[Array | None, Array | None, Array | None]
 
 
@@ -68,6 +76,33 @@ def conv_nd(
         expect_shape("bias", bias, weight.shape[:1])
         z += bias.reshape(-1, *[1] * axes)
     return z.astype(dtype)
+
+
+def ended(z: Array, residual: Array | None, activation: Activation) -> Array:
+    """Add a residual to z, and return an activation of the sum.
+
+    Parameters
+    ----------
+    z : numpy.ndarray
+        Weighted input of a layer.
+    residual : numpy.ndarray of z's shape, optional
+        What is added.
+    activation : str or tuple, optional
+        The name of an activation, or a tuple of it and its numbers.
+
+    Returns
+    -------
+    numpy.ndarray of z's shape
+        The output of the layer.
+    """
+    if residual is not None:
+        float_dtype(z=z, residual=residual)
+        expect_shape("residual", residual, z.shape)
+        z = z + residual
+    if activation is None:
+        return z
+    name, *numbers = (activation,) if isinstance(activation, str) else activation
+    return ACTIVATIONS[name](z, *numbers)
 
 
 def conv_nd_input(

@@ -5,7 +5,7 @@ The functions of one, two and three axes are thin names for one that works on an
 
 from fastconv._docs import described_like
 from fastconv.reference._arguments import Array, PerAxis, expect_axes
-from fastconv.reference._convolution import conv_nd
+from fastconv.reference._convolution import Activation, conv_nd, ended
 from fastconv.reference._windows import Padding
 
 
@@ -19,6 +19,8 @@ def conv2d(
     groups: int = 1,
     *,
     padding_mode: str = "zeros",
+    residual: Array | None = None,
+    activation: Activation = None,
 ) -> Array:
     """Convolve maps with kernels: the forward pass.
 
@@ -41,11 +43,16 @@ def conv2d(
         Kernels of one group see the input channels of that group only.
     padding_mode : {"zeros", "reflect", "replicate", "circular", "symmetric"}
         What the cells of the padding hold: zeros, or cells of the input as in `pad`.
+    residual : numpy.ndarray of shape (N, K, OH, OW) or (K, OH, OW), optional
+        Added to z: what comes past the convolution in a residual block.
+    activation : str or tuple, optional
+        A function of the sum: "relu", "relu6", ("hardtanh", min_val, max_val) or ("leaky_relu",
+        negative_slope), or one of these names alone.
 
     Returns
     -------
     numpy.ndarray of shape (N, K, OH, OW) or (K, OH, OW)
-        The weighted input z of the layer.
+        The weighted input z of the layer; with an activation, its output.
 
     Raises
     ------
@@ -75,7 +82,7 @@ def conv2d(
     """
     expect_axes("weight", weight.ndim, (4,))
     steps = (stride, padding, dilation, groups, padding_mode)
-    return conv_nd(input, weight, bias, *steps)
+    return ended(conv_nd(input, weight, bias, *steps), residual, activation)
 
 
 @described_like(conv2d, 1)
@@ -89,6 +96,8 @@ def conv1d(
     groups: int = 1,
     *,
     padding_mode: str = "zeros",
+    residual: Array | None = None,
+    activation: Activation = None,
 ) -> Array:
     """Convolve sequences with kernels: the forward pass over one axis.
 
@@ -101,7 +110,7 @@ def conv1d(
     """
     expect_axes("weight", weight.ndim, (3,))
     steps = (stride, padding, dilation, groups, padding_mode)
-    return conv_nd(input, weight, bias, *steps)
+    return ended(conv_nd(input, weight, bias, *steps), residual, activation)
 
 
 @described_like(conv2d, 3)
@@ -115,6 +124,8 @@ def conv3d(
     groups: int = 1,
     *,
     padding_mode: str = "zeros",
+    residual: Array | None = None,
+    activation: Activation = None,
 ) -> Array:
     """Convolve volumes with kernels: the forward pass over three axes.
 
@@ -127,4 +138,4 @@ def conv3d(
     """
     expect_axes("weight", weight.ndim, (5,))
     steps = (stride, padding, dilation, groups, padding_mode)
-    return conv_nd(input, weight, bias, *steps)
+    return ended(conv_nd(input, weight, bias, *steps), residual, activation)

@@ -3,6 +3,17 @@
 from cpython.buffer cimport (
     PyBUF_ND, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer)
 
+cdef extern from "base/ending.h" nogil:
+    enum:
+        NO_ACTIVATION "FASTCONV_NO_ACTIVATION"
+        RELU "FASTCONV_RELU"
+        CLAMP "FASTCONV_CLAMP"
+        LEAKY "FASTCONV_LEAKY"
+    ctypedef struct Ending "fastconv_ending":
+        Py_ssize_t residual
+        int activation
+        double low, high
+
 cdef struct View:
     void* data
     Py_ssize_t itemsize
@@ -32,6 +43,7 @@ cdef struct Operands:
     char* bias                          # or NULL
     char* prepared                      # what was made of the weights before, or NULL
     Py_ssize_t bias_group, bias_row     # in elements
+    const Ending* ending                # what sums meet after the bias, or NULL
 
 
 cdef inline int look(object array, int axes, bint writes, View* view) except -1:
@@ -162,7 +174,7 @@ cdef inline int look_at(object x, object w, object bias, object y, int axes, Py_
     operands.y = <char*>view.data
     split_maps(&view, axes, groups, &layout.y)
     operands.bias, operands.bias_row = NULL, 0
-    operands.prepared, layout.prepared = NULL, False
+    operands.prepared, layout.prepared, operands.ending = NULL, False, NULL
     if bias is not None:
         look(bias, 1, False, &view)
         operands.bias, operands.bias_row = <char*>view.data, view.strides[0] // view.itemsize

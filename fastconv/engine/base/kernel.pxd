@@ -16,10 +16,12 @@ cdef class Kernel:
     cdef Py_ssize_t[2] largest
     cdef bint takes_arrays              # it is written in Python
     cdef bint brief                     # the GIL is kept: handing it over takes longer
+    cdef bint ends                      # it sees to the residual and the activation itself
     cdef double work(self, const Layout* layout) noexcept
     cdef int worth_threads(self, const Layout* layout) noexcept
     cdef size_t plan(self, const Layout* layout, int threads) except? 0
     cdef int compute(self, const Operands* o, size_t bytes) except -1
+    cdef object pack(self, const Operands* o, size_t bytes)
     cdef void share(self, Context* context, Jobs* jobs) noexcept nogil
     cdef void run_phases(self, const Phase* phases, Py_ssize_t count) noexcept
 
@@ -47,7 +49,8 @@ cdef class Dispatch:
     cdef int see(self, int operation, object x, object w, object bias, object y,
                  Operands* o) except -1
     cdef object run(self, int operation, object x, object w, object bias, object y,
-                    object prepared)
+                    object prepared, object residual, object activation)
+    cdef Choice find_prepared(self, str variant, Operands* o)
     cdef Choice find(self, const Layout* layout)
     cdef Choice settle(self, const Layout* layout, int threads)
 

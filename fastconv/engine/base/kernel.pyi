@@ -24,11 +24,28 @@ class Dispatch:
         self,
         axes: int,
         groups: int,
-        choose: Callable[[Ints, Ints, Ints, int], tuple[Any, Kernel | tuple[bool, bool]]],
+        choose: Callable[[Ints, Ints, Ints, int, bool], tuple[Any, Kernel | tuple[bool, bool]]],
     ) -> None: ...
-    def forward(self, x: Any, w: Any, bias: Any, y: Any, prepared: Any = None) -> None: ...
+    def forward(
+        self,
+        x: Any,
+        w: Any,
+        bias: Any,
+        y: Any,
+        prepared: tuple[str, Any] | None = None,
+        residual: Any = None,
+        activation: tuple[Any, ...] | None = None,
+    ) -> None: ...
     def input_gradient(
-        self, residual: Any, w: Any, bias: Any, grad_input: Any, prepared: Any = None
+        self,
+        grad_output: Any,
+        w: Any,
+        bias: Any,
+        grad_input: Any,
+        prepared: tuple[str, Any] | None = None,
+        residual: Any = None,
+        activation: tuple[Any, ...] | None = None,
     ) -> None: ...
+    def prepare(self, operation: str, x: Any, w: Any, y: Any) -> tuple[str, Any] | None: ...
     def weight_gradient(self, x: Any, residual: Any, grad_weight: Any) -> None: ...
     def explain(self, operation: str, x: Any, w: Any, y: Any) -> Choice: ...

@@ -13,7 +13,8 @@ import numpy as np
 
 from libc.string cimport memcmp
 
-from fastconv.engine.base.arrays cimport Axes, Flat, look_at, look_flat, swap_channels
+from fastconv.engine.base.arrays cimport Axes, Ending, Flat, look_at, look_flat, swap_channels
+from fastconv.engine.base.endings cimport end_maps, read_ending
 from fastconv.engine.base.jobs cimport run_jobs
 from fastconv.engine.base.threads cimport Phase, brief, parallel_phases, threads_for
 from fastconv.engine.base.workspace cimport give, take
@@ -101,6 +102,12 @@ cdef class Kernel:
         give(context.shared)
         return 0
 
+    cdef object pack(self, const Operands* o, size_t bytes):
+        """Return what is made of the weights in each call, for layouts that have it `prepared`.
+
+        Or None, if nothing is.
+        """
+
     cdef void share(self, Context* context, Jobs* jobs) noexcept nogil:
         """Complete the context, write what all tasks read, and add the jobs."""
 
@@ -159,9 +166,10 @@ cdef object strides_of(const Axes* axes):
 cdef class Dispatch:
     """An operation of one geometry, called with its arrays as they are.
 
-    `choose` is called with the strides of x, w and y, in bytes, on the axes that kernels see, and
-    the most threads. It returns a row of the table and a kernel for it; or, in its place, a pair
-    that tells which of the arrays that are read are to be made contiguous before.
+    `choose` is called with the strides of x, w and y, in bytes, on the axes that kernels see, the
+    most threads, and whether something was made of the weights before. It returns a row of the
+    table and a kernel for it; or, in its place, a pair that tells which of the arrays that are read
+    are to be made contiguous before.
     """
 
     def __init__(self, int axes, Py_ssize_t groups, choose):
@@ -185,7 +193,8 @@ cdef class Dispatch:
             return choice
         choice = Choice()
         choice.row, found = self.choose(
-            strides_of(&layout.x), strides_of(&layout.w), strides_of(&layout.y), threads)
+            strides_of(&layout.x), strides_of(&layout.w), strides_of(&layout.y), threads,
+            bool(layout.prepared))
         if isinstance(found, Kernel):
             kernel = choice.kernel = found
             kernel.brief = brief(kernel.work(layout))
@@ -207,44 +216,83 @@ cdef class Dispatch:
             o.bias_group = o.layout.w.shape[1] * o.bias_row
         return 0
 
+    cdef Choice find_prepared(self, str variant, Operands* o):
+        """Return the choice for weights that a variant has prepared, if it is the one for them.
+
+        Otherwise, since the batch or the threads are others, the choice for the weights alone.
+        """
+        cdef Choice choice = self.find(&o.layout)
+        if choice.row.name != variant:
+            o.prepared, o.layout.prepared = NULL, False
+            choice = self.find(&o.layout)
+        return choice
+
     cdef object run(self, int operation, object x, object w, object bias, object y,
-                    object prepared):
+                    object prepared, object residual, object activation):
         cdef Operands o
         cdef Flat flat
+        cdef Ending ending
+        cdef Choice choice
         self.see(operation, x, w, bias, y, &o)
+        if residual is not None or activation is not None:
+            read_ending(residual, activation, &o, &ending)
         if prepared is not None:
-            look_flat(prepared, False, &flat)
+            look_flat(prepared[1], False, &flat)
             o.prepared, o.layout.prepared = <char*>flat.data, True
-        cdef Choice choice = self.find(&o.layout)
+            choice = self.find_prepared(prepared[0], &o)
+        else:
+            choice = self.find(&o.layout)
         if choice.copied is not None:
             x = np.ascontiguousarray(x) if choice.copied[0] else x
             if operation == WEIGHT_GRADIENT:
                 y = np.ascontiguousarray(y) if choice.copied[1] else y
             else:
                 w = np.ascontiguousarray(w) if choice.copied[1] else w
-            self.run(operation, x, w, bias, y, prepared)
-        elif choice.kernel.takes_arrays:
-            choice.kernel.run(x, w, bias, y, prepared)
+            self.run(operation, x, w, bias, y, prepared, residual, activation)
+            return
+        if choice.kernel.takes_arrays:
+            choice.kernel.run(x, w, bias, y, prepared[1] if o.layout.prepared else None)
         else:
             choice.kernel.compute(&o, choice.workspace)
+        if o.ending is not NULL and not choice.kernel.ends:
+            if choice.kernel.brief:
+                end_maps(&o, choice.kernel.team)
+            else:
+                with nogil:
+                    end_maps(&o, choice.kernel.team)
 
-    def forward(self, x, w, bias, y, prepared=None):
+    def forward(self, x, w, bias, y, prepared=None, residual=None, activation=None):
         """Write into `y` the correlation of `x` with `w`, plus `bias` (G K) unless it is None.
 
-        `prepared` is what was made of the weights before, or None.
+        `prepared` is what `prepare` made of the weights before, or None. Then a residual is added,
+        which lies in memory as `y` does and shares none with it, and an activation computed: its
+        name and its numbers; both may be None.
         """
-        self.run(FORWARD, x, w, bias, y, prepared)
+        self.run(FORWARD, x, w, bias, y, prepared, residual, activation)
 
-    def input_gradient(self, residual, w, bias, grad_input, prepared=None):
+    def input_gradient(self, grad_output, w, bias, grad_input, prepared=None, residual=None,
+                       activation=None):
         """Write into `grad_input` the gradient with respect to the input, plus `bias` (G C).
 
-        A transposed convolution is one. `bias` and `prepared` as in `forward`.
+        A transposed convolution is one. What follows the bias is as in `forward`.
         """
-        self.run(INPUT_GRADIENT, residual, w, bias, grad_input, prepared)
+        self.run(INPUT_GRADIENT, grad_output, w, bias, grad_input, prepared, residual, activation)
+
+    def prepare(self, str operation, x, w, y):
+        """Return the variant for prepared weights of such arrays, and what it makes of them.
+
+        Or None, if nothing helps. Only the weights are read.
+        """
+        cdef Operands o
+        self.see(OPERATIONS.index(operation), x, w, None, y, &o)
+        o.layout.prepared = True
+        cdef Choice choice = self.find(&o.layout)
+        data = None if choice.copied is not None else choice.kernel.pack(&o, choice.workspace)
+        return None if data is None else (choice.row.name, data)
 
     def weight_gradient(self, x, residual, grad_weight):
         """Write into `grad_weight` the correlation of the input with the residual."""
-        self.run(WEIGHT_GRADIENT, x, grad_weight, None, residual, None)
+        self.run(WEIGHT_GRADIENT, x, grad_weight, None, residual, None, None, None)
 
     def explain(self, str operation, x, w, y):
         """Return what would compute an operation on such arrays, which are not read."""

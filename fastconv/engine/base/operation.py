@@ -12,6 +12,8 @@ from math import prod
 from types import EllipsisType
 from typing import Any, TypeAlias
 
+import numpy as np
+
 from fastconv._check import Array
 from fastconv._geometry import ConvGeometry, Ints, input_gradient_phases, three_axes
 
@@ -129,6 +131,8 @@ class Case:
         residual, y the gradient, and the weights are seen (G, C, K, T, R, S).
     threads : int
         The most that take part.
+    prepared : bool
+        Whether something was made of the weights before.
     """
 
     operation: str
@@ -138,6 +142,7 @@ class Case:
     w: Ints
     y: Ints
     threads: int
+    prepared: bool = False
 
     @property
     def itemsize(self) -> int:
@@ -187,6 +192,13 @@ def contiguous_strides(shape: Ints, itemsize: int) -> Ints:
     for length in reversed(shape[1:]):
         strides.insert(0, strides[0] * length)
     return tuple(strides)
+
+
+def placeless(shape: Ints, dtype: np.dtype[Any]) -> Array:
+    """Return an array of this shape that has strides but no memory: not to be read or written."""
+    place: Array = np.empty(1, dtype)
+    strides = contiguous_strides(shape, dtype.itemsize)
+    return np.lib.stride_tricks.as_strided(place, shape, strides)
 
 
 def contiguous_case(operation: str, geometry: ConvGeometry, dtype: str, threads: int = 1) -> Case:

@@ -381,7 +381,7 @@ cdef void correlate_unit(const floating* x, const Context* context, Py_ssize_t n
         correlate_samples(w, context, &unit, <const floating*>slab, out)
     for n in range(unit.samples):
         scatter_rows(<const floating*>out + n * p.out_size, p, unit.g + n, unit.block, unit.line,
-                     bias, <floating*>context.o.y)
+                     bias, context.o.ending, <floating*>context.o.y)
 
 
 cdef double unit_cost(void* job, Py_ssize_t number) noexcept nogil:
@@ -441,7 +441,7 @@ cdef class Correlation(LaneKernel):
         c.by_columns = self.by_columns
         self.lay_out(layout, &c.plan)
         complete(c, layout.itemsize, threads)
-        self.team = c.threads
+        self.team, self.ends = c.threads, True
         self.largest[0], self.largest[1] = c.plan.tile_rows, c.plan.tile_columns
         return c.threads_at + c.threads * c.thread_bytes
 

@@ -3,7 +3,7 @@
 
 from cython cimport floating
 
-from fastconv.engine.base.arrays cimport Layout, Operands
+from fastconv.engine.base.arrays cimport Ending, Layout, Operands
 from fastconv.engine.base.axis cimport Axis, Taps
 from fastconv.engine.base.kernel cimport Kernel
 from fastconv.engine.blocked.tiles cimport MAX_LANES
@@ -112,7 +112,8 @@ cdef void find_kernels(const floating* w, const Plan* p, const Py_ssize_t* strid
                        Py_ssize_t block, Py_ssize_t vector,
                        const floating** kernels) noexcept nogil
 cdef void scatter_rows(const floating* out, const Plan* p, Py_ssize_t g, Py_ssize_t block,
-                       Py_ssize_t line, const floating* bias, floating* y) noexcept nogil
+                       Py_ssize_t line, const floating* bias, const Ending* ending,
+                       floating* y) noexcept nogil
 cdef void clear_columns(const Plan* p, Py_ssize_t slabs, floating* slab) noexcept nogil
 cdef void fill_positions(Py_ssize_t rows, Py_ssize_t width, Py_ssize_t left, Py_ssize_t line,
                          Py_ssize_t lanes, Py_ssize_t* at) noexcept nogil

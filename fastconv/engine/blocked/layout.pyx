@@ -230,7 +230,8 @@ cdef void find_kernels(const floating* w, const Plan* p, const Py_ssize_t* strid
 
 
 cdef void scatter_rows(const floating* out, const Plan* p, Py_ssize_t g, Py_ssize_t block,
-                       Py_ssize_t line, const floating* bias, floating* y) noexcept nogil:
+                       Py_ssize_t line, const floating* bias, const Ending* ending,
+                       floating* y) noexcept nogil:
     """Write what the lanes hold of a block of lines, which begins with `line` of each band."""
     cdef const Lanes* lanes = &p.lanes
     cdef Py_ssize_t i = 0, run, v
@@ -247,7 +248,8 @@ cdef void scatter_rows(const floating* out, const Plan* p, Py_ssize_t g, Py_ssiz
             move_lanes(places, filled_lanes(lanes, p.outputs, v), v * lanes.each * rows.channel,
                        target)
             scatter(out + v * rows.to_vector + i * rows.to_line, run * rows.width,
-                    bias + v * lanes.lanes if bias is not NULL else NULL, <floating**>target)
+                    bias + v * lanes.lanes if bias is not NULL else NULL, ending,
+                    <floating**>target)
         i += run
 
 

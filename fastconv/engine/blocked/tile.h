@@ -2,6 +2,7 @@
 #ifndef FASTCONV_BLOCKED_TILE_H
 #define FASTCONV_BLOCKED_TILE_H
 
+#include "base/ending.h"
 #include "base/isa.h"
 #include "blocked/tile_steps.h"
 

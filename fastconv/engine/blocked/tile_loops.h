@@ -49,10 +49,10 @@ static void ISA(TYPED(gather))(SCALAR *target, const SCALAR *const *rows, ptrdif
     }
 }
 
-/* rows[lane][j] = source[j * LANES + lane] (+ bias[lane]) for j < count; rows and bias may be
- * NULL. */
+/* rows[lane][j] = source[j * LANES + lane] (+ bias[lane]) for j < count, and what ends them; rows,
+ * bias and that may be NULL. */
 static void ISA(TYPED(scatter))(const SCALAR *source, ptrdiff_t count, const SCALAR *bias,
-                                SCALAR *const *rows)
+                                const fastconv_ending *ending, SCALAR *const *rows)
 {
     SCALAR few[LANES][LANES];
     VECTOR block[LANES];
@@ -80,6 +80,9 @@ static void ISA(TYPED(scatter))(const SCALAR *source, ptrdiff_t count, const SCA
             if (rows[q])
                 ISA(TYPED(copy))(few[q], 1, number, rows[q]);
     }
+    for (ptrdiff_t q = 0; ending && q < LANES; q++)
+        if (rows[q])
+            ISA(TYPED(end_rows))(rows[q], 1, 0, count, 1, ending);
 }
 
 /* target[j] = the sum of the lanes of vector j, for j < count, a multiple of LANES: half of the

@@ -2,6 +2,8 @@
 
 from cython cimport floating
 
+from fastconv.engine.base.arrays cimport Ending
+
 cdef extern from "blocked/tile_steps.h" nogil:
     ctypedef struct Steps "fastconv_steps":
         Py_ssize_t[3] count, a_hop, b_hop
@@ -30,5 +32,5 @@ cdef void run_tile(int kind, Py_ssize_t rows, Py_ssize_t columns, const floating
 cdef void gather(const floating** rows, Py_ssize_t count, const Py_ssize_t* at,
                  floating* target) noexcept nogil
 cdef void scatter(const floating* source, Py_ssize_t count, const floating* bias,
-                  floating** rows) noexcept nogil
+                  const Ending* ending, floating** rows) noexcept nogil
 cdef void add_lanes(const floating* sums, Py_ssize_t count, floating* target) noexcept nogil

@@ -54,9 +54,12 @@ cdef void gather(const floating** rows, Py_ssize_t count, const Py_ssize_t* at,
 
 
 cdef void scatter(const floating* source, Py_ssize_t count, const floating* bias,
-                  floating** rows) noexcept nogil:
-    """Write rows[lane][j] = source[j * lanes + lane] + bias[lane] into rows that are not NULL."""
-    scatter_of(source, count, bias, rows)
+                  const Ending* ending, floating** rows) noexcept nogil:
+    """Write rows[lane][j] = source[j * lanes + lane] + bias[lane] into rows that are not NULL.
+
+    The bias and what ends them may be NULL.
+    """
+    scatter_of(source, count, bias, ending, rows)
 
 
 cdef void add_lanes(const floating* sums, Py_ssize_t count, floating* target) noexcept nogil:

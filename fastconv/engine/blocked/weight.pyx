@@ -350,7 +350,7 @@ cdef void write_vector(const floating* sums, const Plan* p, Py_ssize_t block, Py
         move_lanes(<const floating**>kernels, p.lanes.lanes, channel * p.w_strides[2],
                    <const floating**>target)
         scatter(sums + channel * p.kernel * p.lanes.lanes, channels * p.kernel,
-                <const floating*>NULL, target)
+                <const floating*>NULL, NULL, target)
 
 
 cdef void write_gradient(const floating* x, const Context* context, Py_ssize_t task,

@@ -11,6 +11,7 @@ from libc.string cimport memset
 
 from fastconv.engine.base.arrays cimport Layout, Operands
 from fastconv.engine.base.axis cimport Axis, ceil_div
+from fastconv.engine.base.endings cimport end_rows
 from fastconv.engine.base.jobs cimport Context, Job, Jobs, add_job
 from fastconv.engine.depthwise.kernels cimport SubKernel, correlate, interleave
 from fastconv.engine.depthwise.pack cimport copy_rows, pack_tile
@@ -30,18 +31,16 @@ cdef inline void correlate_rows(const Plan* p, const SubKernel* sub, const float
 
 
 cdef void write_rows(const Plan* p, const Block* b, const SubKernel* subs, const floating* tile,
-                     const floating* weights, Py_ssize_t rows, floating* out, Py_ssize_t out_row,
-                     floating* buffer) noexcept nogil:
+                     const floating* weights, Py_ssize_t rows, Py_ssize_t total, floating* out,
+                     Py_ssize_t out_row, floating* buffer) noexcept nogil:
     """Compute the rows of one row phase, and put the column phases between each other.
 
-    `subs` are the sub-kernels of the column phases, or NULL for rows that no tap reaches: they are
-    the bias.
+    `out` is the first number of the block. `subs` are the sub-kernels of the column phases, or
+    NULL for rows that no tap reaches: they are the bias.
     """
     cdef const Axis* axis = &p.column
     cdef Py_ssize_t step = axis.step, size = p.rows * p.buffer_row
-    cdef Py_ssize_t total = min(b.columns * step, axis.out - b.ow * step)
     cdef Py_ssize_t i, j, s, odd
-    out += b.ow * step
     if subs is not NULL and step == 1 and b.columns >= p.lanes:
         correlate_rows[floating](p, subs, tile, weights, rows, b.columns, out, out_row)
         return
@@ -68,10 +67,13 @@ cdef void correlate_block(const floating* x, const Plan* p, const Operands* o, c
                           const floating* weights, floating* tile,
                           floating* buffer) noexcept nogil:
     cdef const Py_ssize_t* strides = &p.y.strides[0]
-    cdef Py_ssize_t first = 0, od = b.od, step = p.row.step, k, f, d, a
+    cdef Py_ssize_t first = 0, od = b.od, step = p.row.step, k, f, d, a, rows
+    cdef Py_ssize_t left = b.ow * p.column.step
+    cdef Py_ssize_t columns = min(b.columns * p.column.step, p.column.out - left)
     cdef const SubKernel* subs
     cdef floating* plane = (<floating*>o.y + b.n * strides[0] + b.g * strides[1]
-                            + b.od * strides[3] + b.oh * step * p.column.out)
+                            + b.od * strides[3] + b.oh * step * p.column.out + left)
+    cdef floating* out
     if p.depth.step > 1:
         first, od = od % p.depth.step, od // p.depth.step
     d = find_phase(&p.depth, first)
@@ -84,10 +86,12 @@ cdef void correlate_block(const floating* x, const Plan* p, const Operands* o, c
             if d >= 0 and a >= 0 and p.column.phases:
                 subs = p.subkernels + (d * p.row.phases + a) * p.column.phases
             # The rows are f + m*step of the output; a phase may have one less than the first.
-            write_rows[floating](
-                p, b, subs, tile, weights + k * (p.taps + 1),
-                min(b.rows, ceil_div(p.row.out - f, step) - b.oh),
-                plane + k * strides[2] + f * p.column.out, step * p.column.out, buffer)
+            rows = min(b.rows, ceil_div(p.row.out - f, step) - b.oh)
+            out = plane + k * strides[2] + f * p.column.out
+            write_rows[floating](p, b, subs, tile, weights + k * (p.taps + 1), rows, columns, out,
+                                 step * p.column.out, buffer)
+            if o.ending is not NULL:
+                end_rows[floating](out, rows, step * p.column.out, columns, 1, o.ending)
 
 
 cdef inline Py_ssize_t find_phase(const Axis* axis, Py_ssize_t first) noexcept nogil:
@@ -156,7 +160,7 @@ cdef class Correlation(Depthwise):
     cdef size_t plan(self, const Layout* layout, int threads) except? 0:
         cdef Plan* p = &self.p
         cdef Py_ssize_t rows, vectors
-        self.variant = "depthwise rows"
+        self.variant, self.ends = "depthwise rows", True
         self.make_plan(layout)
         p.own = whole_lines(p.tile_size + p.buffer_size + p.out_channels * (p.taps + 1), p.itemsize)
         p.tasks = min(p.batch * p.groups * p.blocks, threads * TASKS)

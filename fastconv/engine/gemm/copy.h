@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "base/ending.h"
 #include "base/isa.h"
 #include "gemm/run.h"
 

@@ -222,11 +222,12 @@ static void ISA(TYPED(transpose_rows))(const SCALAR *source, const ptrdiff_t *at
  *
  *     target[j * target_row + i * step] = source[i * source_row + j] (+ bias[j])
  *
- * for i < pixels, j < channels. The rows of the source and the bias hold whole vectors. The last
- * block of pixels is moved back, and partly comes again. */
+ * for i < pixels, j < channels, and end unless that is NULL. The rows of the source and the bias hold
+ * whole vectors. The last block of pixels is moved back, and partly comes again. */
 static void ISA(TYPED(store_pixels))(const SCALAR *source, ptrdiff_t source_row, ptrdiff_t pixels,
                                      ptrdiff_t channels, const SCALAR *bias, SCALAR *target,
-                                     ptrdiff_t target_row, ptrdiff_t step)
+                                     ptrdiff_t target_row, ptrdiff_t step,
+                                     const fastconv_ending *ending)
 {
     const ptrdiff_t number = pixels < LANES ? pixels : LANES;
     SCALAR rows[LANES][LANES];
@@ -248,14 +249,17 @@ static void ISA(TYPED(store_pixels))(const SCALAR *source, ptrdiff_t source_row,
                 for (ptrdiff_t q = 0; q < LANES; q++)
                     if (j + q < channels)
                         *(VECTOR *)(to + q * target_row) = block[q];
-                continue;
-            }
+            } else {
 #pragma GCC unroll 16
-            for (ptrdiff_t q = 0; q < LANES; q++)
-                *(VECTOR *)rows[q] = block[q];
-            for (ptrdiff_t q = 0; q < LANES && j + q < channels; q++)
-                for (ptrdiff_t p = 0; p < number; p++)
-                    to[q * target_row + p * step] = rows[q][p];
+                for (ptrdiff_t q = 0; q < LANES; q++)
+                    *(VECTOR *)rows[q] = block[q];
+                for (ptrdiff_t q = 0; q < LANES && j + q < channels; q++)
+                    for (ptrdiff_t p = 0; p < number; p++)
+                        to[q * target_row + p * step] = rows[q][p];
+            }
+            if (ending)
+                ISA(TYPED(end_rows))
+                (to, channels - j < LANES ? channels - j : LANES, target_row, number, step, ending);
         }
 }
 

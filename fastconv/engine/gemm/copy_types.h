@@ -16,7 +16,7 @@ typedef struct {
                            ptrdiff_t columns, SCALAR *target, ptrdiff_t target_row);
     void (*store_pixels)(const SCALAR *source, ptrdiff_t source_row, ptrdiff_t pixels,
                          ptrdiff_t channels, const SCALAR *bias, SCALAR *target,
-                         ptrdiff_t target_row, ptrdiff_t step);
+                         ptrdiff_t target_row, ptrdiff_t step, const fastconv_ending *ending);
     void (*pack_taps)(const SCALAR *source, ptrdiff_t row, ptrdiff_t steps, ptrdiff_t channels,
                       ptrdiff_t taps, SCALAR *panels);
     void (*add_vectors)(const SCALAR *source, const ptrdiff_t *at, ptrdiff_t count,

@@ -14,7 +14,10 @@ cdef class Correlation(Kernel):
     cdef tuple stride, before, dilation
     cdef str name                       # in the table of variants
     cdef int weigh(self, const Layout* layout, int threads, Estimate* estimate) except -1
+    cdef int run(self, const Operands* o, size_t bytes, bint packs, bint multiplies) except -1
+    cdef Py_ssize_t packed_numbers(self) noexcept
 
 
-cdef int read_layout(tuple shapes, tuple strides, Py_ssize_t itemsize, Layout* layout) except -1
+cdef int read_layout(tuple shapes, tuple strides, Py_ssize_t itemsize, bint prepared,
+                     Layout* layout) except -1
 cdef void copy_bias(const Operands* o, Py_ssize_t group, char* numbers) noexcept nogil

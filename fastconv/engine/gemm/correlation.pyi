@@ -9,4 +9,5 @@ class Correlation(Kernel):
         strides: tuple[Ints, ...],
         itemsize: int,
         threads: int,
+        prepared: bool = False,
     ) -> tuple[float, float, float]: ...

@@ -5,9 +5,11 @@ y[n,g,k,p] = bias[g,k] + sum over c, tap of w[g,k,c,tap] * x[n,g,c,i], i = p*str
 - before
 """
 
+import numpy as np
+
 from libc.string cimport memcpy
 
-from fastconv.engine.base.arrays cimport Axes
+from fastconv.engine.base.arrays cimport Axes, Flat, look_flat
 
 
 cdef int read_axes(tuple shape, tuple strides, Axes* axes) except -1:
@@ -17,12 +19,13 @@ cdef int read_axes(tuple shape, tuple strides, Axes* axes) except -1:
     return 0
 
 
-cdef int read_layout(tuple shapes, tuple strides, Py_ssize_t itemsize, Layout* layout) except -1:
+cdef int read_layout(tuple shapes, tuple strides, Py_ssize_t itemsize, bint prepared,
+                     Layout* layout) except -1:
     """Fill in the layout of arrays x, w and y; strides are in bytes."""
     read_axes(shapes[0], strides[0], &layout.x)
     read_axes(shapes[1], strides[1], &layout.w)
     read_axes(shapes[2], strides[2], &layout.y)
-    layout.itemsize, layout.prepared = itemsize, False
+    layout.itemsize, layout.prepared = itemsize, prepared
     return 0
 
 
@@ -52,14 +55,33 @@ cdef class Correlation(Kernel):
     cdef int weigh(self, const Layout* layout, int threads, Estimate* estimate) except -1:
         raise NotImplementedError
 
-    def estimate(self, tuple shapes, tuple strides, Py_ssize_t itemsize, int threads):
+    cdef int run(self, const Operands* o, size_t bytes, bint packs, bint multiplies) except -1:
+        """Pack the weights, as `prepared` if there is a place for that; and compute."""
+        raise NotImplementedError
+
+    cdef Py_ssize_t packed_numbers(self) noexcept:
+        """Return how many numbers all packed weights are."""
+        return 0
+
+    cdef object pack(self, const Operands* o, size_t bytes):
+        cdef Operands seen = o[0]
+        cdef Flat flat
+        data = np.zeros(self.packed_numbers(), f"f{o.layout.itemsize}")
+        look_flat(data, True, &flat)
+        seen.prepared = <char*>flat.data
+        self.run(&seen, bytes, True, False)
+        return data
+
+    def estimate(self, tuple shapes, tuple strides, Py_ssize_t itemsize, int threads,
+                 bint prepared=False):
         """Return what the table weighs, for arrays x, w and y of these shapes and strides.
 
         That is: the cycles of all threads together; the share of the lanes that compute something;
-        and what one line of the output takes, as a share of what a block may take.
+        and what one line of the output takes, as a share of what a block may take. `prepared`
+        weights are packed.
         """
         cdef Layout layout
         cdef Estimate estimate
-        read_layout(shapes, strides, itemsize, &layout)
+        read_layout(shapes, strides, itemsize, prepared, &layout)
         self.weigh(&layout, threads, &estimate)
         return estimate.cycles, estimate.filled, estimate.memory

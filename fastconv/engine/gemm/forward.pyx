@@ -91,7 +91,7 @@ cdef struct Product:
     Split split                             # units of pixels, and panels of rows
     Py_ssize_t width                        # numbers of a tile's row
     Py_ssize_t lanes
-    bint packs_a, packs_b
+    bint packs_a, packs_b, ready            # `ready`: A was packed before
     bint neighbours                         # the steps of A are neighbours
     Py_ssize_t packed_channels              # channels of the slab that is packed at once
     Slab slab
@@ -176,6 +176,18 @@ cdef int size_blocks(Product* p, Py_ssize_t itemsize, int threads) except -1:
     return 0
 
 
+cdef inline Py_ssize_t packed_a_numbers(const Product* p) noexcept nogil:
+    """Return how many numbers the panels of A are."""
+    return p.groups * p.row_panels * p.height * p.steps
+
+
+cdef inline char* packed_a_of(const Context* context) noexcept nogil:
+    """Return where A is packed: before, or in the workspace."""
+    if context.o.prepared is not NULL:
+        return context.o.prepared
+    return context.shared + (<const Product*>context.plan).a_packed_at
+
+
 cdef void size_workspace(Product* p, Py_ssize_t itemsize) noexcept nogil:
     """Lay out the workspace: fill in its offsets."""
     cdef Py_ssize_t lines = min(ceil_div(p.pixels, p.columns) + 1, p.windows.lines)
@@ -207,8 +219,8 @@ cdef void size_workspace(Product* p, Py_ssize_t itemsize) noexcept nogil:
     p.bias_at = p.weights_at_at + line_up(kc * sizeof(Py_ssize_t))
     p.a_packed_at = p.bias_at + line_up(p.groups * p.rows * itemsize)
     p.threads_at = p.a_packed_at
-    if p.packs_a:
-        p.threads_at += line_up(p.groups * p.row_panels * p.height * p.steps * itemsize)
+    if p.packs_a and not p.ready:
+        p.threads_at += line_up(packed_a_numbers(p) * itemsize)
     p.slab_at = 0
     p.panels_at = line_up(slab_numbers * itemsize)
     p.panel_list_at = p.panels_at
@@ -278,7 +290,7 @@ cdef void pack_a(const floating* w, const Context* context, Py_ssize_t task,
     """Pack some channels of A, for one or all panels: for each step, its rows side by side."""
     cdef const Product* p = <const Product*>context.plan
     cdef const Py_ssize_t* at = <const Py_ssize_t*>(context.shared + p.weights_at_at)
-    cdef floating* packed = <floating*>(context.shared + p.a_packed_at)
+    cdef floating* packed = <floating*>packed_a_of(context)
     cdef Py_ssize_t count = pack_a_channels(p), parts = ceil_div(p.windows.channels, count)
     cdef Py_ssize_t c = task % parts * count, g = task // parts, panel, row, rows
     cdef Py_ssize_t steps = min(count, p.windows.channels - c) * p.windows.taps
@@ -348,7 +360,7 @@ cdef void multiply_block(const floating* x, const Context* context, Py_ssize_t t
     cdef const Py_ssize_t* b_at = <const Py_ssize_t*>(shared + p.b_at_at)
     cdef const Py_ssize_t* a_at = <const Py_ssize_t*>(shared + p.a_at_at)
     cdef const floating* bias = <const floating*>(shared + p.bias_at) + g * p.rows
-    cdef const floating* packed_a = <const floating*>(shared + p.a_packed_at)
+    cdef const floating* packed_a = <const floating*>packed_a_of(context)
     cdef floating* slab_data = <floating*>(own + p.slab_at)
     cdef floating* packed_b = <floating*>(own + p.panels_at)
     cdef Panel* panels = <Panel*>(own + p.panel_list_at)
@@ -382,8 +394,11 @@ cdef void multiply_block(const floating* x, const Context* context, Py_ssize_t t
                 else:
                     a[j] = w + (row + j) * p.a_strides[1] + c * p.a_strides[2]
             target.c, target.row_bias = y + row * p.windows.outs[2], NULL
-            if context.o.bias is not NULL and c + channels == p.windows.channels:
-                target.row_bias = bias + row
+            target.ending = NULL
+            if c + channels == p.windows.channels:
+                target.ending = context.o.ending
+                if context.o.bias is not NULL:
+                    target.row_bias = bias + row
             for j in range(count):
                 b = packed_b + j * p.panel_size if p.packs_b else slab_data + panels[j].at
                 target.runs, target.n_runs = outs + panels[j].outs, panels[j].n_outs
@@ -432,10 +447,10 @@ cdef double product_cycles(const Product* p, int threads) noexcept nogil:
         tile += 3 * (p.width / columns + 1) * p.split.parts
     else:
         tile *= 1.125 * (columns + p.windows.column.part_reach) / columns
-    if p.packs_a:
-        tile += (1 if p.neighbours else 3) * p.rows / pixels * p.width
-    else:
+    if not p.packs_a:
         tile *= 1.03
+    elif not p.ready:
+        tile += (1 if p.neighbours else 3) * p.rows / pixels * p.width
     if p.split.parts > 1:
         tile *= 1 + PARTED
     tile *= imbalance(&p.split, threads)
@@ -461,6 +476,8 @@ cdef int make_product(Product* p, const Layout* layout, tuple stride, tuple befo
                                                           else SMALL_BYTES)
     if p.neighbours and p.windows.lines * p.windows.column.out < MANY_PIXELS:
         p.packs_a = False
+    p.ready = layout.prepared
+    p.packs_a = p.packs_a or p.ready
     size_blocks(p, itemsize, threads)
     size_workspace(p, itemsize)
     return 0
@@ -484,9 +501,17 @@ cdef class PixelLanes(Correlation):
         make_product(p, layout, self.stride, self.before, self.dilation, threads)
         self.team = min(<Py_ssize_t>threads, split_tasks(&p.split))
         self.largest[0], self.largest[1] = ceil_div(p.rows, p.row_panels), p.width
+        self.ends = True
         return p.threads_at + self.team * p.thread_bytes
 
+    cdef Py_ssize_t packed_numbers(self) noexcept:
+        return packed_a_numbers(&self.product)
+
     cdef int compute(self, const Operands* o, size_t bytes) except -1:
+        record(self.name, self.largest[0], self.largest[1])
+        return self.run(o, bytes, self.product.packs_a and not self.product.ready, True)
+
+    cdef int run(self, const Operands* o, size_t bytes, bint packs, bint multiplies) except -1:
         cdef const Product* p = &self.product
         cdef char* shared = <char*>take(bytes)
         cdef Py_ssize_t step
@@ -495,7 +520,6 @@ cdef class PixelLanes(Correlation):
         cdef Context context
         cdef Job[2] jobs
         cdef Phase[2] phases
-        record(self.name, self.largest[0], self.largest[1])
         fill_shifts(&p.windows, &p.slab, p.channels, shifts)
         fill_offsets(&p.windows, p.a_strides, p.channels, weights_at)
         for step in range(p.channels * p.windows.taps):
@@ -507,9 +531,9 @@ cdef class PixelLanes(Correlation):
         context.plan, context.o, context.shared = p, o, shared
         jobs[0] = Job(pack_a[float], pack_a[double], o.w, &context)
         jobs[1] = Job(multiply_block[float], multiply_block[double], o.x, &context)
-        phases[0] = weighed_phase(run_job, pack_a_cost, &jobs[0],
-                                  pack_a_tasks(p) if p.packs_a else 0)
-        phases[1] = weighed_phase(run_job, block_cost, &jobs[1], split_tasks(&p.split))
+        phases[0] = weighed_phase(run_job, pack_a_cost, &jobs[0], pack_a_tasks(p) if packs else 0)
+        phases[1] = weighed_phase(run_job, block_cost, &jobs[1],
+                                  split_tasks(&p.split) if multiplies else 0)
         self.run_phases(phases, 2)
         give(shared)
         return 0

@@ -54,6 +54,7 @@ cdef struct Plan:
     Py_ssize_t groups, outputs, steps
     Py_ssize_t w_strides[6]             # of the weights (G, K, C, T, R, S), in elements
     bint neighbours                     # the steps of an output channel are neighbours
+    bint ready                          # the weights were packed before
     Py_ssize_t lanes, vectors, panels   # of all output channels of a group
     Py_ssize_t width                    # vectors of the widest panel
     Py_ssize_t pixels                   # of a tile
@@ -110,7 +111,7 @@ cdef int make_plan(Plan* p, const Layout* layout, tuple stride, tuple before, tu
     windows[0] = make_windows(layout, stride, before, dilation)
     p.groups, p.outputs, p.steps = w[0], w[1], w[2] * windows.taps
     in_elements(&layout.w, itemsize, p.w_strides)
-    p.neighbours = steps_are_neighbours(w, p.w_strides)
+    p.neighbours, p.ready = steps_are_neighbours(w, p.w_strides), layout.prepared
     p.lanes = lanes(itemsize)
     p.vectors = ceil_div(p.outputs, p.lanes)
     p.channels = block_channels(windows, itemsize)
@@ -144,8 +145,20 @@ cdef double plan_cycles(const Plan* p, Py_ssize_t itemsize, int threads) noexcep
     # them for each block.
     return p.groups * lines * p.steps * (
         cycles + 0.3 * out * p.vectors * p.lanes / p.steps
-        + (0.3 if p.w_strides[1] == 1 else 1.5) * p.outputs / lines
+        + (0 if p.ready else 0.3 if p.w_strides[1] == 1 else 1.5) * p.outputs / lines
         + 0.4 * p.outputs / p.lines)
+
+
+cdef inline Py_ssize_t packed_weights(const Plan* p) noexcept nogil:
+    """Return how many numbers the packed weights are."""
+    return p.groups * p.steps * p.vectors * p.lanes
+
+
+cdef inline char* packed_of(const Context* context) noexcept nogil:
+    """Return where the weights are packed: before, or in the workspace."""
+    if context.o.prepared is not NULL:
+        return context.o.prepared
+    return context.shared + (<const Plan*>context.plan).packed_at
 
 
 cdef void size_workspace(Plan* p, Py_ssize_t itemsize) noexcept nogil:
@@ -161,7 +174,9 @@ cdef void size_workspace(Plan* p, Py_ssize_t itemsize) noexcept nogil:
     p.weights_at_at = p.shifts_at + line_up(kc * sizeof(Py_ssize_t))
     p.bias_at = p.weights_at_at + line_up(kc * sizeof(Py_ssize_t))
     p.packed_at = p.bias_at + line_up(p.groups * all_lanes * itemsize)
-    p.threads_at = p.packed_at + line_up(p.groups * p.steps * all_lanes * itemsize)
+    p.threads_at = p.packed_at
+    if not p.ready:
+        p.threads_at += line_up(packed_weights(p) * itemsize)
     p.slab_at = 0
     p.sums_at = line_up(slab * itemsize)
     p.near_at = p.sums_at + line_up(
@@ -186,7 +201,7 @@ cdef void pack_weights(const floating* w, const Context* context, Py_ssize_t tas
     """Pack the weights of one panel and block of channels."""
     cdef const Plan* p = <const Plan*>context.plan
     cdef const Py_ssize_t* at = <const Py_ssize_t*>(context.shared + p.weights_at_at)
-    cdef floating* packed = <floating*>(context.shared + p.packed_at)
+    cdef floating* packed = <floating*>packed_of(context)
     cdef Py_ssize_t blocks = ceil_div(p.windows.channels, p.channels)
     cdef Py_ssize_t panel = task % p.panels, c = task // p.panels % blocks * p.channels
     cdef Py_ssize_t g = task // p.panels // blocks
@@ -257,7 +272,7 @@ cdef void multiply_lines(const floating* x, const Context* context, Py_ssize_t t
     cdef Share share = find_share(&p.split, task)
     cdef Py_ssize_t g = share.copy, out = p.windows.column.out
     cdef const Py_ssize_t* shifts = <const Py_ssize_t*>(shared + p.shifts_at)
-    cdef const floating* packed = <const floating*>(shared + p.packed_at)
+    cdef const floating* packed = <const floating*>packed_of(context)
     cdef const floating* bias = (<const floating*>(shared + p.bias_at)
                                  + g * p.vectors * p.lanes)
     cdef floating* slab_data = <floating*>(own + p.slab_at)
@@ -296,7 +311,7 @@ cdef void multiply_lines(const floating* x, const Context* context, Py_ssize_t t
                                  outs[i].count, min(width, p.outputs - output),
                                  bias + output if context.o.bias is not NULL else NULL,
                                  y + output * p.windows.outs[2] + outs[i].at, p.windows.outs[2],
-                                 outs[i].step)
+                                 outs[i].step, context.o.ending)
             if p.channels < p.windows.channels:
                 # The sums of all panels wait for the next block of channels.
                 sums += slab.block.lines * out * width
@@ -347,24 +362,33 @@ cdef class OutputLanes(Correlation):
         make_plan(p, layout, self.stride, self.before, self.dilation, threads)
         self.team = min(<Py_ssize_t>threads, split_tasks(&p.split))
         self.largest[0], self.largest[1] = min(p.pixels, p.windows.column.out), p.width * p.lanes
+        self.ends = True
         return p.threads_at + self.team * p.thread_bytes
 
+    cdef Py_ssize_t packed_numbers(self) noexcept:
+        return packed_weights(&self.kept)
+
     cdef int compute(self, const Operands* o, size_t bytes) except -1:
+        record(self.name, self.largest[0], self.largest[1])
+        return self.run(o, bytes, not self.kept.ready, True)
+
+    cdef int run(self, const Operands* o, size_t bytes, bint packs, bint multiplies) except -1:
         cdef const Plan* p = &self.kept
         cdef char* shared = <char*>take(bytes)
         cdef Context context
         cdef Job[2] jobs
         cdef Phase[2] phases
-        record(self.name, self.largest[0], self.largest[1])
         fill_shifts(&p.windows, &p.slab, p.channels, <Py_ssize_t*>(shared + p.shifts_at))
         fill_offsets(&p.windows, p.w_strides, p.channels, <Py_ssize_t*>(shared + p.weights_at_at))
         copy_bias(o, p.vectors * p.lanes, shared + p.bias_at)
         context.plan, context.o, context.shared = p, o, shared
         jobs[0] = Job(pack_weights[float], pack_weights[double], o.w, &context)
         jobs[1] = Job(multiply_lines[float], multiply_lines[double], o.x, &context)
-        phases[0] = weighed_phase(run_job, weights_cost, &jobs[0], p.groups * p.panels * ceil_div(
-            p.windows.channels, p.channels))
-        phases[1] = weighed_phase(run_job, lines_cost, &jobs[1], split_tasks(&p.split))
+        phases[0] = weighed_phase(
+            run_job, weights_cost, &jobs[0],
+            p.groups * p.panels * ceil_div(p.windows.channels, p.channels) if packs else 0)
+        phases[1] = weighed_phase(run_job, lines_cost, &jobs[1],
+                                  split_tasks(&p.split) if multiplies else 0)
         self.run_phases(phases, 2)
         give(shared)
         return 0

@@ -81,6 +81,7 @@ cdef class Part:
         """See the weights and the gradient of the phase alone."""
         cdef int axis
         self.layout, self.w, self.y = layout[0], 0, 0
+        self.layout.prepared = False
         for axis in range(3):
             self.y += select(&self.layout.y, 3 + axis, self.positions[axis])
             self.w += select(&self.layout.w, 3 + axis, self.taps[axis])
@@ -133,6 +134,8 @@ cdef class InputGradient(Kernel):
             self.run_phases(&phase, 1)
         for part in self.parts:
             seen.layout, seen.w, seen.y = part.layout, o.w + part.w, o.y + part.y
+            # What no phase reaches is ended, too: after all of them.
+            seen.prepared, seen.ending = NULL, NULL
             part.kernel.compute(&seen, part.bytes)
         return 0
 
@@ -142,7 +145,7 @@ cdef class InputGradient(Kernel):
         cdef Layout layout
         cdef Estimate estimate
         cdef list found = []
-        read_layout(shapes, strides, itemsize, &layout)
+        read_layout(shapes, strides, itemsize, False, &layout)
         for part in self.parts:
             part.see(&layout)
             part.kernel.weigh(&part.layout, threads, &estimate)

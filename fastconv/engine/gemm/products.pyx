@@ -245,7 +245,7 @@ cdef void compute_channels(const floating* w, const Context* context, Py_ssize_t
                     places + tap * p.pixels, p.pixels * width, sums)
             store_pixels(<const floating*>sums, p.lanes, p.cells, channels, bias,
                          y + (sample + n) * p.y_strides[0] + g * p.y_strides[1]
-                         + channel * p.y_strides[2], p.y_strides[2], 1)
+                         + channel * p.y_strides[2], p.y_strides[2], 1, NULL)
 
 
 cdef class InputGradient(Kernel):

@@ -10,13 +10,15 @@ typedef struct {
 } fastconv_run;
 
 /* Where a finished tile goes: of row i, the columns of each run to c + i * row + run.at. On the way
- * the bias is added: one number for each row, or one for each column, or neither. */
+ * the bias is added: one number for each row, or one for each column, or neither. Then comes the
+ * ending (base/epilogue.h), or NULL. */
 typedef struct {
     void *c;
     ptrdiff_t row;
     const fastconv_run *runs;
     ptrdiff_t n_runs;
     const void *row_bias, *column_bias;
+    const void *ending;
     int accumulate; /* add to what is there */
 } fastconv_target;
 

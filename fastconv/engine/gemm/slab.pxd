@@ -2,7 +2,7 @@
 
 from cython cimport floating
 
-from fastconv.engine.base.arrays cimport Layout, in_elements
+from fastconv.engine.base.arrays cimport Ending, Layout, in_elements
 from fastconv.engine.base.axis cimport Axis
 
 cdef extern from "gemm/run.h" nogil:
@@ -15,6 +15,7 @@ cdef extern from "gemm/run.h" nogil:
         Py_ssize_t n_runs
         const void* row_bias
         const void* column_bias
+        const void* ending
         bint accumulate
     void fetch "FASTCONV_FETCH"(const void* address) noexcept
 
@@ -98,7 +99,8 @@ cdef void copy_row(const floating* source, Py_ssize_t step, Py_ssize_t count,
                    floating* target) noexcept nogil
 cdef void store_pixels(const floating* source, Py_ssize_t source_row, Py_ssize_t pixels,
                        Py_ssize_t channels, const floating* bias, floating* target,
-                       Py_ssize_t target_row, Py_ssize_t step) noexcept nogil
+                       Py_ssize_t target_row, Py_ssize_t step,
+                       const Ending* ending) noexcept nogil
 cdef Py_ssize_t block_steps(Py_ssize_t itemsize) noexcept nogil
 cdef Py_ssize_t block_channels(const Windows* windows, Py_ssize_t itemsize) noexcept nogil
 cdef bint steps_are_neighbours(const Py_ssize_t* shape, const Py_ssize_t* strides) noexcept nogil

@@ -81,12 +81,15 @@ cdef void transpose_rows(const floating* source, const Py_ssize_t* at, Py_ssize_
 
 cdef void store_pixels(const floating* source, Py_ssize_t source_row, Py_ssize_t pixels,
                        Py_ssize_t channels, const floating* bias, floating* target,
-                       Py_ssize_t target_row, Py_ssize_t step) noexcept nogil:
+                       Py_ssize_t target_row, Py_ssize_t step,
+                       const Ending* ending) noexcept nogil:
     """Write target[j * target_row + i * step] = source[i * source_row + j] + bias[j].
 
-    For i < pixels, j < channels; `bias` may be NULL. Source and bias hold whole vectors.
+    For i < pixels, j < channels; `bias` and what ends them may be NULL. Source and bias hold whole
+    vectors.
     """
-    store_pixels_loop(ISA, source, source_row, pixels, channels, bias, target, target_row, step)
+    store_pixels_loop(ISA, source, source_row, pixels, channels, bias, target, target_row, step,
+                      ending)
 
 
 cdef void pack_taps(const floating* source, Py_ssize_t row, Py_ssize_t steps,

@@ -7,8 +7,8 @@
  * of A, broadcast, with the same vectors of B; the sums stay in registers and are added in the
  * order of the steps. A packed operand is a list of offsets like any other: it costs the same.
  *
- * Then the tile leaves: what the target holds (where it accumulates), plus the sum, plus the bias.
- * The columns of a tile are those of its runs; other columns are dropped.
+ * Then the tile leaves: what the target holds (where it accumulates), plus the sum, plus the bias,
+ * and what ends it. The columns of a tile are those of its runs; other columns are dropped.
  *
  * Expects what regions.h defines. */
 
@@ -77,6 +77,8 @@ static void ISA(TYPED(store))(int rows, const SCALAR *sums, ptrdiff_t width,
                 ISA(TYPED(store_run))(from, run.count, 1, 0, bias, along, c);
             else
                 ISA(TYPED(copy))(from, 1, run.count, c);
+            if (target->ending)
+                ISA(TYPED(end_rows))(c, 1, 0, run.count, run.step, target->ending);
         }
     }
 }
@@ -136,6 +138,9 @@ ISA(TYPED(tile))(const int rows, const int vectors, const SCALAR *const *a, cons
             for (int j = 0; j < vectors; j++)
                 c[j] = ISA(TYPED(finish))(c[j], along + j * LANES);
         }
+        if (target->ending)
+            ISA(TYPED(end_rows))
+            (to + run->at, rows, target->row, vectors * LANES, 1, target->ending);
         return;
     }
     SCALAR sums[FASTCONV_ROWS][FASTCONV_VECTORS * LANES];

@@ -359,7 +359,8 @@ cdef void add_up_chunk(const floating* x, const Context* context, Py_ssize_t tas
 
     x += g * p.windows.strides[1]
     run.first, run.at, run.step = 0, 0, 1
-    target.runs, target.n_runs, target.row_bias, target.column_bias = &run, 1, NULL, NULL
+    target.runs, target.n_runs = &run, 1
+    target.row_bias = target.column_bias = target.ending = NULL
     for unit in range(work.first, work.past):
         move_to_unit(&work, unit)
         target.accumulate = unit > work.first

@@ -218,7 +218,7 @@ def gathered_positions(tuple shapes, Py_ssize_t itemsize, tuple stride, tuple be
     """
     cdef Layout layout
     cdef Plan p
-    read_layout(shapes, shapes, itemsize, &layout)
+    read_layout(shapes, shapes, itemsize, False, &layout)
     p.kernel = make_windows(&layout, stride, before, dilation)
     p.lanes = lanes(itemsize)
     cut_units(&p, itemsize)

@@ -283,18 +283,19 @@ cdef void multiply(const Product* p, const char* shared, const floating* v, Py_s
         m += p.m_point
 
 
-cdef void finish(const Product* p, const char* shared, Py_ssize_t g, Py_ssize_t panel,
-                 Py_ssize_t tile, Py_ssize_t count, const floating* m, floating* stage,
-                 floating* y) noexcept nogil:
+cdef void finish(const Product* p, const Context* context, Py_ssize_t g, Py_ssize_t panel,
+                 Py_ssize_t tile, Py_ssize_t count, const floating* m,
+                 floating* stage) noexcept nogil:
     """Transform the products of a panel back, and write them into the output."""
-    cdef const floating* bias = <const floating*>(shared + p.bias_at)
+    cdef const floating* bias = <const floating*>(context.shared + p.bias_at)
+    cdef floating* y = <floating*>context.o.y
     cdef Py_ssize_t i, row, width = vectors_of(p, panel) * p.lanes
     bias += g * p.panels * p.width
     y += g * p.y_group
     for i in range(first_vector(p, panel), first_vector(p, panel + 1)):
         row = i * p.lanes
         write_outputs(m, &p.outputs, tile, count, width, p.m_point, min(p.rows - row, p.lanes),
-                      bias + row, stage, y + row * p.outputs.channel_step)
+                      bias + row, context.o.ending, stage, y + row * p.outputs.channel_step)
         m += p.lanes
 
 
@@ -326,8 +327,7 @@ cdef void compute_panel(const floating* w, const Context* context, Py_ssize_t g,
         else:
             fill_u(w, p, g, panel, c, steps, <floating*>(own + p.own_at))
         multiply(p, context.shared, v + c * p.chunk, count, u, vectors, c, steps, m)
-    finish(p, context.shared, g, panel, tile, count, <const floating*>m,
-           <floating*>(own + p.stage_at), <floating*>context.o.y)
+    finish(p, context, g, panel, tile, count, <const floating*>m, <floating*>(own + p.stage_at))
 
 
 cdef inline char* part_of(const Context* context, int thread) noexcept nogil:
@@ -481,7 +481,7 @@ cdef class Correlation(TileKernel):
     cdef size_t plan(self, const Layout* layout, int threads) except? 0:
         cdef Product* p = &self.product
         p[0] = make_product(layout, &self.window, self.rotates, threads)
-        self.variant = tiles_variant(layout)
+        self.variant, self.ends = tiles_variant(layout), True
         self.team = p.threads
         self.largest[1] = ceil_div(ceil_div(p.rows, p.lanes), p.panels) * p.lanes
         self.largest[0] = min(max_pixels(layout.itemsize, self.largest[1] // p.lanes), p.chunk)

@@ -296,7 +296,7 @@ cdef void correlate_unit(const floating* x, const Context* context, Py_ssize_t u
                          out + i * plan.out_vector, plan.column.out)
         scatter_rows(<const floating*>out, &plan, 0, block, line,
                      bias + k * plan.lanes.lanes if context.o.bias is not NULL else NULL,
-                     y + k * plan.y_strides[2])
+                     context.o.ending, y + k * plan.y_strides[2])
 
 
 cdef double unit_cost(void* job, Py_ssize_t unit) noexcept nogil:
@@ -344,7 +344,7 @@ cdef class Correlation(TileKernel):
         cdef Product* p = &self.product
         cdef const Plan* plan = &p.tiling.plan
         p[0] = make_product(layout, self.rotates, &self.window, threads)
-        self.variant = "winograd rows"
+        self.variant, self.ends = "winograd rows", True
         self.team = p.threads
         self.largest[0] = plan.height
         self.largest[1] = min(plan.pixels, plan.lines * p.tiling.tiles) * plan.lanes.lanes

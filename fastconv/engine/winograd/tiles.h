@@ -2,6 +2,7 @@
 #ifndef FASTCONV_WINOGRAD_H
 #define FASTCONV_WINOGRAD_H
 
+#include "base/ending.h"
 #include "base/isa.h"
 
 #define FASTCONV_EACH "winograd/tiles_loops.h"

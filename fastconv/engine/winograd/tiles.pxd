@@ -2,7 +2,7 @@
 
 from cython cimport floating
 
-from fastconv.engine.base.arrays cimport Axes, Layout
+from fastconv.engine.base.arrays cimport Axes, Ending, Layout
 from fastconv.engine.base.axis cimport Axis
 from fastconv.engine.base.kernel cimport Kernel
 
@@ -70,8 +70,8 @@ cdef void transform_tiles(const floating* x, const Tiles* tiles, TileRange held,
                           Py_ssize_t point_step) noexcept nogil
 cdef void write_outputs(const floating* m, const Tiles* tiles, Py_ssize_t first,
                         Py_ssize_t count, Py_ssize_t tile_step, Py_ssize_t point_step,
-                        Py_ssize_t channels, const floating* bias, floating* stage,
-                        floating* y) noexcept nogil
+                        Py_ssize_t channels, const floating* bias, const Ending* ending,
+                        floating* stage, floating* y) noexcept nogil
 cdef void transform_kernels(const floating* w, const Py_ssize_t* strides, Py_ssize_t form,
                             Py_ssize_t outputs, Py_ssize_t channels, floating* u,
                             Py_ssize_t channel_step, Py_ssize_t point_step) noexcept nogil

@@ -430,12 +430,12 @@ cdef inline void finish_piece(const floating* m, const Tiles* tiles, const Piece
 
 cdef void write_outputs(const floating* m, const Tiles* tiles, Py_ssize_t first,
                         Py_ssize_t count, Py_ssize_t tile_step, Py_ssize_t point_step,
-                        Py_ssize_t channels, const floating* bias, floating* stage,
-                        floating* y) noexcept nogil:
+                        Py_ssize_t channels, const floating* bias, const Ending* ending,
+                        floating* stage, floating* y) noexcept nogil:
     """Transform the products of `count` tiles back, and write them with `bias` into the output.
 
     `tiles` are those of the output; `y` is the first of at most a vector of channels, for which
-    `m` and `bias` have a whole vector.
+    `m` and `bias` have a whole vector. What ends them may be NULL.
     """
     cdef Py_ssize_t place = 0
     cdef Piece piece
@@ -446,7 +446,7 @@ cdef void write_outputs(const floating* m, const Tiles* tiles, Py_ssize_t first,
             finish_piece(m, tiles, &piece, place, count, tile_step, point_step, bias, stage)
             unstage_pixels(isa, <const floating*>stage, piece.down.end,
                            piece.across.end, y + piece.at, tiles.channel_step, channels,
-                           piece.down.step, piece.across.step)
+                           piece.down.step, piece.across.step, ending)
         place += piece.tiles.rows * piece.tiles.columns
 
 

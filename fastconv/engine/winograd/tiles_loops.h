@@ -84,11 +84,12 @@ static void ISA(TYPED(stage))(const SCALAR *source, ptrdiff_t channel_step, ptrd
                                    columns, ahead, target, pitch);
 }
 
-/* The pixels of a stage to rows of `channels` maps. */
+/* The pixels of a stage to rows of `channels` maps, and end them unless that is NULL. */
 static inline __attribute__((always_inline)) void
 ISA(TYPED(unstage_channels))(const SCALAR *stage, ptrdiff_t rows, ptrdiff_t columns,
                              SCALAR *target, ptrdiff_t channel_step, ptrdiff_t channels,
-                             ptrdiff_t row_step, ptrdiff_t column_step)
+                             ptrdiff_t row_step, ptrdiff_t column_step,
+                             const fastconv_ending *ending)
 {
     /* As when they were staged: rows that follow each other are one. */
     const ptrdiff_t runs = row_step == columns && column_step == 1 ? 1 : rows;
@@ -117,19 +118,22 @@ ISA(TYPED(unstage_channels))(const SCALAR *stage, ptrdiff_t rows, ptrdiff_t colu
         for (; p < count; p++)
             for (ptrdiff_t q = 0; q < channels; q++)
                 target[q * channel_step + p * column_step] = stage[p * LANES + q];
+        if (ending)
+            ISA(TYPED(end_rows))(target, channels, channel_step, count, column_step, ending);
     }
 }
 
 static void ISA(TYPED(unstage))(const SCALAR *stage, ptrdiff_t rows, ptrdiff_t columns,
                                 SCALAR *target, ptrdiff_t channel_step, ptrdiff_t channels,
-                                ptrdiff_t row_step, ptrdiff_t column_step)
+                                ptrdiff_t row_step, ptrdiff_t column_step,
+                                const fastconv_ending *ending)
 {
     if (channels == LANES)
         ISA(TYPED(unstage_channels))(stage, rows, columns, target, channel_step, LANES, row_step,
-                                     column_step);
+                                     column_step, ending);
     else
         ISA(TYPED(unstage_channels))(stage, rows, columns, target, channel_step, channels,
-                                     row_step, column_step);
+                                     row_step, column_step, ending);
 }
 
 /* to[i] = vector of source[q * step + i] over q < count, zero beyond; i < length. What lies
