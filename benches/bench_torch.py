@@ -1,6 +1,7 @@
 """Training steps of PyTorch with and without `fastconv.adapters.torch`, in turns in one process.
 
     python benches/bench_torch.py [NETWORK ...] [--threads 2] [--steps 4] [--turns 3]
+                                  [--ops convolution batch_norm pool]
     python benches/bench_torch.py --layers resnet50 alexnet [--batch 8] [--channels-last] [--all]
 
 A step is forward, loss, backward and SGD on random numbers. Three ways take turns: PyTorch as it
@@ -53,7 +54,7 @@ def times(step, count):
     return found
 
 
-def measure(name, steps, turns, channels_last):
+def measure(name, steps, turns, channels_last, ops):
     build, shape = NETWORKS[name]
     plain = make_step(build, shape, False)
     ways = {"plain": (plain, False), "adapter": (plain, True)}
@@ -64,11 +65,11 @@ def measure(name, steps, turns, channels_last):
     for _ in range(turns):
         for way, (step, enabled) in ways.items():
             if enabled:
-                adapter.enable()
+                adapter.enable(ops)
             # The first step of a turn meets cold caches, and memory in the other's sizes.
             found[way] += times(step, steps + 1)[1:]
             adapter.disable()
-    with adapter.enabled(profile=True):
+    with adapter.enabled(ops, profile=True):
         times(plain, 2)
     share = adapter.stats().share
     least = {way: min(seconds) for way, seconds in found.items()}
@@ -119,6 +120,7 @@ def main():
     parser.add_argument("--steps", type=int, default=4, help="of each way in a turn")
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--channels-last", action="store_true", help="time it in that format, too")
+    parser.add_argument("--ops", nargs="+", default=["convolution"], help="what the adapter serves")
     parser.add_argument("--layers", nargs="+", metavar="TABLE", help="in place of networks")
     parser.add_argument("--batch", type=int, default=8, help="of layers")
     parser.add_argument("--all", action="store_true", help="serve all layers")
@@ -132,7 +134,7 @@ def main():
             found = measure_layer(layer, given.batch, given.channels_last, given.turns)
             print(f"{table:<10} {layer!s:<24} {found}", flush=True)
     for name in () if given.layers else given.networks:
-        print(measure(name, given.steps, given.turns, given.channels_last), flush=True)
+        print(measure(name, given.steps, given.turns, given.channels_last, given.ops), flush=True)
         print(adapter.stats())
 
 

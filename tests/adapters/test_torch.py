@@ -289,7 +289,9 @@ def test_threads_follow_torch():
 
 
 def test_no_operation_of_that_name():
-    with pytest.raises(ValueError, match="ops may hold 'convolution', got 'add'"):
+    with pytest.raises(
+        ValueError, match="ops may hold 'convolution', 'batch_norm', 'pool', got 'add'"
+    ):
         adapter.enable(("add",))
 
 

@@ -206,7 +206,8 @@ def test_a_hundred_steps_end_where_they_do_without():
     expected, _ = train(100)
     with adapter.enabled(profile=True):
         found, model = train(100)
-        assert adapter.stats().share >= 0.9
+        convolutions = [r for r in adapter.stats().rows if r.operation.startswith("conv")]
+        assert not any(row.reason for row in convolutions)
     assert found[:10] == pytest.approx(expected[:10], rel=1e-3)
     assert expected[-1] < 0.05
     assert found[-1] == pytest.approx(expected[-1], rel=0.2, abs=0.01)

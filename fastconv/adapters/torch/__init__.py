@@ -1,16 +1,17 @@
-"""PyTorch's convolutions on the CPU, computed by fastconv: forward and all gradients.
+"""PyTorch's convolutions, batch normalisation and pooling on the CPU, computed by fastconv.
 
     import fastconv.adapters.torch
     fastconv.adapters.torch.enable()
 
-From then on every convolution of float32 or float64 on the CPU that fastconv computes faster than
-PyTorch is computed by fastconv, in models that know nothing of it. The others PyTorch computes as
-before; `stats` says which, and why. Nothing else changes: results have the formats that PyTorch
-would give them, and errors are PyTorch's own.
+From then on every such call of float32 or float64 on the CPU that fastconv computes faster than
+PyTorch is computed by fastconv, forward and backward, in models that know nothing of it. The others
+PyTorch computes as before; `stats` says which, and why. Nothing else changes: results have the
+formats that PyTorch would give them, and errors are PyTorch's own.
 """
 
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -19,40 +20,53 @@ from torch import library as registry
 from fastconv.adapters import openmp
 from fastconv.adapters._switch import Connection, Stats, Switch
 from fastconv.adapters.torch._calls import Convolution, ConvolutionBackward, Override
+from fastconv.adapters.torch._convert import state_dict, to_fastconv
+from fastconv.adapters.torch._operations import WAYS, Operation, override
 from fastconv.adapters.torch._routes import Planner
 
-__all__ = ["disable", "enable", "enabled", "stats"]
+__all__ = ["disable", "enable", "enabled", "state_dict", "stats", "to_fastconv"]
 
 _NEEDS = "fastconv.adapters.torch needs PyTorch 2.9 or newer"
 
-# What the dispatcher calls, once it is there: it stays. Another thread may be on its way into it,
-# and the dispatcher would let it go.
-_overrides: list[Override] = []
+OPS = ("convolution", *WAYS)
+# What the dispatcher calls for each group, once it is there: it stays. Another thread may be on its
+# way into it, and the dispatcher would let it go.
+_overrides: dict[str, list[Override | Operation]] = {}
 _libraries: list[registry.Library] = []
 
 
-def _connect_convolution() -> None:
-    if not _overrides:
+def _override_convolution() -> tuple[registry.Library, list[Override | Operation]]:
+    planner = Planner(_switch)
+    library = registry.Library("aten", "IMPL")
+    overrides: list[Override | Operation] = []
+    for name, kind, plan in (
+        ("convolution", Convolution, planner.forward),
+        ("convolution_backward", ConvolutionBackward, planner.backward),
+    ):
+        override: Override = kind(registry.get_kernel(f"aten::{name}", "CPU"), plan)
+        library.impl(name, override, "CPU", with_keyset=True)
+        overrides.append(override)
+    return library, overrides
+
+
+def _connect(group: str) -> None:
+    if group not in _overrides:
         if not hasattr(registry, "get_kernel"):
             raise ImportError(f"{_NEEDS}, here is {torch.__version__}")
-        planner = Planner(_switch)
-        library = registry.Library("aten", "IMPL")
-        for name, kind, plan in (
-            ("convolution", Convolution, planner.forward),
-            ("convolution_backward", ConvolutionBackward, planner.backward),
-        ):
-            override: Override = kind(registry.get_kernel(f"aten::{name}", "CPU"), plan)
-            library.impl(name, override, "CPU", with_keyset=True)
-            _overrides.append(override)
+        if group == "convolution":
+            library, found = _override_convolution()
+        else:
+            library, found = override(group, _switch.count)
         _libraries.append(library)
-    for override in _overrides:
-        override.on = True
+        _overrides[group] = found
+    for one in _overrides[group]:
+        one.on = True
 
 
-def _disconnect_convolution() -> None:
-    for override in _overrides:
-        override.on = False
-        override.clear()
+def _disconnect(group: str) -> None:
+    for one in _overrides[group]:
+        one.on = False
+        one.clear()
 
 
 def _borrow_team() -> None:
@@ -66,8 +80,8 @@ def _borrow_team() -> None:
 
 def _follow(switch: Switch) -> None:
     """Make the rest as the switch is: whether calls are timed, and whose threads compute."""
-    for override in _overrides:
-        override.profile = switch.profile
+    for one in (one for group in _overrides.values() for one in group):
+        one.profile = switch.profile
     if switch.operations:
         _borrow_team()
     else:
@@ -75,11 +89,12 @@ def _follow(switch: Switch) -> None:
 
 
 _switch = Switch(
-    {"convolution": Connection(_connect_convolution, _disconnect_convolution)}, changed=_follow
+    {group: Connection(partial(_connect, group), partial(_disconnect, group)) for group in OPS},
+    changed=_follow,
 )
 
 
-def enable(ops: Iterable[str] = ("convolution",), *, profile: bool = False) -> None:
+def enable(ops: Iterable[str] = OPS, *, profile: bool = False) -> None:
     """Have fastconv compute the operations of PyTorch that it is faster at, until `disable`.
 
     It holds for the whole process, and its children. Threads may be computing meanwhile. To enable
@@ -88,8 +103,9 @@ def enable(ops: Iterable[str] = ("convolution",), *, profile: bool = False) -> N
     Parameters
     ----------
     ops : iterable of str
-        Of "convolution", which stands for all of one to three axes, transposed or not, and their
-        gradients.
+        Of "convolution", which stands for all of one to three axes, transposed or not;
+        "batch_norm", in training; and "pool": maxima and means over two and three axes. Each with
+        its gradients, as far as fastconv is faster at them. All by default.
     profile : bool
         Time each call, and the first two calls of each kind with PyTorch's own function, too, so
         that `stats` has seconds and an estimate of those that were saved.
@@ -115,9 +131,7 @@ def disable() -> None:
     _switch.disable()
 
 
-def enabled(
-    ops: Iterable[str] = ("convolution",), *, profile: bool = False
-) -> AbstractContextManager[None]:
+def enabled(ops: Iterable[str] = OPS, *, profile: bool = False) -> AbstractContextManager[None]:
     """Enable inside a `with` statement, for the whole process.
 
     Parameters

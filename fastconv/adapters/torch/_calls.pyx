@@ -350,7 +350,7 @@ cdef class Override:
         return results
 
 
-cdef object make(tuple shape, object dtype, object memory_format):
+cpdef object make(tuple shape, object dtype, object memory_format):
     """Return a new tensor in a format."""
     cdef size_t bytes = dtype.itemsize
     # Maps of one axis are maps of one row to torch.
