@@ -220,3 +220,29 @@ def test_no_warning_that_kernels_are_overridden():
     )
     assert done.returncode == 0, done.stderr
     assert "verrid" not in done.stderr
+
+
+def called():
+    """Return operators that are overridden, with arguments that are served."""
+    aten = torch.ops.aten
+    x, w = torch.randn(8, 16, 64, 64), torch.randn(8, 16, 3, 3)
+    more = [1, 1], [1, 1], [1, 1], False, [0, 0], 1
+    ones, zeros = torch.ones(16), torch.zeros(16)
+    pooled = aten.avg_pool2d.default(x, [2, 2])
+    yield aten.convolution, (x.clone().requires_grad_(), w, None, *more)
+    yield aten.convolution_backward, (x[:, :8], x, w, None, *more, [True, True, False])
+    yield aten.native_batch_norm, (x, ones, zeros, zeros.clone(), ones.clone(), True, 0.1, 1e-5)
+    yield aten.max_pool2d_with_indices, (x.clone().requires_grad_(), [2, 2])
+    yield aten.avg_pool2d, (x.clone().requires_grad_(), [2, 2])
+    yield aten.avg_pool2d_backward, (pooled, x, [2, 2], [2, 2], [0, 0], False, True, None)
+    yield aten._adaptive_avg_pool2d, (x.clone().requires_grad_(), [7, 7])
+
+
+def test_pytorchs_check_of_operators():
+    """Of the schema, autograd's registration, fake tensors and what is compiled."""
+    adapter.enable()
+    for operator, arguments in called():
+        before = adapter.stats().served
+        found = torch.library.opcheck(operator.default, arguments)
+        assert set(found.values()) == {"SUCCESS"}
+        assert adapter.stats().served > before
