@@ -1,5 +1,6 @@
 # make demo        train on real digits and compare the fast code with the reference
 # make test        lint, types, doctests and all tests
+# make test-torch TORCH=2.9.1    the adapter's tests with another version of PyTorch
 # make docs        the documentation, in docs/_build/html
 # make sanitize    the kernels' tests with gcc's address and undefined-behaviour sanitizers
 # make tsan        the pool's and the threads' tests with gcc's thread sanitizer, a million jobs
@@ -22,7 +23,7 @@ TSAN := build/tsan
 POOL := task_runs_once or not_begun or all_workers
 THREADED := number_of_threads or python_threads
 
-.PHONY: demo test docs sanitize tsan env lint clean
+.PHONY: demo test test-torch docs sanitize tsan env lint clean
 
 demo: $(STAMP)
 	$(BIN)/fastconv info
@@ -31,6 +32,12 @@ demo: $(STAMP)
 
 test: $(STAMP) lint
 	$(BIN)/python -m pytest -n auto
+
+test-torch: $(STAMP)
+	$(PYTHON) -m venv build/torch-$(TORCH)
+	build/torch-$(TORCH)/bin/python -m pip install --quiet torch==$(TORCH) numpy expecttest \
+	  hypothesis pytest pytest-timeout pytest-xdist
+	build/torch-$(TORCH)/bin/python -m pytest -n auto tests/adapters -k "torch or switch"
 
 docs: $(STAMP)
 	$(BIN)/python -m sphinx -q -W -n --keep-going docs docs/_build/html

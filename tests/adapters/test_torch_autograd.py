@@ -15,7 +15,9 @@ from fastconv.adapters import torch as adapter  # noqa: E402
 from fastconv.adapters.torch import _routes  # noqa: E402
 
 # PyTorch's own test modules use what it has deprecated, and what it warns of.
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
+pytestmark = pytest.mark.filterwarnings(
+    *(f"ignore::{kind}" for kind in ("DeprecationWarning", "FutureWarning", "UserWarning"))
+)
 
 NAMES = [f"nn.functional.conv{kind}{n}d" for kind in ("", "_transpose") for n in (1, 2, 3)]
 

@@ -16,7 +16,9 @@ from torch.autograd import gradcheck, gradgradcheck  # noqa: E402
 
 from fastconv.adapters import torch as adapter  # noqa: E402
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
+pytestmark = pytest.mark.filterwarnings(
+    *(f"ignore::{kind}" for kind in ("DeprecationWarning", "FutureWarning", "UserWarning"))
+)
 
 OPS = ("batch_norm", "pool")
 NAMES = [

@@ -163,7 +163,8 @@ print(*(os.waitpid(child, 0)[1] for child in children))
 """
     if not torch.distributed.is_available():
         pytest.skip("this PyTorch has no torch.distributed")
-    assert run(code) == ["0", "0"]
+    # Gloo of some versions prints, too.
+    assert run(code)[-2:] == ["0", "0"]
 
 
 def test_compiled_code_is_served():
