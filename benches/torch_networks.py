@@ -53,9 +53,9 @@ def resnet(block, counts, width=64, classes=1000):
     )
 
 
-def vgg16(classes=1000):
+def vgg(counts, classes=1000):
     layers, channels = [], 3
-    for count, width in ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512)):
+    for count, width in zip(counts, (64, 128, 256, 512, 512), strict=True):
         for _ in range(count):
             layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU(inplace=True)]
             channels = width
@@ -142,7 +142,8 @@ def audio(classes=35):
 NETWORKS = {
     "resnet18": (lambda: resnet(basic, (2, 2, 2, 2)), (8, 3, 224, 224)),
     "resnet50": (lambda: resnet(bottleneck, (3, 4, 6, 3)), (8, 3, 224, 224)),
-    "vgg16": (vgg16, (4, 3, 224, 224)),
+    "vgg16": (lambda: vgg((2, 2, 3, 3, 3)), (4, 3, 224, 224)),
+    "vgg19": (lambda: vgg((2, 2, 4, 4, 4)), (4, 3, 224, 224)),
     "mobilenet_v2": (mobilenet_v2, (8, 3, 224, 224)),
     "unet2d": (lambda: UNet(2), (2, 1, 256, 256)),
     "unet3d": (lambda: UNet(3, width=16, depth=3), (1, 1, 48, 48, 48)),

@@ -36,6 +36,10 @@ class Pooling(Layer):
     def _pad(self, padding: PaddingLike) -> None:
         self.padding = _check.padding("padding", padding, self._axes, POOL_PADDING_WORDS)
 
+    def _arguments(self) -> tuple[Any, ...]:
+        """Return the arguments of the function behind the input."""
+        raise NotImplementedError
+
     def _describe(self) -> str:
         text = f"{self.kernel_size}, stride={self.stride}"
         padding = vars(self).get("padding")
@@ -87,8 +91,10 @@ class MaxPool(MaximumPooling):
         self.ceil_mode = check_ceil_mode(ceil_mode)
 
     def _pool(self, x: Array, return_indices: bool) -> Any:
-        arguments = (self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode)
-        return self._function()(x, *arguments, return_indices=return_indices)
+        return self._function()(x, *self._arguments(), return_indices=return_indices)
+
+    def _arguments(self) -> tuple[Any, ...]:
+        return (self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode)
 
 
 class AdaptiveMaxPool(MaximumPooling):
@@ -101,7 +107,10 @@ class AdaptiveMaxPool(MaximumPooling):
         self.return_indices = bool(return_indices)
 
     def _pool(self, x: Array, return_indices: bool) -> Any:
-        return self._function()(x, self.output_size, return_indices=return_indices)
+        return self._function()(x, *self._arguments(), return_indices=return_indices)
+
+    def _arguments(self) -> tuple[Any, ...]:
+        return (self.output_size,)
 
     def _describe(self) -> str:
         return f"{self.output_size}"
@@ -203,8 +212,11 @@ class AdaptiveAvgPool(Pooling):
     def __init__(self, output_size: OutputSize) -> None:
         self.output_size = checked_output_size(output_size, self._axes)
 
+    def _arguments(self) -> tuple[Any, ...]:
+        return (self.output_size,)
+
     def _forward(self, x: Array) -> tuple[Array, Any]:
-        output = self._function()(x, self.output_size)
+        output = self._function()(x, *self._arguments())
         return output, (x.shape, output.shape)
 
     def _backward(self, saved: Any, grad_output: Array, input_grad: bool) -> Array | None:

@@ -14,6 +14,7 @@ from fastconv.layers._calls import Call, Calls, count, forget, thread
 from fastconv.layers._state import Entry, load
 from fastconv.layers.hooks import Hooked
 from fastconv.layers.parameter import Parameter, add_gradients, gradient_mask
+from fastconv.layers.preparing import Preparing
 from fastconv.layers.summary import Summarized
 
 __all__ = ["Layer", "Parameter", "add_gradients", "gradient_mask"]
@@ -23,7 +24,7 @@ BUFFER_TYPES = (FLOAT32, FLOAT64, INT64)
 _Owned = TypeVar("_Owned")
 
 
-class Layer(Hooked, Summarized):
+class Layer(Hooked, Summarized, Preparing):
     """A part of a network: an operation, its parameters, and what backward needs of forward.
 
     A subclass defines `_forward(x) -> (output, saved)` and `_backward(saved, grad_output,
@@ -63,8 +64,6 @@ class Layer(Hooked, Summarized):
     _passes_on_evaluating = False
     # What backward undoes, the last call first.
     _calls: list[Call] | None = None
-    # What evaluation made of the parameters, or None where nothing is kept: see `prepare`.
-    _prepared: dict[Any, Any] | None = None
     # The names of the buffers, and whether a state must have them. Copies share this, so that it is
     # replaced, never changed.
     _buffers: Mapping[str, bool] = MappingProxyType({})
@@ -95,6 +94,9 @@ class Layer(Hooked, Summarized):
     def _run(self, inputs: tuple[Any, ...]) -> Any:
         """Return the output, and in training mode leave a call for backward."""
         if not self.training:
+            inference = self._inference
+            if inference is not None and inference.serves(inputs):
+                return inference.run(inputs)
             return self._forward(*inputs)[0]
         outer = thread.calls
         own = [] if outer is None else outer.setdefault(id(self), (self, []))[1]
@@ -443,7 +445,7 @@ class Layer(Hooked, Summarized):
         for layer in self.layers():
             layer.training = mode
             if mode:
-                layer._prepared = None
+                layer._forget_prepared()
             else:
                 layer._calls = None
         return self
@@ -457,36 +459,6 @@ class Layer(Hooked, Summarized):
             This layer.
         """
         return self.train(False)
-
-    def prepare(self) -> Self:
-        """Keep from now on what each forward pass would make of the weights again.
-
-        The first pass for each size of the input keeps it, with a copy of the weights, until
-        `train()` or `load_state_dict`; a change of the weights in another way has no effect.
-
-        Returns
-        -------
-        Layer
-            This layer.
-
-        Raises
-        ------
-        RuntimeError
-            In training mode.
-
-        Examples
-        --------
-        >>> import numpy as np
-        >>> from fastconv import layers
-        >>> layer = layers.Conv2d(64, 64, 3, padding=1, rng=0).eval().prepare()
-        >>> layer(np.zeros((1, 64, 14, 14), np.float32)).shape
-        (1, 64, 14, 14)
-        """
-        if any(layer.training for layer in self.layers()):
-            raise RuntimeError("prepare() is for evaluation mode: call eval() first")
-        for layer in self.layers():
-            layer._prepared = {}
-        return self
 
     def state_dict(self) -> dict[str, NDArray[Any]]:
         """Return the arrays of parameters and buffers by name; they share memory with the layer.
@@ -521,7 +493,7 @@ class Layer(Hooked, Summarized):
         """
         load(self._entries(), state)
         for layer in self.layers():
-            layer._prepared = None
+            layer._forget_prepared()
 
     def _entries(self) -> dict[str, Entry]:
         return dict(self._named(Layer._own_entries, "", False))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from fastconv import _check
+from fastconv._check import Array
 from fastconv._geometry import Ints
 
 if TYPE_CHECKING:
@@ -244,16 +245,21 @@ class Summarized:
         """
         return _summarize(cast("Layer", self), input_shapes, batch_size)
 
+    def _zeros(self, input_shapes: Sequence[Sequence[int]], batch_size: int) -> list[Array]:
+        """Return inputs of zeros, of the network's dtype, for the shapes of a sample."""
+        batch = _check.integer("batch_size", batch_size, 1)
+        parameters = cast("Layer", self).parameters()
+        dtype = parameters[0].data.dtype if parameters else np.dtype(np.float32)
+        return [np.zeros((batch, *_sample(shape)), dtype) for shape in input_shapes]
+
 
 def _summarize(
     network: "Layer", input_shapes: tuple[Sequence[int], ...], batch_size: int
 ) -> Summary:
-    batch = _check.integer("batch_size", batch_size, 1)
     if not input_shapes:
         raise TypeError("summary needs the shape of a sample, such as (3, 224, 224)")
-    shapes = [_sample(shape) for shape in input_shapes]
+    zeros = network._zeros(input_shapes, batch_size)
     parameters = network.parameters()
-    dtype = parameters[0].data.dtype if parameters else np.dtype(np.float32)
     calls: list[tuple[Layer, tuple[Any, ...], Any]] = []
     modes = [(layer, layer.training) for layer in network.layers()]
     handles = [
@@ -264,14 +270,14 @@ def _summarize(
     try:
         for layer, _ in modes:
             layer.training = False
-        network.forward(*(np.zeros((batch, *shape), dtype) for shape in shapes))
+        network.forward(*zeros)
     finally:
         for layer, mode in modes:
             layer.training = mode
         for handle in handles:
             handle.remove()
     return Summary(
-        tuple((batch, *shape) for shape in shapes),
+        tuple(value.shape for value in zeros),
         tuple(_rows_of(network, calls)),
         sum(parameter.data.size for parameter in parameters),
         sum(parameter.data.nbytes for parameter in parameters),
