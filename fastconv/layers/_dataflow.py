@@ -98,19 +98,19 @@ class Flow:
 
 def ours(layer: Layer) -> bool:
     """Tell whether a layer is of a class of this package, and not of a user's own."""
-    return type(layer).__module__.startswith("fastconv.layers.")
+    return type(layer).__module__.startswith("fastconv.")
 
 
 def is_taken_apart(layer: Layer) -> bool:
     """Tell whether a container is seen as what is in it."""
-    return type(layer) in (Sequential, Graph, Add, Concat)
+    return ours(layer) and isinstance(layer, Sequential | Graph | Add | Concat)
 
 
 def read(network: Layer, inputs: int) -> Flow:
     """Return the operations of a network with so many inputs."""
     flow = Flow(inputs, inputs, [], [], False)
     given = list(range(inputs))
-    if type(network) is Graph:
+    if isinstance(network, Graph) and ours(network):
         flow.outputs = _graph(flow, network, given)
         flow.several = network._several or len(network.outputs) > 1
     else:
@@ -120,17 +120,18 @@ def read(network: Layer, inputs: int) -> Flow:
 
 def _value(flow: Flow, layer: Layer, inputs: list[int]) -> int:
     """Append what a layer makes of values, and return the number of the result."""
-    kind = type(layer)
-    if isinstance(layer, _NOTHING) and kind in _NOTHING:
+    if not ours(layer):
+        return _append(flow, CALL, layer, inputs)
+    if isinstance(layer, _NOTHING):
         return inputs[0]
-    if isinstance(layer, Sequential) and kind is Sequential:
+    if isinstance(layer, Sequential):
         for child in layer:
             inputs = [_value(flow, child, inputs)]
         return inputs[0]
-    if isinstance(layer, Graph) and kind is Graph and not layer._several:
+    if isinstance(layer, Graph) and not layer._several:
         if len(layer.outputs) == 1 and len(inputs) == len(layer.inputs):
             return _graph(flow, layer, inputs)[0]
-    elif isinstance(layer, Add | Concat) and kind in (Add, Concat):
+    elif isinstance(layer, Add | Concat):
         if len(layer):
             inputs = [_value(flow, branch, inputs) for _, branch in layer.children()]
         if isinstance(layer, Concat):
@@ -151,8 +152,6 @@ def _graph(flow: Flow, graph: Graph, inputs: list[int]) -> list[int]:
 
 
 def _kind(layer: Layer) -> str:
-    if not ours(layer):
-        return CALL
     if isinstance(layer, Convolution):
         return CONVOLUTION
     if isinstance(layer, Linear):

@@ -59,14 +59,13 @@ def function_of(operation: Operation) -> Function | None:
     if isinstance(layer, MaxPool | AdaptiveMaxPool | AvgPool | AdaptiveAvgPool | LPPool):
         return Function(layer._function(), layer._arguments(), {})
     if isinstance(layer, activations._Activation):
-        return Function(getattr(F, layer._function), tuple(layer._arguments()), {})
-    if isinstance(layer, activations.Softmax | activations.LogSoftmax):
-        softmax = F.softmax if isinstance(layer, activations.Softmax) else F.log_softmax
-        return Function(softmax, (layer.dim,), {})
+        return Function(getattr(F, layer._function), (), layer._arguments())
+    if isinstance(layer, activations.Softmax):
+        return Function(getattr(F, layer._function), (layer.dim,), {})
     if isinstance(layer, padding._Pad):
         return Function(F.pad, (layer.padding, layer._mode, layer.value), {})
     if isinstance(layer, resampling.Upsample):
-        return Function(F.interpolate, layer._arguments(), {})
+        return Function(F.interpolate, (), layer._arguments())
     return None
 
 

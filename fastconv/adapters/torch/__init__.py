@@ -22,9 +22,18 @@ from fastconv.adapters._switch import Connection, Stats, Switch
 from fastconv.adapters.torch._calls import Convolution, ConvolutionBackward, Override
 from fastconv.adapters.torch._convert import state_dict, to_fastconv
 from fastconv.adapters.torch._operations import WAYS, Operation, override
+from fastconv.adapters.torch._optimize import optimize
 from fastconv.adapters.torch._routes import Planner
 
-__all__ = ["disable", "enable", "enabled", "state_dict", "stats", "to_fastconv"]
+__all__ = [
+    "disable",
+    "enable",
+    "enabled",
+    "optimize",
+    "state_dict",
+    "stats",
+    "to_fastconv",
+]
 
 _NEEDS = "fastconv.adapters.torch needs PyTorch 2.9 or newer"
 
