@@ -137,6 +137,69 @@ def kernels_picture(
     _save(figure, path)
 
 
+def features_picture(
+    maps: np.ndarray[Any, np.dtype[Any]],
+    path: str | os.PathLike[str],
+    *,
+    image: np.ndarray[Any, np.dtype[Any]] | None = None,
+    title: str = "Feature maps",
+) -> None:
+    """Draw the feature maps that a convolution makes of an image, on one scale.
+
+    Parameters
+    ----------
+    maps : ndarray, shape (K, P, Q)
+        They stand side by side in rows of eight; what would need more than 24 rows is left out, as
+        the title then says.
+    path : path-like
+        The PNG file; it is replaced when the picture is complete.
+    image : ndarray, shape (C, H, W), optional
+        What they were made of, with 1 or 3 channels, or of which the mean is shown: drawn at the
+        left, from its smallest value to its greatest.
+    title : str, optional
+        What stands above.
+
+    Raises
+    ------
+    ValueError
+        If an array has another number of axes, is empty, or not finite.
+    ImportError
+        If matplotlib is not installed.
+    OSError
+        If the file cannot be written.
+    """
+    for name, array in (("maps", maps), ("image", image)):
+        if array is None:
+            continue
+        if array.ndim != 3 or array.size == 0:
+            raise ValueError(f"{name}: got shape {array.shape}, expected 3 axes, none of them 0")
+        if not np.isfinite(array).all():
+            raise ValueError(f"{name}: holds NaN or infinity")
+    count = min(len(maps), _MOST_ROWS * _PER_ROW)
+    if count != len(maps):
+        title += f" ({count} of {len(maps)} maps)"
+    mosaic, columns, rows = _mosaic(maps[:count, np.newaxis])
+    width, height = 1.2 + 0.95 * max(len(columns), 4), 1.1 + 0.95 * max(len(rows), 1.5)
+    side = 0.0 if image is None else 2.2
+    figure = _figure(width + side, height)
+    if image is None:
+        axes: Axes = figure.subplots()
+    else:
+        left, axes = figure.subplots(1, 2, width_ratios=(side, width))
+        shown = image if len(image) == 3 else image.mean(axis=0, keepdims=True)
+        low, high = float(shown.min()), float(shown.max())
+        shown = (shown - low) / (high - low or 1.0)
+        left.imshow(shown.transpose(1, 2, 0).squeeze(), cmap="gray", vmin=0, vmax=1)
+        left.set_title("image", fontsize=9)
+        left.set_axis_off()
+    picture = axes.imshow(mosaic, cmap="viridis", interpolation="nearest")
+    _number_tiles(axes, columns, rows, count, 1, maps.shape[1:])
+    axes.set_title(title, fontsize=11)
+    bar = figure.colorbar(picture, cax=axes.inset_axes((1.03, 0, 0.035, 1)))
+    bar.set_label("output")
+    _save(figure, path)
+
+
 def benchmark_bars(results: "Results", path: str | os.PathLike[str]) -> None:
     """Draw a group of bars for each layer, one for each direction.
 

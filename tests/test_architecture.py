@@ -56,6 +56,7 @@ LEVELS = {
     "adapters": 13,
     "training": 13,
     "benchmark": 13,
+    "animation": 14,
     "plots": 14,
     "cli": 15,
     "__main__": 16,
