@@ -6,6 +6,8 @@ the modules in which it is written. So a new function is on its page as soon as 
 
 import importlib
 import inspect
+import runpy
+from pathlib import Path
 from typing import ClassVar
 
 from docutils import nodes
@@ -47,6 +49,8 @@ napoleon_use_rtype = False
 napoleon_use_param = False
 napoleon_use_ivar = True
 myst_heading_anchors = 3
+# Formulas between dollar signs.
+myst_enable_extensions = ["dollarmath"]
 # Pages of other projects are not asked for: a build needs no network. Modules have no pages.
 nitpick_ignore_regex = [
     ("py:.*", r"(?!fastconv).*"),
@@ -104,7 +108,15 @@ def directive(package: object, name: str) -> list[str]:
     return [f".. autofunction:: {path}" if callable(value) else f".. py:data:: {path}"]
 
 
+def draw_tutorial(app: Sphinx) -> None:
+    """Draw the tutorial's pictures beside its pages: they are made, not kept."""
+    if app.builder.format == "html":
+        drawing = runpy.run_path(str(Path(__file__).parent / "tutorial" / "pictures.py"))
+        drawing["draw"](Path(app.outdir) / "tutorial" / "pictures")
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Add the directive."""
+    """Add the directive, and the drawing of pictures."""
     app.add_directive("exports", Exports)
+    app.connect("builder-inited", draw_tutorial)
     return {"parallel_read_safe": True}

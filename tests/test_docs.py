@@ -41,3 +41,10 @@ def test_formulas_are_rendered(pages):
     text = (pages / "api" / "functional.html").read_text()
     assert 'class="math notranslate nohighlight"' in text
     assert "mathjax" in text
+
+
+def test_the_tutorial_has_formulas_and_pictures(pages):
+    text = (pages / "tutorial" / "formulas.html").read_text()
+    assert 'class="math notranslate nohighlight"' in text
+    assert '<img src="pictures/formulas.gif"' in text
+    assert (pages / "tutorial" / "pictures" / "formulas.gif").exists()
