@@ -495,7 +495,9 @@ class _Canvas:
                 line, more = "", f"+ {term}"
             line += more
         lines.append(f"{line} = {_signed(total)}")
-        for i, text in enumerate(lines[: self.lines]):
+        if len(lines) > self.lines:
+            lines[self.lines - 1 :] = [f"+ … = {_signed(total)}"]
+        for i, text in enumerate(lines):
             place = (self.width / 2, self.bottom + 16 + 26 * i)
             self._text(draw, place, text, self.fonts[15], _INK)
 

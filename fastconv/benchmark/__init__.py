@@ -11,6 +11,7 @@ from fastconv.benchmark.results import Machine, Peak, Results, Row, Side, load_r
 from fastconv.benchmark.rivals import RIVALS, default_rival
 from fastconv.benchmark.suite import run
 from fastconv.benchmark.tables import TABLES, Layer, load_table, short_table
+from fastconv.benchmark.twins import torch_twin
 
 __all__ = [
     "DIRECTIONS",
@@ -34,4 +35,5 @@ __all__ = [
     "run",
     "save_results",
     "short_table",
+    "torch_twin",
 ]

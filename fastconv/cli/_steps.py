@@ -9,9 +9,9 @@ import numpy as np
 
 from fastconv import layers, models, training
 from fastconv._check import Array
+from fastconv.benchmark import torch_twin
 from fastconv.benchmark.harness import interleaved
 from fastconv.benchmark.rivals import threads_of_both
-from fastconv.benchmark.twins import torch_twin
 from fastconv.layers import Layer
 
 # Of the scores of a whole network: both sides add up, but in other orders.

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fastconv import layers, models
-from fastconv.benchmark.twins import torch_twin
+from fastconv.benchmark import torch_twin
 from tests._cases import torch_or_skip
 
 NETWORKS = {

@@ -172,14 +172,21 @@ def _dense(source: Source) -> tuple[Array, Array, int, int]:
     return source.array(rows, size), source.array(outputs, size), rows, outputs
 
 
+def _factors(source: Source) -> dict[str, Any]:
+    """Draw the factors of the terms, powers of two."""
+    if source.plain:
+        return {}
+    return {name: source.choose((1.0, 0.5, 2.0)) for name in ("alpha", "beta")}
+
+
 def _linear(source: Source) -> Call:
     x, weight, _, outputs = _dense(source)
-    return Call((x, weight, source.array(outputs)), {}, x.shape[1])
+    return Call((x, weight, source.array(outputs)), _factors(source), x.shape[1])
 
 
 def _linear_gradients(source: Source) -> Call:
     x, weight, rows, outputs = _dense(source)
-    return Call((source.array(rows, outputs), x, weight), {}, max(rows, outputs))
+    return Call((source.array(rows, outputs), x, weight), _factors(source), max(rows, outputs))
 
 
 def _columns(source: Source) -> tuple[Array, Ints, dict[str, Any]]:
