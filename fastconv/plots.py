@@ -5,7 +5,7 @@ They need matplotlib. No global state of it is touched, no window is opened.
 
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from fastconv.benchmark.results import Results, Row
-    from fastconv.training.history import EpochRecord
 
 # Blue and vermilion of Okabe and Ito's palette: distinct with every kind of colour blindness.
 _TRAIN = {"color": "#0072B2", "linestyle": "--", "marker": "o", "label": "training"}
@@ -29,6 +28,30 @@ _DIRECTIONS = {
 }
 _PER_ROW = 8
 _MOST_ROWS = 24
+
+
+class Epoch(Protocol):
+    """What is drawn of an epoch: `fastconv.training.EpochRecord` has it."""
+
+    @property
+    def epoch(self) -> int:
+        """Its number, from 1."""
+
+    @property
+    def train_loss(self) -> float:
+        """The mean loss over the training images."""
+
+    @property
+    def train_accuracy(self) -> float:
+        """The share of the training images that were recognised."""
+
+    @property
+    def test_loss(self) -> float:
+        """The mean loss over the test images."""
+
+    @property
+    def test_accuracy(self) -> float:
+        """The share of the test images that were recognised."""
 
 
 def check_available(*paths: str | os.PathLike[str]) -> None:
@@ -51,7 +74,7 @@ def check_available(*paths: str | os.PathLike[str]) -> None:
         check_replaceable(path)
 
 
-def training_curves(history: Sequence["EpochRecord"], path: str | os.PathLike[str]) -> None:
+def training_curves(history: Sequence[Epoch], path: str | os.PathLike[str]) -> None:
     """Draw loss and accuracy over the epochs.
 
     Parameters

@@ -54,12 +54,12 @@ LEVELS = {
     "ndimage": 11,
     "models": 12,
     "adapters": 13,
-    "training": 13,
     "benchmark": 13,
     "animation": 14,
     "plots": 14,
-    "cli": 15,
-    "__main__": 16,
+    "training": 15,
+    "cli": 16,
+    "__main__": 17,
 }
 # What the table of levels does not say.
 EXTRA = {

@@ -196,3 +196,48 @@ def test_a_path_that_cannot_be_written_is_found_early(tmp_path):
     assert os.listdir(tmp_path) == []
     with pytest.raises(FileNotFoundError):
         plots.check_available(tmp_path / "missing" / "a.png")
+
+
+@pytest.mark.parametrize("channels", [0, 1, 3, 5])
+@pytest.mark.parametrize("count", [1, 6, 8, 30, 300])
+def test_feature_maps_stand_in_rows_of_eight(tmp_path, figures, count, channels):
+    rng = np.random.default_rng(0)
+    maps = rng.standard_normal((count, 5, 7))
+    image = rng.standard_normal((channels, 9, 9)) if channels else None
+    plots.features_picture(maps, tmp_path / "features.png", image=image, title="Maps")
+    assert (tmp_path / "features.png").read_bytes().startswith(PNG)
+    *left, axes = figures[0].axes[: 1 + bool(channels)]
+    picture = np.ma.filled(axes.get_images()[0].get_array(), np.nan)
+    shown = min(count, 24 * 8)
+    across = min(count, 8)
+    assert picture.shape == (1 + 6 * -(-shown // across), 1 + 8 * across)
+    np.testing.assert_array_equal(picture[1:6, 1:8], maps[0])
+    last = shown - 1
+    top, side = 1 + 6 * (last // across), 1 + 8 * (last % across)
+    np.testing.assert_array_equal(picture[top : top + 5, side : side + 7], maps[last])
+    assert axes.get_title() == ("Maps" if count < 192 else "Maps (192 of 300 maps)")
+    if channels:
+        found = left[0].get_images()[0].get_array()
+        assert found.shape == ((9, 9, 3) if channels == 3 else (9, 9))
+        assert (found.min(), found.max()) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("maps", "image", "text"),
+    [
+        (np.zeros((2, 3)), None, r"maps: got shape \(2, 3\)"),
+        (np.zeros((0, 3, 3)), None, "maps: got shape"),
+        (np.full((2, 3, 3), np.nan), None, "maps: holds NaN"),
+        (np.zeros((2, 3, 3)), np.zeros((3, 3)), r"image: got shape \(3, 3\)"),
+        (np.zeros((2, 3, 3)), np.full((1, 3, 3), np.inf), "image: holds NaN or infinity"),
+    ],
+)
+def test_what_is_no_feature_map_is_refused(tmp_path, maps, image, text):
+    with pytest.raises(ValueError, match=text):
+        plots.features_picture(maps, tmp_path / "features.png", image=image)
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_constant_image_is_drawn(tmp_path):
+    plots.features_picture(np.zeros((2, 3, 3)), tmp_path / "a.png", image=np.ones((1, 3, 3)))
+    assert os.listdir(tmp_path) == ["a.png"]

@@ -1,4 +1,4 @@
-"""The command line: ``fastconv train``, ``summary``, ``check``, ``bench``, ``info``."""
+"""The command line: ``fastconv train``, ``evaluate``, ``predict``, ``summary`` and so on."""
 
 import sys
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     -------
     int
         0 when all went well, 1 when ``check`` or ``bench`` found a difference or a loss of speed,
-        2 after an error, 130 after Ctrl-C.
+        or ``predict`` left an image out, 2 after an error, 130 after Ctrl-C.
     """
     try:
         import click

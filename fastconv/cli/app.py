@@ -4,7 +4,9 @@ import click
 
 from fastconv.cli.bench import bench
 from fastconv.cli.check import check
+from fastconv.cli.evaluate import evaluate
 from fastconv.cli.info import info
+from fastconv.cli.predict import predict
 from fastconv.cli.show import show
 from fastconv.cli.summary import summary
 from fastconv.cli.train import train
@@ -22,5 +24,5 @@ def app(context: click.Context) -> None:
         raise click.UsageError("no command given; see fastconv --help")
 
 
-for command in (train, summary, show, check, bench, info):
+for command in (train, evaluate, predict, summary, show, check, bench, info):
     app.add_command(command)

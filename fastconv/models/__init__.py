@@ -16,6 +16,7 @@ from fastconv.models.lenet import lenet5, lenet5_relu, lenet_digits
 from fastconv.models.mobilenet import mobilenet_v2
 from fastconv.models.resnet import resnet18, resnet34, resnet50, resnet101, resnet152
 from fastconv.models.resnet_cifar import resnet20, resnet32, resnet56
+from fastconv.models.small import small_cnn
 from fastconv.models.unet import unet
 from fastconv.models.vgg import (
     vgg11,
@@ -44,6 +45,7 @@ __all__ = [
     "resnet56",
     "resnet101",
     "resnet152",
+    "small_cnn",
     "unet",
     "vgg11",
     "vgg11_bn",

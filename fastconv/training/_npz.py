@@ -4,13 +4,20 @@ import io
 import os
 import struct
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, BinaryIO
 
 import numpy as np
 
 from fastconv._check import Array
-from fastconv.training._reading import read_array, refusing
+from fastconv.training._reading import (
+    Order,
+    map_array,
+    read_array,
+    refusing,
+    skip_array,
+    unpack_array,
+)
 
 # The kinds of dtype that hold numbers, texts or dates: no objects, which would need pickle, and no
 # records.
@@ -24,15 +31,22 @@ _READ_HEADER = {
 # The last record of a zip file: signature, number of entries, length of the comment behind it.
 _END = struct.Struct("<4s6xH8xH")
 _END_SIGNATURE = b"PK\5\6"
+# What stands before the data of an entry: the last are the lengths of its name and of more.
+_LOCAL = struct.Struct("<26xHH")
 
 
-def read_npz(path: str | os.PathLike[str]) -> tuple[dict[str, Array], bytes]:
+def read_npz(
+    path: str | os.PathLike[str], mapped: Collection[str] = ()
+) -> tuple[dict[str, Array], bytes]:
     """Read all arrays of an .npz file.
 
     Parameters
     ----------
     path : path-like
         A file as `numpy.savez` or `numpy.savez_compressed` writes it.
+    mapped : collection of str, optional
+        Names of arrays that are mapped into memory: read once to check them, and then again as
+        they are used. A compressed one is unpacked into a temporary file.
 
     Returns
     -------
@@ -62,7 +76,7 @@ def read_npz(path: str | os.PathLike[str]) -> tuple[dict[str, Array], bytes]:
             if key in arrays:
                 raise ValueError(f"entry {key!r} is there twice")
             with refusing(f"entry {key!r}"):
-                arrays[key] = _read_entry(archive, info)
+                arrays[key] = _read_entry(archive, info, file if key in mapped else None)
     return arrays, archive.comment
 
 
@@ -107,16 +121,30 @@ def _check_directory(file: BinaryIO, archive: zipfile.ZipFile) -> None:
         raise ValueError(f"its entries claim {compressed} bytes of a file of {size}")
 
 
-def _read_entry(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Array:
+def _read_entry(archive: zipfile.ZipFile, info: zipfile.ZipInfo, mapped: BinaryIO | None) -> Array:
     # The decompressors of other methods return all they have at once.
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise ValueError(f"compressed by method {info.compress_type}, expected 0 or 8 (deflate)")
     with archive.open(info) as stream:
         head = io.BytesIO(stream.read(_HEADER))
         shape, fortran_order, dtype = _read_header(head)
-        return read_array(
-            stream, shape, dtype, order="F" if fortran_order else "C", begin=head.read()
-        )
+        order: Order = "F" if fortran_order else "C"
+        length = head.tell()
+        begin = head.read()
+        if mapped is None:
+            return read_array(stream, shape, dtype, order=order, begin=begin)
+        if info.compress_type == zipfile.ZIP_DEFLATED:
+            return unpack_array(stream, shape, dtype, order=order, begin=begin)
+        # So the checksum is looked at.
+        skip_array(stream, shape, dtype, begin)
+    return map_array(mapped, _data_offset(mapped, info) + length, shape, dtype, order)
+
+
+def _data_offset(file: BinaryIO, info: zipfile.ZipInfo) -> int:
+    """Return where the data of an entry begin: behind its own header, which zipfile has checked."""
+    file.seek(info.header_offset)
+    name, extra = _LOCAL.unpack(file.read(_LOCAL.size))
+    return info.header_offset + _LOCAL.size + int(name) + int(extra)
 
 
 def _read_header(head: io.BytesIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:

@@ -2,13 +2,17 @@
 
 import errno
 import math
+import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Literal, Protocol
+from typing import Any, BinaryIO, Literal, Protocol, TypeAlias
 
 import numpy as np
 
 from fastconv._check import Array
+
+Order: TypeAlias = Literal["C", "F"]
 
 _PIECE = 1 << 20
 
@@ -63,7 +67,7 @@ def read_array(
     shape: tuple[int, ...],
     dtype: np.dtype[Any],
     *,
-    order: Literal["C", "F"] = "C",
+    order: Order = "C",
     begin: bytes = b"",
 ) -> Array:
     """Read an array of a claimed shape from a stream that must end with it.
@@ -105,12 +109,132 @@ def read_array(
     """
     expected = math.prod(shape) * dtype.itemsize
     data = bytearray(begin)
-    # One byte more than expected is asked for: then the stream checks its own end, too.
-    while len(data) <= expected and (piece := stream.read(min(expected + 1 - len(data), _PIECE))):
+    for piece in _pieces(stream, expected - len(data)):
         data += piece
-    if len(data) != expected:
-        came = f"only {len(data)}" if len(data) < expected else "more"
-        raise ValueError(
-            f"{came} bytes of data, expected {expected} = shape {shape} x {dtype.itemsize}"
-        )
+    check_length(len(data), shape, dtype)
     return np.frombuffer(data, dtype).reshape(shape, order=order)
+
+
+def map_array(
+    file: BinaryIO, offset: int, shape: tuple[int, ...], dtype: np.dtype[Any], order: Order = "C"
+) -> Array:
+    """Map an array into memory that lies in a file, which may be closed then.
+
+    Its pages are read when they are used. The file must not become shorter while the array is
+    there.
+
+    Parameters
+    ----------
+    file : binary file
+        Open for reading.
+    offset : int
+        Where the values begin; they must all be there.
+    shape, dtype, order
+        As of `read_array`.
+
+    Returns
+    -------
+    ndarray
+        Read-only.
+
+    Raises
+    ------
+    ValueError
+        If the file is too short.
+    """
+    length = math.prod(shape) * dtype.itemsize
+    came = os.fstat(file.fileno()).st_size - offset
+    if came < length:
+        check_length(came, shape, dtype)
+    if not length:
+        return np.empty(shape, dtype, order)
+    return np.asarray(np.memmap(file, dtype, "r", offset, shape, order))
+
+
+def unpack_array(
+    stream: Stream,
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    *,
+    order: Order = "C",
+    begin: bytes = b"",
+) -> Array:
+    """Read an array from a stream as `read_array` does, into a temporary file that is mapped.
+
+    The file has no name and is gone with the array. It lies where the module `tempfile` puts it,
+    which the variable TMPDIR sets.
+
+    Parameters
+    ----------
+    stream, shape, dtype, order, begin
+        As of `read_array`.
+
+    Returns
+    -------
+    ndarray
+        Read-only.
+
+    Raises
+    ------
+    ValueError
+        If the stream holds fewer bytes or more.
+    """
+    came = len(begin)
+    with tempfile.TemporaryFile() as file:
+        file.write(begin)
+        for piece in _pieces(stream, math.prod(shape) * dtype.itemsize - came):
+            file.write(piece)
+            came += len(piece)
+        check_length(came, shape, dtype)
+        file.flush()
+        return map_array(file, 0, shape, dtype, order)
+
+
+def skip_array(
+    stream: Stream, shape: tuple[int, ...], dtype: np.dtype[Any], begin: bytes = b""
+) -> None:
+    """Read an array from a stream and forget it: whatever the stream checks at its end is checked.
+
+    Parameters
+    ----------
+    stream, shape, dtype, begin
+        As of `read_array`.
+
+    Raises
+    ------
+    ValueError
+        If the stream holds fewer bytes or more.
+    """
+    expected = math.prod(shape) * dtype.itemsize
+    rest = sum(map(len, _pieces(stream, expected - len(begin))))
+    check_length(len(begin) + rest, shape, dtype)
+
+
+def check_length(came: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    """Refuse a number of bytes that is not that of an array.
+
+    Parameters
+    ----------
+    came : int
+    shape : tuple of int
+    dtype : dtype
+
+    Raises
+    ------
+    ValueError
+        If there are more or fewer.
+    """
+    expected = math.prod(shape) * dtype.itemsize
+    if came != expected:
+        raise ValueError(
+            f"{f'only {came}' if came < expected else 'more'} bytes of data, expected {expected} "
+            f"= shape {shape} x {dtype.itemsize}"
+        )
+
+
+def _pieces(stream: Stream, length: int) -> Iterator[bytes]:
+    """Yield what a stream holds, and no more than one byte more than a length."""
+    # That byte is asked for: then the stream checks its own end, too.
+    while length >= 0 and (piece := stream.read(min(length + 1, _PIECE))):
+        yield piece
+        length -= len(piece)

@@ -1,9 +1,9 @@
 """Checkpoints: everything a training run needs to go on, in one file that is data only.
 
-A checkpoint is a set of named arrays (``model/...`` and ``optimizer/...``) and one JSON text with
-the rest, in an .npz file or, by suffix, a .safetensors file, with a digest over all of it: damage
-is found, whatever the format checks. It is written to a temporary name and renamed, so that a crash
-leaves the last complete one.
+A checkpoint is a set of named arrays (``model/...``, ``optimizer/...`` and ``average/...``) and one
+JSON text with the rest, in an .npz file or, by suffix, a .safetensors file, with a digest over all
+of it: damage is found, whatever the format checks. It is written to a temporary name and renamed,
+so that a crash leaves the last complete one.
 """
 
 import copy
@@ -46,6 +46,8 @@ class Checkpoint:
         What must stay the same for the run to continue with the same bits: numbers and texts.
     options : dict, optional
         Whatever the caller wants to find again, such as the model's name: JSON values.
+    average : dict, optional
+        The ``state_dict()`` of the averaged weights; empty without.
 
     Examples
     --------
@@ -65,6 +67,7 @@ class Checkpoint:
     history: list[EpochRecord]
     settings: dict[str, Any]
     options: dict[str, Any] = field(default_factory=dict)
+    average: dict[str, Any] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         return (
@@ -141,17 +144,18 @@ def save_checkpoint(path: str | os.PathLike[str], checkpoint: Checkpoint) -> Non
     {'seed': 0}
     """
     arrays = {f"model/{key}": value for key, value in checkpoint.model.items()}
-    numbers = {}
-    for key, value in checkpoint.optimizer.items():
-        if isinstance(value, np.ndarray):
-            arrays[f"optimizer/{key}"] = value
-        else:
-            numbers[key] = value
+    numbers: dict[str, dict[str, Any]] = {"optimizer": {}, "average": {}}
+    for part, others in numbers.items():
+        for key, value in getattr(checkpoint, part).items():
+            if isinstance(value, np.ndarray):
+                arrays[f"{part}/{key}"] = value
+            else:
+                others[key] = value
     text = json.dumps(
         {
             "format": FORMAT,
             "version": VERSION,
-            "optimizer": numbers,
+            **numbers,
             "generators": checkpoint.generators,
             "progress": asdict(checkpoint.progress),
             "history": [asdict(record) for record in checkpoint.history],
@@ -341,7 +345,7 @@ def _parse(name: str, archive: Archive) -> Checkpoint:
         )
     if not archive.verified:
         raise ValueError(f"{name}: is a damaged checkpoint (it has lost its SHA-256)")
-    parts: dict[str, dict[str, Array]] = {"model": {}, "optimizer": {}}
+    parts: dict[str, dict[str, Array]] = {"model": {}, "optimizer": {}, "average": {}}
     for key, array in archive.arrays.items():
         part, _, rest = key.partition("/")
         if part not in parts:
@@ -356,6 +360,8 @@ def _parse(name: str, archive: Archive) -> Checkpoint:
             history=[_record(EpochRecord, record) for record in content["history"]],
             settings=dict(content["settings"]),
             options=dict(content["options"]),
+            # Checkpoints had none at first.
+            average={**content.get("average", {}), **parts["average"]},
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{name}: is a damaged checkpoint ({error!r})") from error

@@ -1,7 +1,6 @@
-"""Labelled images for training: the data set, its normalisation and its batches."""
+"""Labelled images for training: the data set and its normalisation."""
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -9,11 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from fastconv import _check
-from fastconv._check import C_TYPES
-from fastconv.engine.base.memory import empty
-from fastconv.engine.ops.batches import take_images
 from fastconv.training._npz import read_npz
+from fastconv.training.sources import ImageSource, MappedImages, blocks_of, is_mapped
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -30,8 +26,10 @@ class Dataset:
     ----------
     name : str
         What to call it.
-    train_images, test_images : ndarray, shape (N, C, H, W)
-        uint8, float32 or float64, the same in both parts.
+    train_images, test_images : ndarray or ImageSource, shape (N, C, H, W)
+        uint8, float32 or float64, the same in both parts. An array that is mapped from a file stays
+        there, whatever its strides and byte order; an `ImageSource` reads images as they are
+        needed.
     train_labels, test_labels : ndarray, shape (N,)
         Integer class numbers from 0 to 2**20 - 1; kept as int64.
     class_names : tuple of str, optional
@@ -55,9 +53,9 @@ class Dataset:
     """
 
     name: str
-    train_images: Array
+    train_images: Array | ImageSource
     train_labels: Array
-    test_images: Array
+    test_images: Array | ImageSource
     test_labels: Array
     class_names: tuple[str, ...] = ()
 
@@ -103,155 +101,62 @@ class Dataset:
         return self._moments[1]
 
     @cached_property
+    def channel_means(self) -> tuple[float, ...]:
+        """The mean of each channel of the training images."""
+        return tuple(mean for mean, _ in self._channels)
+
+    @cached_property
+    def channel_stds(self) -> tuple[float, ...]:
+        """The standard deviation of each channel; 1 where it is constant."""
+        return tuple(std for _, std in self._channels)
+
+    @cached_property
+    def _counts(self) -> list[list[int]]:
+        """How often each value from 0 to 255 occurs in each channel."""
+        counts = np.zeros((self.train_images.shape[1], 256), np.int64)
+        for block in blocks_of(self.train_images):
+            for channel, row in enumerate(counts):
+                row += np.bincount(block[:, channel].reshape(-1), minlength=256)
+        return [[int(count) for count in row] for row in counts]
+
+    @cached_property
     def _moments(self) -> tuple[float, float]:
         images = self.train_images
         if images.dtype == np.uint8:
-            # The sums of a histogram are exact, whatever the number of images.
-            counts = [int(count) for count in np.bincount(images.reshape(-1), minlength=256)]
-            total = sum(counts)
-            first = sum(value * count for value, count in enumerate(counts))
-            second = sum(value * value * count for value, count in enumerate(counts))
-            mean, variance = first / total, (second * total - first * first) / total**2
-        else:
+            return _of_counts([sum(column) for column in zip(*self._counts, strict=True)])
+        if isinstance(images, np.ndarray) and not is_mapped(images):
             mean = float(images.mean(dtype=np.float64))
-            variance = float(images.var(dtype=np.float64))
-        return mean, math.sqrt(variance) or 1.0
+            return mean, math.sqrt(float(images.var(dtype=np.float64))) or 1.0
+        return _of_blocks(images, slice(None))
+
+    @cached_property
+    def _channels(self) -> list[tuple[float, float]]:
+        images = self.train_images
+        if images.dtype == np.uint8:
+            return [_of_counts(row) for row in self._counts]
+        return [_of_blocks(images, channel) for channel in range(images.shape[1])]
 
 
-def epoch_order(count: int, seed: int, epoch: int) -> Array:
-    """Return the order in which an epoch visits the training images.
-
-    A pure function of its arguments, so that a resumed run needs no state of the shuffling.
-
-    Parameters
-    ----------
-    count : int
-        Number of images.
-    seed : int
-        Seed of the run, at least 0.
-    epoch : int
-        Number of the epoch, from 0.
-
-    Returns
-    -------
-    ndarray, shape (count,)
-        A permutation of ``range(count)``.
-
-    Raises
-    ------
-    ValueError
-        If a number is no integer of at least 0.
-
-    Examples
-    --------
-    >>> order = epoch_order(10, seed=1, epoch=0)
-    >>> sorted(order.tolist()) == list(range(10)), (order == epoch_order(10, 1, 0)).all()
-    (True, np.True_)
-    """
-    seeds = [check_count("seed", seed, 0), check_count("epoch", epoch, 0)]
-    return np.random.default_rng(seeds).permutation(check_count("count", count, 0))
+def _of_counts(counts: list[int]) -> tuple[float, float]:
+    """Return mean and standard deviation of a histogram, whose sums are exact."""
+    total = sum(counts)
+    first = sum(value * count for value, count in enumerate(counts))
+    second = sum(value * value * count for value, count in enumerate(counts))
+    mean, variance = first / total, (second * total - first * first) / total**2
+    return mean, math.sqrt(variance) or 1.0
 
 
-def batches(
-    images: Array,
-    labels: Array,
-    batch_size: int,
-    *,
-    dtype: np.dtype[Any] | type[np.floating[Any]] = np.float32,
-    mean: float = 0.0,
-    std: float = 1.0,
-    order: Array | None = None,
-    start: int = 0,
-) -> Iterator[tuple[Array, Array]]:
-    """Return an iterator over the images and labels, batch by batch, converted and normalised.
-
-    All arguments are checked here, before the first batch is made.
-
-    Parameters
-    ----------
-    images : ndarray, shape (N, C, H, W)
-        Images of any real dtype.
-    labels : ndarray of int, shape (N,)
-        Their labels, as in `Dataset`.
-    batch_size : int
-        Images per batch; the last batch holds what is left.
-    dtype : dtype, optional
-        dtype of the batches, of floats.
-    mean, std : float, optional
-        A batch is ``(images - mean) / std``; both finite, and std above 0.
-    order : ndarray of int, optional
-        Which images to take, in which order; all of them in array order by default. As in NumPy,
-        negative numbers count from the end.
-    start : int, optional
-        Number of batches to skip.
-
-    Returns
-    -------
-    iterator of (x, y)
-        x of shape (batch, C, H, W), y of shape (batch,).
-
-    Raises
-    ------
-    TypeError
-        If an array is none or of a wrong dtype, or `mean` or `std` no number.
-    ValueError
-        If there is not one label per image, or a label or a number is out of range.
-    IndexError
-        If `order` names an image that does not exist.
-
-    Examples
-    --------
-    >>> images = np.arange(5, dtype=np.uint8).reshape(5, 1, 1, 1)
-    >>> [(x.ravel().tolist(), y.tolist()) for x, y in batches(images, np.arange(5), 2, std=2.0)]
-    [([0.0, 0.5], [0, 1]), ([1.0, 1.5], [2, 3]), ([2.0], [4])]
-    """
-    if not _is_plain(images) or images.dtype.kind not in "buif":
-        raise _wrong_array("images", images, "real numbers")
-    if images.ndim != 4:
-        raise ValueError(f"images: got shape {images.shape}, expected (N, C, H, W)")
-    check_labels("labels", labels, len(images))
-    batch_size, start = check_count("batch_size", batch_size, 1), check_count("start", start, 0)
-    dtype = np.dtype(dtype)
-    if dtype.kind != "f":
-        raise TypeError(f"dtype: got {dtype}, expected one of floats")
-    mean, std = _check.number("mean", mean), _check.number("std", std)
-    if not math.isfinite(mean):
-        raise ValueError(f"mean: got {mean}, expected a finite number")
-    if not (0 < std < math.inf and math.isfinite(1.0 / std)):
-        raise ValueError(f"std: got {std}, expected a finite number above 0")
-    if order is not None:
-        _check_order(order, len(images))
-    return _batches(images, labels, batch_size, dtype, mean, 1.0 / std, order, start)
-
-
-def _batches(
-    images: Array,
-    labels: Array,
-    batch_size: int,
-    dtype: np.dtype[Any],
-    mean: float,
-    scale: float,
-    order: Array | None,
-    start: int,
-) -> Iterator[tuple[Array, Array]]:
-    count = len(images) if order is None else len(order)
-    plain = (
-        images.dtype in _IMAGE_DTYPES
-        and dtype in C_TYPES
-        and images.flags.aligned
-        and images.flags.c_contiguous
-        and images.size > 0
-    )
-    for first in range(start * batch_size, count, batch_size):
-        past = min(first + batch_size, count)
-        chosen = np.arange(first, past) if order is None else order[first:past]
-        numbers = np.ascontiguousarray(chosen, np.intp)
-        x = empty((len(chosen), *images.shape[1:]), dtype)
-        if not (plain and take_images(images, numbers, mean, scale, x)):
-            x[...] = images[chosen]
-            np.subtract(x, mean, x)
-            np.multiply(x, scale, x)
-        yield x, labels[chosen]
+def _of_blocks(images: Array | ImageSource, channel: int | slice) -> tuple[float, float]:
+    """Return mean and standard deviation of images that are read twice, some at a time."""
+    total, sums = 0, []
+    for block in blocks_of(images):
+        total += block[:, channel].size
+        sums.append(float(block[:, channel].sum(dtype=np.float64)))
+    mean = math.fsum(sums) / total
+    squares = [
+        float(np.square(block[:, channel] - np.float64(mean)).sum()) for block in blocks_of(images)
+    ]
+    return mean, math.sqrt(math.fsum(squares) / total) or 1.0
 
 
 def load_digits() -> Dataset:
@@ -325,8 +230,8 @@ def check_labels(name: str, labels: Array, count: int) -> None:
     ValueError
         If there are more or fewer than `count`, or one is out of range.
     """
-    if not _is_plain(labels) or labels.dtype.kind not in "iu":
-        raise _wrong_array(name, labels, "integers")
+    if not is_plain(labels) or labels.dtype.kind not in "iu":
+        raise wrong_array(name, labels, "integers")
     if labels.shape != (count,):
         raise ValueError(f"{name}: got shape {labels.shape}, expected ({count},), one per image")
     if count and int(labels.min()) < 0:
@@ -337,30 +242,50 @@ def check_labels(name: str, labels: Array, count: int) -> None:
         )
 
 
-def _checked_images(name: str, images: Array) -> Array:
-    if not _is_plain(images) or images.dtype.newbyteorder("=") not in _IMAGE_DTYPES:
-        raise _wrong_array(name, images, "uint8, float32 or float64")
+def _checked_images(name: str, images: Array | ImageSource) -> Array | ImageSource:
+    source = isinstance(images, ImageSource)
+    if not (source or is_plain(images)) or images.dtype.newbyteorder("=") not in _IMAGE_DTYPES:
+        raise wrong_array(name, images, "uint8, float32 or float64")
     if images.ndim != 4 or images.size == 0:
         raise ValueError(f"{name}: got shape {images.shape}, expected (N, C, H, W), none of them 0")
-    if images.dtype != np.uint8 and not np.isfinite(images).all():
+    if images.dtype != np.uint8 and not all(np.isfinite(b).all() for b in blocks_of(images)):
         raise ValueError(f"{name}: holds NaN or infinity")
+    if isinstance(images, ImageSource):
+        return images
+    if is_mapped(images) and not (images.flags.c_contiguous and images.dtype.isnative):
+        return MappedImages([images])
     return np.ascontiguousarray(images, images.dtype.newbyteorder("="))
 
 
-def _check_order(order: Array, count: int) -> None:
-    if not _is_plain(order) or order.dtype.kind not in "iu":
-        raise _wrong_array("order", order, "integers")
-    if order.ndim != 1:
-        raise ValueError(f"order: got shape {order.shape}, expected one axis")
-    for index in (int(order.min()), int(order.max())) if order.size else ():
-        if not -count <= index < count:
-            raise IndexError(f"order: index {index} is out of bounds for {count} images")
+def is_plain(value: object) -> bool:
+    """Say whether something is an array, and no masked one.
 
+    Parameters
+    ----------
+    value : object
 
-def _is_plain(value: object) -> bool:
+    Returns
+    -------
+    bool
+    """
     return isinstance(value, np.ndarray) and not isinstance(value, np.ma.MaskedArray)
 
 
-def _wrong_array(name: str, value: Any, expected: str) -> TypeError:
-    came = value.dtype if _is_plain(value) else type(value).__name__
+def wrong_array(name: str, value: Any, expected: str) -> TypeError:
+    """Return the error for what is no such array.
+
+    Parameters
+    ----------
+    name : str
+        The argument.
+    value : object
+        What came.
+    expected : str
+        Of what an array is expected.
+
+    Returns
+    -------
+    TypeError
+    """
+    came = value.dtype if is_plain(value) else type(value).__name__
     return TypeError(f"{name}: got {came}, expected an array of {expected}")

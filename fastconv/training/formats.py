@@ -1,18 +1,33 @@
 """Readers for the files in which image data sets come: IDX, CIFAR-10 binary, .npz.
 
-Files are read as data only, and everything a file claims is checked against its length.
+Files are read as data only, and everything a file claims is checked against its length. Images are
+not loaded: they stay in their files, which are mapped into memory, so that the system reads what is
+used and drops what is not. Where they are compressed, and could only be read from the beginning,
+they are unpacked once, piece by piece, into a temporary file without a name, and that is mapped.
 """
 
 import gzip
 import os
 import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from fastconv.training._npz import read_npz
-from fastconv.training._reading import Stream, read_array, refusing
+from fastconv.training._reading import (
+    Stream,
+    check_length,
+    map_array,
+    read_array,
+    refusing,
+    unpack_array,
+)
 from fastconv.training.data import Array, Dataset, load_digits
+from fastconv.training.folders import has_images, load_folder
+from fastconv.training.sources import MappedImages
 
 IDX_STEMS = (
     "train-images-idx3-ubyte",
@@ -30,7 +45,7 @@ _CIFAR10_CLASSES = (
 )  # fmt: skip
 
 
-def load(source: str | os.PathLike[str]) -> Dataset:
+def load(source: str | os.PathLike[str], **options: Any) -> Dataset:
     """Load a data set by name or from files, whose format is recognised.
 
     Parameters
@@ -38,7 +53,10 @@ def load(source: str | os.PathLike[str]) -> Dataset:
     source : str or path-like
         ``"digits"``; or a directory with the four IDX files of MNIST or Fashion-MNIST, plain or
         gzipped; or a directory with the binary version of CIFAR-10; or an .npz file with the
-        arrays ``x_train``, ``y_train``, ``x_test`` and ``y_test``.
+        arrays ``x_train``, ``y_train``, ``x_test`` and ``y_test``; or a folder of images, one
+        folder a class (`load_folder`).
+    **options : optional
+        Those of `load_folder`, for a folder of images.
 
     Returns
     -------
@@ -47,33 +65,49 @@ def load(source: str | os.PathLike[str]) -> Dataset:
     Raises
     ------
     ValueError
-        If the source is none of these, or a file is damaged; the text names it.
+        If the source is none of these, or a file is damaged; the text names it. Also if options
+        are given for one that takes none.
 
     Examples
     --------
     >>> load("digits").name
     'digits'
     """
-    if source == "digits":
-        return load_digits()
     path = Path(source)
+    reader = _reader(source, path)
+    if reader is load_folder:
+        return load_folder(path, **options)
+    given = {name: value for name, value in options.items() if value}
+    if given:
+        raise ValueError(
+            f"{', '.join(given)}: only for a folder of images, not {os.fspath(source)!r}"
+        )
+    return load_digits() if reader is None else reader(path)
+
+
+def _reader(source: str | os.PathLike[str], path: Path) -> Callable[..., Dataset] | None:
+    """Return what reads a source, or None for the digits."""
+    if source == "digits":
+        return None
     if path.is_dir():
         if is_idx(path):
-            return load_idx(path)
+            return load_idx
         if is_cifar10(path):
-            return load_cifar10(path)
+            return load_cifar10
+        if has_images(path):
+            return load_folder
         found = "is a directory without such files"
     elif path.is_file():
         if path.suffix == ".npz":
-            return load_npz(path)
+            return load_npz
         found = "is a file of another kind"
     else:
         found = "does not exist"
     raise ValueError(
         f"data: {os.fspath(source)!r} {found}; expected 'digits', a directory with IDX files "
         f"({IDX_STEMS[0]} and so on, .gz or not), a directory with the CIFAR-10 binary "
-        "files (data_batch_1.bin and so on), or an .npz file with x_train, y_train, x_test and "
-        "y_test"
+        "files (data_batch_1.bin and so on), an .npz file with x_train, y_train, x_test and "
+        "y_test, or a directory of images with one folder a class"
     )
 
 
@@ -106,18 +140,37 @@ def read_idx(path: str | os.PathLike[str]) -> Array:
     ...     read_idx(file)
     array([7, 2, 1], dtype=uint8)
     """
+    with _opened_idx(path) as (file, _):
+        array = read_array(file, *_read_idx_header(file))
+        return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+
+def _map_idx(path: Path) -> Array:
+    """Return what `read_idx` does, mapped into memory, in the byte order of the file."""
+    with _opened_idx(path) as (file, raw):
+        shape, dtype = _read_idx_header(file)
+        if file is not raw:
+            return unpack_array(file, shape, dtype)
+        offset = raw.tell()
+        check_length(os.fstat(raw.fileno()).st_size - offset, shape, dtype)
+        return map_array(raw, offset, shape, dtype)
+
+
+@contextmanager
+def _opened_idx(path: str | os.PathLike[str]) -> Iterator[tuple[Stream, BinaryIO]]:
+    """Yield a stream of the contents, and the file itself; the two are one if it is not packed."""
     name = os.fspath(path)
     with open(path, "rb") as raw:
         compressed = raw.read(2) == b"\x1f\x8b"
         raw.seek(0)
         with refusing(f"{name}: not a readable IDX file"):
             try:
-                return _parse_idx(gzip.GzipFile(fileobj=raw) if compressed else raw)
+                yield (gzip.GzipFile(fileobj=raw) if compressed else raw), raw
             except (EOFError, zlib.error, gzip.BadGzipFile) as error:
                 raise ValueError(f"damaged gzip file ({error})") from error
 
 
-def _parse_idx(file: Stream) -> Array:
+def _read_idx_header(file: Stream) -> tuple[tuple[int, ...], np.dtype[Any]]:
     magic = file.read(4)
     if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in _IDX_DTYPES or magic[3] == 0:
         raise ValueError(
@@ -129,8 +182,7 @@ def _parse_idx(file: Stream) -> Array:
     if len(header) != 4 * magic[3]:
         raise ValueError(f"ends within the header, expected {magic[3]} sizes")
     shape = tuple(int(size) for size in np.frombuffer(header, ">u4"))
-    dtype = np.dtype(_IDX_DTYPES[magic[2]])
-    return read_array(file, shape, dtype).astype(dtype.newbyteorder("="), copy=False)
+    return shape, np.dtype(_IDX_DTYPES[magic[2]])
 
 
 def _find_idx(directory: Path, stem: str) -> Path | None:
@@ -158,7 +210,8 @@ def load_idx(directory: str | os.PathLike[str]) -> Dataset:
     Returns
     -------
     Dataset
-        Named as the directory.
+        Named as the directory. The images are mapped into memory; those of a .gz file from a
+        temporary file that they are unpacked into once.
 
     Raises
     ------
@@ -184,8 +237,8 @@ def load_idx(directory: str | os.PathLike[str]) -> Dataset:
     arrays = []
     for stem, file in files.items():
         assert file is not None
-        array = read_idx(file)
         axes = 3 if "images" in stem else 1
+        array = _map_idx(file) if axes == 3 else read_idx(file)
         if array.dtype != np.uint8 or array.ndim != axes:
             raise ValueError(
                 f"{file}: holds {array.dtype} of shape {array.shape}, "
@@ -216,7 +269,7 @@ def load_cifar10(directory: str | os.PathLike[str]) -> Dataset:
     Returns
     -------
     Dataset
-        Images of shape (3, 32, 32), uint8.
+        Images of shape (3, 32, 32), uint8, mapped into memory.
 
     Raises
     ------
@@ -247,18 +300,20 @@ def load_cifar10(directory: str | os.PathLike[str]) -> Dataset:
     parts = [_read_cifar10(path / name) for name in _CIFAR10_FILES]
     images = [records[:, 1:].reshape(-1, 3, 32, 32) for records in parts]
     labels = [records[:, 0] for records in parts]
-    arrays = [np.concatenate(images[:5]), np.concatenate(labels[:5]), images[5], labels[5]]
+    arrays = [MappedImages(images[:5]), np.concatenate(labels[:5]), images[5], labels[5].copy()]
     return _dataset(path, "cifar10", arrays, _CIFAR10_CLASSES)
 
 
 def _read_cifar10(path: Path) -> Array:
-    data = np.fromfile(path, np.uint8)
-    if data.size == 0 or data.size % _CIFAR10_RECORD:
-        raise ValueError(
-            f"{path}: {data.size} bytes, expected a positive multiple of {_CIFAR10_RECORD} = "
-            "1 label + 3 x 32 x 32 pixels"
-        )
-    records = data.reshape(-1, _CIFAR10_RECORD)
+    with open(path, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        if size == 0 or size % _CIFAR10_RECORD:
+            raise ValueError(
+                f"{path}: {size} bytes, expected a positive multiple of {_CIFAR10_RECORD} = "
+                "1 label + 3 x 32 x 32 pixels"
+            )
+        shape = (size // _CIFAR10_RECORD, _CIFAR10_RECORD)
+        records = map_array(file, 0, shape, np.dtype(np.uint8))
     if records[:, 0].max() >= 10:
         raise ValueError(f"{path}: a label is {records[:, 0].max()}, expected 0 to 9")
     return records
@@ -276,7 +331,8 @@ def load_npz(path: str | os.PathLike[str]) -> Dataset:
     Returns
     -------
     Dataset
-        Named as the file.
+        Named as the file. The images are mapped into memory; compressed ones from a temporary file
+        that they are unpacked into once.
 
     Raises
     ------
@@ -294,7 +350,7 @@ def load_npz(path: str | os.PathLike[str]) -> Dataset:
     """
     keys = ("x_train", "y_train", "x_test", "y_test")
     name = os.fspath(path)
-    found, _ = read_npz(path)
+    found, _ = read_npz(path, mapped=("x_train", "x_test"))
     missing = [key for key in keys if key not in found]
     if missing:
         raise ValueError(f"{name}: lacks {', '.join(missing)}; holds {', '.join(found)}")
@@ -321,7 +377,7 @@ def _channels_first(images: Array, name: str) -> Array:
 
 
 def _dataset(
-    path: Path, name: str, arrays: list[Array], class_names: tuple[str, ...] = ()
+    path: Path, name: str, arrays: list[Any], class_names: tuple[str, ...] = ()
 ) -> Dataset:
     """Build the data set, with the path in front of what is wrong with it."""
     try:
