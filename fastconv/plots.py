@@ -201,7 +201,8 @@ def features_picture(
     count = min(len(maps), _MOST_ROWS * _PER_ROW)
     if count != len(maps):
         title += f" ({count} of {len(maps)} maps)"
-    mosaic, columns, rows = _mosaic(maps[:count, np.newaxis])
+    # Room for the number of a map, as high as a sixth of the map.
+    mosaic, columns, rows = _mosaic(maps[:count, np.newaxis], above=-(-maps.shape[1] // 6))
     width, height = 1.2 + 0.95 * max(len(columns), 4), 1.1 + 0.95 * max(len(rows), 1.5)
     side = 0.0 if image is None else 2.2
     figure = _figure(width + side, height)
@@ -217,7 +218,7 @@ def features_picture(
         left.set_axis_off()
     picture = axes.imshow(mosaic, cmap="viridis", interpolation="nearest")
     _number_tiles(axes, columns, rows, count, 1, maps.shape[1:])
-    axes.set_title(title, fontsize=11)
+    axes.set_title(title, fontsize=11, pad=10)
     bar = figure.colorbar(picture, cax=axes.inset_axes((1.03, 0, 0.035, 1)))
     bar.set_label("output")
     _save(figure, path)
@@ -324,13 +325,18 @@ def _ratio_axis(axes: "Axes", ratios: list[float], rival: str) -> None:
     axes.set_xlabel(f"{rival}'s time / fastconv's: right of 1 fastconv is faster")
 
 
-def _mosaic(weight: np.ndarray[Any, np.dtype[Any]]) -> tuple[Any, list[int], list[int]]:
-    """Lay kernels out with gaps of one cell; return the picture and where its tiles begin."""
+def _mosaic(
+    weight: np.ndarray[Any, np.dtype[Any]], above: int = 1
+) -> tuple[Any, list[int], list[int]]:
+    """Lay kernels out with gaps of one cell; return the picture and where its tiles begin.
+
+    The gap above a tile may be higher.
+    """
     kernels, channels, height, width = weight.shape
     across = min(kernels, _PER_ROW)
     down = -(-kernels // across) * channels
     columns = [1 + index * (width + 1) for index in range(across)]
-    rows = [1 + index * (height + 1) for index in range(down)]
+    rows = [above + index * (height + above) for index in range(down)]
     picture = np.full((rows[-1] + height + 1, columns[-1] + width + 1), np.nan)
     for kernel in range(kernels):
         for channel in range(channels):

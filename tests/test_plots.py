@@ -202,7 +202,7 @@ def test_a_path_that_cannot_be_written_is_found_early(tmp_path):
 @pytest.mark.parametrize("count", [1, 6, 8, 30, 300])
 def test_feature_maps_stand_in_rows_of_eight(tmp_path, figures, count, channels):
     rng = np.random.default_rng(0)
-    maps = rng.standard_normal((count, 5, 7))
+    maps = rng.standard_normal((count, 9, 14))
     image = rng.standard_normal((channels, 9, 9)) if channels else None
     plots.features_picture(maps, tmp_path / "features.png", image=image, title="Maps")
     assert (tmp_path / "features.png").read_bytes().startswith(PNG)
@@ -210,11 +210,11 @@ def test_feature_maps_stand_in_rows_of_eight(tmp_path, figures, count, channels)
     picture = np.ma.filled(axes.get_images()[0].get_array(), np.nan)
     shown = min(count, 24 * 8)
     across = min(count, 8)
-    assert picture.shape == (1 + 6 * -(-shown // across), 1 + 8 * across)
-    np.testing.assert_array_equal(picture[1:6, 1:8], maps[0])
+    assert picture.shape == (1 + 11 * -(-shown // across), 1 + 15 * across)
+    np.testing.assert_array_equal(picture[2:11, 1:15], maps[0])
     last = shown - 1
-    top, side = 1 + 6 * (last // across), 1 + 8 * (last % across)
-    np.testing.assert_array_equal(picture[top : top + 5, side : side + 7], maps[last])
+    top, side = 2 + 11 * (last // across), 1 + 15 * (last % across)
+    np.testing.assert_array_equal(picture[top : top + 9, side : side + 14], maps[last])
     assert axes.get_title() == ("Maps" if count < 192 else "Maps (192 of 300 maps)")
     if channels:
         found = left[0].get_images()[0].get_array()

@@ -1,5 +1,6 @@
 """What ``train``, ``evaluate`` and ``predict`` share: networks, their data, saved options."""
 
+import inspect
 import os
 from pathlib import Path
 from typing import Any
@@ -103,10 +104,8 @@ def parse_normalize(text: str) -> Any:
     return mean, std
 
 
-def load_saved(context: click.Context, path: Path) -> Checkpoint:
-    """Load a checkpoint of ``fastconv train``, whose options are those that it would take."""
-    from fastconv.cli.train import train
-
+def load_saved(context: click.Context, train: click.Command, path: Path) -> Checkpoint:
+    """Load a checkpoint of the command ``train``, whose options are those that it would take."""
     saved = training.load_checkpoint(path)
     saved.options = {**_ABSENT, **saved.options}
     forms = {param.name: param for param in train.params}
@@ -129,7 +128,8 @@ def build_model(options: dict[str, Any], shape: tuple[int, ...], classes: int) -
     """Return a fresh model for images of a shape, or say that it takes none such."""
     dtype = np.dtype(options["dtype"])
     build = getattr(models, options["model"])
-    more = {"in_channels": shape[0]} if options["model"] == "small_cnn" else {}
+    takes_channels = "in_channels" in inspect.signature(build).parameters
+    more = {"in_channels": shape[0]} if takes_channels else {}
     model: layers.Layer = build(classes, dtype=dtype, rng=options["seed"], **more)
     try:
         model.eval()
@@ -170,6 +170,13 @@ def saved_normalization(saved: Checkpoint, path: Path) -> Any:
     if not all(isinstance(value, float) or _are(value, float) for value in pair):
         raise click.UsageError(f"{path}: does not say how its images were normalised")
     return pair
+
+
+def report_broken(*sources: Any) -> None:
+    """Say on standard error how many images were left out, and which was the first."""
+    broken = [text for images in sources for text in getattr(images, "broken", {}).values()]
+    if broken:
+        click.echo(f"left out   {len(broken):,} images, such as {min(broken)}", err=True)
 
 
 def _are(values: object, kind: type) -> bool:

@@ -9,7 +9,14 @@ import click
 import fastconv
 from fastconv import layers, training
 from fastconv._files import replacing
-from fastconv.cli._networks import load_data, load_saved, saved_normalization, trained_model
+from fastconv.cli._networks import (
+    load_data,
+    load_saved,
+    report_broken,
+    saved_normalization,
+    trained_model,
+)
+from fastconv.cli.train import train
 
 
 @click.command(short_help="Test a trained network: loss, top-1, top-5, each class, confusions.")
@@ -52,7 +59,7 @@ def evaluate(
 
     Averaged weights are used where there are some. The images are normalised as in training.
     """
-    saved = load_saved(context, checkpoint)
+    saved = load_saved(context, train, checkpoint)
     model = trained_model(saved, checkpoint)
     normalize = saved_normalization(saved, checkpoint)
     dataset = load_data(data or saved.options["data"], saved.options)
@@ -62,11 +69,11 @@ def evaluate(
             f"--data: holds images of shape {dataset.train_images.shape[1:]} (channels, height, "
             f"width), {checkpoint} was trained with {shape}"
         )
-    # The numbers of an own data set need names alone.
     names = saved.options["class_names"]
-    if list(dataset.class_names) != names and len(dataset.class_names) > len(names):
+    own = list(dataset.class_names)
+    if own != names[: len(own)]:
         raise click.UsageError(
-            f"--data: has {len(dataset.class_names)} classes, {checkpoint} knows {len(names)}"
+            f"--data: has the classes {_shown(own)}, {checkpoint} knows {_shown(names)}"
         )
     if threads is not None:
         fastconv.set_num_threads(threads)
@@ -80,9 +87,7 @@ def evaluate(
         workers=workers,
     )
     click.echo(str(result))
-    images = getattr(dataset, f"{part}_images")
-    if broken := getattr(images, "broken", {}):
-        click.echo(f"left out   {len(broken):,} images, such as {min(broken.values())}", err=True)
+    report_broken(getattr(dataset, f"{part}_images"))
     if confusion is not None:
         table = io.StringIO()
         writer = csv.writer(table, lineterminator="\n")
@@ -92,3 +97,8 @@ def evaluate(
         with replacing(confusion) as file:
             file.write(table.getvalue().encode())
         click.echo(f"saved      {confusion}")
+
+
+def _shown(names: list[str]) -> str:
+    """Return some names, and how many there are."""
+    return f"{', '.join(names[:12])}{', ...' if len(names) > 12 else ''} ({len(names)})"

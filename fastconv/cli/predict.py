@@ -9,6 +9,7 @@ import numpy as np
 from fastconv import functional as F
 from fastconv import training
 from fastconv.cli._networks import load_saved, saved_normalization, trained_model
+from fastconv.cli.train import train
 from fastconv.training.folders import UnreadableImageError, read_image
 
 _UNREAD = 1
@@ -45,7 +46,7 @@ def predict(
     Images of any size are scaled to that of training, so that they cover it, cut around the centre,
     and normalised as in training. The exit code is 1 if one was left out by --skip-broken.
     """
-    saved = load_saved(context, checkpoint)
+    saved = load_saved(context, train, checkpoint)
     model = trained_model(saved, checkpoint)
     mean, std = saved_normalization(saved, checkpoint)
     names: list[str] = saved.options["class_names"]

@@ -22,6 +22,7 @@ from fastconv.cli._networks import (
     load_data,
     load_saved,
     parse_normalize,
+    report_broken,
 )
 from fastconv.training import Checkpoint, Dataset, EpochRecord
 
@@ -256,7 +257,7 @@ def train(context: click.Context, /, **given: Any) -> None:
             should_stop=lambda: bool(interrupted),
             on_epoch=lambda record: click.echo(_line(record, options["epochs"])),
         )
-    _report_broken(dataset)
+    report_broken(dataset.train_images, dataset.test_images)
     if interrupted and len(history) < options["epochs"]:
         click.echo(
             f"stopped in epoch {len(history) + 1} of {options['epochs']}; go on with: "
@@ -290,7 +291,7 @@ def _load_resumed(context: click.Context, given: dict[str, Any]) -> Checkpoint:
         raise click.UsageError(
             f"{', '.join(explicit)}: cannot be given with --resume, the checkpoint sets it"
         )
-    return load_saved(context, given["resume"])
+    return load_saved(context, context.command, given["resume"])
 
 
 def _choose_model(options: dict[str, Any], shape: tuple[int, ...]) -> None:
@@ -335,22 +336,13 @@ def _prepare_folder(given: dict[str, Any]) -> tuple[training.RunFolder, Path]:
 def _protect_unfinished(checkpoint: Path) -> None:
     other = training.load_checkpoint(checkpoint)
     done, wanted = other.progress.epoch, other.options.get("epochs")
-    if isinstance(wanted, int) and done < wanted and other.options.get("patience") is None:
+    patience = other.options.get("patience")
+    ended = patience is not None and training.EarlyStopping(patience)(other.history)
+    if isinstance(wanted, int) and done < wanted and not ended:
         raise click.UsageError(
             f"{checkpoint}: holds a run that stopped after {done} of {wanted} epochs; go on with "
             "--resume, or give --overwrite or another --output"
         )
-
-
-def _report_broken(dataset: Dataset) -> None:
-    """Say how many images were left out, and which was the first."""
-    broken = [
-        text
-        for images in (dataset.train_images, dataset.test_images)
-        for text in getattr(images, "broken", {}).values()
-    ]
-    if broken:
-        click.echo(f"left out   {len(broken):,} images, such as {min(broken)}", err=True)
 
 
 def _watched() -> bool:
@@ -409,7 +401,7 @@ def _line(record: EpochRecord, epochs: int) -> str:
 def _summary(history: list[EpochRecord], epochs: int, files: list[str]) -> str:
     seconds = sum(record.seconds for record in history)
     best = history[training.best_epoch(history)]
-    early = f", no better for some of {epochs}" if len(history) < epochs else ""
+    early = f" of {epochs}, no better at last" if len(history) < epochs else ""
     return (
         f"test accuracy {100 * history[-1].test_accuracy:.2f} % after {len(history)} epochs{early} "
         f"(best: {100 * best.test_accuracy:.2f} % after {best.epoch}), "

@@ -354,7 +354,7 @@ def find_images(directory: Path) -> dict[str, list[str]]:
 
 
 def has_images(directory: Path) -> bool:
-    """Say whether a folder holds the folders of classes, or of the two parts.
+    """Say whether a folder holds the folders of the two parts, or such with images in them.
 
     Parameters
     ----------
@@ -366,10 +366,8 @@ def has_images(directory: Path) -> bool:
     """
     if _part(directory, _TRAIN) or _part(directory, _TEST):
         return True
-    for path in directory.iterdir():
-        if path.is_dir() and not path.name.startswith(".") and next(_images_in(path), None):
-            return True
-    return False
+    # No deeper: the directory may be one with everything in it.
+    return any(_is_image(path) for path in directory.glob("[!.]*/*"))
 
 
 def _images_in(directory: Path) -> Iterator[str]:
@@ -381,8 +379,12 @@ def _images_in(directory: Path) -> Iterator[str]:
     for folder, folders, names in os.walk(directory, onerror=refuse):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in names:
-            if name.lower().endswith(SUFFIXES) and not name.startswith("."):
+            if _is_image(Path(name)):
                 yield os.path.join(folder, name)
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
 
 
 def _part(directory: Path, names: tuple[str, ...]) -> Path | None:
