@@ -4,6 +4,7 @@
  * Expects what regions.h defines; runs_end.h takes back what is defined here. */
 
 #include "base/vector.h"
+#include "ops/halves.h"
 
 #define NAME(name) ISA(TYPED(name))
 #if SCALAR_BYTES == 4
@@ -52,32 +53,9 @@ INLINE MASK NAME(rest_mask)(ptrdiff_t count)
 
 INLINE VECTOR NAME(kept)(MASK mask, VECTOR v) { return (VECTOR)(mask & (MASK)v); }
 
-/* The sum of all lanes, by halves. */
-#if LANES == 16
-#define EIGHT(v)                                                                                   \
-    (__builtin_shufflevector(v, v, 0, 1, 2, 3, 4, 5, 6, 7) +                                       \
-     __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15))
-#elif LANES == 8
-#define EIGHT(v) v
-#endif
-#if LANES >= 8
-#define FOUR(v)                                                                                    \
-    (__builtin_shufflevector(v, v, 0, 1, 2, 3) + __builtin_shufflevector(v, v, 4, 5, 6, 7))
-#endif
 INLINE double NAME(total)(const VECTOR sums[SUMS])
 {
-    const VECTOR sum = (sums[0] + sums[1]) + (sums[2] + sums[3]);
-#if LANES >= 8
-    const __auto_type eight = EIGHT(sum);
-    const __auto_type four = FOUR(eight);
-#else
-    const VECTOR four = sum;
-#endif
-#if LANES > 2
-    return (four[0] + four[2]) + (four[1] + four[3]);
-#else
-    return four[0] + four[1];
-#endif
+    return NAME(halves)((sums[0] + sums[1]) + (sums[2] + sums[3]));
 }
 
 /* Run STEP(number of a sum, place) for the vectors of a run, and REST for what is left. */

@@ -11,8 +11,6 @@
 #undef LOAD
 #undef STORE
 #undef SUMS
-#undef EIGHT
-#undef FOUR
 #undef INLINE
 #undef MASK
 #undef INTEGER

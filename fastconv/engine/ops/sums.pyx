@@ -31,6 +31,8 @@ cdef Py_ssize_t PIECE_MAPS = 32
 cdef Py_ssize_t PIECE_ROWS = 64
 cdef enum:
     COLUMNS = 1024
+# Numbers of a task, about, where chunks are smaller.
+cdef Py_ssize_t TASK = 8192
 # Numbers of a chunk, about, and the most chunks of a sum.
 cdef Py_ssize_t CHUNK = 16384
 cdef Py_ssize_t MOST_CHUNKS = 64
@@ -43,6 +45,7 @@ cdef struct Maps:
     Py_ssize_t parts, maps          # pieces of a map, or maps of a piece: one of them is 1
     bint neighbours                 # whether the numbers of a map lie side by side
     Py_ssize_t chunks               # of a channel
+    Py_ssize_t tasks, together      # chunks of all channels, and those of a task
     double* partial                 # the sums of the chunks, by channel
     char* buffers                   # a piece for each thread, unless the numbers are neighbours
 
@@ -73,18 +76,24 @@ cdef double sum_piece(const Maps* p, Py_ssize_t k, Py_ssize_t piece,
     return sum_some(isa, buffer, count, maps, count)
 
 
-cdef void sum_chunk(void* context, Py_ssize_t task, int thread) noexcept nogil:
+cdef void sum_chunks(void* context, Py_ssize_t task, int thread) noexcept nogil:
     cdef const Maps* p = <const Maps*>context
     # By samples, as the loops before this one shared them: a thread finds its own in its cache.
-    cdef Py_ssize_t k = task % p.x.shape[1], chunk = task // p.x.shape[1], i
+    cdef Py_ssize_t first = task * p.together, end = min(first + p.together, p.tasks)
+    cdef Py_ssize_t k = first % p.x.shape[1], chunk = first // p.x.shape[1], i
     cdef char* buffer = p.buffers + thread * PIECE * p.x.itemsize
-    cdef double total = 0
-    for i in range(chunk * p.pieces // p.chunks, (chunk + 1) * p.pieces // p.chunks):
-        if p.x.itemsize == sizeof(float):
-            total += sum_piece(p, k, i, <float*>buffer)
-        else:
-            total += sum_piece(p, k, i, <double*>buffer)
-    p.partial[k * p.chunks + chunk] = total
+    cdef double total
+    while first < end:
+        total = 0
+        for i in range(chunk * p.pieces // p.chunks, (chunk + 1) * p.pieces // p.chunks):
+            if p.x.itemsize == sizeof(float):
+                total += sum_piece(p, k, i, <float*>buffer)
+            else:
+                total += sum_piece(p, k, i, <double*>buffer)
+        p.partial[k * p.chunks + chunk] = total
+        first, k = first + 1, k + 1
+        if k == p.x.shape[1]:
+            k, chunk = 0, chunk + 1
 
 
 cdef void add_chunks(const double* partial, Py_ssize_t chunks, Py_ssize_t chunk_step,
@@ -118,13 +127,15 @@ def sum_maps(x, sums):
     p.neighbours = ((columns == 1 or p.x.strides[3] == p.x.itemsize)
                     and (rows == 1 or p.x.strides[2] == columns * p.x.itemsize))
     p.chunks = max(1, min(min(batch * p.size // CHUNK, MOST_CHUNKS), p.pieces))
+    p.tasks = channels * p.chunks
+    p.together = max(1, TASK * p.chunks // max(batch * p.size, 1))
     # A number costs as much as a few multiply-adds, for it comes from memory.
     threads = threads_for(4.0 * batch * channels * p.size)
     p.partial = <double*>take(channels * p.chunks * sizeof(double)
                               + (0 if p.neighbours else threads * PIECE * p.x.itemsize))
     p.buffers = <char*>(p.partial + channels * p.chunks)
     with nogil:
-        parallel_for(threads, channels * p.chunks, sum_chunk, &p)
+        parallel_for(threads, (p.tasks + p.together - 1) // p.together, sum_chunks, &p)
         add_chunks(p.partial, p.chunks, 1, p.chunks, &result)
         give(p.partial)
 

@@ -3,6 +3,7 @@
  * Expects what regions.h defines. */
 
 #include "base/vector.h"
+#include "ops/halves.h"
 
 /* So many vectors are summed by themselves: additions that do not wait for each other. */
 #define SUMS 4
@@ -24,11 +25,10 @@ static __attribute__((noinline)) SCALAR ISA(TYPED(sum))(const SCALAR *x, ptrdiff
         for (int lane = 0; i < count; i++, lane++)
             lanes[lane] += x[i];
     }
-    *(VECTOR *)lanes += (sums[0] + sums[1]) + (sums[2] + sums[3]);
-    for (int half = LANES / 2; half; half /= 2)
-        for (int lane = 0; lane < half; lane++)
-            lanes[lane] += lanes[lane + half];
-    return lanes[0];
+    VECTOR total = (sums[0] + sums[1]) + (sums[2] + sums[3]);
+    if (count % LANES)
+        total += *(VECTOR *)lanes;
+    return ISA(TYPED(halves))(total);
 }
 
 #undef SUMS
