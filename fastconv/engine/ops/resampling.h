@@ -14,6 +14,13 @@ typedef struct {
     /* y[j] = the sum of weights[t, j] * v[places[t, j]] over t < taps; a weight 0 takes nothing. */
     void (*pick)(const void *v, const int32_t *places, const void *weights, ptrdiff_t taps, void *y,
                  ptrdiff_t count);
+    /* Whether at most two taps take each vector of `count` numbers from a vector's length of a
+     * source of `columns`; and where that begins, tap by tap. */
+    int (*find_bases)(const int32_t *places, ptrdiff_t taps, ptrdiff_t count, ptrdiff_t columns,
+                      int32_t *bases);
+    /* The same as `pick`, by these. */
+    void (*pick_near)(const void *v, const int32_t *places, const int32_t *bases,
+                      const void *weights, ptrdiff_t taps, void *y, ptrdiff_t count);
 } fastconv_resampling;
 
 #define FASTCONV_EACH "ops/resampling_loops.h"

@@ -21,6 +21,10 @@ cdef extern from "ops/resampling.h" nogil:
         void (*blend)(const void*, double, int, void*, Py_ssize_t) noexcept nogil
         void (*pick)(const void*, const int32_t*, const void*, Py_ssize_t, void*,
                      Py_ssize_t) noexcept nogil
+        int (*find_bases)(const int32_t*, Py_ssize_t, Py_ssize_t, Py_ssize_t,
+                          int32_t*) noexcept nogil
+        void (*pick_near)(const void*, const int32_t*, const int32_t*, const void*, Py_ssize_t,
+                          void*, Py_ssize_t) noexcept nogil
     const Loops* loops_of "fastconv_resampling_of"(int isa, Py_ssize_t itemsize)
 
 cdef int isa = isa_row()
@@ -38,6 +42,8 @@ cdef struct Resampling:
     Py_ssize_t depth, rows, columns     # of the source
     Table tables[3]
     const Loops* loops
+    int32_t* bases                      # where vectors of the last axis find their places
+    bint near                           # whether they have such
     char* buffers                       # a row of the source for each thread
     Py_ssize_t buffer_bytes
 
@@ -83,7 +89,10 @@ cdef void resample_plane(void* context, Py_ssize_t task, int thread) noexcept no
                 else:
                     p.loops.blend(source, weight, taken, buffer, p.columns)
                 taken = 1
-        if taken:
+        if taken and p.near:
+            p.loops.pick_near(v, c.places, p.bases, c.weights, c.taps,
+                              y + row * c.size * size, c.size)
+        elif taken:
             p.loops.pick(v, c.places, c.weights, c.taps, y + row * c.size * size, c.size)
         else:
             memset(y + row * c.size * size, 0, c.size * size)
@@ -96,6 +105,7 @@ def resample(x, y, tables):
     """
     cdef Resampling p
     cdef int axis, threads
+    cdef Py_ssize_t bases
     cdef double work
     look_flat(x, False, &p.x)
     look_flat(y, True, &p.y)
@@ -107,8 +117,13 @@ def resample(x, y, tables):
                   * p.columns * p.tables[0].taps * p.tables[1].taps)
     threads = threads_for(work)
     p.buffer_bytes = (p.columns * p.x.itemsize + 63) // 64 * 64
-    p.buffers = <char*>take(threads * p.buffer_bytes)
+    # A base for each vector would do.
+    bases = p.tables[2].taps * p.tables[2].size * <Py_ssize_t>sizeof(int32_t)
+    p.buffers = <char*>take(threads * p.buffer_bytes + bases)
+    p.bases = <int32_t*>(p.buffers + threads * p.buffer_bytes)
     with nogil:
+        p.near = p.loops.find_bases(p.tables[2].places, p.tables[2].taps, p.tables[2].size,
+                                    p.columns, p.bases)
         parallel_for(threads, p.y.size // max(p.tables[1].size * p.tables[2].size, 1),
                      resample_plane, &p)
         give(p.buffers)
