@@ -170,6 +170,8 @@ def number(name: str, value: object) -> float:
     TypeError
         If `value` is not a number (a bool is not).
     """
+    if type(value) is float:
+        return value
     if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
         raise TypeError(f"{name} must be a number, got {type(value).__name__}")
     return float(value)

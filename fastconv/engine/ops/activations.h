@@ -3,6 +3,7 @@
 #ifndef FASTCONV_ACTIVATIONS_H
 #define FASTCONV_ACTIVATIONS_H
 
+#include <math.h>
 #include <stdint.h>
 #include <string.h>
 

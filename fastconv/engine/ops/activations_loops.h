@@ -8,18 +8,16 @@
 
 #include "base/vector.h"
 #include "ops/exponential.h"
+#include "ops/logarithm.h"
 
-/* LOGARITHM: of (log1p(e) - 2 s) / s^3 in s^2, where s = e/(e + 2) and 0 <= e <= 1, highest power
- * first; relative to log1p(e) the error is below 2^-31 (float) and 2^-62 (double).
- * NORMAL: of exp(x^2/2) P(X < -x) / u in 2u - 1, where X is a standard normal variable and
- * u = NORMAL_SCALE / (NORMAL_SCALE + x), for 0 <= x <= NORMAL_LIMIT; the error is below 2^-29 and
- * 2^-61. Both are interpolated at the Chebyshev points. */
+/* NORMAL: of exp(x^2/2) P(X < -x) / u in 2u - 1, where X is a standard normal variable and
+ * u = NORMAL_SCALE / (NORMAL_SCALE + x), for 0 <= x <= NORMAL_LIMIT, highest power first;
+ * interpolated at the Chebyshev points the error is below 2^-29 (float) and 2^-61 (double). */
 #if SCALAR_BYTES == 4
 #define TANH_LIMIT -20.0f /* of -2 |x|: beyond it tanh rounds to 1 */
 #define EXPM1_LIMIT -20.0f
 #define DECAY_LIMIT 88.0f /* its 2^n has no bit set: exp(-88) is 0 */
 #define UPPER_HALF 12 /* bits of a mantissa that are not in its upper half */
-#define LOGARITHM 0x1.dba26p-3f, 0x1.bc8cf8p-3f, 0x1.24c926p-2f, 0x1.9998d4p-2f, 0x1.555556p-1f
 #define NORMAL_SCALE 3.0f
 #define NORMAL_LIMIT 13.27f /* squared and halved it is beyond where an exponential is 0 */
 #define NORMAL                                                                                     \
@@ -31,10 +29,6 @@
 #define EXPM1_LIMIT -40.0
 #define DECAY_LIMIT 709.0
 #define UPPER_HALF 27
-#define LOGARITHM                                                                                  \
-    0x1.401d3e65cdc48p-3, 0x1.32e0d25c9c761p-4, 0x1.bc37f0140c19ep-4, 0x1.e0a2d581ab68fp-4,        \
-        0x1.111abdc8abe16p-3, 0x1.3b13515f6f9efp-3, 0x1.745d19937b1fcp-3, 0x1.c71c71bedea97p-3,    \
-        0x1.2492492499d46p-2, 0x1.9999999999944p-2, 0x1.5555555555555p-1
 #define NORMAL_SCALE 5.5
 #define NORMAL_LIMIT 37.66
 #define NORMAL                                                                                     \
@@ -62,16 +56,6 @@ INLINE VECTOR NAME(magnitude)(VECTOR x)
     return (VECTOR)((MASK)x & ~(MASK)(-(VECTOR){0}));
 }
 
-/* Coefficients of the highest power first. */
-INLINE VECTOR NAME(polynomial)(const SCALAR *coefficients, unsigned count, VECTOR x)
-{
-    VECTOR q = (VECTOR){0} + coefficients[0];
-#pragma GCC unroll 32
-    for (unsigned i = 1; i < count; i++)
-        q = q * x + coefficients[i];
-    return q;
-}
-
 /* |x|, or the number at which an exponential has come to 0. */
 INLINE VECTOR NAME(bounded)(VECTOR x)
 {
@@ -92,15 +76,6 @@ INLINE VECTOR NAME(expm1_vector)(VECTOR x)
     VECTOR power;
     const VECTOR p = NAME(reduced)(NAME(at_least)(x, (VECTOR){0} + EXPM1_LIMIT), &power);
     return p * power + (power - 1);
-}
-
-/* log(1 + e) for 0 <= e <= 1, as 2 atanh(s). */
-INLINE VECTOR NAME(log1p_vector)(VECTOR e)
-{
-    static const SCALAR coefficients[] = {LOGARITHM};
-    const VECTOR s = e / (e + 2), square = s * s;
-    return 2 * s + s * square * NAME(polynomial)(coefficients, sizeof(coefficients) / SCALAR_BYTES,
-                                                 square);
 }
 
 INLINE VECTOR NAME(tanh_vector)(VECTOR x)
@@ -314,11 +289,11 @@ ACTIVATION(silu, NAME(silu_vector)(x), d * NAME(silu_gradient)(x))
 ACTIVATION(softplus,
            NAME(select)(x * a > b, x,
                         (NAME(at_least)(x * a, zero)
-                         + NAME(log1p_vector)(NAME(decay)(NAME(bounded)(x * a)))) * c),
+                         + NAME(log1p_unit)(NAME(decay)(NAME(bounded)(x * a)))) * c),
            NAME(select)(x * a > b, d,
                         d * NAME(sigmoid_of_decay)(x * a, NAME(decay)(NAME(bounded)(x * a)))))
 ACTIVATION(logsigmoid,
-           NAME(at_most)(x, zero) - NAME(log1p_vector)(NAME(decay)(NAME(bounded)(x))),
+           NAME(at_most)(x, zero) - NAME(log1p_unit)(NAME(decay)(NAME(bounded)(x))),
            d * NAME(sigmoid_of_decay)(-x, NAME(decay)(NAME(bounded)(x))))
 ACTIVATION(mish, NAME(mish_vector)(x), d * NAME(mish_gradient)(x))
 ACTIVATION(gelu, NAME(gelu_vector)(x), d * NAME(gelu_gradient)(x))
@@ -364,9 +339,9 @@ static const fastconv_activations NAME(activations) = {
 #undef EXPM1_LIMIT
 #undef DECAY_LIMIT
 #undef UPPER_HALF
-#undef LOGARITHM
 #undef NORMAL_SCALE
 #undef NORMAL_LIMIT
 #undef NORMAL
+#include "ops/logarithm_end.h"
 #include "ops/exponential_end.h"
 #include "base/vector_end.h"

@@ -41,6 +41,16 @@ INLINE VECTOR NAME(select)(MASK chosen, VECTOR a, VECTOR b)
     return (VECTOR)((chosen & (MASK)a) | (~chosen & (MASK)b));
 }
 
+/* Coefficients of the highest power first. */
+INLINE VECTOR NAME(polynomial)(const SCALAR *coefficients, unsigned count, VECTOR x)
+{
+    VECTOR q = (VECTOR){0} + coefficients[0];
+#pragma GCC unroll 32
+    for (unsigned i = 1; i < count; i++)
+        q = q * x + coefficients[i];
+    return q;
+}
+
 /* exp(r) - 1 and *power = 2^n, where x - less = n ln(2) + r, EXP_LIMIT <= x <= 0, and |less| is so
  * small that x alone sets n. */
 INLINE VECTOR NAME(reduced_difference)(VECTOR x, VECTOR less, VECTOR *power)
@@ -53,10 +63,7 @@ INLINE VECTOR NAME(reduced_difference)(VECTOR x, VECTOR less, VECTOR *power)
     const VECTOR n = shifted - shifter;
     const VECTOR r = (x - n * LN2_HIGH) - n * LN2_LOW - less;
     const MASK one = (MASK){0} + ((INTEGER)BIAS << MANTISSA);
-    VECTOR q = zero + coefficients[0];
-#pragma GCC unroll 16
-    for (unsigned i = 1; i < sizeof(coefficients) / sizeof(coefficients[0]); i++)
-        q = q * r + coefficients[i];
+    const VECTOR q = NAME(polynomial)(coefficients, sizeof(coefficients) / SCALAR_BYTES, r);
     *power = (VECTOR)(((MASK)shifted << MANTISSA) + one);
     return r + r * r * q;
 }

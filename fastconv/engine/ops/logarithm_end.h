@@ -3,4 +3,5 @@
 #undef UNSIGNED
 #undef SQRT_HALF
 #undef ATANH
+#undef UNIT
 #undef BITS
