@@ -114,12 +114,17 @@ ISA(TYPED(unstage_channels))(const SCALAR *stage, ptrdiff_t rows, ptrdiff_t colu
                 for (ptrdiff_t q = 0; q < LANES; q++)
                     if (q < channels)
                         *(VECTOR *)(target + q * channel_step + at) = block[q];
+                if (ending)
+                    ISA(TYPED(end_rows))(target + at, channels, channel_step, LANES, 1, ending);
             }
-        for (; p < count; p++)
+        if (p >= count)
+            continue;
+        for (ptrdiff_t i = p; i < count; i++)
             for (ptrdiff_t q = 0; q < channels; q++)
-                target[q * channel_step + p * column_step] = stage[p * LANES + q];
+                target[q * channel_step + i * column_step] = stage[i * LANES + q];
         if (ending)
-            ISA(TYPED(end_rows))(target, channels, channel_step, count, column_step, ending);
+            ISA(TYPED(end_rows))
+            (target + p * column_step, channels, channel_step, count - p, column_step, ending);
     }
 }
 
