@@ -1,90 +1,83 @@
-"""Memory for results, kept for the next result of the same size.
+"""Memory for results, kept for the next.
 
 What an array held goes back to the operating system when it is large, and comes again page by page,
 each of which the system fills with zeros: for a map of a few megabytes that takes longer than most
-layers. So the memory of results of middling size is kept here once no array uses it any more. It
-never is given out while an array, or a view of one, still looks at it.
+layers. So the memory of results that are not small is kept once no array uses it any more, in the
+arena of arena.h. It never is given out while an array, or a view of one, still looks at it.
+
+A network that is being trained takes much the same memory in each step, most of which is free
+between the steps. It holds a `Reserve`: then more may wait than `LIMIT`, by what is missing to what
+was in use at once in its last step.
 """
 
 from cpython.buffer cimport PyBuffer_FillInfo
-from libc.stdlib cimport free, malloc
 
 import numpy as np
 
-cdef extern from "base/pages.h" nogil:
-    int get_pages "fastconv_get_pages"(void** data, size_t size)
+cdef extern from "base/arena.h" nogil:
+    ctypedef struct Part "fastconv_part":
+        char* data
+        Py_ssize_t size
+    ctypedef struct Arena "fastconv_arena":
+        Py_ssize_t size, grain, used, waiting
+    int open_arena "fastconv_open_arena"(Arena* arena)
+    Part* take_part "fastconv_take_part"(Arena* arena, size_t size)
+    void give_part "fastconv_give_part"(Arena* arena, Part* part)
+    void trim_arena "fastconv_trim_arena"(Arena* arena, size_t most)
 
-# Smaller memory the C library keeps itself; larger comes in huge pages from NumPy.
+# Smaller memory the C library keeps itself.
 cdef Py_ssize_t LEAST = 1 << 16
-cdef Py_ssize_t MOST = 1 << 25
-# All memory that waits for its next use.
+# All memory that waits for its next use, where nobody has a reserve.
 cdef Py_ssize_t LIMIT = 1 << 27
-# Sizes are rounded up to a multiple of this.
-cdef Py_ssize_t GRAIN = 1 << 14
 
-cdef struct Piece:
-    Piece* next
-    void* data
-    Py_ssize_t size
-
-cdef Piece* _waiting = NULL
-cdef Py_ssize_t _waiting_bytes = 0
+cdef Arena _arena
+cdef bint _is_open = open_arena(&_arena) == 0
+# The most that was in use at once since a reserve was renewed.
+cdef Py_ssize_t _most_used = 0
+# The largest reserve, and all of them by number.
+cdef Py_ssize_t _reserved = 0
+cdef dict _reserves = {}
 
 
-cdef Piece* take(Py_ssize_t size) noexcept:
-    """Return a piece of exactly this size, or NULL without memory."""
-    global _waiting, _waiting_bytes
-    cdef Piece** link = &_waiting
-    cdef Piece* piece
-    while link[0] is not NULL:
-        piece = link[0]
-        if piece.size == size:
-            link[0] = piece.next
-            _waiting_bytes -= size
-            return piece
-        link = &piece.next
-    piece = <Piece*>malloc(sizeof(Piece))
-    if piece is not NULL:
-        piece.size = size
-        if get_pages(&piece.data, size):
-            free(piece)
-            return NULL
-    return piece
+cdef void trim() noexcept:
+    """Give back what waits beyond what may."""
+    trim_arena(&_arena, LIMIT + max(_reserved - _arena.used, 0))
 
 
-cdef void give(Piece* piece) noexcept:
-    """Keep a piece; where that would be too much, forget those that wait already."""
-    global _waiting, _waiting_bytes
-    if _waiting_bytes + piece.size > LIMIT:
-        drop_all()
-    # The last piece given is the first taken: it is the likeliest to lie in a cache.
-    piece.next = _waiting
-    _waiting = piece
-    _waiting_bytes += piece.size
+cdef class Reserve:
+    """Lets as much memory wait as was in use at once, until it is given up."""
+
+    def renew(self):
+        """Reserve what was in use at once since a reserve was renewed last."""
+        global _most_used
+        _reserves[<size_t><void*>self] = _most_used
+        _most_used = _arena.used
+        find_reserved()
+
+    def __dealloc__(self):
+        _reserves.pop(<size_t><void*>self, None)
+        find_reserved()
 
 
-cdef void drop_all() noexcept:
-    global _waiting, _waiting_bytes
-    cdef Piece* piece
-    while _waiting is not NULL:
-        piece = _waiting
-        _waiting = piece.next
-        free(piece.data)
-        free(piece)
-    _waiting_bytes = 0
+cdef int find_reserved() except -1:
+    global _reserved
+    _reserved = max(_reserves.values(), default=0)
+    trim()
+    return 0
 
 
 cdef class _Owner:
-    """What an array on a piece has as its base; the piece goes back with it."""
+    """What an array on a part of the arena has as its base; the part is given back with it."""
 
-    cdef Piece* piece
+    cdef Part* part
 
     def __getbuffer__(self, Py_buffer* view, int flags):
-        PyBuffer_FillInfo(view, self, self.piece.data, self.piece.size, 0, flags)
+        PyBuffer_FillInfo(view, self, self.part.data, self.part.size, 0, flags)
 
     def __dealloc__(self):
-        if self.piece is not NULL:
-            give(self.piece)
+        if self.part is not NULL:
+            give_part(&_arena, self.part)
+            trim()
 
 
 def empty(tuple shape, dtype):
@@ -97,24 +90,33 @@ def empty(tuple shape, dtype):
     MemoryError
         If there is no room for it.
     """
+    global _most_used
     cdef double size = dtype.itemsize
     cdef _Owner owner
     for length in shape:
         size *= length
-    if not LEAST <= size <= MOST:
-        return np.empty(shape, dtype)
-    owner = _Owner.__new__(_Owner)
-    owner.piece = take((<Py_ssize_t>size + GRAIN - 1) // GRAIN * GRAIN)
-    if owner.piece is NULL:
-        raise MemoryError(f"no room for an array of shape {shape} and dtype {dtype}")
-    return np.ndarray(shape, dtype, owner)
+    if LEAST <= size <= _arena.size and _is_open:
+        owner = _Owner.__new__(_Owner)
+        owner.part = take_part(
+            &_arena, (<Py_ssize_t>size + _arena.grain - 1) // _arena.grain * _arena.grain)
+        if owner.part is not NULL:
+            _most_used = max(_most_used, _arena.used)
+            # What waits is less by now, or more is in use.
+            trim()
+            return np.ndarray(shape, dtype, owner)
+    return np.empty(shape, dtype)
 
 
 def release():
-    """Give the memory that waits for its next use back to the operating system."""
-    drop_all()
+    """Give the memory that waits for its next use back to the operating system.
+
+    Returns how many bytes that were: parts of a huge page stay.
+    """
+    cdef Py_ssize_t before = _arena.waiting
+    trim_arena(&_arena, 0)
+    return before - _arena.waiting
 
 
 def waiting():
     """Return how many bytes wait for their next use."""
-    return _waiting_bytes
+    return _arena.waiting

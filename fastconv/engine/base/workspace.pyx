@@ -1,6 +1,6 @@
 """The kernels' workspace: memory that is kept from one call to the next."""
 
-from fastconv.engine.base.memory import release, waiting
+from fastconv.engine.base.memory import release
 
 cdef extern from "base/workspace.h" nogil:
     void* fastconv_take(size_t size) noexcept
@@ -26,8 +26,9 @@ def release_workspace():
 
     A call takes a block of workspace, which does not grow with the batch, and leaves it for the
     next call; calls at the same time each have their own. At most 16 blocks of at most 64 MiB are
-    kept; `fastconv.explain` says how large the block of a call is. Beside them, up to 128 MiB of
-    results that no array uses any more wait to become other results.
+    kept; `fastconv.explain` says how large the block of a call is. Beside them, memory of results
+    that no array uses any more waits to become other results: up to 128 MiB, and while a network
+    is trained as much as its steps take.
 
     Returns
     -------
@@ -42,6 +43,4 @@ def release_workspace():
     >>> fastconv.release_workspace()
     0
     """
-    bytes_waiting = waiting()
-    release()
-    return bytes_waiting + fastconv_release()
+    return release() + fastconv_release()
