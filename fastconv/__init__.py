@@ -30,6 +30,8 @@ _ROOMS = ("benchmark", "functional", "layers", "models", "reference", "training"
 
 __all__ = [
     "Explanation",
+    "Profile",
+    "ProfileRecord",
     "__version__",
     "benchmark",
     "exact",
@@ -40,6 +42,7 @@ __all__ = [
     "layers",
     "models",
     "num_threads",
+    "profile",
     "reference",
     "release_workspace",
     "set_num_threads",
@@ -52,6 +55,8 @@ def __getattr__(name: str) -> Any:
         return import_module(f"fastconv.{name}")
     if name in ("Explanation", "explain"):
         return getattr(import_module("fastconv.functional._explain"), name)
+    if name in ("Profile", "ProfileRecord", "profile"):
+        return getattr(import_module("fastconv.layers.profiling"), name)
     if name == "exact":
         return import_module("fastconv.engine.choice").exact
     if name == "__version__":

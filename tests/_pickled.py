@@ -206,11 +206,31 @@ def threads_inside(limit):
 
 SHAPES = ((2, 64, 12, 12), (64, 64, 3, 3))
 
+
+def profiled():
+    """Return a profile of a layer's pass both ways."""
+    layer = layers.Tanh()
+    with fastconv.profile(show=False) as profile:
+        layer.backward(layer(normal(ROWS)))
+    return profile
+
+
+def calls_of(profile):
+    """Return what a profile has counted."""
+    return [(record.kind, record.direction, record.calls) for record in profile.records]
+
+
 # One or more for each public class, and for each kind of object that a public function returns.
 EXAMPLES = {
     "num_threads": lambda: Example(fastconv.num_threads(3), threads_inside, "num_threads(3)"),
     "Explanation": lambda: Example(
         fastconv.explain("conv2d", *SHAPES), str, "Explanation(operation='conv2d'"
+    ),
+    "Profile": lambda: Example(profiled(), calls_of, "Profile(2 records, "),
+    "ProfileRecord": lambda: Example(
+        fastconv.ProfileRecord("0", "Conv2d", "forward", 2, 0.5, 10**9, "gemm", "", 0.1),
+        str,
+        "ProfileRecord(name='0', kind='Conv2d'",
     ),
     "winograd": lambda: Example(
         F.prepare_weight(normal((64, 64, 3, 3), np.float32), (64, 12, 12), padding=1),

@@ -8,17 +8,21 @@ from numpy.typing import DTypeLike
 from fastconv import _check
 from fastconv import functional as F
 from fastconv._check import Array, PaddingLike, PerAxis, Random
-from fastconv._geometry import PADDING_WORDS
+from fastconv._geometry import PADDING_WORDS, Ints
 from fastconv.engine.choice import only_exact
 from fastconv.functional import PreparedWeight
 from fastconv.functional._convolution import Gradients
-from fastconv.functional._explain import explain
+from fastconv.functional._explain import Explanation, explain
 from fastconv.layers.base import Layer, Parameter, add_gradients, gradient_mask
 from fastconv.layers.init import weights_and_bias
+from fastconv.layers.profiling import in_parts
 from fastconv.layers.summary import Cost
 
 # The sizes of input for which a layer keeps prepared weights.
 MOST_PREPARED = 4
+
+# What the names of the functions that compute the directions end with.
+_GRADIENTS = {"forward": "", "input gradient": "_input", "weight gradient": "_weight"}
 
 
 class Convolution(Layer):
@@ -92,9 +96,18 @@ class Convolution(Layer):
             self._prepared[key] = ready
         return ready
 
+    def _explain(self, size: Ints, gradient: str = "") -> Explanation:
+        """Explain the convolution, or its gradient "_input" or "_weight", of inputs of a size."""
+        weight, name = self.weight.data, self.operation + gradient
+        return explain(name, size, weight.shape, dtype=weight.dtype, **self._arguments())
+
+    def _operations(self, inputs: tuple[Any, ...], direction: str) -> tuple[int, str]:
+        found = self._explain(inputs[0].shape, _GRADIENTS[direction])
+        return found.flops, found.algorithm
+
     def _cost(self, inputs: tuple[Any, ...]) -> Cost:
-        size, weight = inputs[0].shape, self.weight.data
-        found = explain(self.operation, size, weight.shape, dtype=weight.dtype, **self._arguments())
+        size = inputs[0].shape
+        found = self._explain(size)
         # Of sizes with a batch.
         batch = size[0] if len(size) == self.axes + 2 else 1
         return Cost(
@@ -106,10 +119,14 @@ class Convolution(Layer):
         )
 
     def _backward(self, saved: Any, grad_output: Array, input_grad: bool) -> Array | None:
-        mask = gradient_mask(input_grad, self.weight, self.bias)
         backward: Callable[..., Gradients] = getattr(F, f"{self.operation}_backward")
-        grad_input, *others = backward(
-            saved, self.weight.data, grad_output, **self._arguments(), output_mask=mask
+        arrays = saved, self.weight.data, grad_output
+        arguments = self._arguments()
+        grad_input, *others = in_parts(
+            self,
+            saved,
+            gradient_mask(input_grad, self.weight, self.bias),
+            lambda mask: backward(*arrays, **arguments, output_mask=mask),
         )
         add_gradients((self.weight, self.bias), tuple(others))
         return grad_input

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from fastconv import _check
 from fastconv._check import FLOAT32, FLOAT64, INT64
+from fastconv.engine.base.memory import Reserve
+from fastconv.layers import profiling
 from fastconv.layers._calls import Call, Calls, count, forget, thread
 from fastconv.layers._state import Entry, load
 from fastconv.layers.hooks import Hooked
@@ -64,6 +66,8 @@ class Layer(Hooked, Summarized, Preparing):
     _passes_on_evaluating = False
     # What backward undoes, the last call first.
     _calls: list[Call] | None = None
+    # Between the steps of training, memory waits for the next: of the layer that was called itself.
+    _reserve: Reserve | None = None
     # The names of the buffers, and whether a state must have them. Copies share this, so that it is
     # replaced, never changed.
     _buffers: Mapping[str, bool] = MappingProxyType({})
@@ -92,6 +96,14 @@ class Layer(Hooked, Summarized, Preparing):
         return hooks.output(self, inputs, self._run(inputs))
 
     def _run(self, inputs: tuple[Any, ...]) -> Any:
+        """Return the output; where a profile is open, measured."""
+        profile = profiling.current()
+        if profile is None:
+            return self._pass(inputs)
+        with profiling.measured(profile, self, "forward", inputs):
+            return self._pass(inputs)
+
+    def _pass(self, inputs: tuple[Any, ...]) -> Any:
         """Return the output, and in training mode leave a call for backward."""
         if not self.training:
             inference = self._inference
@@ -113,6 +125,10 @@ class Layer(Hooked, Summarized, Preparing):
             thread.calls = outer
         own.append((saved, within))
         self._calls = own
+        if outer is None:
+            if self._reserve is None:
+                self._reserve = Reserve()
+            self._reserve.renew()
         return output
 
     def __call__(self, *inputs: Any, **named: Any) -> Any:
@@ -158,7 +174,12 @@ class Layer(Hooked, Summarized, Preparing):
         before = count(within)
         try:
             thread.calls = within
-            gradient = self._backward(saved, grad_output, input_grad)
+            profile = profiling.current()
+            if profile is None:
+                gradient = self._backward(saved, grad_output, input_grad)
+            else:
+                with profiling.measured(profile, self, "backward"):
+                    gradient = self._backward(saved, grad_output, input_grad)
         except BaseException:
             # What was refused at once may be tried again; a pass that was undone in part may not.
             if count(within) < before:
@@ -447,7 +468,7 @@ class Layer(Hooked, Summarized, Preparing):
             if mode:
                 layer._forget_prepared()
             else:
-                layer._calls = None
+                layer._calls = layer._reserve = None
         return self
 
     def eval(self) -> Self:
@@ -500,7 +521,7 @@ class Layer(Hooked, Summarized, Preparing):
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what copies and pickles take over: no hooks, and no calls left for backward."""
-        left = ("_calls", "_hooks")
+        left = ("_calls", "_hooks", "_reserve")
         state = {name: value for name, value in vars(self).items() if name not in left}
         if self._prepared is not None:
             # Each copy adds to its own, since its parameters may be replaced by others.

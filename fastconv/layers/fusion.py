@@ -8,7 +8,7 @@ rounding of the sum with the residual, which is not stored in between.
 from typing import NamedTuple
 
 from fastconv._check import Array
-from fastconv.layers import _calls
+from fastconv.layers import _calls, profiling
 from fastconv.layers.activations import ReLU
 from fastconv.layers.base import Layer
 from fastconv.layers.branches import Add
@@ -50,10 +50,20 @@ def may_be_one(training: bool, *layers: Layer) -> bool:
 def forward(norm: Layer, x: Array, residual: Array | None = None) -> Array:
     """Return max(norm(x) + residual, 0), and in training leave a call of the norm for backward."""
     assert isinstance(norm, _NORMS)
-    output, values = norm._forward_relu(x, residual)
+    profile = profiling.current()
+    if profile is None:
+        output, values = norm._forward_relu(x, residual)
+    else:
+        with profiling.measured(profile, norm, "forward", kind=_kind(norm, residual is not None)):
+            output, values = norm._forward_relu(x, residual)
     if norm.training:
         _calls.leave(norm, _Saved(values))
     return output
+
+
+def _kind(norm: Layer, adds: bool) -> str:
+    """Return what is computed as one, for a profile."""
+    return f"{type(norm).__name__} + {'Add + ' * adds}ReLU"
 
 
 def was_one(norm: Layer) -> bool:
@@ -67,6 +77,13 @@ def backward(
     """Undo the last call of `forward`; return the gradients of input and residual."""
     assert isinstance(norm, _NORMS)
     saved: _Saved = _calls.last(norm)
-    gradients = norm._backward_relu(saved.values, grad_output, input_grad, residual_grad)
+    arguments = saved.values, grad_output, input_grad, residual_grad
+    profile = profiling.current()
+    if profile is None:
+        gradients = norm._backward_relu(*arguments)
+    else:
+        adds = saved.values[2] is not None
+        with profiling.measured(profile, norm, "backward", kind=_kind(norm, adds)):
+            gradients = norm._backward_relu(*arguments)
     _calls.drop(norm)
     return gradients

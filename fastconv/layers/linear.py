@@ -11,6 +11,7 @@ from fastconv import functional as F
 from fastconv._check import Array, Random
 from fastconv.layers.base import Layer, Parameter, add_gradients, gradient_mask
 from fastconv.layers.init import weights_and_bias
+from fastconv.layers.profiling import in_parts
 from fastconv.layers.summary import Cost
 
 
@@ -69,14 +70,18 @@ class Linear(Layer):
         return F.linear(x, self.weight.data, None if self.bias is None else self.bias.data), x
 
     def _backward(self, saved: Array, grad_output: Array, input_grad: bool) -> Array | None:
-        grad_input, grad_weight, grad_bias = F.linear_backward(
-            grad_output,
+        arrays = grad_output, saved, self.weight.data
+        grad_input, *others = in_parts(
+            self,
             saved,
-            self.weight.data,
-            output_mask=gradient_mask(input_grad, self.weight, self.bias),
+            gradient_mask(input_grad, self.weight, self.bias),
+            lambda mask: F.linear_backward(*arrays, output_mask=mask),
         )
-        add_gradients((self.weight, self.bias), (grad_weight, grad_bias))
+        add_gradients((self.weight, self.bias), tuple(others))
         return grad_input
+
+    def _operations(self, inputs: tuple[Any, ...], direction: str) -> tuple[int, str]:
+        return 2 * prod(inputs[0].shape[:-1]) * self.weight.data.size, "gemm"
 
     def _cost(self, inputs: tuple[Any, ...]) -> Cost:
         rows = prod(inputs[0].shape[1:-1])

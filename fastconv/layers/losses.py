@@ -9,6 +9,7 @@ from fastconv import functional as F
 from fastconv._check import Array
 from fastconv.functional._reduction import REDUCTIONS, check_reduction
 from fastconv.functional.probability_losses import DIVERGENCE_REDUCTIONS
+from fastconv.layers import profiling
 
 
 class _Loss:
@@ -44,7 +45,13 @@ class _Loss:
         scalar, or ndarray with reduction="none"
         """
         options = self._options()
-        loss = type(self)._function(input, target, **options)
+        function = type(self)._function
+        profile = profiling.current()
+        if profile is None:
+            loss = function(input, target, **options)
+        else:
+            with profiling.measured(profile, self, "forward"):
+                loss = function(input, target, **options)
         self._saved = (input, target, options)
         return loss
 
@@ -71,7 +78,14 @@ class _Loss:
                 "backward pass"
             )
         input, target, options = self._saved
-        gradient: Array = type(self)._gradient(input, target, **options, grad_output=grad_output)
+        function, options = type(self)._gradient, {**options, "grad_output": grad_output}
+        profile = profiling.current()
+        gradient: Array
+        if profile is None:
+            gradient = function(input, target, **options)
+        else:
+            with profiling.measured(profile, self, "backward"):
+                gradient = function(input, target, **options)
         # A grad_output that was refused leaves the loss as it was.
         self._saved = None
         return gradient

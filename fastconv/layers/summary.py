@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy as np
 from fastconv import _check
 from fastconv._check import Array
 from fastconv._geometry import Ints
+from fastconv.layers._table import Table
 
 if TYPE_CHECKING:
     from fastconv.layers.base import Layer
@@ -74,7 +74,6 @@ _HEADINGS = (
     "output bytes",
     "computed by",
 )
-_NUMBERS = range(3, 7)
 
 
 @dataclass(frozen=True)
@@ -117,7 +116,7 @@ class Summary:
         """The most that one call needs beside its result."""
         return max((layer.cost.workspace_bytes for layer in self.layers), default=0)
 
-    def _rows(self) -> list[tuple[str, ...]]:
+    def _table(self) -> Table:
         rows = []
         for layer in self.layers:
             cost = layer.cost
@@ -144,48 +143,21 @@ class Summary:
             _count(self.output_bytes),
             "",
         )
-        return [*rows, total]
-
-    def _notes(self) -> str:
-        return (
+        note = (
             f"input {', '.join(map(_times, self.input_shapes))}; "
             f"parameters {_megabytes(self.parameter_bytes)}, "
             f"outputs {_megabytes(self.output_bytes)}, "
             f"workspace at most {_megabytes(self.workspace_bytes)}; "
             "connections and multiply-adds of one sample"
         )
+        return Table(_HEADINGS, rows, total, note, range(3, 7))
 
     def __str__(self) -> str:
-        rows = [_HEADINGS, *self._rows()]
-        widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADINGS))]
-        lines = []
-        for row in rows:
-            cells = [
-                text.rjust(width) if column in _NUMBERS else text.ljust(width)
-                for column, (text, width) in enumerate(zip(row, widths, strict=True))
-            ]
-            lines.append("  ".join(cells).rstrip())
-        rule = "-" * max(map(len, lines))
-        return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1], self._notes()])
+        return self._table().text()
 
     def _repr_html_(self) -> str:
         """Return the table for notebooks."""
-
-        def line(row: Sequence[str], tag: str) -> str:
-            right = ' style="text-align: right"'
-            cells = [
-                f"<{tag}{right if column in _NUMBERS else ''}>{escape(text)}</{tag}>"
-                for column, text in enumerate(row)
-            ]
-            return f"<tr>{''.join(cells)}</tr>"
-
-        *rows, total = self._rows()
-        body = "".join(line(row, "td") for row in rows)
-        return (
-            f"<table><caption>{escape(self._notes())}</caption>"
-            f"<thead>{line(_HEADINGS, 'th')}</thead><tbody>{body}</tbody>"
-            f"<tfoot>{line(total, 'th')}</tfoot></table>"
-        )
+        return self._table().html()
 
 
 def _times(shape: Ints) -> str:
@@ -206,6 +178,13 @@ class Summarized:
     def _cost(self, inputs: tuple[Any, ...]) -> Cost:
         """Return what a call with these inputs costs."""
         return Cost()
+
+    def _operations(self, inputs: tuple[Any, ...], direction: str) -> tuple[int, str] | None:
+        """Return the floating-point operations of a call, and the algorithm, if it has any.
+
+        The direction is "forward", "input gradient" or "weight gradient".
+        """
+        return None
 
     def summary(self, *input_shapes: Sequence[int], batch_size: int = 1) -> Summary:
         """Return a table of the layers: shapes, parameters, multiply-adds, memory, algorithms.

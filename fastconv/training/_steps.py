@@ -13,7 +13,7 @@ import numpy as np
 from fastconv import _check
 from fastconv._check import C_TYPES
 from fastconv.engine.ops import optimizers as compiled
-from fastconv.layers import Parameter
+from fastconv.layers import Parameter, profiling
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Row: TypeAlias = tuple[int, tuple[Array | None, ...], bool, float, float]
@@ -368,6 +368,14 @@ class Step:
 
     def take(self) -> None:
         """Change the parameters and the optimizer."""
+        profile = profiling.current()
+        if profile is None:
+            self._take()
+        else:
+            with profiling.measured(profile, self.optimizer, "step"):
+                self._take()
+
+    def _take(self) -> None:
         ready = [(kernel, compiled.Blocks(rows), numbers) for kernel, rows, numbers in self.calls]
         # From here on nothing fails.
         for kernel, blocks, numbers in ready:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from cpython.pythread cimport PyThread_get_thread_ident
 from libc.string cimport memcmp
 
 from fastconv.engine.base.arrays cimport Axes, Ending, Flat, look_at, look_flat, swap_channels
@@ -25,8 +26,8 @@ OPERATIONS = ("conv2d", "conv2d_input", "conv2d_weight")
 # The layouts for which a Dispatch keeps kernels.
 cdef Py_ssize_t LAYOUTS = 16
 
-# Where kernels write that they ran, or None.
-cdef list _records = None
+# Where kernels write that they ran: a list for each thread that wants to know.
+cdef dict _records = {}
 
 
 cdef int record(str variant, Py_ssize_t rows, Py_ssize_t columns) except -1:
@@ -34,20 +35,30 @@ cdef int record(str variant, Py_ssize_t rows, Py_ssize_t columns) except -1:
 
     The first thing that every kernel does: what ran is never read from a plan.
     """
-    if _records is not None:
-        _records.append((variant, (rows, columns) if rows else None))
+    if _records:
+        ran = _records.get(PyThread_get_thread_ident())
+        if ran is not None:
+            ran.append((variant, (rows, columns) if rows else None))
     return 0
 
 
 @contextmanager
 def recorded():
-    """List what kernels run in a `with` statement: pairs of a variant and its tile or None."""
-    global _records
-    before, _records = _records, []
+    """List what kernels this thread runs in a `with` statement: pairs of a variant and its tile.
+
+    The tile may be None. What is listed within another such statement is listed there, too.
+    """
+    thread, ran = PyThread_get_thread_ident(), []
+    before = _records.get(thread)
+    _records[thread] = ran
     try:
-        yield _records
+        yield ran
     finally:
-        _records = before
+        if before is None:
+            del _records[thread]
+        else:
+            before.extend(ran)
+            _records[thread] = before
 
 
 def note(str variant):
