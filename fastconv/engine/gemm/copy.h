@@ -39,6 +39,7 @@ static const fastconv_copies_d *const fastconv_copy_table_d[] = FASTCONV_TABLE(c
 #define fastconv_copy_row(isa, ...) FASTCONV_COPIES(copy_row, isa, __VA_ARGS__)
 #define fastconv_copy_planes(isa, ...) FASTCONV_COPIES(copy_planes, isa, __VA_ARGS__)
 #define fastconv_pack_columns(isa, ...) FASTCONV_COPIES(pack_columns, isa, __VA_ARGS__)
+#define fastconv_pack_panels(isa, ...) FASTCONV_COPIES(pack_panels, isa, __VA_ARGS__)
 #define fastconv_pack_rows(isa, ...) FASTCONV_COPIES(pack_rows, isa, __VA_ARGS__)
 #define fastconv_transpose(isa, ...) FASTCONV_COPIES(transpose, isa, __VA_ARGS__)
 #define fastconv_transpose_rows(isa, ...) FASTCONV_COPIES(transpose_rows, isa, __VA_ARGS__)

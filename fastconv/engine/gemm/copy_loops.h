@@ -111,6 +111,30 @@ static void ISA(TYPED(pack_columns))(const SCALAR *source, const ptrdiff_t *at, 
     }
 }
 
+/* Panels of rows that are neighbours, as many as a tile is high: for each panel and step, its rows side
+ * by side. All panels of some steps at once, so that the source is read from end to end. */
+static inline __attribute__((always_inline)) void
+ISA(TYPED(pack_neighbours))(const SCALAR *source, const ptrdiff_t *at, ptrdiff_t steps,
+                            ptrdiff_t panels, const ptrdiff_t height, ptrdiff_t panel_step,
+                            SCALAR *packed)
+{
+    for (ptrdiff_t i = 0; i < panels; i++, source += height, packed += panel_step)
+        for (ptrdiff_t l = 0; l < steps; l++)
+            __builtin_memcpy(packed + l * height, source + at[l], height * SCALAR_BYTES);
+}
+
+static void ISA(TYPED(pack_panels))(const SCALAR *source, const ptrdiff_t *at, ptrdiff_t steps,
+                                    ptrdiff_t panels, ptrdiff_t height, ptrdiff_t panel_step,
+                                    SCALAR *packed)
+{
+    if (height == 4)
+        ISA(TYPED(pack_neighbours))(source, at, steps, panels, 4, panel_step, packed);
+    else if (height == 8)
+        ISA(TYPED(pack_neighbours))(source, at, steps, panels, 8, panel_step, packed);
+    else
+        ISA(TYPED(pack_neighbours))(source, at, steps, panels, height, panel_step, packed);
+}
+
 /* A panel of rows: for each step, the numbers of the rows side by side, `height` apart. */
 static void ISA(TYPED(pack_rows))(const SCALAR *source, ptrdiff_t row, ptrdiff_t rows,
                                   const ptrdiff_t *at, ptrdiff_t steps, ptrdiff_t height,
@@ -317,6 +341,7 @@ static const TYPED(fastconv_copies) ISA(TYPED(copies)) = {
     .copy_row = ISA(TYPED(copy_row)),
     .copy_planes = ISA(TYPED(copy_planes)),
     .pack_columns = ISA(TYPED(pack_columns)),
+    .pack_panels = ISA(TYPED(pack_panels)),
     .pack_rows = ISA(TYPED(pack_rows)),
     .transpose = ISA(TYPED(transpose)),
     .transpose_rows = ISA(TYPED(transpose_rows)),

@@ -8,6 +8,8 @@ typedef struct {
     void (*pack_columns)(const SCALAR *source, const ptrdiff_t *at, ptrdiff_t steps,
                          const fastconv_run *runs, ptrdiff_t n_runs, int overrun,
                          ptrdiff_t width, SCALAR *panels);
+    void (*pack_panels)(const SCALAR *source, const ptrdiff_t *at, ptrdiff_t steps,
+                        ptrdiff_t panels, ptrdiff_t height, ptrdiff_t panel_step, SCALAR *packed);
     void (*pack_rows)(const SCALAR *source, ptrdiff_t row, ptrdiff_t rows, const ptrdiff_t *at,
                       ptrdiff_t steps, ptrdiff_t height, SCALAR *panel);
     void (*transpose)(const SCALAR *source, ptrdiff_t source_row, ptrdiff_t rows,

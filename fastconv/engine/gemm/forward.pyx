@@ -49,8 +49,8 @@ from fastconv.engine.gemm.correlation cimport (
 from fastconv.engine.gemm.slab cimport (
     Run, Share, Slab, Split, Target, Walk, Windows, add_run, block_channels, copied_numbers,
     even_share, fill_offsets, fill_shifts, fill_slab, find_share, imbalance, in_elements, line_up,
-    make_block, make_slab, make_split, make_windows, next_pixels, pack_columns, pack_rows,
-    slab_bytes, slab_planes, split_tasks, start_walk, steps_are_neighbours, transpose)
+    make_block, make_slab, make_split, make_windows, next_pixels, pack_columns, pack_panels,
+    pack_rows, slab_bytes, slab_planes, split_tasks, start_walk, steps_are_neighbours, transpose)
 from fastconv.engine.gemm.tile cimport MAX_ROWS, VECTORS, lanes, max_rows, run_tile
 
 # A block of B: much of the second-level cache of a core, since the weights are read once for each
@@ -136,7 +136,7 @@ cdef inline Py_ssize_t unit_pixels(const Product* p, Py_ssize_t columns) noexcep
 cdef int size_blocks(Product* p, Py_ssize_t itemsize, int threads) except -1:
     """Choose the blocks of channels and pixels, and the tasks."""
     cdef Py_ssize_t planes = slab_planes(&p.windows), out = p.windows.column.out
-    cdef Py_ssize_t pixels, total, lines, unit
+    cdef Py_ssize_t pixels, total, lines, line_bytes, unit
     cdef Py_ssize_t height = ceil_div(p.rows, p.row_panels), steps
     cdef double part = <double>PACKED / p.rows, alone = 1
     p.channels = block_channels(&p.windows, itemsize)
@@ -157,8 +157,12 @@ cdef int size_blocks(Product* p, Py_ssize_t itemsize, int threads) except -1:
         pixels = BLOCK_BYTES // (p.channels * p.windows.taps * itemsize * p.width) * p.width
         pixels = max(pixels, 2 * p.width)
     else:
-        lines = SLAB_BYTES // (planes * itemsize * p.channels
-                               * (p.columns + p.windows.column.part_reach))
+        line_bytes = (planes * itemsize * p.channels
+                      * (p.columns + p.windows.column.part_reach))
+        # Lines that two blocks share are copied twice: as far as the cache holds them, they are at
+        # most a fifth.
+        lines = max(SLAB_BYTES // line_bytes,
+                    min(BLOCK_BYTES // line_bytes, 5 * p.windows.row.part_reach))
         pixels = max(lines - p.windows.row.part_reach, 1) * p.columns
     total = p.windows.lines * p.columns
     unit = unit_pixels(p, p.columns)
@@ -268,15 +272,22 @@ cdef Py_ssize_t list_panels(const Product* p, const Slab* slab, Panel* panels, R
     return count
 
 
+cdef inline bint rows_are_neighbours(const Product* p) noexcept nogil:
+    """Tell whether the rows of A are neighbours, its steps are not, and all panels are full."""
+    return p.a_strides[1] == 1 and not p.neighbours and p.rows % p.height == 0
+
+
 cdef Py_ssize_t pack_a_channels(const Product* p) noexcept nogil:
     """Return the channels of one call of pack_a.
 
     Where steps are neighbours, long stretches of few rows. Else about as many steps as a tile has
-    rows, for all rows: so the weights of rotated kernels are read from end to end.
+    rows, for all rows: so the weights of rotated kernels are read from end to end. Of rows that are
+    neighbours four times as many: panels lie pages apart, and each gets several cache lines.
     """
+    cdef Py_ssize_t steps = 4 * p.height if rows_are_neighbours(p) else p.height
     if p.neighbours:
         return ceil_div(ceil_div(PACKED_STEPS, p.windows.taps), p.lanes) * p.lanes
-    return ceil_div(p.height, p.windows.taps)
+    return ceil_div(steps, p.windows.taps)
 
 
 cdef Py_ssize_t pack_a_tasks(const Product* p) noexcept nogil:
@@ -300,6 +311,9 @@ cdef void pack_a(const floating* w, const Context* context, Py_ssize_t task,
         past = first + 1
     w += g * p.a_strides[0] + c * p.a_strides[2]
     packed += (g * p.row_panels * p.steps + c * p.windows.taps) * p.height
+    if rows_are_neighbours(p):
+        pack_panels(w, at, steps, p.row_panels, p.height, p.steps * p.height, packed)
+        return
     for panel in range(first, past):
         row = even_share(panel, p.rows, p.row_panels)
         rows = even_share(panel + 1, p.rows, p.row_panels) - row

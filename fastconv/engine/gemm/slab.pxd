@@ -83,6 +83,9 @@ cdef void fill_slab(const floating* x, const Windows* windows, const Slab* slab,
 cdef void pack_columns(const floating* source, const Py_ssize_t* at, Py_ssize_t steps,
                        const Run* runs, Py_ssize_t n_runs, bint overrun, Py_ssize_t width,
                        floating* panels) noexcept nogil
+cdef void pack_panels(const floating* source, const Py_ssize_t* at, Py_ssize_t steps,
+                      Py_ssize_t panels, Py_ssize_t height, Py_ssize_t panel_step,
+                      floating* packed) noexcept nogil
 cdef void pack_rows(const floating* source, Py_ssize_t row, Py_ssize_t rows,
                     const Py_ssize_t* at, Py_ssize_t steps, Py_ssize_t height,
                     floating* panel) noexcept nogil

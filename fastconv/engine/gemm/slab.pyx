@@ -31,6 +31,7 @@ cdef extern from "gemm/copy.h" nogil:
     void copy_row_loop "fastconv_copy_row"(int isa, ...) noexcept
     void copy_planes "fastconv_copy_planes"(int isa, ...) noexcept
     void pack_columns_loop "fastconv_pack_columns"(int isa, ...) noexcept
+    void pack_panels_loop "fastconv_pack_panels"(int isa, ...) noexcept
     void pack_rows_loop "fastconv_pack_rows"(int isa, ...) noexcept
     void transpose_loop "fastconv_transpose"(int isa, ...) noexcept
     void transpose_rows_loop "fastconv_transpose_rows"(int isa, ...) noexcept
@@ -54,6 +55,16 @@ cdef void pack_columns(const floating* source, const Py_ssize_t* at, Py_ssize_t 
                        floating* panels) noexcept nogil:
     """Write for each step, `width` apart, the runs of source + at[step] to their places."""
     pack_columns_loop(ISA, source, at, steps, runs, n_runs, overrun, width, panels)
+
+
+cdef void pack_panels(const floating* source, const Py_ssize_t* at, Py_ssize_t steps,
+                      Py_ssize_t panels, Py_ssize_t height, Py_ssize_t panel_step,
+                      floating* packed) noexcept nogil:
+    """Write for each panel and step the numbers source[panel * height + at[step] + i]; i < height.
+
+    Panels are `panel_step` apart, their steps `height`.
+    """
+    pack_panels_loop(ISA, source, at, steps, panels, height, panel_step, packed)
 
 
 cdef void pack_rows(const floating* source, Py_ssize_t row, Py_ssize_t rows,

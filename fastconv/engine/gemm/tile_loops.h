@@ -54,6 +54,25 @@ ISA(TYPED(add_run))(const SCALAR *from, ptrdiff_t count, SCALAR *c)
     }
 }
 
+/* Without a bias, to every other place, as the phases of an input gradient. What stands between them
+ * is read, and written as it was: it is of another phase, and nobody's at that time. */
+static inline __attribute__((always_inline)) void
+ISA(TYPED(store_every_other))(const SCALAR *from, ptrdiff_t count, int accumulate, SCALAR *c)
+{
+    ptrdiff_t j = 0;
+
+    for (; j + LANES < count; j += LANES) {
+        VECTOR *to = (VECTOR *)(c + 2 * j);
+        const VECTOR between = ODD(to[0], to[1]), there = EVEN(to[0], to[1]);
+        VECTOR sum = *(const VECTOR *)(from + j);
+        if (accumulate)
+            sum = there + sum;
+        to[0] = ZIP_LOW(sum, between);
+        to[1] = ZIP_HIGH(sum, between);
+    }
+    ISA(TYPED(store_run))(from + j, count - j, 2, accumulate, NULL, NULL, c + 2 * j);
+}
+
 /* Let the columns of the runs leave, for a tile whose sums lie in memory, `width` to a row. */
 static void ISA(TYPED(store))(int rows, const SCALAR *sums, ptrdiff_t width,
                               const fastconv_target *target)
@@ -66,7 +85,10 @@ static void ISA(TYPED(store))(int rows, const SCALAR *sums, ptrdiff_t width,
             const fastconv_run run = target->runs[r];
             const SCALAR *from = sums + run.first, *along = columns ? columns + run.first : NULL;
             SCALAR *c = (SCALAR *)target->c + i * target->row + run.at;
-            if (run.step != 1)
+            /* Rows that are neighbours would lie between, maybe another thread's. */
+            if (run.step == 2 && target->row != 1 && !bias && !along)
+                ISA(TYPED(store_every_other))(from, run.count, target->accumulate, c);
+            else if (run.step != 1)
                 ISA(TYPED(store_run))
                 (from, run.count, run.step, target->accumulate, bias, along, c);
             else if (target->accumulate && !bias && !along)
