@@ -11,13 +11,17 @@ from tests._cases import DTYPES, Conv, forced, inner_call, integers, normal
 from tests.engine.blocked.test_samples import problem
 
 # Few output channels, which leave most lanes empty, and many; short and long rows; strides,
-# dilation and groups; taps and positions that do not meet; channels in several blocks.
+# dilation and groups; taps and positions that do not meet; channels in several blocks. The last two
+# are of kernels that are packed for the input gradient, and fill all panels, or do not; their phases
+# have rows of more than a vector.
 CASES = [
     Conv(1, 3, 9, 10, 1, 3, 3, 1, 1),
     Conv(2, 5, 13, 70, 37, 3, 3, 2, 1),
     Conv(3, 34, 7, 8, 50, 5, 3, (2, 3), (2, 1), 1, 2),
     Conv(2, 8, 12, 11, 21, 2, 3, 1, 2, 2),
     Conv(2, 700, 5, 6, 9, 1, 1, 3),
+    Conv(1, 104, 5, 41, 700, 1, 1, 2),
+    Conv(2, 102, 4, 40, 90, 1, 1, (1, 2)),
 ]
 VARIANTS = "pixels in the lanes", "output channels in the lanes"
 BY_PHASE = "pixels or output channels in the lanes, by phase"
