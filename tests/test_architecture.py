@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import fastconv
-from fastconv import benchmark, functional, layers, models, ndimage, reference, training
+from fastconv import benchmark, functional, layers, models, ndimage, reference, signal, training
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = Path(fastconv.__file__).resolve().parent
@@ -52,6 +52,7 @@ LEVELS = {
     "functional": 10,
     "layers": 11,
     "ndimage": 11,
+    "signal": 11,
     "models": 12,
     "adapters": 13,
     "benchmark": 13,
@@ -214,8 +215,11 @@ def test_functions_that_return_an_array_take_out(name):
     assert "out" in inspect.signature(getattr(functional, name)).parameters
 
 
+PUBLIC = (fastconv, benchmark, functional, layers, models, ndimage, reference, signal, training)
+
+
 def public():
-    for module in (fastconv, benchmark, functional, layers, models, ndimage, reference, training):
+    for module in PUBLIC:
         for name in module.__all__:
             value = getattr(module, name)
             if inspect.isfunction(value) or inspect.isclass(value):

@@ -367,9 +367,10 @@ def full_kernel(
     origins: list[Any] = [0] * rank
     for at, axis in zip(given, axes, strict=True):
         origins[axis] = at
-    if len(axes) < rank and kernel.ndim == len(axes):
+    fits = kernel.ndim == len(axes) and 0 not in kernel.shape
+    if fits and len(axes) < rank:
         kernel = np.expand_dims(kernel, tuple(axis for axis in range(rank) if axis not in axes))
-    if kernel.ndim != rank or 0 in kernel.shape:
+    if not fits:
         raise RuntimeError(
             f"weights.ndim ({np.ndim(weights)}) must match len(axes) ({len(axes)}), and no axis of "
             f"the weights may be empty: their shape is {np.shape(weights)}"

@@ -1,0 +1,46 @@
+"""Convolutions as products of Fourier transforms, where the kernel is large."""
+
+from collections.abc import Sequence
+from math import log2, prod
+from typing import Any
+
+import numpy as np
+
+from fastconv._check import Array
+from fastconv._geometry import Ints
+from fastconv.engine.fft.blocks import fast_length
+
+# A number that goes through one step of a transform costs as much as so many products of the direct
+# loops: measured by `python benches/bench_filters.py --transforms` on AVX-512 and AVX2.
+_STEP = 20
+
+
+def wins(shape1: Ints, shape2: Ints, size: Ints) -> bool:
+    """Tell whether transforms are faster than sums of products, for a result of some size."""
+    whole = [fast_length(n + m - 1) for n, m in zip(shape1, shape2, strict=True)]
+    numbers = prod(whole)
+    direct = float(prod(size)) * min(prod(shape1), prod(shape2))
+    return _STEP * numbers * 3 * log2(max(numbers, 2)) < direct
+
+
+@np.errstate(invalid="ignore", over="ignore")
+def convolve(in1: Array, in2: Array, axes: Sequence[int], size: Ints, first: Ints) -> Array:
+    """Return a part of the convolution over some axes; along the others the arrays are broadcast.
+
+    Parameters
+    ----------
+    in1, in2 : ndarray
+        Of one type of floating-point or complex numbers.
+    axes : sequence of int
+    size, first : tuple of int
+        Of the result, and where it begins in the whole convolution.
+    """
+    lengths = [fast_length(in1.shape[axis] + in2.shape[axis] - 1) for axis in axes]
+    real = in1.dtype.kind != "c"
+    transform, back = (np.fft.rfftn, np.fft.irfftn) if real else (np.fft.fftn, np.fft.ifftn)
+    spectrum: Any = transform(in1, lengths, axes)
+    spectrum = spectrum * transform(in2, lengths, axes)
+    whole: Any = back(spectrum, lengths, axes)
+    part = tuple(slice(at, at + n) for at, n in zip(first, size, strict=True))
+    result: Array = np.ascontiguousarray(whole[part], in1.dtype)
+    return result
