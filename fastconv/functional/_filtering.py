@@ -8,10 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
-from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
 from fastconv._check import Array
 from fastconv._geometry import Ints
@@ -25,6 +24,10 @@ _TILE_BYTES = 1 << 16
 _ROWS, _COLUMNS = 4, 64
 # Stands for what is outside of the image, far from every cell.
 _OUTSIDE = -(1 << 62)
+# Of a view that is kept for the next call: cells along all axes.
+_MOST_KEPT = 1 << 14
+# Numbers of a cell, at most.
+_MOST_GRAIN = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +51,14 @@ class Frame:
     runs: NDArray[np.intp]
 
 
-@lru_cache(256)
 def make_frame(
-    shape: Ints, size: Ints, window: Ints, first: Ints, modes: tuple[str, ...], itemsize: int
+    shape: Ints,
+    size: Ints,
+    window: Ints,
+    first: Ints,
+    modes: Sequence[str],
+    itemsize: int,
+    grain: int = 1,
 ) -> Frame:
     """Return the frame of an image.
 
@@ -62,15 +70,22 @@ def make_frame(
         Cells that each cell of the result sees along each axis.
     first : tuple of int
         Where the window of the first cell of the result begins.
-    modes : tuple of str
+    modes : sequence of str
         Of `fastconv.functional.pad`, one for each axis.
     itemsize : int
         Bytes of a number of the tile.
+    grain : int
+        Numbers of a cell: so many lie side by side on the last axis of the frame.
     """
     places = [
         sources(mode, n, np.arange(at, at + out + taps - 1, dtype=np.intp))
         for mode, n, out, taps, at in zip(modes, shape, size, window, first, strict=True)
     ]
+    if grain > 1:
+        cells = places[-1][:, None]
+        places[-1] = np.where(cells < 0, -1, cells * grain + np.arange(grain)).ravel()
+        size = (*size[:-1], size[-1] * grain)
+        window = (*window[:-1], (window[-1] - 1) * grain + 1)
     block = _block(size, window, _TILE_BYTES // itemsize)
     return Frame(size, window, block, np.concatenate(places), _runs(places[-1]))
 
@@ -143,29 +158,28 @@ def correlate_taps(
     """
     if results.size == 0:
         return
-    groups = _groups(image, results[0], window, first)
-    order = [axis for group in groups for axis in group]
-    order = [axis for axis in range(image.ndim) if axis not in order] + order
-    seen = [group[-1] for group in groups]
-    spare = max(2 - len(groups), 0)
-    image_shape, result_shape = ((1,) * spare + _sizes(a, groups) for a in (image, results[0]))
-    ones, zeros = (1,) * spare, (0,) * spare
-    frame = make_frame(
-        image_shape,
-        result_shape,
-        ones + tuple(window[axis] for axis in seen),
-        zeros + tuple(first[axis] for axis in seen),
-        ("constant",) * spare + tuple(modes[axis] for axis in seen),
+    small = sum(results.shape) + sum(window) <= _MOST_KEPT
+    view = (_kept_view if small else _new_view)(
+        image.shape,
+        image.strides,
+        results.shape[1:],
+        results.strides[1:],
+        window,
+        first,
+        tuple(modes),
         weights.itemsize,
     )
-    axes = [0, *(1 + axis for axis in order)]
-    # Taps in the order of the window: rows of the result share what they see.
-    shared = full and seen == sorted(seen) and frame.window[-2] > 1
+    frame = view.frame
     positions = np.zeros((len(taps), len(frame.size)), np.intp)
-    positions[:, spare:] = taps[:, seen]
+    positions[:, view.spare :] = taps[:, view.seen]
+    positions[:, -1] *= view.grain
+    # Taps in the order of the window: rows of the result share what they see.
+    shared = full and view.grain == 1 and view.ordered and frame.window[-2] > 1
     correlation.correlate(
-        image.transpose(order).reshape(image_shape),
-        results.transpose(axes).reshape((len(results), *result_shape)),
+        image.transpose(view.order).reshape(view.image_shape),
+        results.transpose((0, *(1 + axis for axis in view.order))).reshape(
+            (len(results), *frame.size)
+        ),
         (SUMS[weights.dtype], TYPES[image.dtype], TYPES[results.dtype]),
         frame,
         positions,
@@ -177,32 +191,116 @@ def correlate_taps(
     )
 
 
-def _sizes(array: Array, groups: Sequence[Sequence[int]]) -> Ints:
-    return tuple(prod(array.shape[axis] for axis in group) for group in groups)
+@dataclass(frozen=True, slots=True)
+class _View:
+    """How an image and its result are seen: their axes in the order of memory, as few as can be.
+
+    Attributes
+    ----------
+    order : list of int
+        All axes.
+    seen : list of int
+        The axis of the image that each axis of the frame is, behind `spare` of one cell.
+    grain : int
+        Numbers of a cell on the last axis: those of an axis without a window.
+    ordered : bool
+        Whether the axes are in the order of the image.
+    """
+
+    order: list[int]
+    seen: list[int]
+    spare: int
+    grain: int
+    ordered: bool
+    image_shape: Ints
+    frame: Frame
 
 
-def _groups(image: Array, result: Array, window: Ints, first: Ints) -> list[list[int]]:
+def _new_view(
+    shape: Ints,
+    strides: Ints,
+    result_shape: Ints,
+    result_strides: Ints,
+    window: Ints,
+    first: Ints,
+    modes: tuple[str, ...],
+    itemsize: int,
+) -> _View:
+    groups = _groups(shape, strides, result_shape, result_strides, window, first)
+    order = [axis for group in groups for axis in group]
+    order = [axis for axis in range(len(shape)) if axis not in order] + order
+    grain = _grain(groups, shape, strides, result_strides, window)
+    if grain > 1:
+        groups.pop()
+    seen = [group[-1] for group in groups]
+    spare = max(2 - len(groups), 0)
+    ones, zeros = (1,) * spare, (0,) * spare
+    sizes, result_sizes = (
+        ones + tuple(prod(whole[axis] for axis in group) for group in groups)
+        for whole in (shape, result_shape)
+    )
+    frame = make_frame(
+        sizes,
+        result_sizes,
+        ones + tuple(window[axis] for axis in seen),
+        zeros + tuple(first[axis] for axis in seen),
+        ("constant",) * spare + tuple(modes[axis] for axis in seen),
+        itemsize,
+        grain,
+    )
+    image_shape = (*sizes[:-1], sizes[-1] * grain)
+    return _View(order, seen, spare, grain, seen == sorted(seen), image_shape, frame)
+
+
+_kept_view = lru_cache(256)(_new_view)
+
+
+def _groups(
+    shape: Ints,
+    strides: Ints,
+    result_shape: Ints,
+    result_strides: Ints,
+    window: Ints,
+    first: Ints,
+) -> list[list[int]]:
     """Return the axes in the order of the image's memory, those together that can be seen as one.
 
     Axes without a window can; what has one cell is left out.
     """
-
-    def idle(axis: int) -> bool:
-        return window[axis] == 1 and first[axis] == 0 and image.shape[axis] == result.shape[axis]
-
-    axes = [axis for axis in range(image.ndim) if not (idle(axis) and image.shape[axis] == 1)]
+    idle = [
+        w == 1 and at == 0 and n == out
+        for w, at, n, out in zip(window, first, shape, result_shape, strict=True)
+    ]
+    axes = [axis for axis in range(len(shape)) if not (idle[axis] and shape[axis] == 1)]
     groups: list[list[int]] = []
-    for axis in sorted(axes, key=lambda axis: -abs(image.strides[axis])):
-        if (
-            groups
-            and idle(axis)
-            and idle(outer := groups[-1][-1])
-            and all(a.strides[outer] == a.strides[axis] * a.shape[axis] for a in (image, result))
-        ):
-            groups[-1].append(axis)
-        else:
-            groups.append([axis])
+    for axis in sorted(axes, key=lambda axis: -abs(strides[axis])):
+        if groups and idle[axis] and idle[outer := groups[-1][-1]]:
+            length = shape[axis]
+            if (strides[outer], result_strides[outer]) == (
+                strides[axis] * length,
+                result_strides[axis] * length,
+            ):
+                groups[-1].append(axis)
+                continue
+        groups.append([axis])
     return groups
+
+
+def _grain(
+    groups: list[list[int]], shape: Ints, strides: Ints, result_strides: Ints, window: Ints
+) -> int:
+    """Return how many numbers of the last axes can be seen as one cell of the axis before them.
+
+    So the channels of a colour image are: a vector along them alone would be nearly empty.
+    """
+    if len(groups) < 2 or window[groups[-1][-1]] > 1 or window[groups[-2][-1]] == 1:
+        return 1
+    (*_, axis), last = groups[-2], groups[-1][-1]
+    numbers = prod(shape[inner] for inner in groups[-1])
+    fits = numbers <= _MOST_GRAIN and all(
+        whole[axis] == whole[last] * numbers for whole in (strides, result_strides)
+    )
+    return numbers if fits else 1
 
 
 def native(array: Array) -> Array:
@@ -212,9 +310,10 @@ def native(array: Array) -> Array:
     return array.astype(array.dtype.newbyteorder("="), order="K", subok=False)
 
 
-def as_sums(values: Any, dtype: DTypeLike) -> Array:
-    """Return numbers as a contiguous array of the type in which is added."""
-    return np.ascontiguousarray(values, dtype)
+@lru_cache(256)
+def all_taps(window: Ints) -> NDArray[np.intp]:
+    """Return the positions of all taps of a window, in its order."""
+    return np.ascontiguousarray(np.indices(window, np.intp).reshape(len(window), -1).T)
 
 
 def slide_window(
@@ -240,12 +339,14 @@ def slide_window(
     window, begins = [1] * image.ndim, [0] * image.ndim
     # A window of one cell slides, too: its running sum is rounded.
     window[axis], begins[axis] = max(size, 2), first
-    groups = [
-        group for group in _groups(image, result, tuple(window), tuple(begins)) if group != [axis]
-    ]
+    merged = _groups(
+        image.shape, image.strides, result.shape, result.strides, tuple(window), tuple(begins)
+    )
+    groups = [group for group in merged if group != [axis]]
     order = [a for group in groups for a in group]
     order = [a for a in range(image.ndim) if a not in order and a != axis] + order + [axis]
-    shape = (1,) * (not groups) + _sizes(image, groups) + (image.shape[axis],)
+    lines = (prod(image.shape[a] for a in group) for group in groups)
+    shape = (1,) * (not groups) + (*lines, image.shape[axis])
     ones, zeros = (1,) * (len(shape) - 1), (0,) * (len(shape) - 1)
     frame = make_frame(
         shape, shape, (*ones, size), (*zeros, first), ("constant",) * len(ones) + (mode,), 8

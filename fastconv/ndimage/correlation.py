@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fastconv._check import Array
 from fastconv._docs import filled
-from fastconv.functional._filtering import correlate_taps
+from fastconv.functional._filtering import all_taps, correlate_taps
 from fastconv.ndimage._arguments import (
     SHARED,
     boundary,
@@ -382,7 +382,11 @@ def _kernel_pass(kernel: Array, mode: object, cval: Any, origins: list[int]) -> 
     """Return what correlates an image with a kernel."""
     continued, outside = boundary(mode), outside_value(cval)
     counts = abs(kernel) > _EPSILON
-    taps, weights = np.argwhere(counts), kernel[counts][None]
+    full = bool(counts.all())
+    if full:
+        taps, weights = all_taps(kernel.shape), np.ascontiguousarray(kernel).reshape(1, -1)
+    else:
+        taps, weights = np.argwhere(counts), kernel[counts][None]
     first = tuple(-(n // 2) - at for n, at in zip(kernel.shape, origins, strict=True))
 
     def run(image: Array, filtered: Array) -> None:
@@ -395,7 +399,7 @@ def _kernel_pass(kernel: Array, mode: object, cval: Any, origins: list[int]) -> 
             taps,
             weights,
             outside=outside,
-            full=bool(counts.all()),
+            full=full,
         )
 
     return run

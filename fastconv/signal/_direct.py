@@ -9,7 +9,7 @@ import numpy as np
 from fastconv._check import Array
 from fastconv._geometry import Ints
 from fastconv.engine.base.memory import empty
-from fastconv.functional._filtering import correlate_taps, native
+from fastconv.functional._filtering import all_taps, correlate_taps, native
 
 
 def correlate(
@@ -37,7 +37,7 @@ def correlate(
     if image.size == 0 or kernel.size == 0:
         result[...] = 0
         return result
-    taps = np.indices(kernel.shape, np.intp).reshape(kernel.ndim, -1).T
+    taps = all_taps(kernel.shape)
     shape, modes = kernel.shape, tuple(modes) or ("constant",) * image.ndim
 
     def weigh(part: Array, weights: Array, results: Array, value: Any) -> None:

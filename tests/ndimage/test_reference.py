@@ -98,12 +98,12 @@ def test_any_number_of_threads_gives_the_same_bits():
 def test_any_blocks_give_the_same_bits(tile, monkeypatch):
     expected = filtered()
     monkeypatch.setattr(_filtering, "_TILE_BYTES", tile)
-    _filtering.make_frame.cache_clear()
+    _filtering._kept_view.cache_clear()
     try:
         for actual, usual in zip(filtered(), expected, strict=True):
             np.testing.assert_array_equal(actual, usual)
     finally:
-        _filtering.make_frame.cache_clear()
+        _filtering._kept_view.cache_clear()
 
 
 def digests():
