@@ -100,6 +100,7 @@ _CONNECTIONS = {
     f"{room}.{name}": _connection(f"{room}.{name}", module, name, getattr(own, name))
     for room, module, own in _ROOMS
     for name in own.__all__
+    if hasattr(module, name)
 }
 _ALL = tuple(_CONNECTIONS)
 _switch = Switch(_CONNECTIONS)

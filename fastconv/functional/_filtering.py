@@ -313,7 +313,7 @@ def native(array: Array) -> Array:
 @lru_cache(256)
 def all_taps(window: Ints) -> NDArray[np.intp]:
     """Return the positions of all taps of a window, in its order."""
-    return np.ascontiguousarray(np.indices(window, np.intp).reshape(len(window), -1).T)
+    return np.ascontiguousarray(np.indices(window, np.intp).reshape(len(window), prod(window)).T)
 
 
 def slide_window(

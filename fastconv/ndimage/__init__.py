@@ -6,8 +6,13 @@
 Images have any number of axes, any strides, and numbers of any type that SciPy filters: sums are
 computed in double precision, in the order of SciPy's loops, and results are the same to the last
 bit on x86. They are shared among threads, and any number of threads gives the same bits, too.
+
+SciPy has no `filter_bank`, which applies many kernels at once, `factors` and `filter_blocks`, for
+images that are larger than memory.
 """
 
+from fastconv.ndimage.bank import factors, filter_bank
+from fastconv.ndimage.blocks import filter_blocks
 from fastconv.ndimage.correlation import convolve, convolve1d, correlate, correlate1d
 from fastconv.ndimage.derivatives import (
     generic_gradient_magnitude,
@@ -29,6 +34,9 @@ __all__ = [
     "convolve1d",
     "correlate",
     "correlate1d",
+    "factors",
+    "filter_bank",
+    "filter_blocks",
     "gaussian_filter",
     "gaussian_filter1d",
     "gaussian_gradient_magnitude",

@@ -166,7 +166,7 @@ def correlate1d(
     if weights.ndim != 1 or len(weights) < 1:
         raise RuntimeError(f"no filter weights given: weights have shape {weights.shape}")
     axis = normalize_axis_index(axis, image.ndim)
-    origin = _checked_origin(origin, len(weights), "len(weights)")
+    origin = checked_origin(origin, len(weights), "len(weights)")
     return run_passes(image, result, [line_pass(make_line(weights), axis, mode, cval, origin)])
 
 
@@ -349,7 +349,7 @@ def _filter(
         kernel = kernel[(slice(None, None, -1),) * kernel.ndim]
         origins = [_turned(at, n) for at, n in zip(origins, kernel.shape, strict=True)]
     origins = [
-        _checked_origin(at, n, "weights.shape[k]")
+        checked_origin(at, n, "weights.shape[k]")
         for at, n in zip(origins, kernel.shape, strict=True)
     ]
     result = result_for(output, image)
@@ -413,7 +413,8 @@ def _turned(origin: Any, window: int) -> Any:
     return -origin - (window % 2 == 0)
 
 
-def _checked_origin(origin: Any, window: int, length: str) -> int:
+def checked_origin(origin: Any, window: int, length: str) -> int:
+    """Return an origin that lies in the window."""
     if origin < -(window // 2) or origin > (window - 1) // 2:
         raise ValueError(
             f"Invalid origin; origin must satisfy -({length} // 2) <= origin <= ({length}-1) // 2: "

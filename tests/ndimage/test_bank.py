@@ -1,0 +1,171 @@
+"""Many kernels at once, kernels that are products, and images that are larger than memory."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import fastconv
+from fastconv import ndimage
+from tests._filters import MODES, TYPES, assert_same_bits, images, numbers
+
+tried = settings(max_examples=60, deadline=None, derandomize=True)
+
+
+@tried
+@given(images(), st.sampled_from(MODES), st.data())
+def test_a_bank_is_each_kernel_alone(drawn, mode, data):
+    image, rng = drawn
+    image = np.nan_to_num(image, posinf=3, neginf=-3)
+    rank = data.draw(st.integers(1, image.ndim))
+    kernels = rng.standard_normal((3, *rng.integers(1, 5, rank)))
+    axes = tuple(range(image.ndim - rank, image.ndim))
+    found = ndimage.filter_bank(image, kernels, np.float64, mode, 1.5)
+    assert found.shape == (3, *image.shape)
+    for result, kernel in zip(found, kernels, strict=True):
+        expected = ndimage.correlate(image, kernel, np.float64, mode, 1.5, axes=axes)
+        assert_same_bits(result, expected)
+
+
+def test_a_bank_over_other_axes_and_into_an_array():
+    rng = np.random.default_rng(0)
+    image, kernels = numbers(rng, (5, 40, 6), "f4"), numbers(rng, (4, 3, 2), "f8")
+    expected = [ndimage.correlate(image, kernel, origin=(1, 0), axes=(0, 1)) for kernel in kernels]
+    output = np.empty((4, 5, 40, 6), np.float32)
+    found = ndimage.filter_bank(image, kernels, output, origin=(1, 0), axes=(0, 1))
+    assert found is output
+    assert_same_bits(found, np.array(expected))
+    # A result that shares memory with the image.
+    both = np.zeros((2, 9, 9))
+    both[0] = rng.standard_normal((9, 9))
+    expected = ndimage.filter_bank(both[0].copy(), np.ones((2, 3, 3)))
+    assert_same_bits(ndimage.filter_bank(both[0], np.ones((2, 3, 3)), both), expected)
+
+
+def test_kernels_that_are_products_are_applied_axis_by_axis():
+    rng = np.random.default_rng(0)
+    image = numbers(rng, (50, 60), "f8")
+    lines = rng.standard_normal((2, 9))
+    kernels = np.array([np.outer(*lines), rng.standard_normal((9, 9))])
+    found = ndimage.filter_bank(image, kernels, mode="wrap", origin=(1, -2), separate=True)
+    expected = ndimage.filter_bank(image, kernels, mode="wrap", origin=(1, -2))
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12 * abs(expected).max())
+    assert_same_bits(found[1], expected[1])
+    assert (found[0] != expected[0]).any()
+
+
+@pytest.mark.parametrize("shape", [(1,), (5,), (3, 4), (2, 3, 4), (1, 1)])
+def test_factors(shape):
+    lines = [np.random.default_rng(n).standard_normal(n) for n in shape]
+    kernel = np.ones(())
+    for line in lines:
+        kernel = np.multiply.outer(kernel, line)
+    found = ndimage.factors(kernel)
+    product = np.ones(())
+    for line in found:
+        product = np.multiply.outer(product, line)
+    np.testing.assert_allclose(product, kernel, rtol=1e-14)
+    if len(shape) > 1 and min(shape) > 1:
+        kernel.flat[0] *= 1 + 1e-9
+        assert ndimage.factors(kernel) is None
+
+
+def test_kernels_without_factors():
+    assert ndimage.factors([[np.nan, 1]]) is None
+    assert ndimage.factors(np.zeros((0, 2))) is None
+    assert [list(line) for line in ndimage.factors(np.zeros((1, 2)))] == [[0], [0, 0]]
+
+
+def test_wrong_banks():
+    image = np.ones((4, 5))
+    with pytest.raises(RuntimeError, match="an axis of kernels first"):
+        ndimage.filter_bank(image, np.ones(3))
+    with pytest.raises(RuntimeError, match="one at least"):
+        ndimage.filter_bank(image, np.ones((0, 3, 3)))
+    with pytest.raises(RuntimeError, match="must match"):
+        ndimage.filter_bank(image, np.ones((2, 3, 3)), axes=(0,))
+    with pytest.raises(RuntimeError, match="output shape"):
+        ndimage.filter_bank(image, np.ones((2, 3, 3)), np.empty((3, 4, 5)))
+    with pytest.raises(ValueError, match="Invalid origin"):
+        ndimage.filter_bank(image, np.ones((2, 3, 3)), origin=2)
+    with pytest.raises(ValueError, match="out of range"):
+        ndimage.filter_bank(image, np.ones((2, 3, 3, 3)))
+
+
+def test_threads_give_a_bank_the_same_bits():
+    rng = np.random.default_rng(0)
+    image, kernels = numbers(rng, (200, 301), "f4"), numbers(rng, (5, 7, 7), "f8")
+    fastconv.set_num_threads(1)
+    expected = ndimage.filter_bank(image, kernels)
+    fastconv.set_num_threads(5)
+    assert_same_bits(ndimage.filter_bank(image, kernels), expected)
+
+
+# ---- blocks --------------------------------------------------------------------------------------
+
+
+@tried
+@given(images(TYPES, most=3), st.sampled_from(MODES), st.sampled_from([0, 2.5]), st.data())
+def test_blocks_give_the_whole(drawn, mode, cval, data):
+    image, rng = drawn
+    kernel = rng.standard_normal(tuple(data.draw(st.integers(1, 6)) for _ in image.shape))
+    block = [data.draw(st.integers(max(1, n // 4), n)) for n in image.shape]
+    result = np.empty(image.shape, image.dtype.newbyteorder("="))
+    seen = []
+
+    def read(place):
+        assert all(0 <= at.start < at.stop <= n for at, n in zip(place, image.shape, strict=True))
+        seen.append(place)
+        return image[place]
+
+    numbers_of = ndimage.filter_blocks(
+        read, result.__setitem__, image.shape, kernel, block, mode, cval
+    )
+    assert list(numbers_of) == list(
+        range(np.prod([-(-n // b) for n, b in zip(image.shape, block, strict=True)]))
+    )
+    np.testing.assert_array_equal(result, ndimage.correlate(image, kernel, None, mode, cval))
+
+
+def test_blocks_go_on_where_they_were_stopped():
+    image = numbers(np.random.default_rng(0), (40, 50), "f4")
+    result = np.zeros((40, 50))
+    arguments = (image.__getitem__, result.__setitem__, image.shape, np.ones((3, 5)), 16)
+    some = ndimage.filter_blocks(*arguments, output=np.float64)
+    last = [next(some), next(some)][-1]
+    some.close()
+    assert (result[16:] == 0).all()
+    rest = ndimage.filter_blocks(*arguments, output=np.float64, first=last + 1)
+    assert list(rest) == list(range(2, 12))
+    np.testing.assert_array_equal(result, ndimage.correlate(image, np.ones((3, 5)), np.float64))
+
+
+def test_blocks_need_the_memory_of_a_block(tmp_path):
+    # Nothing but the block and the cells around it is read.
+    image = np.lib.format.open_memmap(tmp_path / "image.npy", "w+", np.uint8, (300, 400))
+    image[...] = numbers(np.random.default_rng(0), image.shape, "u1")
+    most = 0
+
+    def read(place):
+        nonlocal most
+        most = max(most, image[place].size)
+        return image[place]
+
+    result = np.empty(image.shape, np.uint8)
+    for _ in ndimage.filter_blocks(read, result.__setitem__, image.shape, np.ones((5, 5)) / 25, 64):
+        pass
+    assert most <= 68 * 68
+    np.testing.assert_array_equal(result, ndimage.correlate(image, np.ones((5, 5)) / 25))
+
+
+def test_wrong_blocks():
+    image = np.ones((4, 5))
+    arguments = (image.__getitem__, image.__setitem__, image.shape)
+    with pytest.raises(RuntimeError, match="an axis for each"):
+        ndimage.filter_blocks(*arguments, np.ones(3))
+    with pytest.raises(ValueError, match="block must be at least 1"):
+        ndimage.filter_blocks(*arguments, np.ones((3, 3)), 0)
+    with pytest.raises(ValueError, match="block must be at least 1"):
+        ndimage.filter_blocks(*arguments, np.ones((3, 3)), (2, 2, 2))
+    with pytest.raises(RuntimeError, match="boundary mode"):
+        ndimage.filter_blocks(*arguments, np.ones((3, 3)), mode="open")
