@@ -5,6 +5,7 @@ import click
 from fastconv.cli.bench import bench
 from fastconv.cli.check import check
 from fastconv.cli.evaluate import evaluate
+from fastconv.cli.filter import filter_image
 from fastconv.cli.info import info
 from fastconv.cli.predict import predict
 from fastconv.cli.show import show
@@ -24,5 +25,7 @@ def app(context: click.Context) -> None:
         raise click.UsageError("no command given; see fastconv --help")
 
 
-for command in (train, evaluate, predict, summary, show, check, bench, info):
+for command in (
+    train, evaluate, predict, summary, show, check, bench, filter_image, info
+):  # fmt: skip
     app.add_command(command)

@@ -85,6 +85,10 @@ def filter_bank(
         raise RuntimeError(
             f"kernels must have an axis of kernels first, and one at least, got {weights.shape}"
         )
+    if weights.ndim - 1 > image.ndim:
+        raise RuntimeError(
+            f"kernels of {weights.ndim - 1} axes must match the {image.ndim} of the image"
+        )
     if axes is None:
         axes = range(image.ndim - weights.ndim + 1, image.ndim)
     filtered = filtered_axes(tuple(axes) if isinstance(axes, range) else axes, image.ndim)
