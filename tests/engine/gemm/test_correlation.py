@@ -11,9 +11,9 @@ from tests._cases import DTYPES, Conv, forced, inner_call, integers, normal
 from tests.engine.blocked.test_samples import problem
 
 # Few output channels, which leave most lanes empty, and many; short and long rows; strides,
-# dilation and groups; taps and positions that do not meet; channels in several blocks. The last two
-# are of kernels that are packed for the input gradient, and fill all panels, or do not; their phases
-# have rows of more than a vector.
+# dilation and groups; taps and positions that do not meet; channels in several blocks. The last
+# two are of kernels that are packed for the input gradient, and fill all panels, or do not; their
+# phases have rows of more than a vector.
 CASES = [
     Conv(1, 3, 9, 10, 1, 3, 3, 1, 1),
     Conv(2, 5, 13, 70, 37, 3, 3, 2, 1),
