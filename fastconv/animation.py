@@ -236,9 +236,7 @@ def _convolution(
     dilation: Size,
 ) -> list[Scene]:
     """Return the forward pass and both gradients."""
-    pairs = resolve_padding(
-        _check.padding("padding", padding, 2), x.shape, w.shape, stride, dilation
-    )
+    pairs = _pairs(padding, x, w, stride, dilation)
     options: Any = {"stride": stride, "padding": pairs, "dilation": dilation}
     z = _whole(F.conv2d(_maps(x), _maps(w), **options))
     delta = _nonzero(rng, z.shape)
@@ -247,7 +245,7 @@ def _convolution(
     words = _described(stride, pairs, dilation)
     padded = _surrounded(x, pairs, f"input a, {_size(x)}")
     turned = _plain(w[::-1, ::-1], "rot180(w)")
-    # Zeros of padding get a residual, too; it is left out.
+    # The zeros of the padding have residuals, too, which nobody needs.
     spaced = _spaced(delta, stride, pairs, dilation, x.shape, w.shape)
     return [
         Scene(
@@ -271,9 +269,7 @@ def _transposed(
 ) -> Scene:
     """Return the forward pass of a transposed convolution."""
     z = _whole(F.conv_transpose2d(_maps(x), _maps(w), None, stride, padding, dilation=dilation))
-    pairs = resolve_padding(
-        _check.padding("padding", padding, 2), x.shape, w.shape, stride, dilation
-    )
+    pairs = _pairs(padding, x, w, stride, dilation)
     return Scene(
         f"Transposed convolution:  {_full('a', stride, pairs, dilation)}",
         _spaced(x, stride, pairs, dilation, z.shape, w.shape, "input a"),
@@ -285,6 +281,7 @@ def _transposed(
 
 
 def _pairs(padding: PaddingLike, x: Numbers, w: Numbers, stride: Size, dilation: Size) -> Pairs:
+    """Return the cells before and after each axis."""
     checked = _check.padding("padding", padding, 2)
     return resolve_padding(checked, x.shape, w.shape, stride, dilation)
 
@@ -380,7 +377,7 @@ class _Canvas:
         self.scene = scene
         image, draw, font = _pillow()
         self.new_image, self.new_draw = image, draw
-        self.fonts = {size: font(_SHARP * size, False) for size in (9, 13, 14, 15, 26)}
+        self.fonts = {size: font(_SHARP * size, False) for size in (9, 13, 15, 26)}
         self.bold = font(_SHARP * 17, True)
         parts = {"map": scene.map, "taps": scene.taps, "result": scene.result}
         tallest = max(part.values.shape[0] for part in parts.values())
@@ -438,11 +435,9 @@ class _Canvas:
         self, draw: "ImageDraw", name: str, part: Map, cell: Size, tap: Size | None = None
     ) -> None:
         box, kind = self._box(name, cell), part.kinds[cell]
-        fill = (
-            _COLORS[name][0] if kind == _VALUE else _BETWEEN_FILL if kind == _BETWEEN else "white"
-        )
-        if tap is not None:
-            fill = _COLORS["taps"][0]
+        fill = _COLORS["taps" if tap is not None else name][0]
+        if kind != _VALUE and tap is None:
+            fill = _BETWEEN_FILL if kind == _BETWEEN else "white"
         self._rectangle(draw, box, fill, _LINE, 1)
         ink = _INK if kind == _VALUE else _PALE
         self._number(draw, box, int(part.values[cell]), ink)
