@@ -427,25 +427,12 @@ class PReLU(Layer):
 
 
 @dataclass(eq=False, repr=False)
-class Softmax(Layer):
-    """Probabilities along one axis: `functional.softmax`.
-
-    Parameters
-    ----------
-    dim : int
-        The axis, by torch.nn's name.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from fastconv import layers
-    >>> layers.Softmax(dim=1)(np.zeros((1, 2)))
-    array([[0.5, 0.5]])
-    """
+class _AlongAxis(Layer):
+    """A function along one axis, whose gradient takes the output."""
 
     dim: int = -1
 
-    _function: ClassVar[str] = "softmax"
+    _function: ClassVar[str]
     _keeps_output = True
 
     def _forward(self, x: Array) -> tuple[Array, Array]:
@@ -462,8 +449,27 @@ class Softmax(Layer):
         return f"dim={self.dim}"
 
 
+class Softmax(_AlongAxis):
+    """Probabilities along one axis: `functional.softmax`.
+
+    Parameters
+    ----------
+    dim : int
+        The axis, by torch.nn's name.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv import layers
+    >>> layers.Softmax(dim=1)(np.zeros((1, 2)))
+    array([[0.5, 0.5]])
+    """
+
+    _function = "softmax"
+
+
 @described_like(Softmax)
-class LogSoftmax(Softmax):
+class LogSoftmax(_AlongAxis):
     """Logarithms of probabilities along one axis: `functional.log_softmax`.
 
     Examples
