@@ -29,7 +29,7 @@ PADS = (
 
 
 def cases(dtype: "np.dtype") -> Iterator[Case]:
-    """Yield each operator forward, and interpolation backward."""
+    """Yield each operator forward, interpolation and padding backward, too."""
     torch = import_module("torch")
     functional = torch.nn.functional
     # The weights of torch's float32 interpolation are of single precision.
@@ -75,11 +75,24 @@ def cases(dtype: "np.dtype") -> Iterator[Case]:
     for shape, pad, mode in PADS:
         x = rng.standard_normal(shape, dtype)
         yield Case(
-            f"pad {mode} {'x'.join(map(str, shape))} by {pad[0]}",
+            f"pad {mode} {'x'.join(map(str, shape))} by {pad[0]} forward",
             lambda x=x, p=pad, m=mode: F.pad(x, p, m),
             partial(functional.pad, torch.from_numpy(x), pad, mode),
             lambda x=x, p=pad, m=mode: np.pad(
                 x, ((0, 0), (0, 0), (p[2], p[3]), (p[0], p[1])), m.replace("replicate", "edge")
             ),
             0,
+        )
+        theirs = torch.from_numpy(x).requires_grad_()
+        result = functional.pad(theirs, pad, mode)
+        residual = rng.standard_normal(tuple(result.shape), dtype)
+        their_residual = torch.from_numpy(residual)
+        yield Case(
+            f"pad {mode} {'x'.join(map(str, shape))} by {pad[0]} backward",
+            partial(F.pad_backward, residual, shape, pad, mode),
+            lambda y=result, x=theirs, d=their_residual: torch.autograd.grad(
+                y, x, d, retain_graph=True
+            )[0],
+            partial(reference.pad_backward, residual.astype(np.float64), shape, pad, mode),
+            bound,
         )

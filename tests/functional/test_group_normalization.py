@@ -19,7 +19,8 @@ from tests._cases import (
     torch_or_skip,
 )
 
-# Shape and groups: planes of any size, one group, one channel a group, several pieces.
+# Shape and groups: planes of any size, one group, one channel a group, several pieces; short planes
+# of many channels, and more samples than one running sum adds.
 CASES = [
     ((3, 6), 2),
     ((2, 6, 5), 3),
@@ -28,6 +29,10 @@ CASES = [
     ((2, 4, 50, 49), 2),
     ((1, 8, 2, 3, 5), 4),
     ((5, 2, 17), 2),
+    ((2, 200, 3), 2),
+    ((3, 150, 1), 3),
+    ((70, 4, 2), 2),
+    ((4200, 2, 1), 1),
 ]
 
 
@@ -83,6 +88,22 @@ def test_memory_layouts(layout):
     assert_exact(again, saved)
     for actual, expected in zip(F.group_norm_backward(g, a, 2, s, w), gradients, strict=True):
         assert_exact(actual, expected)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(2, 12, 3), (2, 60), (2, 8, 1), (1, 4, 9)], ids=str)
+def test_short_channels_in_the_place_of_the_input(shape, dtype):
+    x, grad, weight, bias = arguments(shape, dtype)
+    saved = np.empty((2, shape[0], 2))
+    y = F.group_norm(x, 2, weight, bias, statistics=saved)
+    gradients = F.group_norm_backward(grad, x, 2, saved, weight)
+    for which in range(2):
+        given = [grad.copy(), x.copy()]
+        found = F.group_norm_backward(*given, 2, saved, weight, out=(given[which], None, None))
+        assert found[0] is given[which]
+        for actual, expected in zip(found, gradients, strict=True):
+            assert_exact(actual, expected)
+    assert_exact(F.group_norm(x, 2, weight, bias, out=x), y)
 
 
 def test_out():

@@ -57,9 +57,19 @@ PLACED += [
 ]
 
 
-def both(axes, options, dtype=np.float64):
+# Sources longer than a vector, whose results find their places in one, or do not.
+WIDE = [
+    (shape, {"size": size, "mode": mode, **align})
+    for shape, modes in (((2, 3, 50), ("linear", "nearest")), ((2, 3, 4, 37), ("bilinear",)))
+    for mode in modes
+    for align in ([{}] if mode in ANY_AXES else [{}, {"align_corners": True}])
+    for size in (1, 16, 17, 33, 50, 51, 100, 333)
+]
+
+
+def both(axes, options, dtype=np.float64, shape=None):
     """Return an input, its interpolation, a residual, and the gradient."""
-    x = normal(SHAPES[axes], dtype, 1)
+    x = normal(shape or SHAPES[axes], dtype, 1)
     y = F.interpolate(x, **options)
     residual = normal(y.shape, dtype, 2)
     return x, y, residual, F.interpolate_backward(residual, x.shape, **options)
@@ -67,9 +77,12 @@ def both(axes, options, dtype=np.float64):
 
 def check_cases():
     """Compare every case with the reference."""
-    for (axes, options), dtype in product(CASES + PLACED, DTYPES):
-        x, y, residual, gradient = both(axes, options, dtype)
-        bound = 32 * np.finfo(dtype).eps
+    cases = [(axes, options, SHAPES[axes]) for axes, options in CASES + PLACED]
+    cases += [(None, options, shape) for shape, options in WIDE]
+    for (axes, options, shape), dtype in product(cases, DTYPES):
+        x, y, residual, gradient = both(axes, options, dtype, shape)
+        # Positions are rounded, too: those of a long axis by more.
+        bound = 32 * max(1, x.shape[-1] // 8) * np.finfo(dtype).eps
         expected = reference.interpolate(x, **options)
         assert y.dtype == gradient.dtype == dtype
         np.testing.assert_allclose(y, expected, rtol=0, atol=bound * np.abs(x).max())
@@ -81,6 +94,25 @@ def check_cases():
 
 def test_every_case_is_near_the_reference():
     assert check_cases() == "near"
+
+
+def check_infinities():
+    """An infinity reaches what takes a part of it, and nothing that has it with weight 0."""
+    for shape, options in WIDE:
+        for place in (0, 20, -1):
+            x, there = normal(shape, np.float32, 1), np.zeros(shape)
+            x[..., place], there[..., place] = np.inf, 1
+            reached = reference.interpolate(there, **options) != 0
+            found = np.isinf(F.interpolate(x, **options))
+            np.testing.assert_array_equal(found, reached, str(options))
+    return "kept"
+
+
+@pytest.mark.parametrize("isa", ISAS)
+def test_infinities_of_weight_zero_stay_away(isa):
+    isa_or_skip(isa)
+    code = "check_infinities()"
+    assert run_tests_code("functional.test_resampling", code, FASTCONV_ISA=isa) == "kept"
 
 
 @pytest.mark.parametrize("isa", ISAS)

@@ -19,7 +19,8 @@ from tests._cases import (
     run_tests_code,
 )
 
-# Maps of one number, smaller than a vector, several to a piece, in several pieces; many chunks.
+# Maps of one number, smaller than a vector, several to a piece, in several pieces; many chunks, of
+# one channel, and of more channels than a task has.
 SHAPES = (
     (1, 1, 1, 1),
     (70, 2, 1, 1),
@@ -29,6 +30,8 @@ SHAPES = (
     (3, 2, 33, 31),
     (2, 3, 45, 101),
     (1, 1, 300, 301),
+    (1, 70, 13, 15),
+    (20, 37, 30, 31),
 )
 
 
