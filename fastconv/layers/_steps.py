@@ -86,7 +86,7 @@ def may_write_over(operation: Operation) -> bool:
 def shaped(operation: Operation, inputs: list[Any]) -> Any:
     """Return something like an operation's value, in memory of its own or as its layer returns it.
 
-    A convolution is computed without what comes behind its bias.
+    A convolution is computed without its activation.
     """
     kind, layer = operation.kind, operation.layer
     if kind == SUM:
@@ -97,7 +97,9 @@ def shaped(operation: Operation, inputs: list[Any]) -> Any:
     if kind == CONVOLUTION:
         assert isinstance(layer, Convolution)
         convolve: Callable[..., Array] = getattr(F, layer.operation)
-        return convolve(inputs[0], operation.weight, operation.bias, **operation.arguments)
+        result = convolve(inputs[0], operation.weight, operation.bias, **operation.arguments)
+        # A residual of another shape is refused.
+        return F.add(result, inputs[1]) if len(inputs) > 1 else result
     if kind == RESHAPING:
         return layer._forward(*inputs)[0]
     function = function_of(operation)

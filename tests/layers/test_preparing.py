@@ -462,6 +462,16 @@ def test_a_network_that_does_not_take_the_shape_stays_as_it_was():
     assert all(layer._inference is None for layer in network.layers())
 
 
+def test_a_sum_of_other_shapes_is_refused_as_ever():
+    # For 8 columns both branches have 4; for 9 the second has 5.
+    network = layers.Sequential(
+        layers.Add(layers.MaxPool2d(2), layers.Conv2d(3, 3, 3, stride=2, padding=1, rng=0))
+    ).eval()
+    network.prepare((3, 8, 8))
+    with pytest.raises(ValueError, match="must have shape"):
+        network(np.zeros((1, 3, 8, 9), np.float32))
+
+
 class Fickle(layers.Layer):
     """A user's layer whose output has another shape each time."""
 
