@@ -303,6 +303,9 @@ def outputs_serve(case: Case) -> bool:
 
 def outputs_win(case: Case) -> bool:
     """Tell whether output channels in the lanes are estimated to be faster in every part."""
+    # Panels of packed weights are not worth their way from memory for a tile or two of pixels.
+    if case.prepared and case.geometry.batch * prod(case.geometry.out_size) <= _FEW_PIXELS:
+        return all(filled >= _LEAST_FILLED for (_, filled, _), _ in binding.estimates(case))
     return all(outputs_better(*weighed) for weighed in binding.estimates(case))
 
 
