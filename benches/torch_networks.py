@@ -64,6 +64,41 @@ def vgg(counts, classes=1000):
     return nn.Sequential(*layers, nn.Flatten(), *head, nn.Dropout(), nn.Linear(4096, classes))
 
 
+def lenet5(classes=10):
+    """Y. LeCun et al., 1998, with tanh and mean pooling."""
+    parts = [nn.Conv2d(1, 6, 5, padding=2), nn.Tanh(), nn.AvgPool2d(2)]
+    parts += [nn.Conv2d(6, 16, 5), nn.Tanh(), nn.AvgPool2d(2), nn.Flatten()]
+    for inputs, outputs in ((400, 120), (120, 84)):
+        parts += [nn.Linear(inputs, outputs), nn.Tanh()]
+    return nn.Sequential(*parts, nn.Linear(84, classes))
+
+
+class CifarBlock(nn.Module):
+    """A block of the paper's option A: the shortcut is padded with zeros."""
+
+    def __init__(self, inputs, width, stride):
+        super().__init__()
+        self.body = nn.Sequential(
+            conv_bn(inputs, width, 3, stride), conv_bn(width, width, 3, activation=None)
+        )
+        self.stride, self.more = stride, width - inputs
+
+    def forward(self, x):
+        skip = x[:, :, :: self.stride, :: self.stride]
+        if self.more:
+            skip = nn.functional.pad(skip, (0, 0, 0, 0, 0, self.more))
+        return torch.relu(self.body(x) + skip)
+
+
+def resnet20(classes=10):
+    layers, channels = [conv_bn(3, 16, 3)], 16
+    for width in (16, 32, 64):
+        for i in range(3):
+            layers.append(CifarBlock(channels, width, 2 if width > 16 and i == 0 else 1))
+            channels = width
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, classes))
+
+
 class Inverted(nn.Module):
     def __init__(self, inputs, outputs, stride, expansion):
         super().__init__()
@@ -144,6 +179,8 @@ NETWORKS = {
     "resnet50": (lambda: resnet(bottleneck, (3, 4, 6, 3)), (8, 3, 224, 224)),
     "vgg16": (lambda: vgg((2, 2, 3, 3, 3)), (4, 3, 224, 224)),
     "vgg19": (lambda: vgg((2, 2, 4, 4, 4)), (4, 3, 224, 224)),
+    "lenet5": (lenet5, (64, 1, 28, 28)),
+    "resnet20": (resnet20, (128, 3, 32, 32)),
     "mobilenet_v2": (mobilenet_v2, (8, 3, 224, 224)),
     "unet2d": (lambda: UNet(2), (2, 1, 256, 256)),
     "unet3d": (lambda: UNet(3, width=16, depth=3), (1, 1, 48, 48, 48)),

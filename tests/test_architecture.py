@@ -246,7 +246,7 @@ OTHER_GRADIENTS = {
     "filters, of no input": ("box", "emboss", "gaussian", "laplacian", "prewitt", "roberts")
     + ("scharr", "sharpen", "sobel"),
     "one of the other": ("conv2", "correlate2", "fold", "unfold", "pixel_shuffle")
-    + ("pixel_unshuffle",),
+    + ("pixel_unshuffle", "batch_norm_relu_output"),
     "the residual, turned back, shared or cut": ("rot180", "add", "concatenate"),
     "no operation": ("prepare_weight",),
 }

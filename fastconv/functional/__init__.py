@@ -59,6 +59,7 @@ from fastconv.functional.batch_normalization import (
     batch_norm_backward,
     batch_norm_relu,
     batch_norm_relu_backward,
+    batch_norm_relu_output,
 )
 from fastconv.functional.class_losses import (
     cross_entropy,
@@ -271,6 +272,7 @@ __all__ = [
     "batch_norm_backward",
     "batch_norm_relu",
     "batch_norm_relu_backward",
+    "batch_norm_relu_output",
     "binary_cross_entropy",
     "binary_cross_entropy_backward",
     "binary_cross_entropy_with_logits",

@@ -91,8 +91,8 @@ def batch_norm(
     (array([0.2]), array([1.1]))
     """
     return _forward(
-        input, running_mean, running_var, weight, bias, training, momentum, eps, False, None,
-        statistics, out,
+        input, running_mean, running_var, weight, bias, training, momentum, eps, False, np.inf,
+        None, statistics, out,
     )  # fmt: skip
 
 
@@ -151,7 +151,17 @@ def batch_norm_backward(
     """
     mask = _check.output_mask(output_mask)
     for_input, for_weight, for_bias, _ = _backward(
-        grad_output, input, statistics, weight, None, training, False, None, (*mask, False), out
+        grad_output,
+        input,
+        statistics,
+        weight,
+        None,
+        training,
+        False,
+        np.inf,
+        None,
+        (*mask, False),
+        out,
     )
     return for_input, for_weight, for_bias
 
@@ -167,6 +177,7 @@ def batch_norm_relu(
     eps: float = 1e-5,
     *,
     residual: Array | None = None,
+    upper: float | None = None,
     statistics: Array | None = None,
     out: Array | None = None,
 ) -> Array:
@@ -178,6 +189,8 @@ def batch_norm_relu(
         As in `batch_norm`.
     residual : ndarray, shape of `input`, optional, keyword-only
         What is added before the ReLU, as at the end of a block of a residual network.
+    upper : float, optional, keyword-only
+        Cut the result off above it: 6 gives `relu6`.
     statistics
         As in `batch_norm`.
     out : ndarray, optional
@@ -191,7 +204,8 @@ def batch_norm_relu(
     Raises
     ------
     TypeError, ValueError
-        As `batch_norm`; also if `residual` differs from the input in dtype or shape.
+        As `batch_norm`; also if `residual` differs from the input in dtype or shape, or `upper` is
+        not above 0.
 
     Examples
     --------
@@ -203,9 +217,69 @@ def batch_norm_relu(
            [1. ]])
     """
     return _forward(
-        input, running_mean, running_var, weight, bias, training, momentum, eps, True, residual,
-        statistics, out,
+        input, running_mean, running_var, weight, bias, training, momentum, eps, True,
+        _bound(upper), residual, statistics, out,
     )  # fmt: skip
+
+
+def batch_norm_relu_output(
+    input: Array,
+    statistics: Array,
+    weight: Array | None = None,
+    bias: Array | None = None,
+    *,
+    residual: Array | None = None,
+    upper: float | None = None,
+    out: Array | None = None,
+) -> Array:
+    """Return what `batch_norm_relu` returned when it wrote these statistics: the same bits.
+
+    It costs one pass over memory, in place of keeping the output from forward to backward.
+
+    Parameters
+    ----------
+    input, weight, bias, residual, upper
+        As `batch_norm_relu` had them.
+    statistics : ndarray of float64, shape (2, C)
+        What it wrote.
+    out : ndarray, optional
+        Where to write the result; it may be `input` or `residual`.
+
+    Returns
+    -------
+    ndarray, shape of `input`
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has the wrong type or shape.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv import functional as F
+    >>> x, saved = np.array([[1.0], [3.0]]), np.empty((2, 1))
+    >>> y = F.batch_norm_relu(x, None, None, training=True, statistics=saved)
+    >>> (F.batch_norm_relu_output(x, saved) == y).all()
+    np.True_
+    """
+    input = maps_of(input)
+    shape = input.shape[1:2]
+    weight = optional("weight", weight, input, shape, "(C,)")
+    bias = optional("bias", bias, input, shape, "(C,)")
+    saved = saved_statistics(statistics, (2, *shape), "(2, C)")
+    if residual is not None:
+        residual = operand("residual", residual, input)
+    same = (input,) if residual is None else (input, residual)
+    others = tuple(array for array in (weight, bias, saved) if array is not None)
+    written = result(out, input, 2, same, others)
+    bound = _bound(upper)
+    if input.size:
+        compiled.again(
+            contiguous_from(input, 2), saved, weight, bias, bound,
+            None if residual is None else contiguous_from(residual, 2), written,
+        )  # fmt: skip
+    return _check.deliver(written, out)
 
 
 def batch_norm_relu_backward(
@@ -217,6 +291,7 @@ def batch_norm_relu_backward(
     training: bool = False,
     *,
     output: Array | None = None,
+    upper: float | None = None,
     output_mask: tuple[bool, bool, bool, bool] = (True, True, True, True),
     out: tuple[Gradient, Gradient, Gradient, Gradient] | None = None,
 ) -> tuple[Gradient, Gradient, Gradient, Gradient]:
@@ -239,6 +314,8 @@ def batch_norm_relu_backward(
         As in `batch_norm_relu`.
     output : ndarray, same shape, keyword-only
         What `batch_norm_relu` returned; needed if there was a residual.
+    upper
+        As in `batch_norm_relu`.
     output_mask : tuple of four bool
         Which of the four to compute; without `output` there is no gradient of a residual.
     out : tuple of four ndarray or None, optional
@@ -273,8 +350,28 @@ def batch_norm_relu_backward(
     if output is None:
         mask = (*mask[:3], False)
     return _backward(
-        grad_output, input, statistics, weight, bias, training, True, output, mask, out
+        grad_output,
+        input,
+        statistics,
+        weight,
+        bias,
+        training,
+        True,
+        _bound(upper),
+        output,
+        mask,
+        out,
     )
+
+
+def _bound(upper: float | None) -> float:
+    """Return where the output is cut off, or infinity."""
+    if upper is None:
+        return np.inf
+    bound = _check.number("upper", upper)
+    if not bound > 0:
+        raise ValueError(f"upper must be above 0, got {upper!r}")
+    return bound
 
 
 def _forward(
@@ -287,6 +384,7 @@ def _forward(
     momentum: float,
     eps: float,
     relu: bool,
+    upper: float,
     residual: Array | None,
     statistics: Array | None,
     out: Array | None,
@@ -316,7 +414,7 @@ def _forward(
             )
         compiled.forward(
             contiguous_from(input, 2), saved, running_mean, running_var, weight, bias,
-            bool(training), momentum, eps, relu,
+            bool(training), momentum, eps, relu, upper,
             None if residual is None else contiguous_from(residual, 2), written,
         )  # fmt: skip
     else:
@@ -335,6 +433,7 @@ def _backward(
     bias: Array | None,
     training: bool,
     relu: bool,
+    upper: float,
     output: Array | None,
     mask: tuple[bool, ...],
     out: tuple[Gradient, ...] | None,
@@ -365,7 +464,7 @@ def _backward(
     if input.size:
         compiled.backward(
             contiguous_from(grad_output, 2), contiguous_from(input, 2), saved, weight, bias,
-            bool(training), relu, None if output is None else contiguous_from(output, 2),
+            bool(training), relu, upper, None if output is None else contiguous_from(output, 2),
             *gradients,
         )  # fmt: skip
     else:

@@ -1,6 +1,7 @@
 """What the convolutional layers share: arguments, weights, their preparation and gradients."""
 
 from collections.abc import Callable
+from math import prod
 from typing import Any, ClassVar
 
 from numpy.typing import DTypeLike
@@ -16,10 +17,16 @@ from fastconv.functional._explain import Explanation, explain
 from fastconv.layers.base import Layer, Parameter, add_gradients, gradient_mask
 from fastconv.layers.init import weights_and_bias
 from fastconv.layers.profiling import in_parts
+from fastconv.layers.recomputing import handed, restored
 from fastconv.layers.summary import Cost
 
 # The sizes of input for which a layer keeps prepared weights.
 MOST_PREPARED = 4
+
+# Products for each number of the input from which on it is computed again in backward where that is
+# possible, rather than kept. ResNet-50, with 256 or more, takes as long either way; MobileNetV2,
+# with 9 in depthwise convolutions and 16 to 160 behind them, took 5 % longer (batch 8, AVX-512).
+LEAST_PRODUCTS = 128
 
 # What the names of the functions that compute the directions end with.
 _GRADIENTS = {"forward": "", "input gradient": "_input", "weight gradient": "_weight"}
@@ -30,6 +37,7 @@ class Convolution(Layer):
 
     axes: ClassVar[int]
     transposed: ClassVar[bool] = False
+    _takes_recipes = True
     # The name of the function that computes it.
     operation: ClassVar[str]
 
@@ -81,8 +89,16 @@ class Convolution(Layer):
         arguments = self._arguments()
         if self._prepared is not None:
             weight = self._ready(x, {**arguments, "transposed": self.transposed})
+        recipe, _ = handed(x)
+        if recipe is not None and self._products() < LEAST_PRODUCTS:
+            recipe = None
         convolve: Callable[..., Array] = getattr(F, self.operation)
-        return convolve(x, weight, bias, **arguments), x
+        return convolve(x, weight, bias, **arguments), x if recipe is None else recipe
+
+    def _products(self) -> float:
+        """Return about how many products there are for each number of the input."""
+        positions = 1 if self.transposed else prod(self.stride)
+        return self.weight.data.size / self.in_channels / positions
 
     def _ready(self, x: Array, arguments: dict[str, Any]) -> PreparedWeight:
         """Return the weights prepared for inputs of this size, of which a few are kept."""
@@ -120,11 +136,12 @@ class Convolution(Layer):
 
     def _backward(self, saved: Any, grad_output: Array, input_grad: bool) -> Array | None:
         backward: Callable[..., Gradients] = getattr(F, f"{self.operation}_backward")
-        arrays = saved, self.weight.data, grad_output
+        x = restored(saved)
+        arrays = x, self.weight.data, grad_output
         arguments = self._arguments()
         grad_input, *others = in_parts(
             self,
-            saved,
+            x,
             gradient_mask(input_grad, self.weight, self.bias),
             lambda mask: backward(*arrays, **arguments, output_mask=mask),
         )

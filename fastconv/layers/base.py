@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from fastconv import _check
 from fastconv._check import FLOAT32, FLOAT64, INT64
 from fastconv.engine.base.memory import Reserve
-from fastconv.layers import profiling
+from fastconv.layers import profiling, recomputing
 from fastconv.layers._calls import Call, Calls, count, forget, thread
 from fastconv.layers._state import Entry, load
 from fastconv.layers.hooks import Hooked
 from fastconv.layers.parameter import Parameter, add_gradients, gradient_mask
 from fastconv.layers.preparing import Preparing
+from fastconv.layers.recomputing import Recomputing
 from fastconv.layers.summary import Summarized
 
 __all__ = ["Layer", "Parameter", "add_gradients", "gradient_mask"]
@@ -26,7 +27,7 @@ BUFFER_TYPES = (FLOAT32, FLOAT64, INT64)
 _Owned = TypeVar("_Owned")
 
 
-class Layer(Hooked, Summarized, Preparing):
+class Layer(Hooked, Preparing, Recomputing, Summarized):
     """A part of a network: an operation, its parameters, and what backward needs of forward.
 
     A subclass defines `_forward(x) -> (output, saved)` and `_backward(saved, grad_output,
@@ -93,7 +94,11 @@ class Layer(Hooked, Summarized, Preparing):
         if hooks is None:
             return self._run(inputs)
         inputs = hooks.inputs(self, inputs)
-        return hooks.output(self, inputs, self._run(inputs))
+        # Hooks may write into arrays.
+        recomputing.keep_nothing()
+        output = self._run(inputs)
+        recomputing.keep_nothing()
+        return hooks.output(self, inputs, output)
 
     def _run(self, inputs: tuple[Any, ...]) -> Any:
         """Return the output; where a profile is open, measured."""
@@ -105,12 +110,14 @@ class Layer(Hooked, Summarized, Preparing):
 
     def _pass(self, inputs: tuple[Any, ...]) -> Any:
         """Return the output, and in training mode leave a call for backward."""
+        outer = thread.calls
+        if outer is None or not self._takes_recipes:
+            recomputing.keep_nothing()
         if not self.training:
             inference = self._inference
             if inference is not None and inference.serves(inputs):
                 return inference.run(inputs)
             return self._forward(*inputs)[0]
-        outer = thread.calls
         own = [] if outer is None else outer.setdefault(id(self), (self, []))[1]
         # What an earlier pass saved is freed before this one needs memory.
         self._calls = None

@@ -1,27 +1,34 @@
-"""Batch norm, the sum with a residual, and ReLU, computed as one: `functional.batch_norm_relu`.
+"""Batch norm, the sum with a residual, and ReLU or ReLU6, computed as one.
 
-Containers know where these stand behind each other, and ask in each pass whether they may be one.
-Each keeps its parameters, buffers and name. The results are those of the single layers but for the
-rounding of the sum with the residual, which is not stored in between.
+That is `functional.batch_norm_relu`. Containers know where these stand behind each other, and ask
+in each pass whether they may be one. Each keeps its parameters, buffers and name. The results are
+those of the single layers but for the rounding of the sum with the residual, which is not stored in
+between.
 """
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from fastconv._check import Array
 from fastconv.layers import _calls, profiling
-from fastconv.layers.activations import ReLU
+from fastconv.layers.activations import ReLU, ReLU6
 from fastconv.layers.base import Layer
 from fastconv.layers.branches import Add
 from fastconv.layers.normalization import BatchNorm1d, BatchNorm2d, BatchNorm3d
+from fastconv.layers.recomputing import Recipe
 
 _NORMS = (BatchNorm1d, BatchNorm2d, BatchNorm3d)
 Norm = BatchNorm1d | BatchNorm2d | BatchNorm3d
 
+# Where the ReLUs cut off.
+_UPPER = {ReLU: None, ReLU6: 6.0}
+
 
 class _Saved(NamedTuple):
-    """What a call of batch norm saved that was computed with the ReLU behind it."""
+    """What a call of batch norm saved that was computed with the layers behind it."""
 
-    values: tuple[Array, Array, Array | None]
+    values: Any
+    kind: str
 
 
 # Subclasses may compute something else.
@@ -34,7 +41,7 @@ def is_norm(layer: Layer) -> bool:
 
 def is_relu(layer: Layer) -> bool:
     """Tell whether a layer is a ReLU."""
-    return type(layer) is ReLU
+    return type(layer) in _UPPER
 
 
 def is_sum(layer: Layer) -> bool:
@@ -47,23 +54,30 @@ def may_be_one(training: bool, *layers: Layer) -> bool:
     return all(layer.training == training and not layer._hooks for layer in layers)
 
 
-def forward(norm: Layer, x: Array, residual: Array | None = None) -> Array:
-    """Return max(norm(x) + residual, 0), and in training leave a call of the norm for backward."""
+def forward(
+    layers: Sequence[Layer], x: Array, residual: Array | None = None
+) -> tuple[Array, Recipe | None]:
+    """Return what a norm, perhaps a sum with a residual, and a ReLU give.
+
+    In training a call of the norm is left for backward. With the output comes how to compute it
+    again from what the norm keeps, if that is enough.
+    """
+    norm, upper = layers[0], _UPPER[type(layers[-1])]  # type: ignore[index]
     assert isinstance(norm, _NORMS)
     profile = profiling.current()
+    if profile is None and not norm.training:
+        return norm._forward_relu(x, residual, upper)[0], None
+    kind = " + ".join(type(layer).__name__ for layer in layers)
     if profile is None:
-        output, values = norm._forward_relu(x, residual)
+        output, values = norm._forward_relu(x, residual, upper)
     else:
-        with profiling.measured(profile, norm, "forward", kind=_kind(norm, residual is not None)):
-            output, values = norm._forward_relu(x, residual)
-    if norm.training:
-        _calls.leave(norm, _Saved(values))
-    return output
-
-
-def _kind(norm: Layer, adds: bool) -> str:
-    """Return what is computed as one, for a profile."""
-    return f"{type(norm).__name__} + {'Add + ' * adds}ReLU"
+        with profiling.measured(profile, norm, "forward", kind=kind):
+            output, values = norm._forward_relu(x, residual, upper)
+    if not norm.training:
+        return output, None
+    _calls.leave(norm, _Saved(values, kind))
+    again = residual is None and norm._recomputes
+    return output, Recipe(norm._relu_again, (values,)) if again else None
 
 
 def was_one(norm: Layer) -> bool:
@@ -82,8 +96,7 @@ def backward(
     if profile is None:
         gradients = norm._backward_relu(*arguments)
     else:
-        adds = saved.values[2] is not None
-        with profiling.measured(profile, norm, "backward", kind=_kind(norm, adds)):
+        with profiling.measured(profile, norm, "backward", kind=saved.kind):
             gradients = norm._backward_relu(*arguments)
     _calls.drop(norm)
     return gradients

@@ -12,6 +12,7 @@ from fastconv._check import Array
 from fastconv.layers import _calls, fusion
 from fastconv.layers.base import Layer
 from fastconv.layers.containers import check_named
+from fastconv.layers.recomputing import Recipe, hand, hand_back, handed
 
 
 @dataclass(frozen=True)
@@ -110,6 +111,8 @@ class Graph(Layer):
     >>> block.nodes["add"].inputs
     ('conv2', 'input')
     """
+
+    _takes_recipes = True
 
     def __init__(
         self,
@@ -241,24 +244,34 @@ class Graph(Layer):
                 f"got {len(inputs)}"
             )
         values: dict[str, Any] = dict(zip(self.inputs, inputs, strict=True))
+        recipe, asked = handed(inputs[0])
+        recipes = {self.inputs[0]: recipe}
         for step in self._steps if self.training else self._steps_evaluating:
-            self._compute(step, values)
+            self._compute(step, values, recipes)
             for value in step.done:
                 del values[value]
         outputs = self._all_outputs if self.training else self.outputs
         if self._several or len(outputs) > 1:
             return tuple(values[name] for name in outputs), None
-        return values[self.outputs[0]], None
+        output = values[self.outputs[0]]
+        hand_back(output, recipes.get(self.outputs[0]), asked)
+        return output, None
 
-    def _compute(self, step: _Step, values: dict[str, Any]) -> None:
+    def _compute(
+        self, step: _Step, values: dict[str, Any], recipes: dict[str, Recipe | None]
+    ) -> None:
         """Compute what a step gives from values, and add it to them."""
         *before, (last, _) = step.nodes
         layers = [node.layer for _, node in step.nodes]
         if before and fusion.may_be_one(self.training, *layers):
-            values[last] = fusion.forward(layers[0], *[values[value] for value in step.inputs])
+            taken = [values[value] for value in step.inputs]
+            values[last], recipes[last] = fusion.forward(layers, *taken)
             return
         for name, node in step.nodes:
-            values[name] = node.layer.forward(*[values[value] for value in node.inputs])
+            taken = [values[value] for value in node.inputs]
+            hand(taken[0], recipes.get(node.inputs[0]))
+            values[name] = node.layer.forward(*taken)
+            recipes[name], _ = handed(values[name])
         for name, _ in before:
             del values[name]
 

@@ -115,22 +115,31 @@ class _BatchNorm(_Norm):
         add_gradients((self.weight, self.bias), (grad_weight, grad_bias))
         return grad_input
 
-    def _forward_relu(self, x: Array, residual: Array | None) -> tuple[Array, Any]:
-        """Return max(output + residual, 0), and what backward needs."""
-        output, statistics = self._normalize(F.batch_norm_relu, x, residual=residual)
+    def _forward_relu(
+        self, x: Array, residual: Array | None, upper: float | None
+    ) -> tuple[Array, Any]:
+        """Return max(output + residual, 0), cut off above `upper`, and what backward needs."""
+        output, statistics = self._normalize(F.batch_norm_relu, x, residual=residual, upper=upper)
         # Without a residual, the input tells which outputs are positive.
-        return output, (x, statistics, None if residual is None else output)
+        return output, (x, statistics, None if residual is None else output, upper)
+
+    def _relu_again(self, saved: Any) -> Array:
+        """Return the output of a `_forward_relu` without a residual again."""
+        x, statistics, _, upper = saved
+        weight, bias = _data(self.weight), _data(self.bias)
+        return F.batch_norm_relu_output(x, statistics, weight, bias, upper=upper)
 
     def _backward_relu(
         self, saved: Any, grad_output: Array, input_grad: bool, residual_grad: bool
     ) -> tuple[Array | None, Array | None]:
         """Return the gradients with respect to the input and the residual of `_forward_relu`."""
-        x, statistics, output = saved
+        x, statistics, output, upper = saved
         weight, bias = _data(self.weight), _data(self.bias)
         mask = (*gradient_mask(input_grad, self.weight, self.bias), residual_grad)
         grad_input, grad_weight, grad_bias, grad_residual = F.batch_norm_relu_backward(
-            grad_output, x, statistics, weight, bias, True, output=output, output_mask=mask
-        )
+            grad_output, x, statistics, weight, bias, True, output=output, upper=upper,
+            output_mask=mask,
+        )  # fmt: skip
         add_gradients((self.weight, self.bias), (grad_weight, grad_bias))
         return grad_input, grad_residual
 

@@ -7,12 +7,15 @@ from fastconv._check import Array
 from fastconv.layers import fusion
 from fastconv.layers.base import Layer
 from fastconv.layers.containers import Container, named
+from fastconv.layers.recomputing import hand, hand_back, handed
 
 
 class Sequential(Container):
     """Layers that pass their outputs on, and their gradients back.
 
-    A batch norm with a ReLU behind it may be computed with it: see ``fastconv/layers/fusion.py``.
+    A batch norm with a ReLU or ReLU6 behind it may be computed with it: see
+    ``fastconv/layers/fusion.py``. What they give to a convolution may be computed again in
+    backward: see `recompute_`.
 
     Parameters
     ----------
@@ -38,6 +41,8 @@ class Sequential(Container):
     >>> list(net.state_dict())
     ['1.weight', '1.bias']
     """
+
+    _takes_recipes = True
 
     def __init__(self, *layers: Layer | Mapping[str, Layer]) -> None:
         super().__init__(named(layers))
@@ -102,15 +107,19 @@ class Sequential(Container):
 
     def _forward(self, x: Array) -> tuple[Array, None]:
         layers = list(self._layers.values())
+        recipe, asked = handed(x)
         place = 0
         while place < len(layers):
             pair = layers[place : place + 2]
             if place in self._pairs and fusion.may_be_one(self.training, *pair):
-                x = fusion.forward(pair[0], x)
+                x, recipe = fusion.forward(pair, x)
                 place += 2
             else:
+                hand(x, recipe)
                 x = pair[0].forward(x)
+                recipe, _ = handed(x)
                 place += 1
+        hand_back(x, recipe, asked)
         return x, None
 
     def _backward(self, saved: None, grad_output: Array, input_grad: bool) -> Array | None:

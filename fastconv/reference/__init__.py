@@ -60,6 +60,7 @@ from fastconv.reference.batch_normalization import (
     batch_norm_backward,
     batch_norm_relu,
     batch_norm_relu_backward,
+    batch_norm_relu_output,
 )
 from fastconv.reference.class_losses import (
     cross_entropy,
@@ -270,6 +271,7 @@ __all__ = [
     "batch_norm_backward",
     "batch_norm_relu",
     "batch_norm_relu_backward",
+    "batch_norm_relu_output",
     "binary_cross_entropy",
     "binary_cross_entropy_backward",
     "binary_cross_entropy_with_logits",

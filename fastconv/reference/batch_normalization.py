@@ -178,6 +178,7 @@ def batch_norm_relu(
     eps: float = 1e-5,
     *,
     residual: Array | None = None,
+    upper: float | None = None,
     statistics: Array | None = None,
 ) -> Array:
     """Normalise, add a residual, and cut off what is negative.
@@ -188,6 +189,8 @@ def batch_norm_relu(
         As in `batch_norm`.
     residual : numpy.ndarray, shape of `input`, optional
         What is added to the normalised input.
+    upper : float, optional
+        Cut off what is above it, too.
 
     Returns
     -------
@@ -222,7 +225,67 @@ def batch_norm_relu(
             running[...] = moved
     if residual is not None:
         y = y + residual
-    return np.maximum(y, 0).astype(dtype)
+    return _cut(y, upper).astype(dtype)
+
+
+def _cut(y: Array, upper: float | None) -> Array:
+    """Cut off what is below 0, and above a bound."""
+    y = np.maximum(y, 0)
+    return y if upper is None else np.minimum(y, upper)
+
+
+def _normal(input: Array, statistics: Array, weight: Array | None, bias: Array | None) -> Array:
+    """Normalise by statistics that are known."""
+    mean, inverse = statistics
+    y = (input - _along(mean, input)) * _along(inverse, input)
+    if weight is not None:
+        y = y * _along(weight, input)
+    return y if bias is None else y + _along(bias, input)
+
+
+def batch_norm_relu_output(
+    input: Array,
+    statistics: Array,
+    weight: Array | None = None,
+    bias: Array | None = None,
+    *,
+    residual: Array | None = None,
+    upper: float | None = None,
+) -> Array:
+    """Compute the output of `batch_norm_relu` again, from what it saved.
+
+    Parameters
+    ----------
+    input, weight, bias, residual, upper
+        As `batch_norm_relu` had them.
+    statistics : numpy.ndarray of float64, shape (2, C)
+        What it wrote.
+
+    Returns
+    -------
+    numpy.ndarray
+        What it returned.
+
+    Raises
+    ------
+    TypeError
+        If the arrays are not all float32 or all float64.
+    ValueError
+        If the shapes do not fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv.reference import batch_norm_relu_output
+    >>> batch_norm_relu_output(np.array([[1.0], [4.0]]), np.array([[2.0], [3.0]]), upper=5)
+    array([[0.],
+           [5.]])
+    """
+    dtype = float_dtype(input=input, residual=residual, weight=weight, bias=bias)
+    if residual is not None:
+        expect_shape("residual", residual, input.shape)
+    y = _normal(input, statistics, weight, bias)
+    return _cut(y if residual is None else y + residual, upper).astype(dtype)
 
 
 def batch_norm_relu_backward(
@@ -234,6 +297,7 @@ def batch_norm_relu_backward(
     training: bool = False,
     *,
     output: Array | None = None,
+    upper: float | None = None,
     output_mask: tuple[bool, bool, bool, bool] = (True, True, True, True),
 ) -> tuple[Array | None, Array | None, Array | None, Array | None]:
     """Return the gradients of `batch_norm_relu` with respect to input, weight, bias and residual.
@@ -246,6 +310,8 @@ def batch_norm_relu_backward(
         As in `batch_norm_relu`.
     output : numpy.ndarray, same shape, optional
         What `batch_norm_relu` returned; needed if there was a residual.
+    upper
+        As in `batch_norm_relu`.
     output_mask : tuple of four bool
         Which of the four to return; the others are None.
 
@@ -271,17 +337,10 @@ def batch_norm_relu_backward(
            [1.]])
     """
     float_dtype(grad_output=grad_output, input=input, weight=weight, bias=bias, output=output)
-    before = output
-    if before is None:
-        mean, inverse = statistics
-        before = (input - _along(mean, input)) * _along(inverse, input)
-        if weight is not None:
-            before = before * _along(weight, input)
-        if bias is not None:
-            before = before + _along(bias, input)
-    else:
-        expect_shape("output", before, input.shape)
-    passed = np.where(before <= 0, grad_output.dtype.type(0), grad_output)
+    before = _normal(input, statistics, weight, bias) if output is None else output
+    expect_shape("output", before, input.shape)
+    blocked = before <= 0 if upper is None else (before <= 0) | (before >= upper)
+    passed = np.where(blocked, grad_output.dtype.type(0), grad_output)
     gradients = batch_norm_backward(
         passed, input, statistics, weight, training, output_mask=output_mask[:3]
     )

@@ -46,28 +46,34 @@ def arguments(shape, dtype=np.float64):
     return x * dtype(2) + dtype(1), weight, bias, residual, grad, mean, var
 
 
+def upper(kind):
+    """Return where the output is cut off."""
+    return 1.5 if kind.endswith("bounded") else None
+
+
 def forward(module, kind, x, mean, var, weight, bias, training, residual, saved, **options):
     if kind == "plain":
         return module.batch_norm(
             x, mean, var, weight, bias, training, 0.2, 1e-3, statistics=saved, **options
         )
-    added = residual if kind == "add+relu" else None
+    added = residual if kind in ADDED else None
     return module.batch_norm_relu(
         x, mean, var, weight, bias, training, 0.2, 1e-3, residual=added, statistics=saved,
-        **options,
+        upper=upper(kind), **options,
     )  # fmt: skip
 
 
 def backward(module, kind, grad, x, saved, weight, bias, training, y, **options):
     if kind == "plain":
         return module.batch_norm_backward(grad, x, saved, weight, training, **options)
-    output = y if kind == "add+relu" else None
+    output = y if kind in ADDED else None
     return module.batch_norm_relu_backward(
-        grad, x, saved, weight, bias, training, output=output, **options
+        grad, x, saved, weight, bias, training, output=output, upper=upper(kind), **options
     )
 
 
-KINDS = ["plain", "relu", "add+relu"]
+KINDS = ["plain", "relu", "add+relu", "bounded", "add+bounded"]
+ADDED = ("add+relu", "add+bounded")
 
 
 def assert_near(actual, expected, eps, what):
@@ -88,8 +94,11 @@ def away_from_zero(x, grad, *, mean, var, weight, bias, training, residual, kind
         *(None if a is None else a.astype(np.float64) for a in (mean, var, weight, bias)),
         training, 0.2, 1e-3,
     )  # fmt: skip
-    before = before + (residual if kind == "add+relu" else 0)
-    return np.where(np.abs(before) < 1e-4, 0, grad).astype(grad.dtype)
+    before = before + (residual if kind in ADDED else 0)
+    near = np.abs(before) < 1e-4
+    if upper(kind) is not None:
+        near |= np.abs(before - upper(kind)) < 1e-4
+    return np.where(near, 0, grad).astype(grad.dtype)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -269,7 +278,7 @@ def test_out(kind, shape):
     slices[0][...] = np.nan
     assert np.isnan(base).all(), "the result was written outside out"
     for shift in (0, 1):
-        for which in (0, 1) if kind == "add+relu" else (0,):
+        for which in (0, 1) if kind in ADDED else (0,):
             memory = np.zeros(x.size + 1)
             same = memory[: x.size].reshape(shape)
             same[...] = (x, residual)[which]
@@ -277,7 +286,7 @@ def test_out(kind, shape):
             pair = (same, residual) if which == 0 else (x, same)
             forward(F, kind, pair[0], None, None, weight, bias, True, pair[1], None, out=out)
             np.testing.assert_array_equal(out, y)
-    for place in range(4 if kind == "add+relu" else 1):
+    for place in range(4 if kind in ADDED else 1):
         if place in (1, 2):
             continue
         # 0: the residual, 1: the input, 2: the output.
@@ -298,6 +307,53 @@ def test_out(kind, shape):
                 for actual, expected in zip(found, gradients, strict=True):
                     if expected is not None:
                         np.testing.assert_array_equal(actual, expected)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("kind", KINDS[1:])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_the_output_again_has_the_same_bits(shape, kind, dtype):
+    x, weight, bias, residual, *_ = arguments(shape, dtype)
+    saved, more = np.empty((2, shape[1])), {"upper": upper(kind)}
+    if kind in ADDED:
+        more["residual"] = residual
+    y = forward(F, kind, x, None, None, weight, bias, True, residual, saved)
+    before = saved.copy()
+    for threads in (1, 3):
+        with fastconv.num_threads(threads):
+            assert_exact(F.batch_norm_relu_output(x, saved, weight, bias, **more), y)
+    assert_exact(saved, before)
+    saved.flags.writeable = False
+    slow = reference.batch_norm_relu_output(x, saved, weight, bias, **more)
+    assert_near(y, slow, 64 * np.finfo(dtype).eps, "output")
+    # Also in the place of the input, and where planes are not contiguous.
+    out = np.full((*shape[:-1], 2 * shape[-1]), np.nan, dtype)[..., ::2]
+    assert F.batch_norm_relu_output(x, saved, weight, bias, **more, out=out) is out
+    np.testing.assert_array_equal(out, y)
+    assert F.batch_norm_relu_output(x, saved, weight, bias, **more, out=x) is x
+    assert_exact(x, y)
+
+
+def test_a_bound_is_that_of_relu6():
+    x, weight, bias, _, grad, *_ = arguments((4, 3, 6, 6), np.float32)
+    x[0, 0, 0] = np.nan
+    x, weight = x, weight * 9
+    mean, var = np.zeros(3, np.float32), np.ones(3, np.float32)
+    saved = np.empty((2, 3))
+    y = F.batch_norm_relu(x, mean, var, weight, bias, upper=6, statistics=saved)
+    expected = F.relu6(F.batch_norm(x, mean, var, weight, bias))
+    assert_exact(y, expected)
+    assert (y == 6).any()
+    gradient = F.batch_norm_relu_backward(grad, x, saved, weight, bias, upper=6)[0]
+    passed = F.relu6_backward(grad, expected)
+    known = ~np.isnan(y)
+    single = F.batch_norm_backward(passed, x, saved, weight)[0]
+    assert_exact(gradient[known], single[known])
+    for wrong in (0, -1.0, np.nan):
+        with pytest.raises(ValueError, match="upper must be above 0"):
+            F.batch_norm_relu(x, mean, var, upper=wrong)
+    with pytest.raises(TypeError, match="upper"):
+        F.batch_norm_relu(x, mean, var, upper="6")
 
 
 def test_output_mask():
@@ -462,9 +518,11 @@ def test_agrees_with_torch(shape, kind, training, dtype):
     leaves = [torch.from_numpy(a.copy()).requires_grad_() for a in (x, weight, bias, residual)]
     running = [torch.from_numpy(a.copy()) for a in (mean, var)]
     z = torch.nn.functional.batch_norm(leaves[0], *running, *leaves[1:3], training, 0.2, 1e-3)
-    if kind == "add+relu":
+    if kind in ADDED:
         z = z + leaves[3]
-    if kind != "plain":
+    if upper(kind) is not None:
+        z = torch.nn.functional.hardtanh(z, 0.0, upper(kind))
+    elif kind != "plain":
         z = torch.relu(z)
     z.backward(torch.from_numpy(grad))
     saved = np.empty((2, shape[1]))

@@ -1,4 +1,4 @@
-"""Batch norm, residual and ReLU as one: the same results, and where not."""
+"""Batch norm, residual and ReLU or ReLU6 as one: the same results, and where not."""
 
 import copy
 import pickle
@@ -62,13 +62,27 @@ def straight(dtype):
     )
 
 
+def bounded(dtype):
+    """Return sequences within each other, and ReLU6, in which some outputs are above 6."""
+
+    def part(seed):
+        wide = norm(seed, dtype)
+        wide.weight.data[...] *= 8
+        return layers.Sequential(conv(seed + 1, dtype), wide, layers.ReLU6(inplace=True))
+
+    residual = layers.Graph(
+        {"n": norm(7, dtype), "add": (layers.Add(), "n", "input"), "cut": layers.ReLU6()}
+    )
+    return layers.Sequential(part(0), layers.Sequential(part(2), conv(9, dtype)), residual)
+
+
 def nested(dtype):
     first = layers.Sequential(block(dtype), chain(dtype))
     return layers.Graph({"a": first, "b": (straight(dtype), "a"), "c": (layers.Add(), "a", "b")})
 
 
 # Each network, and how many kernels have a ReLU in them, how many a residual.
-NETS = {chain: (2, 0), block: (2, 1), straight: (1, 1), nested: (5, 2)}
+NETS = {chain: (2, 0), block: (2, 1), straight: (1, 1), bounded: (3, 1), nested: (5, 2)}
 
 
 @pytest.fixture
@@ -127,7 +141,7 @@ def test_results_are_those_of_single_layers(build, dtype, kernels):
     assert not net._calls
 
 
-@pytest.mark.parametrize("build", [chain, block, straight])
+@pytest.mark.parametrize("build", [chain, block, straight, bounded])
 def test_gradients_are_right(build):
     assert layers.check_gradients(build(np.float64), normal((2, 4, 3, 3), 3)) < 1e-6
 
@@ -154,7 +168,7 @@ class MyReLU(layers.ReLU):
 def test_what_is_no_pattern_stays_single(kernels):
     shared = norm(1)
     nets = [
-        layers.Sequential(norm(), layers.ReLU6()),
+        layers.Sequential(norm(), layers.Hardtanh(0, 6)),
         layers.Sequential(norm(), MyReLU()),
         layers.Sequential(norm(), layers.Identity(), layers.ReLU()),
         # Others need what the norm gives.

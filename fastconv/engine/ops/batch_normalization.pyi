@@ -11,6 +11,16 @@ def forward(
     momentum: float,
     eps: float,
     relu: bool,
+    upper: float,
+    residual: Any,
+    y: Any,
+) -> None: ...
+def again(
+    x: Any,
+    statistics: Any,
+    weight: Any,
+    bias: Any,
+    upper: float,
     residual: Any,
     y: Any,
 ) -> None: ...
@@ -22,6 +32,7 @@ def backward(
     bias: Any,
     training: bool,
     relu: bool,
+    upper: float,
     y: Any,
     dx: Any,
     dweight: Any,

@@ -1,6 +1,6 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 # No bounds checks: the callers in fastconv.functional have compared the shapes.
-"""Batch normalisation, with a ReLU and a residual where wanted, and its gradients.
+"""Batch normalisation, with a ReLU, bounded or not, and a residual where wanted, and its gradients.
 
 A task is a channel, or some neighbours where planes are small. A channel is read for its sums, and
 then again, from the second-level cache, to be normalised: from its end to its beginning, for what
@@ -14,7 +14,7 @@ threads, the chunks are tasks, in three phases: sums, what follows from them, an
 Planes shorter than a vector are gathered, piece by piece, into a run in the thread's buffers.
 """
 
-from libc.math cimport sqrt
+from libc.math cimport INFINITY, sqrt
 
 from fastconv.engine.base.cache_sizes import cache_sizes
 
@@ -22,8 +22,8 @@ from fastconv.engine.base.isa cimport isa_row
 from fastconv.engine.base.threads cimport Phase, brief, make_phase, parallel_phases, threads_for
 from fastconv.engine.base.workspace cimport give, take
 from fastconv.engine.ops.normalization cimport (
-    ALL, ARRAYS, BY_X, BY_Y, DRESIDUAL, DX, DY, PIECE_MAPS, RESIDUAL, X, Y, Affine, Apply, Line,
-    Loops, Maps, Planes, look_at_maps, loops_of)
+    ALL, ARRAYS, BELOW_BY_X, BELOW_BY_Y, BY_X, BY_Y, DRESIDUAL, DX, DY, PIECE_MAPS, RESIDUAL, X, Y,
+    Affine, Apply, Line, Loops, Maps, Planes, look_at_maps, loops_of)
 from fastconv.engine.ops.statistics cimport (
     CHUNK, MOST_CHUNKS, PIECE, Numbers, Sums, join_moments, join_sums, look_at_numbers, number_at,
     set_number)
@@ -59,8 +59,9 @@ cdef struct Batch:
     bint streams                    # whether results are too large for the caches
     bint backward                   # the gradients, or forward; set first
     bint training
+    bint known                      # whether the statistics are there
     bint sums                       # whether there are sums to be taken first
-    double eps, momentum
+    double eps, momentum, upper
     Numbers weight, bias, running_mean, running_var, dweight, dbias
     double* statistics              # means, then inverse standard deviations; or NULL
     Apply apply
@@ -148,6 +149,7 @@ cdef inline void find_affine(const Batch* b, Py_ssize_t c, Channel* channel) noe
     channel.affine.mean, channel.affine.inverse = b.statistics[c], b.statistics[b.channels + c]
     channel.affine.weight = number_at(&b.weight, c, 1)
     channel.affine.bias = number_at(&b.bias, c, 0)
+    channel.affine.upper = b.upper
 
 
 cdef void sum_chunk(const Batch* b, Py_ssize_t c, Py_ssize_t chunk, const Channel* channel,
@@ -175,6 +177,9 @@ cdef void finish_forward(const Batch* b, Py_ssize_t c, const Sums* total,
     """Fill in what a channel is normalised by; move its running statistics."""
     cdef double mean, variance
     cdef double old = 1 - b.momentum
+    if b.known:
+        find_affine(b, c, channel)
+        return
     if b.training:
         mean, variance = total.first, total.second / total.count
         if b.running_mean.data is not NULL:
@@ -313,7 +318,7 @@ cdef int begin(Batch* b, x, statistics, weight, bias) except -1:
     b.size, b.itemsize = b.maps[X].size, b.maps[X].itemsize
     look_at_numbers(weight, False, &b.weight)
     look_at_numbers(bias, False, &b.bias)
-    look_at_numbers(statistics, not b.backward, &numbers)
+    look_at_numbers(statistics, not (b.backward or b.known), &numbers)
     b.statistics = <double*>numbers.data
     b.loops = loops_of(isa_row(), b.itemsize)
     cut(b)
@@ -327,32 +332,52 @@ cdef int add_maps(Batch* b, int array, maps, bint writes) except -1:
     return 0
 
 
+cdef inline int begin_forward(Batch* b, x, statistics, weight, bias, bint relu, double upper,
+                              residual, y) except -1:
+    """Fill in what a forward pass has, with statistics that are known or not."""
+    b.backward, b.upper = False, upper
+    begin(b, x, statistics, weight, bias)
+    add_maps(b, RESIDUAL, residual, False)
+    add_maps(b, Y, y, True)
+    b.apply = b.loops.apply
+    if relu and upper == INFINITY:
+        b.apply = b.loops.apply_relu if residual is None else b.loops.apply_add_relu
+    elif relu:
+        b.apply = b.loops.apply_below if residual is None else b.loops.apply_add_below
+    return 0
+
+
 def forward(x, statistics, running_mean, running_var, weight, bias, bint training, double momentum,
-            double eps, bint relu, residual, y):
+            double eps, bint relu, double upper, residual, y):
     """Normalise the channels of `x` (N, C, ...) into `y`; with `residual`, `relu` must be set.
 
-    Writes means and inverse standard deviations into `statistics` (2, C), of doubles.
+    With `relu`, results are at most `upper`, which may be infinite. Writes means and inverse
+    standard deviations into `statistics` (2, C), of doubles.
     """
     cdef Batch b
-    b.backward = False
-    begin(&b, x, statistics, weight, bias)
-    add_maps(&b, RESIDUAL, residual, False)
-    add_maps(&b, Y, y, True)
+    b.known = False
+    begin_forward(&b, x, statistics, weight, bias, relu, upper, residual, y)
     look_at_numbers(running_mean, training, &b.running_mean)
     look_at_numbers(running_var, training, &b.running_var)
     b.training, b.sums = training, training
     b.momentum, b.eps = momentum, eps
-    b.apply = b.loops.apply
-    if relu:
-        b.apply = b.loops.apply_relu if residual is None else b.loops.apply_add_relu
     run(&b)
 
 
-def backward(dy, x, statistics, weight, bias, bint training, bint relu, y, dx, dweight, dbias,
-             dresidual):
+def again(x, statistics, weight, bias, double upper, residual, y):
+    """Write into `y` what `forward` with `relu` gave that wrote these statistics: the same bits."""
+    cdef Batch b
+    b.known = True
+    begin_forward(&b, x, statistics, weight, bias, True, upper, residual, y)
+    b.training, b.sums = False, False
+    run(&b)
+
+
+def backward(dy, x, statistics, weight, bias, bint training, bint relu, double upper, y, dx,
+             dweight, dbias, dresidual):
     """Write the gradients that are not None; of `y`, the output, or None, the mask is made."""
     cdef Batch b
-    b.backward = True
+    b.backward, b.known, b.upper = True, True, upper
     begin(&b, x, statistics, weight, bias)
     add_maps(&b, DY, dy, False)
     add_maps(&b, Y, y, False)
@@ -361,7 +386,11 @@ def backward(dy, x, statistics, weight, bias, bint training, bint relu, y, dx, d
     look_at_numbers(dweight, True, &b.dweight)
     look_at_numbers(dbias, True, &b.dbias)
     b.training, b.grades = training, dx is not None
-    b.mask = ALL if not relu else BY_X if y is None else BY_Y
+    b.mask = ALL
+    if relu and upper == INFINITY:
+        b.mask = BY_X if y is None else BY_Y
+    elif relu:
+        b.mask = BELOW_BY_X if y is None else BELOW_BY_Y
     b.sums = ((training and b.grades) or dweight is not None or dbias is not None
               or dresidual is not None)
     run(&b)

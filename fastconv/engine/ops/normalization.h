@@ -29,9 +29,10 @@ typedef struct {
     int streams; /* whether results are written past the caches */
 } fastconv_planes;
 
-/* What a plane is normalised by: y = (x - mean) * inverse * weight + bias. */
+/* What a plane is normalised by: y = (x - mean) * inverse * weight + bias, and at most `upper` where
+ * that is asked for. */
 typedef struct {
-    double mean, inverse, weight, bias;
+    double mean, inverse, weight, bias, upper;
 } fastconv_affine;
 
 /* What is added to `weight * inverse * dy` in a gradient: level + slope * (x - mean). */
@@ -50,16 +51,23 @@ typedef struct {
 } fastconv_group;
 
 /* Where the residual passes: everywhere, or where the output is not <= 0, which is computed again
- * from x, or read. */
-enum { FASTCONV_ALL, FASTCONV_BY_X, FASTCONV_BY_Y, FASTCONV_MASKS };
+ * from x, or read; with an upper bound, where it is not >= that either. */
+enum {
+    FASTCONV_ALL,
+    FASTCONV_BY_X,
+    FASTCONV_BY_Y,
+    FASTCONV_BELOW_BY_X,
+    FASTCONV_BELOW_BY_Y,
+    FASTCONV_MASKS,
+};
 
 typedef void (*fastconv_apply)(const fastconv_planes *p, const fastconv_affine *a);
 
 typedef struct {
     /* The mean of all numbers of x, and the sum of the squares of what they are off it. */
     void (*moments)(const fastconv_planes *p, double *mean, double *square);
-    /* y of x, by itself; with a ReLU; with the residual added and a ReLU. */
-    fastconv_apply apply, apply_relu, apply_add_relu;
+    /* y of x, by itself; with a ReLU; with the residual added and a ReLU; and bounded above. */
+    fastconv_apply apply, apply_relu, apply_add_relu, apply_below, apply_add_below;
     /* Sums of g and of g * (x - mean), where g is dy as far as it passes; g goes to the gradient of
      * the residual where there is one. */
     void (*sums[FASTCONV_MASKS])(const fastconv_planes *p, const fastconv_affine *a, double *sum,

@@ -17,13 +17,15 @@ cdef extern from "ops/normalization.h" nogil:
         ALL "FASTCONV_ALL"
         BY_X "FASTCONV_BY_X"
         BY_Y "FASTCONV_BY_Y"
+        BELOW_BY_X "FASTCONV_BELOW_BY_X"
+        BELOW_BY_Y "FASTCONV_BELOW_BY_Y"
     ctypedef struct Planes "fastconv_planes":
         char* at[6]
         Py_ssize_t step[6]
         Py_ssize_t maps, count
         bint streams
     ctypedef struct Affine "fastconv_affine":
-        double mean, inverse, weight, bias
+        double mean, inverse, weight, bias, upper
     ctypedef struct Line "fastconv_line":
         double level, slope
     ctypedef struct Group "fastconv_group":
@@ -38,9 +40,9 @@ cdef extern from "ops/normalization.h" nogil:
     ctypedef void (*Apply "fastconv_apply")(const Planes*, const Affine*) noexcept nogil
     ctypedef struct Loops "fastconv_normalization":
         void (*moments)(const Planes*, double* mean, double* square) noexcept nogil
-        Apply apply, apply_relu, apply_add_relu
-        void (*sums[3])(const Planes*, const Affine*, double* sum, double* product) noexcept nogil
-        void (*gradient[3])(const Planes*, const Affine*, const Line*) noexcept nogil
+        Apply apply, apply_relu, apply_add_relu, apply_below, apply_add_below
+        void (*sums[5])(const Planes*, const Affine*, double* sum, double* product) noexcept nogil
+        void (*gradient[5])(const Planes*, const Affine*, const Line*) noexcept nogil
         void (*gather)(const char*, Py_ssize_t step, Py_ssize_t maps, Py_ssize_t count,
                        void* to) noexcept nogil
         void (*scatter)(const void*, char* to, Py_ssize_t step, Py_ssize_t maps,

@@ -17,17 +17,22 @@ LOOP(moments)(const fastconv_planes *p, double *mean, double *square)
 }
 
 typedef struct {
-    SCALAR center, scale, offset;
+    SCALAR center, scale, offset, upper;
 } NAME(factors);
 
+/* What stands behind the normalisation; a bound above comes with a ReLU. */
+#define RELU 1
+#define BELOW 2
+
 /* Not inlined: forward and backward get the same bits, and so the same mask. */
-static __attribute__((noinline)) NAME(factors) NAME(round_affine)(const fastconv_affine *a)
+static __attribute__((noinline)) NAME(factors) NAME(round_affine)(const fastconv_affine *a, int tail)
 {
     const double scale = a->inverse * a->weight;
     NAME(factors) f;
     f.center = (SCALAR)a->mean;
     f.scale = (SCALAR)scale;
     f.offset = (SCALAR)(a->bias - (a->mean - f.center) * scale);
+    f.upper = tail == BELOW ? (SCALAR)a->upper : 0;
     return f;
 }
 
@@ -40,6 +45,20 @@ INLINE VECTOR NAME(normal)(VECTOR x, const NAME(factors) *f)
 INLINE VECTOR NAME(passed)(VECTOR y, VECTOR v)
 {
     return NAME(kept)(~(MASK)(y <= (VECTOR){0}), v);
+}
+
+/* The same, and 0 where y >= upper. */
+INLINE VECTOR NAME(passed_below)(VECTOR y, VECTOR v, SCALAR upper)
+{
+    return NAME(kept)(~((MASK)(y <= (VECTOR){0}) | (MASK)(y >= upper - (VECTOR){0})), v);
+}
+
+/* The smaller one; a NaN stays. */
+INLINE VECTOR NAME(bounded)(VECTOR y, SCALAR upper)
+{
+    const VECTOR most = upper - (VECTOR){0};
+    const MASK above = (MASK)(y > most);
+    return (VECTOR)((above & (MASK)most) | (~above & (MASK)y));
 }
 
 /* A run that is shorter than a vector, with zeros behind it. */
@@ -55,31 +74,32 @@ INLINE const SCALAR *NAME(filled)(const SCALAR *run, ptrdiff_t count, SCALAR buf
 
 INLINE void NAME(normalize_run)(const fastconv_planes *p, const SCALAR *x, const SCALAR *residual,
                                 SCALAR *y, ptrdiff_t count, const NAME(factors) * f, int adds,
-                                int relu)
+                                int tail)
 {
 #define VALUE(i)                                                                                   \
     ({                                                                                             \
         const VECTOR sum = NAME(normal)(LOAD(x + (i)), f) + (adds ? LOAD(residual + (i)) : zero);  \
-        relu ? NAME(passed)(sum, sum) : sum;                                                       \
+        const VECTOR cut = tail ? NAME(passed)(sum, sum) : sum;                                     \
+        tail == BELOW ? NAME(bounded)(cut, f->upper) : cut;                                         \
     })
     const VECTOR zero = {0};
     WRITE_RUN(y, count, p->streams, VALUE)
 #undef VALUE
 }
 
-INLINE void NAME(normalize)(const fastconv_planes *p, const fastconv_affine *a, int adds, int relu)
+INLINE void NAME(normalize)(const fastconv_planes *p, const fastconv_affine *a, int adds, int tail)
 {
-    const NAME(factors) f = NAME(round_affine)(a);
+    const NAME(factors) f = NAME(round_affine)(a, tail);
     SCALAR buffers[3][LANES];
     for (ptrdiff_t m = 0; m < p->maps; m++) {
         const SCALAR *x = RUN(FASTCONV_X), *residual = adds ? RUN(FASTCONV_RESIDUAL) : NULL;
         SCALAR *y = RUN(FASTCONV_Y);
         if (p->count >= LANES) {
-            NAME(normalize_run)(p, x, residual, y, p->count, &f, adds, relu);
+            NAME(normalize_run)(p, x, residual, y, p->count, &f, adds, tail);
         } else {
             x = NAME(filled)(x, p->count, buffers[0]);
             residual = NAME(filled)(residual, p->count, buffers[1]);
-            NAME(normalize_run)(p, x, residual, buffers[2], LANES, &f, adds, relu);
+            NAME(normalize_run)(p, x, residual, buffers[2], LANES, &f, adds, tail);
             memcpy(y, buffers[2], p->count * SCALAR_BYTES);
         }
     }
@@ -88,19 +108,32 @@ INLINE void NAME(normalize)(const fastconv_planes *p, const fastconv_affine *a, 
 LOOP(apply)(const fastconv_planes *p, const fastconv_affine *a) { NAME(normalize)(p, a, 0, 0); }
 LOOP(apply_relu)(const fastconv_planes *p, const fastconv_affine *a)
 {
-    NAME(normalize)(p, a, 0, 1);
+    NAME(normalize)(p, a, 0, RELU);
 }
 LOOP(apply_add_relu)(const fastconv_planes *p, const fastconv_affine *a)
 {
-    NAME(normalize)(p, a, 1, 1);
+    NAME(normalize)(p, a, 1, RELU);
 }
+LOOP(apply_below)(const fastconv_planes *p, const fastconv_affine *a)
+{
+    NAME(normalize)(p, a, 0, BELOW);
+}
+LOOP(apply_add_below)(const fastconv_planes *p, const fastconv_affine *a)
+{
+    NAME(normalize)(p, a, 1, BELOW);
+}
+
+#define BY_X(mask) (mask == FASTCONV_BY_X || mask == FASTCONV_BELOW_BY_X)
+#define BY_Y(mask) (mask == FASTCONV_BY_Y || mask == FASTCONV_BELOW_BY_Y)
+#define TAIL(mask) (mask >= FASTCONV_BELOW_BY_X ? BELOW : RELU)
 
 /* What passes of a vector of dy: g. */
 INLINE VECTOR NAME(pass)(VECTOR dy, VECTOR x, const SCALAR *y, const NAME(factors) * f, int mask)
 {
-    if (mask == FASTCONV_BY_X)
-        return NAME(passed)(NAME(normal)(x, f), dy);
-    return mask == FASTCONV_BY_Y ? NAME(passed)(LOAD(y), dy) : dy;
+    if (mask == FASTCONV_ALL)
+        return dy;
+    const VECTOR from = BY_Y(mask) ? LOAD(y) : NAME(normal)(x, f);
+    return TAIL(mask) == BELOW ? NAME(passed_below)(from, dy, f->upper) : NAME(passed)(from, dy);
 }
 
 INLINE void NAME(add_run)(const SCALAR *dy, const SCALAR *x, const SCALAR *y, SCALAR *g,
@@ -133,13 +166,13 @@ INLINE void NAME(add_run)(const SCALAR *dy, const SCALAR *x, const SCALAR *y, SC
 INLINE void NAME(add_planes)(const fastconv_planes *p, const fastconv_affine *a, double *sum,
                              double *product, int mask)
 {
-    const NAME(factors) f = NAME(round_affine)(a);
+    const NAME(factors) f = NAME(round_affine)(a, TAIL(mask));
     VECTOR sums[SUMS] = {0}, products[SUMS] = {0};
     const MASK valid = NAME(rest_mask)(p->count);
     SCALAR buffers[4][LANES];
     for (ptrdiff_t m = 0; m < p->maps; m++) {
         const SCALAR *dy = RUN(FASTCONV_DY), *x = RUN(FASTCONV_X);
-        const SCALAR *y = mask == FASTCONV_BY_Y ? RUN(FASTCONV_Y) : NULL;
+        const SCALAR *y = BY_Y(mask) ? RUN(FASTCONV_Y) : NULL;
         SCALAR *g = p->at[FASTCONV_DRESIDUAL] ? RUN(FASTCONV_DRESIDUAL) : NULL;
         if (p->count >= LANES) {
             if (g)
@@ -166,7 +199,7 @@ INLINE void NAME(grade_run)(const fastconv_planes *p, const SCALAR *dy, const SC
 {
 #define VALUE(i)                                                                                   \
     ({                                                                                             \
-        const VECTOR from = lined || mask == FASTCONV_BY_X ? LOAD(x + (i)) : zero;                 \
+        const VECTOR from = lined || BY_X(mask) ? LOAD(x + (i)) : zero;                             \
         const VECTOR g = NAME(pass)(LOAD(dy + (i)), from, y + (i), f, mask);                       \
         lined ? g * f->scale + ((from - f->center) * slope + level) : g * f->scale;                \
     })
@@ -178,14 +211,14 @@ INLINE void NAME(grade_run)(const fastconv_planes *p, const SCALAR *dy, const SC
 INLINE void NAME(grade)(const fastconv_planes *p, const fastconv_affine *a,
                         const fastconv_line *line, int mask, int lined)
 {
-    const NAME(factors) f = NAME(round_affine)(a);
+    const NAME(factors) f = NAME(round_affine)(a, TAIL(mask));
     const SCALAR slope = lined ? (SCALAR)line->slope : 0;
     const SCALAR level =
         lined ? (SCALAR)(line->level - (a->mean - f.center) * line->slope) : 0;
     SCALAR buffers[4][LANES];
     for (ptrdiff_t m = 0; m < p->maps; m++) {
         const SCALAR *dy = RUN(FASTCONV_DY), *x = RUN(FASTCONV_X);
-        const SCALAR *y = mask == FASTCONV_BY_Y ? RUN(FASTCONV_Y) : NULL;
+        const SCALAR *y = BY_Y(mask) ? RUN(FASTCONV_Y) : NULL;
         SCALAR *dx = RUN(FASTCONV_DX);
         if (p->count >= LANES) {
             NAME(grade_run)(p, dy, x, y, dx, p->count, &f, mask, lined, slope, level);
@@ -217,6 +250,8 @@ INLINE void NAME(grade)(const fastconv_planes *p, const fastconv_affine *a,
 MASKED(FASTCONV_ALL)
 MASKED(FASTCONV_BY_X)
 MASKED(FASTCONV_BY_Y)
+MASKED(FASTCONV_BELOW_BY_X)
+MASKED(FASTCONV_BELOW_BY_Y)
 
 LOOP(gather)(const char *from, ptrdiff_t step, ptrdiff_t maps, ptrdiff_t count, void *to)
 {
@@ -241,8 +276,12 @@ static const fastconv_normalization NAME(normalization) = {
     NAME(apply),
     NAME(apply_relu),
     NAME(apply_add_relu),
-    {NAME(sums_FASTCONV_ALL), NAME(sums_FASTCONV_BY_X), NAME(sums_FASTCONV_BY_Y)},
-    {NAME(gradient_FASTCONV_ALL), NAME(gradient_FASTCONV_BY_X), NAME(gradient_FASTCONV_BY_Y)},
+    NAME(apply_below),
+    NAME(apply_add_below),
+    {NAME(sums_FASTCONV_ALL), NAME(sums_FASTCONV_BY_X), NAME(sums_FASTCONV_BY_Y),
+     NAME(sums_FASTCONV_BELOW_BY_X), NAME(sums_FASTCONV_BELOW_BY_Y)},
+    {NAME(gradient_FASTCONV_ALL), NAME(gradient_FASTCONV_BY_X), NAME(gradient_FASTCONV_BY_Y),
+     NAME(gradient_FASTCONV_BELOW_BY_X), NAME(gradient_FASTCONV_BELOW_BY_Y)},
     NAME(gather),
     NAME(scatter),
     NAME(apply_channels),
@@ -252,6 +291,11 @@ static const fastconv_normalization NAME(normalization) = {
 };
 
 #undef MASKED
+#undef BY_X
+#undef BY_Y
+#undef TAIL
+#undef RELU
+#undef BELOW
 #undef RUN
 #undef LOOP
 #include "ops/runs_end.h"
