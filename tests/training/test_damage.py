@@ -70,6 +70,7 @@ KINDS = {
     "savez": ("w.npz", lambda path: np.savez(path, **STATE), load_state, True),
     "nothing": ("w.npz", np.savez, load_state, True),
     "data": ("data.npz", lambda path: np.savez_compressed(path, **DATA), load_npz, True),
+    "mapped": ("data.npz", lambda path: np.savez(path, **DATA), load_npz, True),
     "foreign": ("w.safetensors", write_foreign_safetensors, load_state, False),
     "idx": ("images-idx3-ubyte", lambda path: path.write_bytes(IDX), read_idx, False),
     "idx.gz": ("images-idx3-ubyte.gz", write_named_gzip, read_idx, True),

@@ -19,7 +19,7 @@ PICTURES = ["features.png", "kernels.png", "training.png"]
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
-def contents(path, *without):
+def contents(path):
     return {name: (path / name).read_bytes() for name in sorted(os.listdir(path))}
 
 
