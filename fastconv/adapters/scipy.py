@@ -20,7 +20,7 @@ import scipy.ndimage
 import scipy.signal
 
 from fastconv import ndimage, signal
-from fastconv.adapters._switch import Connection, Stats, Switch
+from fastconv.adapters._switch import Connection, Count, Stats, Switch
 from fastconv.engine.filters.types import TYPES
 
 __all__ = ["patch", "patched", "stats", "unpatch"]
@@ -57,40 +57,55 @@ def _decide(operation: str, arguments: tuple[Any, ...], options: dict[str, Any])
     return next(filter(None, map(_refusal, arrays[:count])), "")
 
 
-def _replacement(operation: str, theirs: Function, ours: Function) -> Function:
-    """Return what stands in for a function of SciPy's."""
+def serve(
+    count: Callable[[str, str], Count],
+    operation: str,
+    functions: tuple[Function, Function],
+    arguments: tuple[Any, ...],
+    options: dict[str, Any],
+) -> Any:
+    """Call our function if it serves the arguments, else theirs; count which, and why.
 
-    @wraps(theirs)
-    def replacement(*arguments: Any, **options: Any) -> Any:
-        reason = _decide(operation, arguments, options)
-        if not reason:
-            try:
-                result = ours(*arguments, **options)
-            except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
-                # Nothing was written: SciPy says it in its own words.
-                refused = str(error)
-            else:
-                _switch.count(operation, "").calls += 1
-                return result
-            try:
-                result = theirs(*arguments, **options)
-            except Exception:
-                reason = _WRONG
-                raise
-            else:
-                reason = refused
-                return result
-            finally:
-                _switch.count(operation, reason).calls += 1
-        _switch.count(operation, reason).calls += 1
+    Parameters
+    ----------
+    count : callable
+        That of a `Switch`.
+    operation : str
+        Such as "ndimage.sobel".
+    functions : tuple of callable
+        Ours, and theirs.
+    arguments, options
+        Of the call.
+    """
+    ours, theirs = functions
+    reason = _decide(operation, arguments, options)
+    if reason:
+        count(operation, reason).calls += 1
         return theirs(*arguments, **options)
-
-    return replacement
+    try:
+        result = ours(*arguments, **options)
+    except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        # Nothing was written: SciPy says it in its own words.
+        refused = str(error)
+    else:
+        count(operation, "").calls += 1
+        return result
+    try:
+        result = theirs(*arguments, **options)
+    except Exception:
+        count(operation, _WRONG).calls += 1
+        raise
+    count(operation, refused).calls += 1
+    return result
 
 
 def _connection(operation: str, module: ModuleType, name: str, ours: Function) -> Connection:
     theirs: Function = getattr(module, name)
-    replacement = _replacement(operation, theirs, ours)
+
+    @wraps(theirs)
+    def replacement(*arguments: Any, **options: Any) -> Any:
+        return serve(_switch.count, operation, (ours, theirs), arguments, options)
+
     return Connection(
         lambda: setattr(module, name, replacement), lambda: setattr(module, name, theirs)
     )
