@@ -108,15 +108,17 @@ def directive(package: object, name: str) -> list[str]:
     return [f".. autofunction:: {path}" if callable(value) else f".. py:data:: {path}"]
 
 
-def draw_tutorial(app: Sphinx) -> None:
-    """Draw the tutorial's pictures beside its pages: they are made, not kept."""
+def draw_pictures(app: Sphinx) -> None:
+    """Draw the pictures of the gallery and the tutorial: they are made, not kept."""
+    here = Path(__file__).parent
+    runpy.run_path(str(here / "gallery.py"))["draw"](here / "_gallery")
     if app.builder.format == "html":
-        drawing = runpy.run_path(str(Path(__file__).parent / "tutorial" / "pictures.py"))
+        drawing = runpy.run_path(str(here / "tutorial" / "pictures.py"))
         drawing["draw"](Path(app.outdir) / "tutorial" / "pictures")
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Add the directive, and the drawing of pictures."""
+    """Add the directive, and the drawing of pictures before anything is read."""
     app.add_directive("exports", Exports)
-    app.connect("builder-inited", draw_tutorial)
+    app.connect("builder-inited", draw_pictures)
     return {"parallel_read_safe": True}

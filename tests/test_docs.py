@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fastconv import functional, layers, reference, training
+from fastconv import functional, layers, ndimage, reference, signal, training
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -31,7 +31,7 @@ def pages(tmp_path_factory):
     return folder / "html"
 
 
-@pytest.mark.parametrize("module", [functional, layers, reference, training])
+@pytest.mark.parametrize("module", [functional, layers, ndimage, reference, signal, training])
 def test_everything_public_is_there(pages, module):
     text = (pages / "api" / f"{module.__name__.split('.')[1]}.html").read_text()
     assert [name for name in module.__all__ if f'id="{module.__name__}.{name}"' not in text] == []
@@ -48,3 +48,10 @@ def test_the_tutorial_has_formulas_and_pictures(pages):
     assert 'class="math notranslate nohighlight"' in text
     assert '<img src="pictures/formulas.gif"' in text
     assert (pages / "tutorial" / "pictures" / "formulas.gif").exists()
+
+
+def test_the_gallery_has_its_pictures(pages):
+    text = (pages / "gallery.html").read_text()
+    for name in ("sobel", "gaussian", "sharpen"):
+        assert f"_images/{name}.png" in text
+        assert (pages / "_images" / f"{name}.png").stat().st_size > 1000

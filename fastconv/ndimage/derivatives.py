@@ -13,8 +13,8 @@ from fastconv.ndimage._passes import run_passes
 from fastconv.ndimage.correlation import correlate1d, line_pass, make_line
 
 _DERIVED = SHARED | {
-    "derivative": """A function (input, axis, output, mode, cval, *extra_arguments,
-        **extra_keywords) that filters along one axis, and returns the array. Where `output` is a
+    "derivative": """A function ``(input, axis, output, mode, cval, *extra_arguments,
+        **extra_keywords)`` that filters along one axis, and returns the array. Where `output` is a
         dtype, it returns a new one.""",
     "extra": """extra_arguments : tuple
         More arguments for the function.
