@@ -36,8 +36,10 @@ BATCHES = (1, 8)
 ROWS_BATCHES = (8, 64)
 # Variants of "winograd", in the plan's table.
 SQUARES, LINES, ROWS = "winograd squares", "winograd lines", "winograd rows"
+PHASES = "winograd phases"
 # The tables of thresholds.py, and what the numbers mean.
 TABLES = {
+    "winograd_2": "Products saved for each number transformed, 3x3 and 4x4 kernels that move by 2.",
     "winograd_3": "Products saved for each number transformed, 3x3 kernels.",
     "winograd_groups": "Products saved for each number transformed, 3x3 kernels in groups.",
     "winograd_5": "Products saved for each number transformed, 5x5 kernels.",
@@ -47,15 +49,21 @@ TABLES = {
 }
 
 
-def layer(inputs, outputs, size, kernel, groups=1):
-    """Return a layer of stride 1 that keeps the size; `kernel` is a side, or both."""
+def layer(inputs, outputs, size, kernel, groups=1, stride=1):
+    """Return a layer whose output keeps the size, by the stride; `kernel` is a side, or both."""
     kernel = kernel if isinstance(kernel, tuple) else (kernel,) * 2
-    pad, one = tuple(taps // 2 for taps in kernel), (1, 1)
-    return Layer("tune", "", inputs, outputs, (size,) * 2, kernel, one, pad, one, groups, 1)
+    pad, one, stride = tuple((taps - 1) // 2 for taps in kernel), (1, 1), (stride, stride)
+    return Layer("tune", "", inputs, outputs, (size,) * 2, kernel, stride, pad, one, groups, 1)
 
 
 def layers(table):
     """Return layers on both sides of the threshold."""
+    if table == "winograd_2":
+        pairs = ((4, 16), (8, 8), (16, 16), (16, 64), (32, 32), (64, 64), (128, 256), (512, 512))
+        return [
+            layer(*pair, size, kernel, stride=2)
+            for pair, size, kernel in product(pairs, (8, 14, 28), (3, 4))
+        ]
     if table == "winograd_3":
         pairs = ((2, 8), (3, 64), (4, 4), (8, 8), (8, 32), (16, 16), (16, 64), (32, 32), (64, 64))
         return [layer(*pair, size, 3) for pair, size in product(pairs, (5, 7, 14, 30, 56))]
@@ -89,7 +97,10 @@ def contender(table):
         return ("fft", None), blocks.gain
     if table == "winograd_rows":
         return ("winograd", ROWS), counts.rows_gain
-    return ("winograd", LINES if table == "winograd_line" else SQUARES), counts.gain
+    return (
+        "winograd",
+        {"winograd_line": LINES, "winograd_2": PHASES}.get(table, SQUARES),
+    ), counts.gain
 
 
 def rival(table, geometry, operation, dtype):

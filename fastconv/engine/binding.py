@@ -7,6 +7,7 @@ the stride.
 
 from collections.abc import Callable
 from functools import lru_cache
+from math import prod
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -88,29 +89,37 @@ def depthwise_sums(case: Case) -> Kernel:
     return depthwise_weight.WeightGradient(axes_of(case))
 
 
-def _rotated(geometry: ConvGeometry) -> tuple[Ints, Ints]:
-    """Return padding and dilation of the correlation with the rotated kernels, of stride 1."""
-    (part,), _ = input_parts(geometry)
-    return part.before, part.dilation
+def winograd(case: Case, name: str, outputs_win: Callable[..., bool]) -> Kernel:
+    """Return the kernel of Winograd's tiles that are squares, or lines, by this name.
 
-
-def _winograd(
-    case: Case, correlation: Callable[..., Kernel], gradient: Callable[..., Kernel]
-) -> Kernel:
-    if case.operation == "conv2d_input":
-        return correlation(*_rotated(case.geometry), rotates=True)
-    _, before, dilation = moves(case.geometry)
-    return (correlation if case.operation == "conv2d" else gradient)(before, dilation)
-
-
-def winograd(case: Case) -> Kernel:
-    """Return the kernel of Winograd's tiles that are squares, or lines."""
-    return _winograd(case, winograd_tiles.Correlation, winograd_tiles_weight.WeightGradient)
+    In an input gradient, phases of one tap on each axis of a plane are left to the engine, as
+    `outputs_win` says (see `phase_lanes`).
+    """
+    if case.operation == "conv2d_weight":
+        return winograd_tiles_weight.WeightGradient(*moves(case.geometry), name)
+    if case.operation == "conv2d":
+        return winograd_tiles.Correlation(*moves(case.geometry), name)
+    phases, covers = _phases(case.geometry)
+    kernels = []
+    for number, phase in enumerate(phases):
+        _, (_, (*_, rows), (*_, columns)), *_ = phase
+        loops: Callable[..., Kernel] = winograd_tiles.Correlation
+        if rows * columns == 1:
+            loops = OutputLanes if outputs_win(*estimates(case)[number]) else PixelLanes
+        kernels.append(_part(loops, phase, name))
+    return phases_of_gradient.InputGradient(kernels, phases, covers, name)
 
 
 def winograd_rows(case: Case) -> Kernel:
     """Return the kernel of Winograd's tiles that are parts of rows."""
-    return _winograd(case, winograd_parts.Correlation, winograd_parts_weight.WeightGradient)
+    name = "winograd rows"
+    if case.operation == "conv2d_weight":
+        return winograd_parts_weight.WeightGradient(*moves(case.geometry), name)
+    if case.operation == "conv2d":
+        return winograd_parts.Correlation(*moves(case.geometry), name)
+    # The residual with the rotated kernels: of stride 1.
+    (part,), _ = input_parts(case.geometry)
+    return winograd_parts.Correlation((1, 1, 1), part.before, part.dilation, name, rotates=True)
 
 
 def products_first(case: Case) -> Kernel:
@@ -162,9 +171,9 @@ def estimates(case: Case) -> list[tuple[Estimate, Estimate]]:
         return [(outputs, pixels)]
     phases, covers = _phases(case.geometry)
     of_outputs, of_pixels = (
-        phases_of_gradient.InputGradient([lanes] * len(phases), phases, covers, "").estimates(
-            *arguments
-        )
+        phases_of_gradient.InputGradient(
+            [_part(lanes, phase, "") for phase in phases], phases, covers, ""
+        ).estimates(*arguments)
         for lanes in both
     )
     return list(zip(of_outputs, of_pixels, strict=True))
@@ -180,8 +189,17 @@ def _correlation(case: Case, lanes: Callable[..., type[Correlation]], name: str)
     if case.operation == "conv2d":
         return lanes()(*moves(case.geometry), name)
     phases, covers = _phases(case.geometry)
-    variants = [lanes(*weighed) for weighed in estimates(case)]
-    return phases_of_gradient.InputGradient(variants, phases, covers, name)
+    kernels = [
+        _part(lanes(*weighed), phase, name)
+        for weighed, phase in zip(estimates(case), phases, strict=True)
+    ]
+    return phases_of_gradient.InputGradient(kernels, phases, covers, name)
+
+
+def _part(correlation: Callable[..., Kernel], phase: tuple[Any, ...], name: str) -> Kernel:
+    """Return the correlation of a phase."""
+    _, _, before, dilation = phase
+    return correlation((1, 1, 1), before, dilation, name)
 
 
 @lru_cache(maxsize=16)
@@ -219,13 +237,17 @@ def columns(case: Case) -> Kernel:
 
 def transformed_by_tiles(operation: str, geometry: ConvGeometry, weight: Array) -> Array | None:
     """Return the weights as the tiles want them, or None where each use transforms them anew."""
+    stride, _, _ = moves(geometry)
+    if operation == "conv2d_input" and prod(stride) > 1:
+        # Phase by phase.
+        return None
     prepare = winograd_tiles.prepare[C_TYPES[weight.dtype]]
     kernels = correlated_weights(operation, geometry, weight)
-    size = prepare(kernels)
+    size = prepare(kernels, stride)
     if not size:
         return None
     data = np.empty(size, weight.dtype)
-    prepare(kernels, data)
+    prepare(kernels, stride, data)
     return data
 
 

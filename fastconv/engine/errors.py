@@ -14,6 +14,7 @@ import numpy as np
 from fastconv._geometry import ConvGeometry, Ints
 from fastconv.engine.fft.blocks import conv_blocks
 from fastconv.engine.winograd.counts import row_tiles, tiles, winograd_kernel
+from fastconv.engine.winograd.counts import terms as winograd_terms
 
 # Of x, what moves as the input does; of w, what moves as the weights do; of both.
 Magnitude: TypeAlias = tuple[float, float, float]
@@ -48,13 +49,16 @@ def partial_sums(geometry: ConvGeometry, operation: str, dtype: str) -> Magnitud
 
 # On an axis of so many taps, the largest sum of absolute values with which a number of one of
 # Winograd's tiles can reach a result, through all three matrices (winograd/points.h).
-_FORWARD_GROWTH = {1: 1.0, 3: 14.286, 5: 42.06, 7: 154.9}
+_FORWARD_GROWTH = {1: 1.0, 2: 8.121, 3: 14.286, 5: 42.06, 7: 154.9}
 _AXIS_GROWTH = {
     "conv2d": _FORWARD_GROWTH,
     "conv2d_input": _FORWARD_GROWTH,
-    "conv2d_weight": {1: 1.0, 3: 15.22, 5: 40.73, 7: 144.7},
+    "conv2d_weight": {1: 1.0, 2: 10.317, 3: 15.22, 5: 40.73, 7: 144.7},
 }
-_WINOGRAD_KERNELS = ((3, 3), (5, 5), (1, 3), (3, 1), (1, 5), (5, 1), (1, 7), (7, 1))
+_WINOGRAD_KERNELS = (
+    *((taps, taps) for taps in (2, 3, 5)),
+    *(kernel for taps in (2, 3, 5, 7) for kernel in ((1, taps), (taps, 1))),
+)
 # The same on both axes of the kernels that the tiles serve.
 WINOGRAD_GROWTH: dict[Ints, dict[str, float]] = {
     kernel: {
@@ -69,6 +73,7 @@ WINOGRAD_GROWTH: dict[Ints, dict[str, float]] = {
 # transformed on one axis.
 _FORWARD_MAGNITUDE: dict[int, Magnitude] = {
     1: (1.0, 1.0, 1.0),
+    2: (3.844, 1.143, 12.65),
     3: (5.977, 1.388, 23.75),
     5: (15.0, 5.0, 86.78),
     7: (43.55, 46.32, 364.9),
@@ -78,6 +83,7 @@ WINOGRAD_MAGNITUDE: dict[str, dict[int, Magnitude]] = {
     "conv2d_input": _FORWARD_MAGNITUDE,
     "conv2d_weight": {
         1: (1.0, 1.0, 1.0),
+        2: (3.844, 5.766, 32.44),
         3: (5.977, 8.125, 56.5),
         5: (15.0, 15.0, 225.0),
         7: (43.55, 25.38, 889.0),
@@ -91,27 +97,34 @@ WINOGRAD_ROWS_MAGNITUDE: dict[str, Magnitude] = {
 
 
 def _winograd_length(geometry: ConvGeometry, operation: str) -> int:
-    """Return how many products a point's sum has: one for each channel, or each tile."""
+    """Return how many products a point's sum has: one for each channel and term, or each tile."""
     if operation == "conv2d_weight":
         return geometry.batch * tiles(geometry, operation)
-    return terms(geometry, operation) // prod(geometry.kernel)
+    channels = terms(geometry, operation) // prod(geometry.kernel)
+    return channels * winograd_terms(geometry, operation)
 
 
 def winograd_error(geometry: ConvGeometry, operation: str) -> float:
     """Return the factor of at most 5 roundings in each transform, twice, and of the sum.
 
-    The sum is over the channels, in blocks of 16 or more, or over the tiles. Tiles that are parts
-    of rows are transformed in one direction, and err by less, although their sums are longer.
+    The sum is over the channels of each term, in blocks of 16 or more, or over the tiles. Tiles
+    that are parts of rows are transformed in one direction, and err by less, although their sums
+    are longer.
     """
     length = _winograd_length(geometry, operation)
+    blocks = length // 16
     if operation == "conv2d_weight":
         length = min(length, PIECE_TERMS)
-    return (34 + length + length // 16) * WINOGRAD_GROWTH[winograd_kernel(geometry)][operation]
+        blocks = length // 16
+    else:
+        # The last block of a term may have fewer channels.
+        blocks += winograd_terms(geometry, operation) - 1
+    return (34 + length + blocks) * WINOGRAD_GROWTH[winograd_kernel(geometry)][operation]
 
 
 def winograd_magnitude(geometry: ConvGeometry, operation: str, dtype: str) -> Magnitude:
     """Return how large both transforms and the sums of products can be."""
-    axes = [WINOGRAD_MAGNITUDE[operation][taps] for taps in geometry.kernel]
+    axes = [WINOGRAD_MAGNITUDE[operation][taps] for taps in winograd_kernel(geometry)]
     x, w, sums = map(prod, zip(*axes, strict=True))
     return x, w, sums * _winograd_length(geometry, operation)
 

@@ -87,6 +87,19 @@ ZEROS = Variant(
 )
 
 
+def _tiles(name: str, serves: Callable[[Case], bool], why: str) -> Variant:
+    """Return the row of Winograd's tiles for some kernels, a family of bits by itself."""
+    return Variant(
+        name,
+        partial(binding.winograd, name=name, outputs_win=rules.outputs_better),
+        why,
+        serves,
+        bounds=errors.WINOGRAD_TILES,
+        family=name,
+        prepare=binding.transformed_by_tiles,
+    )
+
+
 def _few_channels(by_columns: bool) -> tuple[Variant, Variant]:
     """Return the rows for few channels, which add taps in the order of an algorithm."""
     return (
@@ -165,22 +178,17 @@ ALGORITHMS = (
                 bounds=errors.WINOGRAD_ROWS,
                 family="rows",
             ),
-            Variant(
-                "winograd lines",
-                binding.winograd,
-                serves=rules.is_line,
-                why="the kernel is one row or column",
-                bounds=errors.WINOGRAD_TILES,
-                family="lines",
-                prepare=binding.transformed_by_tiles,
+            _tiles("winograd lines", rules.is_line, "the kernel is one row or column"),
+            _tiles("winograd squares", rules.is_square, "tiles of 4 x 4 outputs"),
+            _tiles(
+                "winograd planes",
+                rules.moves_by_one,
+                "the taps of a depth are added up before they are transformed back",
             ),
-            Variant(
-                "winograd squares",
-                binding.winograd,
-                why="tiles of 4 x 4 outputs",
-                bounds=errors.WINOGRAD_TILES,
-                family="squares",
-                prepare=binding.transformed_by_tiles,
+            _tiles(
+                "winograd phases",
+                lambda case: True,
+                "kernels that move by 2 are sums of smaller ones, of every second pixel",
             ),
         ),
     ),

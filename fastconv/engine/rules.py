@@ -6,7 +6,7 @@ nothing else. Numbers that depend on the instruction set stand in `fastconv.engi
 
 from math import prod
 
-from fastconv._geometry import ConvGeometry
+from fastconv._geometry import ConvGeometry, three_axes
 from fastconv.engine import binding
 from fastconv.engine.base.isa import isa
 from fastconv.engine.base.kernel import OPERATIONS
@@ -72,13 +72,19 @@ def needs_stride_one(geometry: ConvGeometry) -> str | None:
 
 
 def needs_winograd_kernel(geometry: ConvGeometry) -> str | None:
-    """Refuse all but certain kernels that move by 1."""
+    """Refuse all but certain kernels that move by 1, or by 2 without dilation."""
+    strides = winograd.on_planes(geometry.stride)
+    if max(strides) > 2:
+        return f"it needs stride 1 or 2 on rows and columns, here it is {geometry.stride}"
+    if max(strides) > 1 and max(winograd.on_planes(geometry.dilation)) > 1:
+        return f"it needs dilation 1 beside a stride, here it is {geometry.dilation}"
     if winograd_kernel(geometry) not in WINOGRAD_GROWTH:
         return (
-            "it needs a kernel of 3x3 or 5x5, or one row or column of 3, 5 or 7, "
-            f"here it is {geometry.kernel}"
+            "it needs a kernel of 2x2, 3x3 or 5x5, or one row or column of 2, 3, 5 or 7 (of every "
+            "second tap, if it moves by 2), "
+            f"here it is {geometry.kernel} with stride {geometry.stride}"
         )
-    return needs_stride_one(geometry)
+    return None
 
 
 def fft_wins(geometry: ConvGeometry, operation: str, dtype: str) -> bool:
@@ -89,14 +95,14 @@ def fft_wins(geometry: ConvGeometry, operation: str, dtype: str) -> bool:
 
 
 # By the smaller side of the kernel.
-_WINOGRAD_TABLES = {1: "winograd_line", 3: "winograd_3", 5: "winograd_5"}
+_WINOGRAD_TABLES = {1: "winograd_line", 2: "winograd_2", 3: "winograd_3", 5: "winograd_5"}
 
 
 def tiles_win(geometry: ConvGeometry, operation: str, dtype: str) -> bool:
     """Tell whether Winograd's tiles beat the algorithms after it."""
     side = min(winograd_kernel(geometry))
     # Where groups have few channels, the engine has lanes for them, and is faster.
-    grouped = side == 3 and geometry.groups > 1
+    grouped = side in (2, 3) and geometry.groups > 1
     table = "winograd_groups" if grouped else _WINOGRAD_TABLES[side]
     return winograd.gain(geometry, operation) > _THRESHOLDS[table][operation, dtype]
 
@@ -136,9 +142,19 @@ def winograd_wins(geometry: ConvGeometry, operation: str, dtype: str) -> bool:
     return tiles_win(geometry, operation, dtype) or rows_win(geometry, operation, dtype)
 
 
+def moves_by_one(case: Case) -> bool:
+    """Tell whether the kernel moves by 1 on all axes."""
+    return prod(case.geometry.stride) == 1
+
+
+def is_square(case: Case) -> bool:
+    """Tell whether it moves by 1 and has no depth."""
+    return moves_by_one(case) and three_axes(case.geometry.kernel, 1)[0] == 1
+
+
 def is_line(case: Case) -> bool:
-    """Tell whether the kernel is one row or column."""
-    return min(winograd_kernel(case.geometry)) == 1
+    """Tell whether it is one row or column, too."""
+    return is_square(case) and min(winograd_kernel(case.geometry)) == 1
 
 
 def copy_planes(case: Case) -> tuple[bool, bool]:

@@ -7,6 +7,7 @@ the gains are those of `fastconv.engine.rules`.
 # On which machine, and when.
 MEASURED = {
     "avx512": {
+        "winograd_2": "AMD EPYC, 2 threads, 2026-11-30, seven layers at batch 8",
         "winograd_3": "Intel(R) Xeon(R) Processor @ 2.50GHz, 1 thread, 2026-11-22",
         "winograd_groups": "Intel(R) Xeon(R) Processor @ 2.50GHz, 1 thread, 2026-11-22",
         "winograd_5": "Intel(R) Xeon(R) Processor @ 2.50GHz, 1 thread, 2026-11-22",
@@ -15,6 +16,7 @@ MEASURED = {
         "fft": "Intel(R) Xeon(R) Processor @ 2.50GHz, 1 thread, 2026-11-22",
     },
     "avx2": {
+        "winograd_2": "AMD EPYC, 2 threads, 2026-11-30, seven layers at batch 8",
         "winograd_3": "AMD EPYC, 1 thread, 2026-11-30",
         "winograd_groups": "AMD EPYC, 1 thread, 2026-11-30",
         "winograd_5": "Intel(R) Xeon(R) Processor @ 2.50GHz, 1 thread, 2026-11-22, as avx512",
@@ -23,6 +25,7 @@ MEASURED = {
         "fft": "Intel(R) Xeon(R) Processor @ 2.50GHz, 1 thread, 2026-11-22, as avx512",
     },
     "portable": {
+        "winograd_2": "AMD EPYC, 2 threads, 2026-11-30, seven layers at batch 8",
         "winograd_3": "Intel(R) Xeon(R) Processor @ 2.50GHz, 1 thread, 2026-11-22, as avx512",
         "winograd_groups": "Intel(R) Xeon(R) Processor @ 2.50GHz, 1 thread, 2026-11-22, as avx512",
         "winograd_5": "Intel(R) Xeon(R) Processor @ 2.50GHz, 1 thread, 2026-11-22, as avx512",
@@ -34,6 +37,15 @@ MEASURED = {
 
 THRESHOLDS = {
     "avx512": {
+        # Products saved for each number transformed, 3x3 and 4x4 kernels that move by 2.
+        "winograd_2": {
+            ("conv2d", "float32"): 10.0,
+            ("conv2d_input", "float32"): 12.0,
+            ("conv2d_weight", "float32"): 16.0,
+            ("conv2d", "float64"): 10.0,
+            ("conv2d_input", "float64"): 12.0,
+            ("conv2d_weight", "float64"): 16.0,
+        },
         # Products saved for each number transformed, 3x3 kernels.
         "winograd_3": {
             ("conv2d", "float32"): 14.7,
@@ -90,6 +102,15 @@ THRESHOLDS = {
         },
     },
     "avx2": {
+        # Products saved for each number transformed, 3x3 and 4x4 kernels that move by 2.
+        "winograd_2": {
+            ("conv2d", "float32"): 10.0,
+            ("conv2d_input", "float32"): 12.0,
+            ("conv2d_weight", "float32"): 16.0,
+            ("conv2d", "float64"): 10.0,
+            ("conv2d_input", "float64"): 12.0,
+            ("conv2d_weight", "float64"): 16.0,
+        },
         # Products saved for each number transformed, 3x3 kernels.
         "winograd_3": {
             ("conv2d", "float32"): 8.57,
@@ -146,6 +167,15 @@ THRESHOLDS = {
         },
     },
     "portable": {
+        # Products saved for each number transformed, 3x3 and 4x4 kernels that move by 2.
+        "winograd_2": {
+            ("conv2d", "float32"): 10.0,
+            ("conv2d_input", "float32"): 12.0,
+            ("conv2d_weight", "float32"): 16.0,
+            ("conv2d", "float64"): 10.0,
+            ("conv2d_input", "float64"): 12.0,
+            ("conv2d_weight", "float64"): 16.0,
+        },
         # Products saved for each number transformed, 3x3 kernels.
         "winograd_3": {
             ("conv2d", "float32"): 14.7,

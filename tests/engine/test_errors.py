@@ -19,7 +19,9 @@ CASES = [
     ("winograd", Conv(1, 4, 4, 4, 4, 3, 3)),
     ("winograd", Conv(1, 3, 26, 25, 4, 3, 3, 1, 1)),
     ("winograd", Conv(1, 34, 6, 7, 36, 5, 5, 1, 2)),
+    ("winograd", Conv(1, 34, 6, 7, 36, 2, 2, 1, 1)),
     # One row or column.
+    ("winograd", Conv(2, 3, 5, 13, 5, 1, 2, 1, (0, 1))),
     ("winograd", Conv(2, 3, 5, 13, 5, 1, 3, 1, (0, 1))),
     ("winograd", Conv(2, 3, 13, 5, 5, 5, 1, 1, (2, 0))),
     ("winograd", Conv(2, 3, 4, 13, 5, 1, 7, 1, (0, 3))),
@@ -240,7 +242,7 @@ def assert_just_above(found, least):
         assert number <= limit < 1.001 * number
 
 
-@pytest.mark.parametrize("taps", [1, 3, 5, 7])
+@pytest.mark.parametrize("taps", [1, 2, 3, 5, 7])
 def test_the_plan_knows_how_large_the_matrices_make_numbers(taps):
     a, g, bt = matrices(taps)
     cut = []

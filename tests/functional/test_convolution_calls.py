@@ -69,7 +69,7 @@ CALLS = [
     (r"grad_output must have shape \(K, OD, OH, OW\) = \(1, 1, 1, 1\)", lambda: F.conv3d_input((1, 1, 1, 1), np.ones((1,) * 5), np.ones((1, 1, 1, 2)))),
     (r"grad_output must be \(N, C, W\) or \(C, W\), got 4-D", lambda: F.conv1d_bias(X)),
     (r"input must be \(N, C, D, H, W\)", lambda: F.conv3d_backward(X[0], np.ones((1,) * 5), X)),
-    (r"algorithm 'winograd' cannot compute this: it needs a kernel of 3x3", lambda: F.conv3d(X[None], np.ones((1, 2, 3, 3, 3)), algorithm="winograd")),
+    (r"algorithm 'winograd' cannot compute this: it needs a kernel of 2x2", lambda: F.conv3d(X[None], np.ones((1, 2, 3, 3, 2)), algorithm="winograd")),
     (r"output_padding is for transposed convolutions, got 1", lambda: fastconv.explain("conv1d", (1, 1, 3), (1, 1, 2), output_padding=1)),
     (r"operation must be one of 'conv1d', .*'conv_transpose3d_weight', got 'conv4d'", lambda: fastconv.explain("conv4d", (1, 1, 3), (1, 1, 2))),
 ]  # fmt: skip

@@ -3,12 +3,11 @@ from typing import Any
 
 from fastconv._geometry import Ints
 from fastconv.engine.base.kernel import Kernel
-from fastconv.engine.gemm.correlation import Correlation
 
 class InputGradient(Kernel):
     def __init__(
         self,
-        variants: Iterable[type[Correlation]],
+        kernels: Iterable[Kernel],
         phases: tuple[Any, ...],
         covered: bool,
         name: str,

@@ -68,13 +68,13 @@ cdef class Part:
     """
 
     cdef tuple positions, taps
-    cdef Correlation kernel
+    cdef Kernel kernel
     # What the plan fills in: where the phase's weights and gradient begin, and how all lies.
     cdef Py_ssize_t w, y
     cdef Layout layout
     cdef size_t bytes
 
-    def __init__(self, tuple positions, tuple taps, Correlation kernel):
+    def __init__(self, tuple positions, tuple taps, Kernel kernel):
         self.positions, self.taps, self.kernel = positions, taps, kernel
 
     cdef void see(self, const Layout* layout):
@@ -91,7 +91,7 @@ cdef class InputGradient(Kernel):
     """The input gradient of residuals and weights of any strides in memory.
 
     Each phase is a tuple: its positions and taps (see `Part`), padding before, and dilation; of the
-    `variants`, a class for each, is what computes it. Where the phases do not cover the input, the
+    `kernels` is the correlation that computes it. Where the phases do not cover the input, the
     gradient is the bias, or zero.
     """
 
@@ -99,15 +99,15 @@ cdef class InputGradient(Kernel):
     cdef bint covered
     cdef str name
 
-    def __init__(self, variants, tuple phases, bint covered, str name):
+    def __init__(self, kernels, tuple phases, bint covered, str name):
         self.name = name
         self.covered = covered
-        self.parts = [Part(positions, taps, variant((1, 1, 1), before, dilation, name))
-                      for variant, (positions, taps, before, dilation) in zip(variants, phases)]
+        self.parts = [Part(positions, taps, kernel)
+                      for kernel, (positions, taps, _, _) in zip(kernels, phases)]
 
     cdef size_t plan(self, const Layout* layout, int threads) except? 0:
         cdef Part part
-        cdef Correlation kernel
+        cdef Kernel kernel
         cdef size_t bytes = 1
         self.team = 1 if self.covered else threads
         for part in self.parts:
@@ -140,7 +140,7 @@ cdef class InputGradient(Kernel):
         return 0
 
     def estimates(self, tuple shapes, tuple strides, Py_ssize_t itemsize, int threads):
-        """Return what `Correlation.estimate` does, for each phase."""
+        """Return what `Correlation.estimate` does, for each phase; its kernel is one."""
         cdef Part part
         cdef Layout layout
         cdef Estimate estimate
@@ -148,6 +148,6 @@ cdef class InputGradient(Kernel):
         read_layout(shapes, strides, itemsize, False, &layout)
         for part in self.parts:
             part.see(&layout)
-            part.kernel.weigh(&part.layout, threads, &estimate)
+            (<Correlation>part.kernel).weigh(&part.layout, threads, &estimate)
             found.append((estimate.cycles, estimate.filled, estimate.memory))
         return found

@@ -124,20 +124,47 @@ static inline __attribute__((always_inline)) void FORM(merge)(const VECTOR *rest
             kernels[q * COUNT + t] = ((const SCALAR *)taps)[t * LANES + q];
 }
 
+/* Taps that are no neighbours, of one input channel: the first `rows` x `columns`, the others are
+ * zeros. */
+static inline __attribute__((always_inline)) void
+FORM(gather_apart)(const SCALAR *w, ptrdiff_t output_step, ptrdiff_t outputs, ptrdiff_t row_step,
+                   ptrdiff_t column_step, ptrdiff_t rows, ptrdiff_t columns, VECTOR *taps)
+{
+    enum { NEAR = 32 };
+    VECTOR near[NEAR];
+    const ptrdiff_t down = (rows - 1) * row_step, across = (columns - 1) * column_step;
+    const ptrdiff_t length = (down < 0 ? -down : down) + (across < 0 ? -across : across) + 1;
+    const ptrdiff_t first = (down < 0 ? down : 0) + (across < 0 ? across : 0);
+    /* All that lies between them is turned at once, where that is less work. */
+    const int once = outputs == LANES && 2 * length > LANES && length <= NEAR &&
+                     output_step >= LANES - length;
+
+    if (once)
+        ISA(TYPED(gather))(w + first, output_step, outputs, length, 0, near);
+    for (ptrdiff_t t = 0; t < COUNT; t++) {
+        const ptrdiff_t at = t / COLUMN_TAPS * row_step + t % COLUMN_TAPS * column_step;
+        if (t / COLUMN_TAPS >= rows || t % COLUMN_TAPS >= columns)
+            taps[t] = (VECTOR){0};
+        else if (once)
+            taps[t] = near[at - first];
+        else
+            ISA(TYPED(gather))(w + at, output_step, outputs, 1, 0, taps + t);
+    }
+}
+
 /* The taps of `count` input channels and at most LANES output channels, as vectors of the
  * outputs. */
 static inline __attribute__((always_inline)) void
 FORM(gather_taps)(const SCALAR *w, ptrdiff_t output_step, ptrdiff_t outputs, ptrdiff_t channel_step,
-                  ptrdiff_t count, ptrdiff_t row_step, ptrdiff_t column_step, int together,
-                  VECTOR *taps)
+                  ptrdiff_t count, ptrdiff_t row_step, ptrdiff_t column_step, ptrdiff_t rows,
+                  ptrdiff_t columns, int together, VECTOR *taps)
 {
-    const int turned = NEIGHBOURS(-1);
+    const int whole = rows == ROW_TAPS && columns == COLUMN_TAPS;
+    const int turned = whole && NEIGHBOURS(-1);
     const SCALAR *first = turned ? w - (COUNT - 1) : w;
 
-    if (!turned && !NEIGHBOURS(1)) {
-        for (int t = 0; t < COUNT; t++)
-            ISA(TYPED(gather))(w + t / COLUMN_TAPS * row_step + t % COLUMN_TAPS * column_step,
-                               output_step, outputs, 1, 0, taps + t);
+    if (!turned && !(whole && NEIGHBOURS(1))) {
+        FORM(gather_apart)(w, output_step, outputs, row_step, column_step, rows, columns, taps);
     } else if (FEW && !together && outputs == LANES && output_step == COUNT) {
         /* The kernels of all outputs are neighbours, where the roles of the channels changed. */
         for (int t = 0; t <= COUNT; t++)
@@ -150,25 +177,28 @@ FORM(gather_taps)(const SCALAR *w, ptrdiff_t output_step, ptrdiff_t outputs, ptr
 }
 
 /* The kernels of `outputs` output channels, at most a vector, and `channels` input channels,
- * transformed: u[point * point_step + channel * channel_step]. */
+ * transformed: u[point * point_step + channel * channel_step]. They have `rows` x `columns` taps,
+ * and zeros for those that are missing. */
 static void FORM(kernels)(const SCALAR *w, ptrdiff_t output_step, ptrdiff_t outputs,
                           ptrdiff_t w_channel_step, ptrdiff_t channels, ptrdiff_t row_step,
-                          ptrdiff_t column_step, SCALAR *u, ptrdiff_t channel_step,
-                          ptrdiff_t point_step)
+                          ptrdiff_t column_step, ptrdiff_t rows, ptrdiff_t columns, SCALAR *u,
+                          ptrdiff_t channel_step, ptrdiff_t point_step)
 {
     enum { TOGETHER = 144 / COUNT };
     VECTOR taps[TOGETHER * COUNT];
+    const int whole = rows == ROW_TAPS && columns == COLUMN_TAPS;
     /* Kernels that are neighbours are gathered in blocks. */
-    const int blocks = NEIGHBOURS(1) && w_channel_step == COUNT;
+    const int blocks = whole && NEIGHBOURS(1) && w_channel_step == COUNT;
     const ptrdiff_t together = blocks ? TOGETHER : 1;
     /* The last tap may come first. */
-    const VECTOR *first = NEIGHBOURS(-1) ? taps + COUNT - 1 : taps;
-    const ptrdiff_t step = NEIGHBOURS(-1) ? -1 : 1;
+    const int turned = whole && NEIGHBOURS(-1);
+    const VECTOR *first = turned ? taps + COUNT - 1 : taps;
+    const ptrdiff_t step = turned ? -1 : 1;
 
     for (ptrdiff_t c = 0; c < channels; c += together, w += together * w_channel_step) {
         const ptrdiff_t count = channels - c < together ? channels - c : together;
         FORM(gather_taps)(w, output_step, outputs, w_channel_step, count, row_step, column_step,
-                          blocks, taps);
+                          rows, columns, blocks, taps);
         for (ptrdiff_t i = 0; i < count; i++, u += channel_step) {
             VECTOR half[ROW_POINTS][COLUMN_TAPS], row[COLUMN_POINTS];
             /* The next block comes row by row meanwhile: while this one was gathered, its requests
@@ -219,13 +249,14 @@ static inline __attribute__((always_inline)) void FORM(scatter_taps)(const VECTO
 }
 
 /* The gradients of at most a vector of kernels, from m[point * point_step] to
- * dw[channel * channel_step + row * row_step + column * column_step]. */
+ * dw[channel * channel_step + row * row_step + column * column_step]: of `rows` x `columns` taps. */
 static void FORM(kernel_gradients)(const SCALAR *m, ptrdiff_t point_step, SCALAR *dw,
                                    ptrdiff_t channel_step, ptrdiff_t channels, ptrdiff_t row_step,
-                                   ptrdiff_t column_step)
+                                   ptrdiff_t column_step, ptrdiff_t rows, ptrdiff_t columns)
 {
     const ptrdiff_t step = point_step / LANES;
-    const int whole = channels == LANES && channel_step == COUNT && NEIGHBOURS(1);
+    const int whole = rows == ROW_TAPS && columns == COLUMN_TAPS && channels == LANES &&
+                      channel_step == COUNT && NEIGHBOURS(1);
     VECTOR half[ROW_TAPS][COLUMN_POINTS], taps[COUNT];
 
     if (whole)
@@ -241,11 +272,16 @@ static void FORM(kernel_gradients)(const SCALAR *m, ptrdiff_t point_step, SCALAR
 #pragma GCC unroll 7
     for (int r = 0; r < ROW_TAPS; r++)
         ACROSS(points_kernel)(half[r], 1, taps + COLUMN_TAPS * r, 1);
-    if (!whole)
-        for (ptrdiff_t t = 0; t < COUNT; t++)
-            for (ptrdiff_t q = 0; q < channels; q++)
-                dw[q * channel_step + t / COLUMN_TAPS * row_step +
-                   t % COLUMN_TAPS * column_step] = taps[t][q];
+    if (channel_step == 1 && channels == LANES)
+        for (ptrdiff_t r = 0; r < rows; r++)
+            for (ptrdiff_t s = 0; s < columns; s++)
+                *(VECTOR *)(dw + r * row_step + s * column_step) = taps[COLUMN_TAPS * r + s];
+    else if (!whole)
+        for (ptrdiff_t r = 0; r < rows; r++)
+            for (ptrdiff_t s = 0; s < columns; s++)
+                for (ptrdiff_t q = 0; q < channels; q++)
+                    dw[q * channel_step + r * row_step + s * column_step] =
+                        taps[COLUMN_TAPS * r + s][q];
     else if (FEW)
         FORM(merge)(taps, dw);
     else

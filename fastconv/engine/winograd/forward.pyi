@@ -1,5 +1,6 @@
 from collections.abc import Callable, Mapping
 
+from fastconv._geometry import Ints
 from fastconv.engine.base.kernel import Kernel
 
 # A fused function: one compiled function for each of the C types "float" and "double".
@@ -7,5 +8,5 @@ prepare: Mapping[str, Callable[..., int]]
 
 class Correlation(Kernel):
     def __init__(
-        self, before: tuple[int, ...], dilation: tuple[int, ...], rotates: bool = False
+        self, stride: Ints, before: Ints, dilation: Ints, name: str, rotates: bool = False
     ) -> None: ...

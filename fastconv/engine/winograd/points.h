@@ -19,7 +19,8 @@
  * +-3/2 the error is a few times smaller than with +-1 and +-2; for 8 points +-1/2, +-1 and +-2 had
  * the smallest of 60 such sets, and for 10 points these have one of the smallest of 1001. An odd
  * number of points has no 0, since beside three pairs and 0 one more would stand alone, and the
- * error was larger; these are the best of all sets of four pairs of 13 small fractions. A pair
+ * error was larger; the 9 are the best of all sets of four pairs of 13 small fractions, and the 5
+ * have the smallest bound of all sets of two pairs. A pair
  * shares all it computes: the even and the odd terms, whose sum and difference are the numbers of
  * its two points. On an axis of one tap m is 1, and each matrix is the number 1.
  *
@@ -62,7 +63,12 @@ COPY(points_kernel)
 #else
 
 /* The pairs; those that there are not are 0. */
-#if POINTS == 6
+#if POINTS == 5
+#define P 0.5
+#define Q 1.25
+#define R 0.0
+#define S 0.0
+#elif POINTS == 6
 #define P 0.625
 #define Q 1.5
 #define R 0.0

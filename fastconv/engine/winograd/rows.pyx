@@ -33,7 +33,8 @@ from fastconv.engine.blocked.layout cimport (
 from fastconv.engine.blocked.tiles cimport (
     MAX_LANES, SAMPLES, Steps, most_columns, most_rows, run_tile)
 from fastconv.engine.gemm.slab cimport line_up
-from fastconv.engine.winograd.tiles cimport TileKernel, Window
+from fastconv.engine.winograd.terms cimport Window
+from fastconv.engine.winograd.tiles cimport TileKernel
 
 cdef extern from "winograd/rows.h" nogil:
     # Macros that choose by the type of the argument after `isa`; rows_loops.h says what the others

@@ -2,12 +2,16 @@
 # The kernels that call this have fixed all borders.
 """Maps cut into tiles for Winograd's convolution, and their transforms.
 
-A map of outputs is cut into *output tiles*: 4 x 4 for kernels of 3 x 3 and 5 x 5 taps, and 1 x 4 or
-4 x 1 for kernels of one row or one column of 3, 5 or 7 taps: the *forms*. The *input tile* is what
-an output tile sees of the input: 6, 8 or 10 pixels for 3, 5 or 7 taps, and one for one. Dilated
-kernels see the phases of a map, which are maps by themselves: every second pixel, say, of every
-second row. The tiles of all samples and phases lie in one row, numbered in order: tile =
-(((n * row_phases + row_phase) * column_phases + column_phase) * rows + row) * columns + column.
+A map of outputs is cut into *output tiles*: 4 x 4 for kernels of 2 x 2, 3 x 3 and 5 x 5 taps, and
+1 x 4 or 4 x 1 for kernels of one row or one column of 2, 3, 5 or 7 taps: the *forms*. The *input
+tile* is what an output tile sees of the input: 5, 6, 8 or 10 pixels for 2, 3, 5 or 7 taps, and one
+for one. Dilated kernels see the phases of a map, which are maps by themselves: every second pixel,
+say, of every second row. The tiles of all samples, planes and phases lie in one row, numbered in
+order: tile = ((((n * planes + plane) * row_phases + row_phase) * column_phases + column_phase) *
+rows + row) * columns + column.
+
+Kernels with a depth, and those that move by 2, are cut into terms (terms.pyx), each of which sees
+some planes, and one phase of them, as maps by themselves.
 
 A vector holds one pixel of as many channels: a *piece* of the maps, neighbouring tiles that make up
 a rectangle, is transposed into a stage,
@@ -41,15 +45,15 @@ from fastconv.engine.base.costs cimport tiles_cost
 from fastconv.engine.base.isa cimport isa_row
 from fastconv.engine.base.workspace cimport give, take
 from fastconv.engine.blocked.tiles cimport vector_lanes
+from fastconv.engine.winograd.terms cimport (
+    count_terms, find_form, forms, make_window, residues, tile_outputs, tile_points)
 
 cdef extern from "winograd/tiles.h" nogil:
-    ctypedef struct Form "fastconv_form":
-        int row_taps, column_taps
-    const Form* forms "fastconv_forms"
     # Macros that choose by the type of the argument after `isa`; tiles_loops.h and form.h say what
     # the others are.
     void stage_pixels "fastconv_stage"(int isa, ...) noexcept
     void unstage_pixels "fastconv_unstage"(int isa, ...) noexcept
+    void kernels_of_taps "fastconv_kernels_of_taps"(int isa, ...) noexcept
     void free_inputs "fastconv_free_inputs"(int isa, ...) noexcept
     void input_tiles "fastconv_input_tiles"(Py_ssize_t form, int isa, ...) noexcept
     void residual_tiles "fastconv_residual_tiles"(Py_ssize_t form, int isa, ...) noexcept
@@ -82,53 +86,23 @@ cdef struct Piece:
 
 
 cdef class TileKernel(Kernel):
-    """A kernel with stride 1.
+    """A kernel of the variant `name`.
 
-    `before` and `dilation` are of three axes. If it `rotates`, the kernels are seen rotated by 180
-    degrees.
+    `stride`, `before` and `dilation` are of three axes; the stride is 1 or 2 on the last two, and 1
+    where there is dilation. If it `rotates`, the kernels are seen rotated by 180 degrees.
     """
 
-    def __init__(self, tuple before, tuple dilation, bint rotates=False):
-        self.window = make_window(before, dilation)
+    def __init__(self, tuple stride, tuple before, tuple dilation, str name, bint rotates=False):
+        self.window = make_window(stride, before, dilation)
+        self.variant = name
         self.rotates = rotates
 
     cdef double work(self, const Layout* layout) noexcept:
         # The products of a tile, and its transforms, for each of its outputs.
         cdef const Py_ssize_t* w = layout.w.shape
         cdef const Py_ssize_t* y = layout.y.shape
-        return 4.0 * y[0] * w[0] * w[1] * w[2] * y[4] * y[5]
-
-
-cdef str tiles_variant(const Layout* layout):
-    """Return what the table of variants calls the tiles for weights of this shape."""
-    return ("winograd lines" if layout.w.shape[4] == 1 or layout.w.shape[5] == 1
-            else "winograd squares")
-
-
-cdef Window make_window(tuple before, tuple dilation):
-    """Return the window of kernels; both tuples are of three axes."""
-    cdef Window window
-    window.before, window.dilation = before[1:], dilation[1:]
-    return window
-
-
-cdef Py_ssize_t find_form(const Py_ssize_t* weights) noexcept nogil:
-    """Return the form of tiles for weights (G, K, C, 1, R, S), which there must be."""
-    cdef Py_ssize_t form = 0
-    while forms[form].row_taps != weights[4] or forms[form].column_taps != weights[5]:
-        form += 1
-    return form
-
-
-cdef inline Py_ssize_t tile_outputs(Py_ssize_t taps) noexcept nogil:
-    """Return the outputs of a tile on an axis of so many taps (points.h)."""
-    return 4 if taps > 1 else 1
-
-
-cdef Py_ssize_t tile_points(Py_ssize_t form) noexcept nogil:
-    """Return the points of a tile."""
-    cdef Py_ssize_t rows = forms[form].row_taps, columns = forms[form].column_taps
-    return (tile_outputs(rows) + rows - 1) * (tile_outputs(columns) + columns - 1)
+        return (4.0 * y[0] * w[0] * w[1] * w[2] * y[3] * y[4] * y[5]
+                * count_terms(w, &self.window))
 
 
 cdef Py_ssize_t same_work(Py_ssize_t tiles, Py_ssize_t form) noexcept nogil:
@@ -164,12 +138,51 @@ cdef Tiles make_tiles(const Axes* maps, const Axes* outputs, const Window* windo
     tiles.across = tile_axis(maps, outputs, 1, window, itemsize, forms[form].column_taps, seen)
     tiles.rows, tiles.columns = tiles.down.tiles, tiles.across.tiles
     tiles.last_rows = tiles.last_columns = 0
-    tiles.count = (maps.shape[0] * tiles.down.axis.phases * tiles.across.axis.phases
-                   * tiles.rows * tiles.columns)
+    tiles.planes = outputs.shape[3]
+    tiles.count = (maps.shape[0] * tiles.planes * tiles.down.axis.phases
+                   * tiles.across.axis.phases * tiles.rows * tiles.columns)
+    tiles.at = tiles.first_plane = 0
+    tiles.plane_stride = window.plane_stride if seen else 1
+    tiles.plane_size = maps.shape[3]
+    tiles.plane_step = maps.strides[3] // itemsize
     tiles.sample_step = maps.strides[0] // itemsize
     tiles.channel_step = maps.strides[2] // itemsize
     tiles.lanes = vector_lanes(itemsize)
     tiles.room = STAGE_BYTES // (tiles.lanes * itemsize)
+    return tiles
+
+
+cdef void make_phases(const Axes* maps, const Axes* outputs, const Py_ssize_t* weights,
+                      const Window* window, Py_ssize_t itemsize, Py_ssize_t form,
+                      Tiles* tiles) noexcept nogil:
+    """Write the input tiles of each phase of the maps that terms of the weights see."""
+    cdef Py_ssize_t across = residues(weights, window, 1), stride, origin, at, i
+    cdef Axes seen
+    cdef Window dense
+    cdef int axis
+    for i in range(residues(weights, window, 0) * across):
+        seen, dense, at = maps[0], window[0], 0
+        for axis in range(2):
+            stride = window.stride[axis]
+            # The first tap of the residue meets the pixels origin, origin + stride, ..., from where
+            # the zeros before them end.
+            dense.before[axis] -= i % across if axis else i // across
+            origin = (-dense.before[axis]) % stride
+            if origin < 0:
+                origin += stride
+            dense.before[axis] = (dense.before[axis] + origin) // stride
+            at += origin * (maps.strides[4 + axis] // itemsize)
+            seen.shape[4 + axis] = max(ceil_div(maps.shape[4 + axis] - origin, stride), 0)
+            seen.strides[4 + axis] = maps.strides[4 + axis] * stride
+        tiles[i] = make_tiles(&seen, outputs, &dense, itemsize, form, True)
+        tiles[i].at = at
+        cut_off(&tiles[i], outputs)
+
+
+cdef Tiles seen_by(const Tiles* phases, const Term* term, const Window* window) noexcept nogil:
+    """Return the input tiles of a term."""
+    cdef Tiles tiles = phases[term.phase]
+    tiles.first_plane = term.tap * window.plane_dilation - window.plane_before
     return tiles
 
 
@@ -271,7 +284,7 @@ cdef Piece find_piece(const Tiles* tiles, Py_ssize_t first, Py_ssize_t count) no
     """
     cdef Piece piece
     cdef Rectangle* found = &piece.tiles
-    cdef Py_ssize_t row = first // tiles.columns, sample, row_phase, column_phase
+    cdef Py_ssize_t row = first // tiles.columns, sample, plane, row_phase, column_phase
     cdef Py_ssize_t above = tiles.down.pixels - tiles.down.outputs
     cdef Py_ssize_t beside = tiles.across.pixels - tiles.across.outputs
     found.column = first - row * tiles.columns
@@ -290,7 +303,13 @@ cdef Piece find_piece(const Tiles* tiles, Py_ssize_t first, Py_ssize_t count) no
                          // tiles.down.outputs)
     piece.down = find_span(&tiles.down, row_phase, found.row, found.rows)
     piece.across = find_span(&tiles.across, column_phase, found.column, found.columns)
-    piece.at = sample * tiles.sample_step + piece.down.at + piece.across.at
+    row = sample // tiles.planes
+    plane = (sample - row * tiles.planes) * tiles.plane_stride + tiles.first_plane
+    if not 0 <= plane < tiles.plane_size:
+        # Zeros before or after the first or last.
+        piece.down.begin = piece.down.end = plane = 0
+    piece.at = (tiles.at + row * tiles.sample_step + plane * tiles.plane_step + piece.down.at
+                + piece.across.at)
     return piece
 
 
@@ -451,26 +470,53 @@ cdef void write_outputs(const floating* m, const Tiles* tiles, Py_ssize_t first,
 
 
 cdef void transform_kernels(const floating* w, const Py_ssize_t* strides, Py_ssize_t form,
-                            Py_ssize_t outputs, Py_ssize_t channels, floating* u,
-                            Py_ssize_t channel_step, Py_ssize_t point_step) noexcept nogil:
+                            const Term* term, Py_ssize_t outputs, Py_ssize_t channels,
+                            floating* u, Py_ssize_t channel_step,
+                            Py_ssize_t point_step) noexcept nogil:
     """Write G g G^T of some kernels to u[point * point_step + channel * channel_step + output].
 
     `w` is the first of at most a vector of output channels and of the input channels, in weights
-    (G, K, C, 1, R, S) of these strides, in elements.
+    (G, K, C, T, R, S) of these strides, in elements, of which the term is.
     """
-    kernels(form, isa, w, strides[1], outputs, strides[2], channels, strides[4], strides[5], u,
-            channel_step, point_step)
+    kernels(form, isa, w + term.at, strides[1], outputs, strides[2], channels, term.row_step,
+            term.column_step, term.rows, term.columns, u, channel_step, point_step)
 
 
 cdef void write_kernel_gradients(const floating* m, Py_ssize_t point_step, Py_ssize_t form,
-                                 Py_ssize_t channels, floating* dw,
+                                 const Term* term, Py_ssize_t channels, floating* dw,
                                  const Py_ssize_t* strides) noexcept nogil:
     """Write G^T dU G for at most a vector of input channels, from m[point * point_step + channel].
 
-    `dw` is the first of the channels, in gradients (G, K, C, 1, R, S) of these strides, in
-    elements.
+    `dw` is the first of the channels, in gradients (G, K, C, T, R, S) of these strides, in
+    elements, of which the term is.
     """
-    kernel_gradients(form, isa, m, point_step, dw, strides[2], channels, strides[4], strides[5])
+    kernel_gradients(form, isa, m, point_step, dw + term.at, strides[2], channels, term.row_step,
+                     term.column_step, term.rows, term.columns)
+
+
+cdef void merge_terms(const floating* taps, const Axes* weights, Py_ssize_t channels,
+                      floating* dw, const Py_ssize_t* strides) noexcept nogil:
+    """Write all taps of at most a vector of input channels, from taps[t][r][s][channel].
+
+    `dw` is as in `write_kernel_gradients`.
+    """
+    cdef Py_ssize_t rows = weights.shape[4], columns = weights.shape[5], t, r
+    cdef Py_ssize_t lanes = vector_lanes(sizeof(floating))
+    if strides[5] == 1 and strides[4] == columns and strides[3] == rows * columns:
+        kernels_of_taps(isa, taps, weights.shape[3] * rows * columns, channels, dw, strides[2])
+        return
+    for t in range(weights.shape[3]):
+        for r in range(rows):
+            merge_row(taps + (t * rows + r) * columns * lanes, columns, channels,
+                      dw + t * strides[3] + r * strides[4], strides)
+
+
+cdef inline void merge_row(const floating* taps, Py_ssize_t columns, Py_ssize_t channels,
+                           floating* dw, const Py_ssize_t* strides) noexcept nogil:
+    cdef Py_ssize_t lanes = vector_lanes(sizeof(floating)), q, s
+    for s in range(columns):
+        for q in range(channels):
+            dw[q * strides[2] + s * strides[5]] = taps[s * lanes + q]
 
 
 def transformed(const floating[:, :, :, :, :, :] maps, tuple kernel, bint seen, tuple out,
@@ -479,7 +525,7 @@ def transformed(const floating[:, :, :, :, :, :] maps, tuple kernel, bint seen, 
 
     It has a whole number of vectors of channels.
     """
-    cdef Window window = make_window((0, *before), (1, 1, 1))
+    cdef Window window = make_window((1, 1, 1), (0, *before), (1, 1, 1))
     cdef Axes axes, outputs
     cdef Py_ssize_t i
     for i in range(6):
@@ -487,8 +533,8 @@ def transformed(const floating[:, :, :, :, :, :] maps, tuple kernel, bint seen, 
     # Of these only the last two count.
     outputs.shape = (0, 0, 0, 1, *out)
     cdef Py_ssize_t[6] weights = [0, 0, 0, 1, kernel[0], kernel[1]]
-    cdef Tiles tiles = make_tiles(&axes, &outputs, &window, sizeof(floating), find_form(weights),
-                                  seen)
+    cdef Tiles tiles = make_tiles(&axes, &outputs, &window, sizeof(floating),
+                                  find_form(weights, &window), seen)
     cdef floating* stage = <floating*>take(STAGE_BYTES)
     cdef TileRange held
     held.first, held.end = 0, tiles.count

@@ -182,7 +182,37 @@ ISA(TYPED(gather))(const SCALAR *source, ptrdiff_t step, ptrdiff_t count, ptrdif
             ((SCALAR *)(to + i))[q] = q < count ? source[q * step + i] : 0;
 }
 
+/* `count` taps of at most a vector of kernels, vectors of the kernels, to kernels that are
+ * `channel_step` apart, of taps that are neighbours. */
+static void ISA(TYPED(kernels_of_taps))(const SCALAR *taps, ptrdiff_t count, ptrdiff_t channels,
+                                        SCALAR *kernels, ptrdiff_t channel_step)
+{
+    const VECTOR *from = (const VECTOR *)taps;
+    ptrdiff_t first = 0;
+
+    if (count >= LANES && channels == LANES) {
+        /* The last block ends with the last tap, and partly comes again. */
+        for (; first < count; first += LANES) {
+            const ptrdiff_t at = first + LANES <= count ? first : count - LANES;
+            VECTOR block[LANES];
+#pragma GCC unroll 16
+            for (ptrdiff_t q = 0; q < LANES; q++)
+                block[q] = from[at + q];
+            ISA(TYPED(turn))(block);
+#pragma GCC unroll 16
+            for (ptrdiff_t q = 0; q < LANES; q++)
+                *(VECTOR *)(kernels + q * channel_step + at) = block[q];
+        }
+        return;
+    }
+    for (ptrdiff_t q = 0; q < channels; q++)
+        for (ptrdiff_t t = 0; t < count; t++)
+            kernels[q * channel_step + t] = taps[t * LANES + q];
+}
+
 #define TAPS 1
+#include "winograd/points.h"
+#define TAPS 2
 #include "winograd/points.h"
 #define TAPS 3
 #include "winograd/points.h"
@@ -191,11 +221,20 @@ ISA(TYPED(gather))(const SCALAR *source, ptrdiff_t step, ptrdiff_t count, ptrdif
 #define TAPS 7
 #include "winograd/points.h"
 
+#define ROW_TAPS 2
+#define COLUMN_TAPS 2
+#include "winograd/form.h"
 #define ROW_TAPS 3
 #define COLUMN_TAPS 3
 #include "winograd/form.h"
 #define ROW_TAPS 5
 #define COLUMN_TAPS 5
+#include "winograd/form.h"
+#define ROW_TAPS 1
+#define COLUMN_TAPS 2
+#include "winograd/form.h"
+#define ROW_TAPS 2
+#define COLUMN_TAPS 1
 #include "winograd/form.h"
 #define ROW_TAPS 1
 #define COLUMN_TAPS 3

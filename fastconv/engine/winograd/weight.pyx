@@ -5,7 +5,7 @@
 
 The gradient of a kernel is G^T [sum over the tiles of (A dY A^T) * (B^T d B)] G, of the input tiles
 d and the residual's output tiles dY (points.h): for each point a product of matrices that contracts
-over the tiles of all samples,
+over the tiles of all samples and planes,
 
     dU[point][k][c] = sum over tiles t of Z[point][t][k] * V[point][t][c]
 
@@ -13,6 +13,11 @@ The tiles are cut into *k-slices* (base/split_k.pxd). Of a slice, all threads tr
 and the residual into V and Z, which they share; then each computes a part of the products, and adds
 it to what earlier slices gave. A sum is one sequence of roundings, whichever thread computes it:
 the result has the same bits for each number of threads.
+
+Kernels with a depth, and those that move by 2, are cut into terms (terms.pyx): the channels of V
+are then those of all terms, one term after the other, each in whole vectors. Panels are counted for
+all terms of some channels before the next channels: when all their sums are there, the taps of all
+terms are put together, and the gradient is written from end to end.
 
 V and Z are cut into *panels* of a few vectors of channels, v[point][panel][tile][channel], so that
 a register tile of the engine (gemm/tile.pyx) has the input channels of a panel in its lanes, output
@@ -37,9 +42,11 @@ from fastconv.engine.base.jobs cimport Context, Job, Jobs, add_job
 from fastconv.engine.base.split_k cimport SplitK, first_unit, split_k
 from fastconv.engine.gemm.slab cimport line_up
 from fastconv.engine.gemm.tile cimport BLOCKED_VECTORS, lanes, max_pixels, run_blocked
+from fastconv.engine.winograd.terms cimport (
+    MOST_PHASES, Term, Window, count_terms, find_form, find_term, has_product, tile_points)
 from fastconv.engine.winograd.tiles cimport (
-    STAGE_BYTES, TileKernel, TileRange, Tiles, Window, cut_off, find_form, is_cut, make_tiles,
-    point_step, same_work, tile_points, tiles_variant, transform_tiles, wanted_tiles,
+    STAGE_BYTES, TileKernel, TileRange, Tiles, cut_off, is_cut, make_phases, make_tiles,
+    merge_terms, point_step, same_work, seen_by, transform_tiles, wanted_tiles,
     write_kernel_gradients)
 
 # V and Z of a slice stay in the last-level cache, as far as its tiles are enough to make up for
@@ -61,42 +68,57 @@ cdef Py_ssize_t PANELS_BYTES = 800 << 10
 cdef Py_ssize_t PARTS = 4
 
 cdef struct Side:
-    Tiles tiles
+    Tiles[MOST_PHASES] tiles            # of each phase that terms see; of the residual one
     Py_ssize_t group_step               # of its maps, in elements
     Py_ssize_t channels                 # of a group
-    Py_ssize_t vectors, panels, panel   # of all channels; vectors of a panel, the last may be less
+    Py_ssize_t terms
+    # Of the channels of a term: their vectors, panels, and vectors of a panel, where the last may
+    # have less.
+    Py_ssize_t term_vectors, term_panels, panel
+    Py_ssize_t vectors, panels          # of all terms
     Py_ssize_t point_step               # between the points' V or Z
     size_t at                           # in the workspace
 
 
 cdef struct Correlation:
     Side input, residual
+    Window window
     Py_ssize_t groups, lanes
     Py_ssize_t form, points             # of the tiles
     bint cut                            # maps are cut off
     Py_ssize_t unit                     # tiles that stay together: of a whole map, if it is cut off
     SplitK split                        # of these units
     Py_ssize_t steps                    # the tiles of the longest slice
-    Py_ssize_t strides[6]               # of the gradient (G, K, C, 1, R, S), in elements
+    Axes w                              # the gradient (G, K, C, T, R, S)
+    Py_ssize_t strides[6]               # and its strides, in elements
+    Py_ssize_t tap_strides[6]           # of a vector of kernels, before the terms are put together
     bint fused                          # the gradient is written panel by panel
     Py_ssize_t block, blocks            # panels of inputs in a task, where it is
     Py_ssize_t rows, point_step         # of dU: output channels; the distance of its points
     int threads
     Py_ssize_t parts, point_parts       # of a slice's tiles, of the products of a point
     # The workspace: what all threads share, then one part for each.
-    size_t steps_at, sums_at, threads_at
-    size_t stage_at, own_sums_at, thread_bytes
+    size_t terms_at, steps_at, sums_at, threads_at
+    size_t stage_at, taps_at, own_sums_at, thread_bytes
 
 
 cdef inline Py_ssize_t first_vector(const Side* side, Py_ssize_t panel) noexcept nogil:
-    """Return the first vector of a panel, or the number of vectors past the last."""
-    return min(panel * side.panel, side.vectors)
+    """Return how many vectors the panels before this one have."""
+    cdef Py_ssize_t first = min(panel // side.terms * side.panel, side.term_vectors)
+    return (side.terms * first
+            + panel % side.terms * min(side.panel, side.term_vectors - first))
+
+
+cdef inline Py_ssize_t vector_place(const Side* side, Py_ssize_t panel) noexcept nogil:
+    """Return the vector with which a panel begins in V or Z."""
+    return panel % side.terms * side.term_vectors + panel // side.terms * side.panel
 
 
 cdef void cut_panels(Side* side, Py_ssize_t most) noexcept nogil:
-    """Cut the vectors into panels of at most so many, as even as can be."""
-    side.panel = ceil_div(side.vectors, ceil_div(side.vectors, most))
-    side.panels = ceil_div(side.vectors, side.panel)
+    """Cut the vectors of each term into panels of at most so many, as even as can be."""
+    side.panel = ceil_div(side.term_vectors, ceil_div(side.term_vectors, most))
+    side.term_panels = ceil_div(side.term_vectors, side.panel)
+    side.panels = side.terms * side.term_panels
 
 
 cdef inline TileRange tiles_of(const Correlation* p, Py_ssize_t slice) noexcept nogil:
@@ -107,38 +129,37 @@ cdef inline TileRange tiles_of(const Correlation* p, Py_ssize_t slice) noexcept 
     return tiles
 
 
-cdef Side make_side(const Axes* maps, const Axes* outputs, const Window* window,
-                    Py_ssize_t itemsize, Py_ssize_t form, bint seen,
+cdef void size_side(Side* side, const Axes* maps, Py_ssize_t itemsize, Py_ssize_t terms,
                     Py_ssize_t most) noexcept nogil:
-    """Return a side of the product, with panels of at most so many vectors."""
-    cdef Side side
-    side.tiles = make_tiles(maps, outputs, window, itemsize, form, seen)
-    cut_off(&side.tiles, outputs)
+    """Complete a side of the product, with panels of at most so many vectors."""
     side.group_step = maps.strides[1] // itemsize
     side.channels = maps.shape[2]
-    side.vectors = ceil_div(side.channels, side.tiles.lanes)
+    side.terms = terms
+    side.term_vectors = ceil_div(side.channels, lanes(itemsize))
+    side.vectors = terms * side.term_vectors
     side.point_step = side.at = 0
-    cut_panels(&side, most)
-    return side
+    cut_panels(side, most)
 
 
 cdef void split_tiles(Correlation* p, Py_ssize_t itemsize) noexcept nogil:
     """Cut the tiles into slices, by the shapes alone."""
-    cdef Py_ssize_t tiles = p.input.tiles.count, most
+    cdef const Tiles* cut = &p.residual.tiles[0]
+    cdef Py_ssize_t most
     cdef Py_ssize_t size = p.points * (p.input.vectors + p.residual.vectors) * p.lanes * itemsize
-    p.cut = is_cut(&p.input.tiles)
-    p.unit = p.input.tiles.rows * p.input.tiles.columns if p.cut else 1
+    p.cut = is_cut(cut)
+    p.unit = cut.rows * cut.columns if p.cut else 1
     most = min(max(SLICE_BYTES // size, same_work(LEAST_TILES, p.form)),
                same_work(MOST_TILES, p.form))
     # The sums of all slices are the same: none are partial.
-    p.split = split_k(p.groups, 0, tiles // p.unit, (tiles + most // 2) // most, 1)
+    p.split = split_k(p.groups, 0, cut.count // p.unit, (cut.count + most // 2) // most, 1)
     p.steps = ceil_div(p.split.units, p.split.slices) * p.unit
 
 
 cdef void fuse(Correlation* p, Py_ssize_t itemsize, int threads) noexcept nogil:
     """Choose whether the gradient is written panel by panel, and the size of dU."""
-    cdef Py_ssize_t size, most, tiles = p.input.tiles.count
-    p.block = ceil_div(INPUTS, BLOCKED_VECTORS)
+    cdef Py_ssize_t size, most, tiles = p.residual.tiles[0].count
+    # All terms of some channels.
+    p.block = ceil_div(ceil_div(INPUTS, BLOCKED_VECTORS), p.input.terms) * p.input.terms
     p.blocks = ceil_div(p.input.panels, p.block)
     p.fused = (p.split.slices == 1 and tiles <= same_work(FEW_TILES, p.form)
                and p.residual.panels * p.blocks >= 4 * threads)
@@ -161,19 +182,23 @@ cdef void size_workspace(Correlation* p, Py_ssize_t itemsize) noexcept nogil:
     cdef size_t sums = line_up(p.points * p.point_step * itemsize)
     p.input.point_step = point_step(p.steps * p.input.vectors * p.lanes, itemsize)
     p.residual.point_step = point_step(p.steps * p.residual.vectors * p.lanes, itemsize)
-    p.steps_at = 0
+    p.terms_at = 0
+    p.steps_at = line_up(p.input.terms * sizeof(Term))
     p.input.at = p.steps_at + line_up(OUTPUTS * p.steps * sizeof(Py_ssize_t))
     p.residual.at = p.input.at + line_up(p.points * p.input.point_step * itemsize)
     p.sums_at = p.residual.at + line_up(p.points * p.residual.point_step * itemsize)
     p.threads_at = p.sums_at + (0 if p.fused else sums)
     p.stage_at = 0
-    p.own_sums_at = p.stage_at + line_up(STAGE_BYTES)
+    p.taps_at = p.stage_at + line_up(STAGE_BYTES)
+    p.own_sums_at = p.taps_at
+    if p.input.terms > 1:
+        p.own_sums_at += line_up(p.tap_strides[3] * p.w.shape[3] * itemsize)
     p.thread_bytes = p.own_sums_at + (sums if p.fused else 0)
 
 
 cdef inline Py_ssize_t groups_of(const Side* side) noexcept nogil:
     """Return how many groups of a few panels a side has: they are transformed together."""
-    return ceil_div(side.panels, max(TOGETHER // side.panel, 1))
+    return side.terms * ceil_div(side.term_panels, max(TOGETHER // side.panel, 1))
 
 
 cdef Correlation make_correlation(const Layout* layout, const Window* window,
@@ -181,12 +206,18 @@ cdef Correlation make_correlation(const Layout* layout, const Window* window,
     """Return the plan for arrays of this layout."""
     cdef Correlation p
     cdef Py_ssize_t itemsize = layout.itemsize
-    p.form = find_form(layout.w.shape)
+    p.window, p.w = window[0], layout.w
+    p.form = find_form(layout.w.shape, window)
     p.points, p.lanes = tile_points(p.form), lanes(itemsize)
     p.groups, p.threads = layout.y.shape[1], threads
     in_elements(&layout.w, itemsize, p.strides)
-    p.input = make_side(&layout.x, &layout.y, window, itemsize, p.form, True, BLOCKED_VECTORS)
-    p.residual = make_side(&layout.y, &layout.y, window, itemsize, p.form, False, OUTPUTS)
+    p.tap_strides = [0, 0, 1, layout.w.shape[4] * layout.w.shape[5] * p.lanes,
+                     layout.w.shape[5] * p.lanes, p.lanes]
+    make_phases(&layout.x, &layout.y, layout.w.shape, window, itemsize, p.form, p.input.tiles)
+    p.residual.tiles[0] = make_tiles(&layout.y, &layout.y, window, itemsize, p.form, False)
+    cut_off(&p.residual.tiles[0], &layout.y)
+    size_side(&p.input, &layout.x, itemsize, count_terms(layout.w.shape, window), BLOCKED_VECTORS)
+    size_side(&p.residual, &layout.y, itemsize, 1, OUTPUTS)
     split_tiles(&p, itemsize)
     fuse(&p, itemsize, threads)
     p.parts = min(ceil_div(PARTS * threads, groups_of(&p.input) + groups_of(&p.residual)),
@@ -194,6 +225,12 @@ cdef Correlation make_correlation(const Layout* layout, const Window* window,
     p.point_parts = min(ceil_div(9 * threads, p.points), p.input.panels * p.residual.panels)
     size_workspace(&p, itemsize)
     return p
+
+
+cdef inline const Term* term_of(const Correlation* p, const char* shared,
+                                Py_ssize_t panel) noexcept nogil:
+    """Return the term that a panel of inputs is of."""
+    return <const Term*>(shared + p.terms_at) + panel % p.input.terms
 
 
 cdef void transform_part(const floating* maps, const Side* side, const Context* context,
@@ -208,14 +245,17 @@ cdef void transform_part(const floating* maps, const Side* side, const Context* 
     cdef Py_ssize_t units = (held.end - held.first) // p.unit
     cdef Py_ssize_t first = held.first + part * units // parts * p.unit
     cdef Py_ssize_t end = held.first + (part + 1) * units // parts * p.unit
-    cdef Py_ssize_t panels = max(TOGETHER // side.panel, 1)
-    cdef Py_ssize_t channel = first_vector(side, group * panels) * p.lanes
-    cdef Py_ssize_t channels = min(first_vector(side, (group + 1) * panels) * p.lanes,
-                                   side.channels) - channel
-    transform_tiles(maps + context.group * side.group_step + channel * side.tiles.channel_step,
-                    &side.tiles, held, first, end - first, channels, stage,
-                    <floating*>(shared + side.at) + channel * p.steps, side.panel, p.steps,
-                    side.point_step)
+    cdef Py_ssize_t width = max(TOGETHER // side.panel, 1) * side.panel * p.lanes
+    cdef Py_ssize_t groups = groups_of(side) // side.terms, number = group // groups
+    cdef Py_ssize_t channel = group % groups * width
+    cdef Tiles tiles = side.tiles[0]
+    if tiles.seen:
+        tiles = seen_by(side.tiles, term_of(p, shared, number), &p.window)
+    transform_tiles(maps + context.group * side.group_step + channel * tiles.channel_step,
+                    &tiles, held, first, end - first, min(width, side.channels - channel), stage,
+                    <floating*>(shared + side.at)
+                    + (number * side.term_vectors * p.lanes + channel) * p.steps,
+                    side.panel, p.steps, side.point_step)
 
 
 cdef void transform(const floating* x, const Context* context, Py_ssize_t task,
@@ -238,10 +278,9 @@ cdef void multiply(const floating* v, const Correlation* p, TileRange wanted, Py
     its share.
     """
     cdef Py_ssize_t z_first = first_vector(&p.residual, output)
-    cdef Py_ssize_t v_first = first_vector(&p.input, input)
     cdef Py_ssize_t z_vectors = first_vector(&p.residual, output + 1) - z_first
-    cdef Py_ssize_t vectors = first_vector(&p.input, input + 1) - v_first
-    cdef Py_ssize_t k = z_first * p.lanes, c = v_first * p.lanes
+    cdef Py_ssize_t vectors = first_vector(&p.input, input + 1) - first_vector(&p.input, input)
+    cdef Py_ssize_t k = z_first * p.lanes, c = vector_place(&p.input, input) * p.lanes
     cdef Py_ssize_t z_width = z_vectors * p.lanes, v_width = vectors * p.lanes
     cdef Py_ssize_t outputs = min(z_width, p.residual.channels - k)
     # Divisions of small numbers: those of 64 bits took longer than a product of few tiles.
@@ -253,6 +292,9 @@ cdef void multiply(const floating* v, const Correlation* p, TileRange wanted, Py
                               + point * p.residual.point_step + k * p.steps)
     cdef const Py_ssize_t* at = <const Py_ssize_t*>(shared + p.steps_at)
     cdef Py_ssize_t tile = wanted.first, tiles, z_at, v_at, row
+    # No tap needs the others.
+    if not has_product(term_of(p, shared, input), p.form, point):
+        return
     at += (z_vectors - 1) * p.steps
     v += point * p.input.point_step + c * p.steps
     while True:
@@ -276,32 +318,45 @@ cdef inline TileRange wanted_of(const Correlation* p, Py_ssize_t tiles,
     cdef TileRange wanted
     wanted.first, wanted.end = 0, tiles
     if p.cut:
-        wanted = wanted_tiles(&p.input.tiles, tiles // p.unit, point)
+        wanted = wanted_tiles(&p.residual.tiles[0], tiles // p.unit, point)
     return wanted
 
 
 cdef void write_kernels(const floating* sums, const Context* context, Py_ssize_t row, Py_ssize_t k,
-                        Py_ssize_t first, Py_ssize_t end) noexcept nogil:
-    """Write the gradients of the output channel `k`, a row of dU, for some panels of inputs."""
+                        Py_ssize_t first, Py_ssize_t end, int thread) noexcept nogil:
+    """Write the gradients of the output channel `k`, a row of dU, for some panels of inputs.
+
+    They are all terms of some channels.
+    """
     cdef const Correlation* p = <const Correlation*>context.plan
-    cdef Py_ssize_t panel, vector, width, c
+    cdef Py_ssize_t panel, vector, width, number, channels, c, terms = p.input.terms
+    cdef const Term* term = term_of(p, context.shared, 0)
     cdef floating* dw = (<floating*>context.o.w + context.group * p.strides[0]
                          + k * p.strides[1])
-    for panel in range(first, end):
+    cdef floating* taps = <floating*>(
+        context.shared + p.threads_at + thread * p.thread_bytes + p.taps_at)
+    for panel from first <= panel < end by terms:
         width = (first_vector(&p.input, panel + 1) - first_vector(&p.input, panel)) * p.lanes
         for vector from 0 <= vector < width by p.lanes:
-            c = first_vector(&p.input, panel) * p.lanes + vector
-            write_kernel_gradients(sums + row * width + vector, p.point_step, p.form,
-                                   min(p.lanes, p.input.channels - c), dw + c * p.strides[2],
-                                   p.strides)
-        sums += p.rows * width
+            c = panel // terms * p.input.panel * p.lanes + vector
+            channels = min(p.lanes, p.input.channels - c)
+            if terms == 1:
+                write_kernel_gradients(sums + row * width + vector, p.point_step, p.form, term,
+                                       channels, dw + c * p.strides[2], p.strides)
+                continue
+            for number in range(terms):
+                write_kernel_gradients(sums + (number * p.rows + row) * width + vector,
+                                       p.point_step, p.form, term + number, p.lanes, taps,
+                                       p.tap_strides)
+            merge_terms(<const floating*>taps, &p.w, channels, dw + c * p.strides[2], p.strides)
+        sums += terms * p.rows * width
 
 
 cdef void write_channel(const floating* sums, const Context* context, Py_ssize_t k,
                         int thread) noexcept nogil:
     """Write the gradients of an output channel from the sums that all threads share."""
     cdef const Correlation* p = <const Correlation*>context.plan
-    write_kernels(sums, context, k, k, 0, p.input.panels)
+    write_kernels(sums, context, k, k, 0, p.input.panels, thread)
 
 
 cdef void multiply_panels(const floating* v, const Context* context, Py_ssize_t task,
@@ -326,7 +381,7 @@ cdef void multiply_panels(const floating* v, const Context* context, Py_ssize_t 
                      p.residual.point_step, p.input.point_step)
     for k in range(row, min(first_vector(&p.residual, output + 1) * p.lanes,
                             p.residual.channels)):
-        write_kernels(<const floating*>sums, context, k - row, k, first, end)
+        write_kernels(<const floating*>sums, context, k - row, k, first, end, thread)
 
 
 cdef void multiply_point(const floating* v, const Context* context, Py_ssize_t task,
@@ -352,15 +407,16 @@ cdef double transform_cost(void* job, Py_ssize_t task) noexcept nogil:
     cdef const Context* context = (<const Job*>job).context
     cdef const Correlation* p = <const Correlation*>context.plan
     cdef const Side* side = &p.input
-    cdef Py_ssize_t inputs = p.parts * groups_of(side), panels, group, part, units
+    cdef Py_ssize_t inputs = p.parts * groups_of(side), width, group, part, units
     cdef TileRange held = tiles_of(p, context.first)
     if task >= inputs:
         side, task = &p.residual, task - inputs
-    panels, group, part = max(TOGETHER // side.panel, 1), task // p.parts, task % p.parts
+    width = max(TOGETHER // side.panel, 1) * side.panel
+    group, part = task // p.parts % (groups_of(side) // side.terms), task % p.parts
     units = (held.end - held.first) // p.unit
     return (<double>(TRANSFORMED + SHARED) * p.points * p.lanes * p.unit
             * ((part + 1) * units // p.parts - part * units // p.parts)
-            * (first_vector(side, (group + 1) * panels) - first_vector(side, group * panels)))
+            * min(width, side.term_vectors - group * width))
 
 
 cdef double product_cost(const Correlation* p, Py_ssize_t itemsize, TileRange wanted,
@@ -415,10 +471,10 @@ cdef double write_cost(void* job, Py_ssize_t task) noexcept nogil:
 
 
 cdef class WeightGradient(TileKernel):
-    """The weight gradient for kernels that there is a form of tiles for, with depth 1.
+    """The weight gradient for kernels whose terms there is a form of tiles for.
 
-    dw[g,k,c,r,s] = sum over n, i, j of dy[n,g,k,i,j]
-                    * x[n,g,c, i + r * dilation - before, j + s * dilation - before].
+    dw[g,k,c,t,r,s] = sum over n, d, i, j of dy[n,g,k,d,i,j]
+                      * x[n,g,c, d * stride + t * dilation - before, ...].
     """
 
     cdef Correlation correlation
@@ -426,7 +482,6 @@ cdef class WeightGradient(TileKernel):
     cdef size_t plan(self, const Layout* layout, int threads) except? 0:
         cdef Correlation* p = &self.correlation
         p[0] = make_correlation(layout, &self.window, threads)
-        self.variant = tiles_variant(layout)
         self.team = threads
         self.largest[0] = min(p.residual.panel * p.lanes, p.residual.channels)
         self.largest[0] = min(self.largest[0], max_pixels(layout.itemsize, p.input.panel))
@@ -437,8 +492,13 @@ cdef class WeightGradient(TileKernel):
         cdef const Correlation* p = &self.correlation
         cdef char* shared = context.shared
         cdef Py_ssize_t* at = <Py_ssize_t*>(shared + p.steps_at)
+        cdef const Py_ssize_t* strides = p.strides
         cdef Py_ssize_t i, v, g, slice
         context.plan = p
+        if p.input.terms > 1:
+            strides = p.tap_strides
+        for i in range(p.input.terms):
+            (<Term*>(shared + p.terms_at))[i] = find_term(&p.w, strides, &p.window, p.form, i)
         for v in range(OUTPUTS):
             for i in range(p.steps):
                 at[v * p.steps + i] = i * (v + 1) * p.lanes

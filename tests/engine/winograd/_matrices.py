@@ -17,6 +17,7 @@ def pairs(*numbers):
 # By the taps on an axis; infinity is one more.
 POINTS = {
     1: [],
+    2: pairs("1/2", "5/4"),
     3: [Fraction(0), *pairs("5/8", "3/2")],
     5: [Fraction(0), *pairs("1/2", 1, 2)],
     7: [Fraction(0), *pairs("1/2", "3/4", "5/4", "5/2")],

@@ -139,18 +139,19 @@ def test_transformed_tiles(shape, before, dtype, kernel, seen):
         assert np.isin(v[..., c:], (0, 7)).all()
 
 
-def bound(x, weight, shape, before, groups, dtype):
+def bound(x, weight, shape, before, groups, dtype, others=0):
     """Return a bound of the error of each output, from the same formula on absolute values.
 
     Each number of Y is a sum of products of an entry of each matrix, x and weight. A product meets
     at most 5 roundings in each transform of V, U and M, twice, the rounding of the product, and one
-    for each channel and each block of channels; the constants of G have two.
+    for each channel and each block of channels, and so many of `others`; the constants of G have
+    two.
     """
     a, g, bt = both(weight.shape[2:], sizes)
     steps = list(map(step, weight.shape[2:]))
     n, k, oh, ow = shape
     channels, size = weight.shape[1], list(map(len, bt))
-    roundings = 2 * (5 + 5 + 5 + 2) + 2 + channels + channels // 16
+    roundings = 2 * (5 + 5 + 5 + 2) + 2 + channels + channels // 16 + others
     v = sandwich(bt, cut(np.abs(x), steps, size, (oh, ow), before))
     u = sandwich(g, np.abs(weight)).reshape(groups, k // groups, channels, *size)
     v = v.reshape(*v.shape[:3], groups, channels, *size)
@@ -197,7 +198,7 @@ TABLE = [
         case
         for case in CONVS
         if "winograd" in able(case.geometry)
-        and case.geometry.dilation == (1, 1)
+        and case.geometry.dilation == case.geometry.stride == (1, 1)
         and not takes_rows(case)
         and prod(case.input_shape)
     ),
@@ -214,7 +215,11 @@ TABLE = [
     Conv(3, 17, 1, 2, 15, 5, 5, 1, "full"),
     Conv(2, 66, 4, 21, 10, 5, 5, 1, ((0, 5), (7, 1)), 1, 2),
     Conv(1, 2, 5, 500, 3, 5, 5, 1, 1),
+    Conv(2, 37, 6, 9, 65, 2, 2, 1, 1),
+    Conv(1, 2, 5, 500, 3, 2, 2, 1, ((0, 1), (3, 0))),
     # One row or column.
+    Conv(2, 34, 7, 9, 33, 1, 2, 1, (0, 1)),
+    Conv(1, 18, 9, 7, 5, 2, 1),
     Conv(2, 64, 6, 7, 65, 1, 3, 1, (0, 1)),
     Conv(1, 3, 131, 4, 2, 3, 1, 1, ((2, 1), (1, 0))),
     Conv(2, 34, 4, 21, 10, 1, 5, 1, ((0, 3), (5, 1)), 1, 2),
@@ -435,10 +440,16 @@ def test_nan_in_one_kernel_reaches_its_own_map_only():
 @pytest.mark.parametrize(
     ("weight_shape", "options", "message"),
     [
-        ((4, 2, 3, 2), {}, r"a kernel of 3x3 or 5x5, or .*, here it is \(3, 2\)"),
-        ((4, 2, 5, 3), {}, r"one row or column of 3, 5 or 7, here it is \(5, 3\)"),
-        ((4, 2, 5, 5), {"stride": (1, 2)}, r"stride 1, here it is \(1, 2\)"),
-        ((4, 2, 3, 3), {"stride": 2}, r"stride 1, here it is \(2, 2\)"),
+        (
+            (4, 2, 3, 2),
+            {},
+            r"a kernel of 2x2, 3x3 or 5x5, or .*, here it is \(3, 2\) with stride \(1, 1\)",
+        ),
+        ((4, 2, 5, 3), {}, r"one row or column of 2, 3, 5 or 7 .*, here it is \(5, 3\)"),
+        ((4, 2, 5, 5), {"stride": (1, 2)}, r"here it is \(5, 5\) with stride \(1, 2\)"),
+        ((4, 2, 7, 7), {"stride": 2}, r"here it is \(7, 7\) with stride \(2, 2\)"),
+        ((4, 2, 3, 3), {"stride": (3, 1)}, r"stride 1 or 2 on .*, here it is \(3, 1\)"),
+        ((4, 2, 3, 3), {"stride": 2, "dilation": 2}, r"dilation 1 .*, here it is \(2, 2\)"),
     ],
 )
 def test_what_it_cannot_serve(weight_shape, options, message):
