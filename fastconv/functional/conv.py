@@ -63,8 +63,9 @@ def conv2d(
     algorithm : {"auto", "fft", "depthwise", "winograd", "gemm", "direct", "im2col"}
         How to compute it: Fourier transforms for large kernels, loops of vector instructions for
         one input channel in each group, Winograd's tiles with a quarter of the products for 3x3
-        kernels, a sixth for 5x5 (two fifths for few channels), and a half to a third for one row or
-        column of 3, 5 or 7 taps, the engine of vector instructions, plain loops, or columns and
+        kernels, a sixth for 5x5 (two fifths for few channels), a half to a third for one row or
+        column of 3, 5 or 7 taps, and two fifths to two thirds for kernels of 3x3 to 6x6 that move
+        by 2, each with any depth, the engine of vector instructions, plain loops, or columns and
         products of matrices. "auto" takes the one that was measured fastest for such shapes; inside
         `fastconv.exact()`, of those that are exact on integers. `fastconv.explain` says which.
     out : ndarray, optional
@@ -100,7 +101,9 @@ def conv2d(
     times the sum over the channels of sum \|w\| times the largest \|a\| of the tile of 6, 8 or 10
     cells on an axis that the output lies in; in practice it is 1e-6 to 4e-6 (3x3) or 3e-6 to 7e-6
     (5x5) of the largest output in float32, and 1e-15 to 1e-14 in float64, and less for rows and
-    columns. For at most 32 channels in a group, kernels of 5x5 may have tiles of 9 cells of a row
+    columns. Of kernels that move by 2 it is that of every second tap (66 times for 2x2), and with
+    them or a depth, C/groups counts once for each part that a kernel is cut into. For at most 32
+    channels in a group, kernels of 5x5 may have tiles of 9 cells of a row
     for each row of the kernel, and err by less. A NaN or an infinity makes all the outputs of its
     windows NaN or infinite, and maybe others of the same sample, in tiles of 4x4, 1x4 or 4x1
     outputs, or 5 of a row for few channels, that have such a window. "fft" errs by at most
@@ -112,7 +115,8 @@ def conv2d(
     infinite or NaN, even small ones. Without a bias, none overflows while the largest \|a\|, the
     largest \|w\| and their product are at most the dtype's largest number divided by about::
 
-        3x3 kernels        36          1.93          565 C/groups
+        2x2 kernels        15          1.31          161 C/groups
+        3x3                36          1.93          565 C/groups
         5x5                225         25            7531 C/groups
         3, 5 or 7 in line  6, 15, 44   1.39, 5, 47   24, 87, 365 C/groups
         "fft"              n           R*S           sqrt(n**3 R S) C/groups

@@ -1,4 +1,4 @@
-"""Winograd's algorithm: fewer products for kernels of 3 x 3, 5 x 5, and one row or column.
+"""Winograd's algorithm: fewer products for kernels of 2 x 2 to 5 x 5, and one row or column.
 
 A tile of several outputs is computed at once, from products of transformed inputs and kernels:
 
@@ -11,10 +11,14 @@ matrices, on the micro-kernel of engine/gemm.
 
 Variants, and where each wins (thresholds.py has the borders):
 
-squares     kernels of 3 x 3 and 5 x 5, in tiles of 4 x 4 outputs: where the channels are enough to
-            pay for the transforms of each tile.
-lines       kernels of one row or column of 3, 5 or 7, in tiles of 4 outputs: the same code, with
+squares     kernels of 2 x 2, 3 x 3 and 5 x 5, in tiles of 4 x 4 outputs: where the channels are
+            enough to pay for the transforms of each tile.
+lines       kernels of one row or column of 2, 3, 5 or 7, in tiles of 4 outputs: the same code, with
             one point in the other direction.
+planes      kernels with a depth: each of its taps is a term, added up in the transforms.
+phases      kernels that move by 2, such as 4 x 4 and 3 x 3: each residue of the taps is a term, of
+            2 x 2 taps or fewer. In the input gradient, which transposed convolutions are, each
+            phase of the gradient is a correlation of its own.
 rows        kernels of 5 x 5, for channels that are too few for squares (LeNet-5's): tiles of 5
             outputs of a row, samples in the lanes, the kernel's rows added up as they are.
 
@@ -29,6 +33,7 @@ their strides. Weight gradient: the transposed matrices; the products contract o
 
 forward.pyx     the loops over chunks of tiles and panels of output channels; whether U or V is kept
 weight.pyx      the weight gradient: k-slices of tiles, panels of input and output channels
+terms.pyx       what kernels are cut into, and the forms of tiles
 tiles.pyx       how maps are cut into tiles, staged and transformed
 form.h          the loops of one form of tiles (3 x 3, 1 x 7, ...); tiles_loops.h: of all forms
 points.h        the transforms on one axis: the only home of the matrices
