@@ -392,6 +392,7 @@ CALLS = {
     "batch_norm_backward": (X, X, SAVED, CHANNEL, True),
     "batch_norm_relu": (X, CHANNEL, CHANNEL, CHANNEL, CHANNEL, False, 0.1, 1e-5),
     "batch_norm_relu_backward": (X, X, SAVED, CHANNEL, CHANNEL, True),
+    "batch_norm_relu_output": (X, SAVED, CHANNEL, CHANNEL),
     "group_norm": (X, 2, CHANNEL, CHANNEL, 1e-5),
     "group_norm_backward": (X, X, 2, np.ones((2, 2, 2)), CHANNEL),
     "instance_norm": (X, CHANNEL, CHANNEL, CHANNEL, CHANNEL, True, 0.1, 1e-5),

@@ -58,6 +58,16 @@ def _batch_norm_gradient(source: Source) -> Call:
     return Call((source.array(*x.shape), x, Wide(saved), weight, training), {}, _sums(x))
 
 
+def _batch_norm_relu_output(source: Source) -> Call:
+    call = _batch_norm_relu(source)
+    x, _, _, weight, bias, *_ = call.arguments
+    _, saved = _saved("batch_norm_relu", call)
+    options: dict[str, Any] = {"upper": 0.5}
+    if "residual" in call.options:
+        options["residual"] = call.options["residual"]
+    return Call((x, Wide(saved), weight, bias), options, _sums(x))
+
+
 def _batch_norm_relu_gradient(source: Source) -> Call:
     call = _batch_norm_relu(source)
     x, _, _, weight, bias, training, _ = call.arguments
@@ -141,6 +151,7 @@ SUBJECTS = tuple(
         "batch_norm_backward": _batch_norm_gradient,
         "batch_norm_relu": _batch_norm_relu,
         "batch_norm_relu_backward": _batch_norm_relu_gradient,
+        "batch_norm_relu_output": _batch_norm_relu_output,
         "group_norm": _group_norm,
         "group_norm_backward": _group_norm_gradient,
         "instance_norm": _instance_norm,
