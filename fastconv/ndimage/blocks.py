@@ -49,10 +49,10 @@ def filter_blocks(
         The first block that is computed: what the generator gave last plus 1 goes on where an
         earlier one was stopped.
 
-    Yields
-    ------
-    int
-        The number of each block, when it is written.
+    Returns
+    -------
+    iterator of int
+        The number of each block, when it is written: what is not asked for is not computed.
 
     Raises
     ------
