@@ -49,6 +49,10 @@ def least_products(layer, direction, batch):
     )
     if algorithm.variant == "winograd rows":
         return layer.flops(batch) / 2 * ROWS[0] / ROWS[1]
+    if algorithm.variant == "winograd phases":
+        # Of 3x3: 2 taps and one, whose tiles of 4 have 5 and 4 products on an axis instead of 12.
+        assert layer.kernel == (3, 3)
+        return layer.flops(batch) / 2 * 81 / 144
     if algorithm.algorithm == "winograd":
         points, products = TILES[layer.kernel[0]]
         return layer.flops(batch) / 2 * points / products
