@@ -1,7 +1,7 @@
 """Examples of all public classes: objects that can be copied and pickled, and what they do."""
 
 from dataclasses import dataclass
-from operator import methodcaller
+from operator import attrgetter, methodcaller
 from typing import Any
 
 import numpy as np
@@ -187,6 +187,27 @@ def row():
     sides = benchmark.Side(1e-4, 2e-4, 1e-7), benchmark.Side(2e-4, 3e-4, 1e-7)
     what = ("lenet5", "C1", "5x5 1-6@28", "forward", 8, "float32", 1, "auto", 10**6)
     return benchmark.Row(*what, sides[0], "torch", sides[1])
+
+
+class Scalars:
+    """What has `add_scalar`, and keeps what it gets."""
+
+    def __init__(self):
+        self.kept = []
+
+    def __repr__(self):
+        return "Scalars()"
+
+    def add_scalar(self, tag, value, step):
+        self.kept.append((tag, value, step))
+
+
+def written(writer):
+    """Return what a writer gives of an epoch."""
+    scalars = writer._add.__self__
+    before = len(scalars.kept)
+    writer(training.EpochRecord(1, 0.05, 0.7, 0.8, 0.4, 0.9, 1.5))
+    return scalars.kept[before:]
 
 
 def machine():
@@ -441,6 +462,25 @@ EXAMPLES = {
     "Counts": lambda: Example(reference.linear_counts(9, 4), contents, "Counts(connections=36, "),
     "EpochRecord": lambda: Example(
         training.EpochRecord(1, 0.05, 0.7, 0.8, 0.4, 0.9, 1.5), contents, "EpochRecord(epoch=1, "
+    ),
+    "Augmentation": lambda: Example(
+        training.Augmentation(crop=2, flip=True), str, "Augmentation(crop=2, flip=True"
+    ),
+    "EarlyStopping": lambda: Example(
+        training.EarlyStopping(3), contents, "EarlyStopping(patience=3"
+    ),
+    "Report": lambda: Example(
+        training.Report(0.5, np.eye(2, dtype=np.int64), np.array([2, 0]), ("a", "b")),
+        str,
+        "Report(",
+    ),
+    "RunFolder": lambda: Example(
+        training.RunFolder("run", pictures=False), attrgetter("files"), "RunFolder('run'"
+    ),
+    "ScalarWriter": lambda: Example(training.ScalarWriter(Scalars()), written, "ScalarWriter("),
+    "ImageSource": lambda: Example(training.ImageSource(), repr, "ImageSource("),
+    "MappedImages": lambda: Example(
+        training.MappedImages([np.ones((2, 1, 2, 2), np.uint8)]), np.asarray, "MappedImages("
     ),
     "Side": lambda: Example(row().ours, contents, "Side(minimum=0.0001, "),
     "Row": lambda: Example(row(), str, "Row(table='lenet5', "),

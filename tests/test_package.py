@@ -101,7 +101,7 @@ def test_the_wheel_holds_the_package_and_no_tests(built):
     modules = {source.removesuffix(".pyx") for source in sources}
     assert compiled == modules | {f"fastconv/{SHARED}"}
     # Without debug information and symbols; with them it is more than 8 MB.
-    assert wheel.stat().st_size < 4e6
+    assert wheel.stat().st_size < 4.5e6
     metadata = next(name for name in names if name.endswith("METADATA"))
     lines = zipfile.ZipFile(wheel).read(metadata).decode().splitlines()
     required = [line for line in lines if line.startswith("Requires-Dist")]

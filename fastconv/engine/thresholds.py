@@ -7,7 +7,7 @@ the gains are those of `fastconv.engine.rules`.
 # On which machine, and when.
 MEASURED = {
     "avx512": {
-        "winograd_2": "AMD EPYC, 2 threads, 2026-11-30, seven layers at batch 8",
+        "winograd_2": "AMD EPYC, 2 threads, 2026-11-30, by hand, seven float32 layers",
         "winograd_3": "Intel(R) Xeon(R) Processor @ 2.50GHz, 1 thread, 2026-11-22",
         "winograd_groups": "Intel(R) Xeon(R) Processor @ 2.50GHz, 1 thread, 2026-11-22",
         "winograd_5": "Intel(R) Xeon(R) Processor @ 2.50GHz, 1 thread, 2026-11-22",
@@ -16,7 +16,7 @@ MEASURED = {
         "fft": "Intel(R) Xeon(R) Processor @ 2.50GHz, 1 thread, 2026-11-22",
     },
     "avx2": {
-        "winograd_2": "AMD EPYC, 2 threads, 2026-11-30, seven layers at batch 8",
+        "winograd_2": "AMD EPYC, 2 threads, 2026-11-30, by hand, seven float32 layers",
         "winograd_3": "AMD EPYC, 1 thread, 2026-11-30",
         "winograd_groups": "AMD EPYC, 1 thread, 2026-11-30",
         "winograd_5": "Intel(R) Xeon(R) Processor @ 2.50GHz, 1 thread, 2026-11-22, as avx512",
@@ -25,7 +25,7 @@ MEASURED = {
         "fft": "Intel(R) Xeon(R) Processor @ 2.50GHz, 1 thread, 2026-11-22, as avx512",
     },
     "portable": {
-        "winograd_2": "AMD EPYC, 2 threads, 2026-11-30, seven layers at batch 8",
+        "winograd_2": "AMD EPYC, 2 threads, 2026-11-30, by hand, as avx512",
         "winograd_3": "Intel(R) Xeon(R) Processor @ 2.50GHz, 1 thread, 2026-11-22, as avx512",
         "winograd_groups": "Intel(R) Xeon(R) Processor @ 2.50GHz, 1 thread, 2026-11-22, as avx512",
         "winograd_5": "Intel(R) Xeon(R) Processor @ 2.50GHz, 1 thread, 2026-11-22, as avx512",

@@ -13,7 +13,7 @@ from fastconv.engine.fft.blocks import fast_length
 from fastconv.engine.fft.transforms import correlate
 
 # A number that goes through one step of a transform costs as much as so many products of the direct
-# loops: measured by `python benches/bench_filters.py --transforms` on AVX-512 and AVX2.
+# loops: an estimate from a few sizes on AVX-512.
 _STEP = 20
 
 

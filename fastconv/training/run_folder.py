@@ -71,6 +71,9 @@ class RunFolder:
         #: Whether pictures are drawn.
         self.pictures = pictures
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self.path)!r}, pictures={self.pictures})"
+
     @property
     def files(self) -> list[Path]:
         """The files that may be there, but for the checkpoint of the last epoch."""
@@ -204,6 +207,9 @@ class ScalarWriter:
         if not callable(add):
             raise TypeError(f"writer: got a {type(writer).__name__}, expected one with add_scalar")
         self._add: Callable[[str, float, int], object] = add
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({getattr(self._add, '__self__', self._add)!r})"
 
     def __call__(self, record: EpochRecord) -> None:
         """Give the numbers of an epoch to the writer."""

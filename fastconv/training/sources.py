@@ -60,6 +60,10 @@ class ImageSource:
         """The number of all values."""
         return math.prod(self.shape)
 
+    def __repr__(self) -> str:
+        what = getattr(self, "shape", None), getattr(self, "dtype", None)
+        return f"{type(self).__name__}(shape={what[0]}, dtype={what[1]})"
+
     def __len__(self) -> int:
         return self.shape[0]
 

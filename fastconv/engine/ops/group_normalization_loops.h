@@ -6,7 +6,7 @@ INLINE NAME(factors) NAME(channel_factors)(const fastconv_group *g, ptrdiff_t c)
 {
     const SCALAR *weight = g->weight, *bias = g->bias;
     const fastconv_affine a = {g->mean, g->inverse, weight ? weight[c] : 1, bias ? bias[c] : 0};
-    return NAME(round_affine)(&a);
+    return NAME(round_affine)(&a, 0);
 }
 
 /* Channels shorter than a vector are taken together: about so many numbers. */

@@ -85,6 +85,7 @@ cdef struct Product:
     Axes w                                      # the weights (G, K, C, T, R, S)
     Py_ssize_t groups, rows, channels           # of the weights: G, K, C
     Py_ssize_t terms                            # of the weights
+    double filled                               # terms, less the points that have no products
     Py_ssize_t vectors                          # of the channels
     Py_ssize_t form, points                     # of the tiles
     Py_ssize_t w_strides[6]                     # of the weights, in elements
@@ -414,8 +415,8 @@ cdef double panel_cost(const Product* p, Py_ssize_t itemsize, Py_ssize_t panel,
     cdef Py_ssize_t kernels = 0 if p.keeps_u or p.ready else p.terms * p.channels, c
     cdef double cost = <double>TRANSFORMED * p.points * (count + kernels) * vectors * p.lanes
     for c from 0 <= c < p.channels by p.depth:
-        cost += p.terms * products_cost(&p.outputs, count, max_pixels(itemsize, vectors), vectors,
-                                        min(p.depth, p.channels - c))
+        cost += p.filled * products_cost(&p.outputs, count, max_pixels(itemsize, vectors), vectors,
+                                         min(p.depth, p.channels - c))
     return cost
 
 
@@ -462,8 +463,14 @@ cdef double use_cost(void* job, Py_ssize_t task) noexcept nogil:
 cdef Product make_product(const Layout* layout, const Window* window, int threads) noexcept nogil:
     """Return the plan for arrays of this layout."""
     cdef Product p
-    cdef Py_ssize_t itemsize = layout.itemsize
+    cdef Py_ssize_t itemsize = layout.itemsize, number, point
+    cdef Term term
     size_weights(&p, &layout.w, window, itemsize)
+    p.filled = 0
+    for number in range(p.terms):
+        term = term_of(&p, number)
+        for point in range(p.points):
+            p.filled += has_product(&term, p.form, point) / <double>p.points
     make_phases(&layout.x, &layout.y, layout.w.shape, window, itemsize, p.form, p.inputs)
     p.outputs = make_tiles(&layout.y, &layout.y, window, itemsize, p.form, False)
     cut_off(&p.outputs, &layout.y)
