@@ -50,7 +50,8 @@ def test_functions_beside_torchs(capsys):
     assert bench(*arguments, "--function", "batch_norm_relu*") == 0
     out = capsys.readouterr().out
     found = rows(out)
-    assert list(found) == [*names, "batch_norm_relu", "batch_norm_relu_backward"]
+    own = ["batch_norm_relu", "batch_norm_relu_backward", "batch_norm_relu_output"]
+    assert list(found) == [*names, *own]
     assert all(found[name] > 0 for name in names)
     assert found["batch_norm_relu"] is None
     assert f"{len(names)} that torch has, too: geometric mean" in out
