@@ -19,11 +19,13 @@ def printed(example):
 
 def test_the_examples_run():
     # What PyTorch users write has tests of its own, where PyTorch is installed.
-    with_layers, with_functions = (e for e in EXAMPLES if "adapters.torch" not in e)
+    with_layers, with_functions, with_images = (e for e in EXAMPLES if "adapters.torch" not in e)
     losses = printed(with_layers)
     assert losses[-1] < losses[0] / 2
     (difference,) = printed(with_functions)
     assert difference < 1e-10
+    (edges,) = printed(with_images)
+    assert 0 < edges < 0.1
 
 
 def test_make_has_the_two_commands():
