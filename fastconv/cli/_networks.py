@@ -172,6 +172,14 @@ def saved_normalization(saved: Checkpoint, path: Path) -> Any:
     return pair
 
 
+def normalized(image: Any, normalization: Any, saved: Checkpoint) -> Any:
+    """Return an image as a batch of one, as the network of a checkpoint was given it."""
+    mean, std = normalization
+    dtype, label = np.dtype(saved.options["dtype"]), np.zeros(1, np.int64)
+    ((x, _),) = training.batches(image[np.newaxis], label, 1, dtype=dtype, mean=mean, std=std)
+    return x
+
+
 def report_broken(*sources: Any) -> None:
     """Say on standard error how many images were left out, and which was the first."""
     broken = [text for images in sources for text in getattr(images, "broken", {}).values()]

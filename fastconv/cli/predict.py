@@ -1,14 +1,12 @@
 """``fastconv predict``: what a trained network takes images for."""
 
 from pathlib import Path
-from typing import Any
 
 import click
 import numpy as np
 
 from fastconv import functional as F
-from fastconv import training
-from fastconv.cli._networks import load_saved, saved_normalization, trained_model
+from fastconv.cli._networks import load_saved, normalized, saved_normalization, trained_model
 from fastconv.cli.train import train
 from fastconv.training.folders import UnreadableImageError, read_image
 
@@ -48,7 +46,7 @@ def predict(
     """
     saved = load_saved(context, train, checkpoint)
     model = trained_model(saved, checkpoint)
-    mean, std = saved_normalization(saved, checkpoint)
+    normalization = saved_normalization(saved, checkpoint)
     names: list[str] = saved.options["class_names"]
     _, channels, height, width = saved.settings["train_images"]
     if channels not in (1, 3):
@@ -63,16 +61,9 @@ def predict(
             click.echo(f"fastconv: left out: {error}", err=True)
             left_out += 1
             continue
-        scores = _scores(model, 255 - image if invert else image, mean, std, saved)
+        x = normalized(255 - image if invert else image, normalization, saved)
+        scores = F.softmax(model.forward(x))[0]
         best = np.argsort(-scores, kind="stable")[:top]
         found = ", ".join(f"{names[index]} {100 * scores[index]:.1f} %" for index in best)
         click.echo(f"{path}: {found}")
     context.exit(_UNREAD if left_out else 0)
-
-
-def _scores(model: Any, image: Any, mean: Any, std: Any, saved: training.Checkpoint) -> Any:
-    """Return the probability of each class."""
-    label = np.zeros(1, np.int64)
-    dtype = np.dtype(saved.options["dtype"])
-    ((x, _),) = training.batches(image[np.newaxis], label, 1, dtype=dtype, mean=mean, std=std)
-    return F.softmax(model.forward(x))[0]

@@ -4,12 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
 
-from fastconv import animation, layers, models, plots, training
+from fastconv import animation, plots, training
 from fastconv._check import Array
 from fastconv._files import check_replaceable
-from fastconv.training import Checkpoint
+from fastconv.cli._networks import load_saved, normalized, saved_normalization, trained_model
+from fastconv.cli.train import train
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
@@ -108,27 +108,25 @@ def kernels(file: Path, layer: str | None, output: Path) -> None:
               metavar="N", help="Of the test images of the checkpoint's data.")  # fmt: skip
 @click.option("--output", type=_FILE, default="features.png", show_default=True,
               metavar="FILE.png")  # fmt: skip
-def features(file: Path, layer: str | None, number: int, output: Path) -> None:
+@click.pass_context
+def features(
+    context: click.Context, file: Path, layer: str | None, number: int, output: Path
+) -> None:
     """Draw the feature maps of a layer of FILE, a checkpoint of fastconv train."""
     plots.check_available(output)
-    saved = training.load_checkpoint(file)
-    data = saved.options.get("data")
-    if not isinstance(data, str):
-        raise click.UsageError(f"{file}: does not say what data it was trained on")
-    dataset = training.load(data)
+    saved = load_saved(context, train, file)
+    dataset = training.load(saved.options["data"])
     if number >= len(dataset.test_images):
         raise click.UsageError(
             f"--image: there are {len(dataset.test_images)} test images, got {number}"
         )
-    net = _network(file, saved, len(dataset.class_names))
-    names = [name for name, part in net.named_layers() if isinstance(part, layers.Conv2d)]
-    chosen = _chosen(names, layer)
-    image = dataset.test_images[number]
-    scaled = (image.astype(np.float64) - dataset.mean) / dataset.std
-    maps = _outputs(net, chosen, scaled.astype(net.parameters()[0].data.dtype))
+    net, image = trained_model(saved, file), dataset.test_images[number]
+    x = normalized(image, saved_normalization(saved, file), saved)
+    maps = training.feature_maps(net, x[0])
+    chosen = _chosen(list(maps), layer)
     label = dataset.class_names[dataset.test_labels[number]]
     title = f"What {chosen} makes of test image {number}, class {label}"
-    plots.features_picture(maps, output, image=image, title=title)
+    plots.features_picture(maps[chosen], output, image=image, title=title)
     click.echo(f"saved      {output}")
 
 
@@ -147,29 +145,3 @@ def _chosen(names: list[str], layer: str | None) -> str:
     if layer not in names:
         raise click.UsageError(f"--layer: no convolution {layer!r}; there are {', '.join(names)}")
     return layer
-
-
-def _network(file: Path, saved: Checkpoint, classes: int) -> layers.Layer:
-    """Return the network of a checkpoint."""
-    name = saved.options.get("model")
-    if name not in models.__all__:
-        raise click.UsageError(f"{file}: was not made by fastconv train, its model is {name!r}")
-    dtype = next(iter(saved.model.values())).dtype
-    net: layers.Layer = getattr(models, str(name))(classes, dtype=dtype, rng=0)
-    try:
-        net.load_state_dict(saved.model)
-    except ValueError as error:
-        raise click.UsageError(f"{file}: does not fit its model: {error}") from error
-    return net.eval()
-
-
-def _outputs(net: layers.Layer, layer: str, image: Array) -> Array:
-    """Return what a layer gives for an image."""
-    found: list[Array] = []
-    # A copy: what follows may write over it.
-    handle = dict(net.named_layers())[layer].register_forward_hook(
-        lambda layer, inputs, output: found.append(output[0].copy())
-    )
-    with handle:
-        net(image[None])
-    return found[-1]
