@@ -251,6 +251,13 @@ HOOKED.register_forward_hook(lambda *call: None)
         (written(lambda m, x: x), "computes nothing"),
         (written(lambda m, x: m.a(x) + x, a=nn.ReLU(inplace=True)), "would write over"),
         (written(lambda m, x: torch.cat(m.a(x)), a=nn.ReLU()), "no list"),
+        (written(lambda m, x: TF.dropout(x, 0.5)).eval(), "drops in another mode"),
+        (written(lambda m, x: TF.dropout(x, 0.5, False)), "drops in another mode"),
+        (
+            written(lambda m, x: TF.interpolate(x, 4, mode="bilinear", antialias=True)),
+            "antialias",
+        ),
+        (written(lambda m, x: TF.softmax(x, 1, dtype=torch.float64)), "dtype"),
         (written(lambda m, x: TF.max_pool2d(x, 2, return_indices=True)[0]), "with_indices"),
     ],
 )

@@ -11,6 +11,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("fastconv.adapters.torch")
 
 import torch.nn.functional as TF  # noqa: E402
+from torch import library as registry  # noqa: E402
 from torch import nn  # noqa: E402
 from torch.autograd import gradcheck, gradgradcheck  # noqa: E402
 
@@ -193,6 +194,12 @@ def test_maxima_of_nan_ties_and_strided_maps():
 
 
 @pytest.mark.usefixtures("_all_served")
+def test_a_tensor_without_numbers_or_axes_enough_is_pytorchs():
+    with pytest.raises(IndexError, match="Dimension out of range"):
+        TF.avg_pool2d(torch.empty(0), 2)
+
+
+@pytest.mark.usefixtures("_all_served")
 def test_vmap_and_functional_gradients():
     x = torch.randn(3, 2, 4, 8, 8)
 
@@ -245,6 +252,6 @@ def test_pytorchs_check_of_operators():
     adapter.enable()
     for operator, arguments in called():
         before = adapter.stats().served
-        found = torch.library.opcheck(operator.default, arguments)
+        found = registry.opcheck(operator.default, arguments)
         assert set(found.values()) == {"SUCCESS"}
         assert adapter.stats().served > before

@@ -66,8 +66,8 @@ _FUNCTIONS |= {
     for name, (layer, arguments) in _POOLS.items()
     for axes in (1, 2, 3)
 }
-# Flags of torch's functions that a layer has as its mode, or has no use for.
-_DROPPED = {"training", "dtype", "_stacklevel", "antialias", "recompute_scale_factor"}
+# Arguments of torch's functions that no layer has: they may be there if they ask for nothing.
+_WITHOUT = ("dtype", "antialias", "recompute_scale_factor")
 
 # A size that is read from a tensor: only that of the batch is known.
 _BATCH = object()
@@ -362,12 +362,22 @@ class _Reader:
             raise self._unknown(f"fastconv has no layer for {name!r}")
         kind, arguments = _FUNCTIONS[name]
         first, *others = node.args
+        given = dict(node.kwargs)
+        given.pop("_stacklevel", None)
         names = arguments.split()
-        # Behind those stand flags that are dropped by name.
-        given = dict(zip(names, others, strict=False))
-        given |= {key: value for key, value in node.kwargs.items() if key not in _DROPPED}
-        if name.startswith(("dropout", "alpha")):
+        if "dropout" in name:
+            # A layer has its mode, and drops into memory of its own.
+            names += ["training", "inplace"]
+        if len(others) > len(names):
+            raise self._unknown(f"{node.name}: more arguments of {name!r} than a layer has")
+        given |= dict(zip(names, others, strict=False))
+        if "dropout" in name:
             given.pop("inplace", None)
+            if given.pop("training", True) != self.module.training:
+                raise self._unknown(f"{node.name}: it drops in another mode than the module's")
+        for flag in _WITHOUT:
+            if given.get(flag, False) in (None, False):
+                given.pop(flag, None)
         try:
             layer = getattr(layers, kind)(**given)
         except (TypeError, ValueError) as error:

@@ -284,7 +284,8 @@ class Operation:
         # Outside of training, what was saved of the statistics is empty.
         tensors = [tensor for tensor in tensors if tensor.numel() or tensor.ndim > 1]
         # In a gradient, the first is the residual.
-        if max(tensor.numel() for tensor in tensors[:2]) < self.way.least:
+        largest = max((tensor.numel() for tensor in tensors[:2]), default=0)
+        if not largest or largest < self.way.least:
             return "it is small"
         return self.way.wins(*call) or _refuse(tensors)
 
