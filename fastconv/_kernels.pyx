@@ -44,58 +44,23 @@ channels are split by group, since a group's outputs see that group's inputs alo
 from cython cimport floating
 from libc.string cimport memcpy, memset
 
-from fastconv.engine.base.arrays cimport Axes, Layout, Operands, in_elements
+from fastconv.engine.base.arrays cimport (
+    Axes, Layout, Operands, View, in_elements, look, split_maps)
 from fastconv.engine.base.axis cimport ceil_div
 from fastconv.engine.base.jobs cimport Context, DoubleTask, FloatTask, Jobs, add_job
 from fastconv.engine.base.kernel cimport FORWARD, INPUT_GRADIENT, WEIGHT_GRADIENT, Kernel
+from fastconv.engine.base.threads cimport Task, brief, parallel_for, threads_for
 from fastconv.engine.gemm.matmul cimport Product, plan_product, run_product, write_steps
 from fastconv.engine.gemm.slab cimport line_up
 
 from fastconv.engine.base.kernel import OPERATIONS
 
-ctypedef Py_ssize_t Index
-
 # Rounding errors grow with the length of a running sum. A weight gradient adds up as many products
 # as there are outputs: so many at a time, and the sums of these in double precision.
 cdef Index PART = 256
 
-cdef struct Conv:
-    int operation
-    Axes x, w, y                        # or their gradients; strides are in elements
-    Index[3] stride, before, dilation
-
 cdef struct Map:
     Index n, g, channel
-
-cdef struct Span:
-    Index low, high
-
-
-cdef inline Index at(Axes a, Index e0, Index e1, Index e2, Index e3, Index e4,
-                     Index e5) noexcept nogil:
-    """Return where the element [e0, e1, e2, e3, e4, e5] lies."""
-    return (e0 * a.strides[0] + e1 * a.strides[1] + e2 * a.strides[2] + e3 * a.strides[3]
-            + e4 * a.strides[4] + e5 * a.strides[5])
-
-
-cdef inline Index seen(Conv conv, int axis, Index output, Index tap) noexcept nogil:
-    """Return the input that a tap of an output's window sees; it may lie outside, in a zero."""
-    return output * conv.stride[axis] + tap * conv.dilation[axis] - conv.before[axis]
-
-
-cdef inline Index windows_over(Index distance, Index stride) noexcept nogil:
-    # How many windows begin within a distance; a division takes as long as many products.
-    return distance if stride == 1 else (distance + stride - 1) // stride
-
-
-cdef inline Span inside(Conv conv, Index tap) noexcept nogil:
-    """Return the output columns low .. high whose tap sees a column inside the input."""
-    cdef Index first = seen(conv, 2, 0, tap), columns = conv.x.shape[5]
-    cdef Span span
-    span.low = windows_over(-first, conv.stride[2]) if first < 0 else 0
-    span.high = windows_over(columns - first, conv.stride[2]) if first < columns else 0
-    span.high = min(span.high, conv.y.shape[5])
-    return span
 
 
 cdef inline Map find_map(Axes maps, Index number) noexcept nogil:
@@ -273,67 +238,6 @@ cdef struct Blocks:
     size_t shared_bytes, thread_bytes, columns_at, pixels_at, products_at, totals_at
 
 
-cdef struct Tap:
-    # A row of the columns: a channel at a tap.
-    Index c, t, r, s
-
-cdef struct Walk:
-    # The way along a row of the columns, from output row to output row.
-    Tap tap
-    Span inside                         # output columns whose tap sees a column of the input
-    Index n, o, i, j, left         # the next position, and how many are left
-    Index count                    # positions in this output row,
-    Index low, high                # those of them whose tap sees the input,
-    Index place                    # and where lies what the first of these sees
-
-
-cdef inline Tap find_tap(Conv conv, Index row) noexcept nogil:
-    cdef const Index* shape = conv.w.shape
-    cdef Tap tap
-    tap.s, row = row % shape[5], row // shape[5]
-    tap.r, row = row % shape[4], row // shape[4]
-    tap.t, tap.c = row % shape[3], row // shape[3]
-    return tap
-
-
-cdef inline Walk begin_row(Conv conv, Index row, Index first, Index count) noexcept nogil:
-    """Return the way along a row: to so many positions of the batch, from the first on."""
-    cdef const Index* shape = conv.y.shape
-    cdef Walk walk
-    walk.tap = find_tap(conv, row)
-    walk.inside = inside(conv, walk.tap.s)
-    walk.j, first = first % shape[5], first // shape[5]
-    walk.i, first = first % shape[4], first // shape[4]
-    walk.o, walk.n = first % shape[3], first // shape[3]
-    walk.left = count
-    return walk
-
-
-cdef inline bint next_piece(Conv conv, Index g, Walk* walk) noexcept nogil:
-    """Go on to the next output row; return whether there is one."""
-    cdef Tap tap = walk.tap
-    cdef Index d, u
-    if not walk.left:
-        return False
-    if walk.j == conv.y.shape[5]:
-        walk.i, walk.j = walk.i + 1, 0
-    if walk.i == conv.y.shape[4]:
-        walk.o, walk.i = walk.o + 1, 0
-    if walk.o == conv.y.shape[3]:
-        walk.n, walk.o = walk.n + 1, 0
-    walk.count = walk.low = walk.high = min(conv.y.shape[5] - walk.j, walk.left)
-    walk.place = 0
-    d, u = seen(conv, 0, walk.o, tap.t), seen(conv, 1, walk.i, tap.r)
-    if 0 <= d < conv.x.shape[3] and 0 <= u < conv.x.shape[4]:
-        walk.low = min(max(walk.inside.low - walk.j, 0), walk.count)
-        walk.high = min(max(walk.inside.high - walk.j, walk.low), walk.count)
-    if walk.low < walk.high:
-        walk.place = at(conv.x, walk.n, g, tap.c, d, u, seen(conv, 2, walk.j + walk.low, tap.s))
-    walk.j += walk.count
-    walk.left -= walk.count
-    return True
-
-
 cdef void im2col(const floating* x, Conv conv, Index g, Index first_row, Index rows, Index first,
                  Index count, floating* columns, Index size) noexcept nogil:
     """Write what the windows of some positions see, one column for each; zeros up to the size.
@@ -345,14 +249,16 @@ cdef void im2col(const floating* x, Conv conv, Index g, Index first_row, Index r
     for row in range(first_row, first_row + rows):
         walk = begin_row(conv, row, first, count)
         while next_piece(conv, g, &walk):
-            memset(columns, 0, walk.low * sizeof(floating))
+            for j in range(walk.low):
+                columns[j] = 0
             if step == 1:
                 memcpy(columns + walk.low, x + walk.place,
                        (walk.high - walk.low) * sizeof(floating))
             else:
                 for j in range(walk.high - walk.low):
                     columns[walk.low + j] = x[walk.place + j * step]
-            memset(columns + walk.high, 0, (walk.count - walk.high) * sizeof(floating))
+            for j in range(walk.high, walk.count):
+                columns[j] = 0
             columns += walk.count
         memset(columns, 0, (size - count) * sizeof(floating))
         columns += size - count
@@ -379,6 +285,16 @@ cdef void col2im(Conv conv, Index g, Index first_row, Index rows, Index first, I
                 for j in range(walk.high - walk.low):
                     x[walk.place + j * step] = column[walk.low + j]
             column += walk.count
+
+
+cdef void fill_map(floating* x, Axes maps, Index n, Index g, Index c,
+                   floating value) noexcept nogil:
+    """Write a number all over a map."""
+    cdef Index d, u, v
+    for d in range(maps.shape[3]):
+        for u in range(maps.shape[4]):
+            for v in range(maps.shape[5]):
+                x[at(maps, n, g, c, d, u, v)] = value
 
 
 cdef inline char* own_part(const Context* context, int thread) noexcept nogil:
@@ -418,7 +334,7 @@ cdef void input_gradient_block(const floating* dy, const Context* context, Index
     cdef Index sample = task // blocks.parts // X.shape[1] * blocks.samples
     cdef Index past = min(sample + blocks.samples, X.shape[0])
     cdef Index channels = X.shape[2] // blocks.parts, size = blocks.size
-    cdef Index each = blocks.positions // X.shape[0], first, count, n, c, d, u, v
+    cdef Index each = blocks.positions // X.shape[0], first, count, n, c
     cdef const floating* w = <const floating*>context.o.w
     cdef const floating* b = <const floating*>context.o.bias
     cdef floating* dx = <floating*>context.o.y
@@ -427,10 +343,7 @@ cdef void input_gradient_block(const floating* dy, const Context* context, Index
     cdef floating* residual = <floating*>(own + blocks.pixels_at)
     for n in range(sample, past):
         for c in range(part * channels, (part + 1) * channels):
-            for d in range(X.shape[3]):
-                for u in range(X.shape[4]):
-                    for v in range(X.shape[5]):
-                        dx[at(X, n, g, c, d, u, v)] = bias_of(b, context.o, g, c)
+            fill_map(dx, X, n, g, c, bias_of(b, context.o, g, c))
     w += g * blocks.conv.w.strides[0] + part * blocks.share
     for first from sample * each <= first < past * each by size:
         count = min(size, past * each - first)
@@ -596,3 +509,91 @@ cdef class Plain(Kernel):
             write_steps(&self.blocks.product, context.shared)
         add_job(jobs, context, OF_FLOATS[way], OF_DOUBLES[way], NULL, context.o.x,
                 self.blocks.tasks)
+
+
+# ---- the columns themselves: unfold and fold ---------------------------------------------------
+
+cdef struct Columns:
+    Conv conv                           # of one group; its output has a position for each column
+    View maps, columns                  # (N, C, *spatial) and (N, C T R S, O I J)
+    Index taps, each                    # rows of a channel, columns of a sample
+
+
+cdef inline Index row_at(const Columns* p, Index n, Index row) noexcept nogil:
+    """Return where a row of a sample's columns lies."""
+    return n * (p.columns.strides[0] // p.columns.itemsize) + row * p.each
+
+
+cdef void unfold_row(const floating* x, floating* columns, const Columns* p,
+                     Index task) noexcept nogil:
+    """Write what one tap sees of a channel, in all windows of a sample."""
+    cdef Index n = task // p.columns.shape[1], row = task % p.columns.shape[1]
+    im2col(x, p.conv, 0, row, 1, n * p.each, p.each, columns + row_at(p, n, row), p.each)
+
+
+cdef void fold_map(floating* x, const floating* columns, const Columns* p,
+                   Index task) noexcept nogil:
+    """Add up the columns of a channel of a sample."""
+    cdef Index n = task // p.maps.shape[1], c = task % p.maps.shape[1], row = c * p.taps
+    fill_map(x, p.conv.x, n, 0, c, <floating>0)
+    col2im(p.conv, 0, row, p.taps, n * p.each, p.each, columns + row_at(p, n, row), p.each, x, True)
+
+
+cdef void run_unfold(void* context, Index task, int thread) noexcept nogil:
+    cdef const Columns* p = <const Columns*>context
+    if p.maps.itemsize == sizeof(float):
+        unfold_row(<const float*>p.maps.data, <float*>p.columns.data, p, task)
+    else:
+        unfold_row(<const double*>p.maps.data, <double*>p.columns.data, p, task)
+
+
+cdef void run_fold(void* context, Index task, int thread) noexcept nogil:
+    cdef const Columns* p = <const Columns*>context
+    if p.maps.itemsize == sizeof(float):
+        fold_map(<float*>p.maps.data, <const float*>p.columns.data, p, task)
+    else:
+        fold_map(<double*>p.maps.data, <const double*>p.columns.data, p, task)
+
+
+cdef int share_columns(Columns* p, int axes, tuple windows, Task run, Index tasks) except -1:
+    """Complete the geometry, and run the tasks."""
+    cdef Conv* conv = &p.conv
+    cdef double work
+    cdef int axis
+    split_maps(&p.maps, axes, 1, &conv.x)
+    in_elements(&conv.x, p.maps.itemsize, conv.x.strides)
+    p.taps = p.each = 1
+    for axis in range(3):
+        conv.w.shape[3 + axis], conv.y.shape[3 + axis] = windows[0][axis], windows[4][axis]
+        conv.stride[axis], conv.before[axis] = windows[1][axis], windows[2][axis]
+        conv.dilation[axis] = windows[3][axis]
+        p.taps *= conv.w.shape[3 + axis]
+        p.each *= conv.y.shape[3 + axis]
+    conv.y.shape[0] = p.maps.shape[0]
+    work = 4.0 * p.columns.shape[0] * p.columns.shape[1] * p.each
+    if brief(work):
+        parallel_for(1, tasks, run, p)
+    else:
+        with nogil:
+            parallel_for(threads_for(work), tasks, run, p)
+    return 0
+
+
+def unfold(maps, columns, tuple windows):
+    """Write the columns (N, C T R S, O I J) of maps (N, C, *spatial).
+
+    `windows` says the kernel's size, the stride, the padding before, the dilation and how many
+    windows there are, each for depth, row and column. The columns of a sample are contiguous.
+    """
+    cdef Columns p
+    look(maps, maps.ndim, False, &p.maps)
+    look(columns, 3, True, &p.columns)
+    share_columns(&p, maps.ndim, windows, run_unfold, p.columns.shape[0] * p.columns.shape[1])
+
+
+def fold(columns, maps, tuple windows):
+    """Write into the maps the sums of the columns that `unfold` takes from each place."""
+    cdef Columns p
+    look(maps, maps.ndim, True, &p.maps)
+    look(columns, 3, False, &p.columns)
+    share_columns(&p, maps.ndim, windows, run_fold, p.maps.shape[0] * p.maps.shape[1])

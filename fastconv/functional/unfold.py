@@ -5,70 +5,15 @@ processing", 2006: a convolution is a product of the weights with a matrix that 
 each window position.
 """
 
-from itertools import product
 from math import prod
-from types import EllipsisType
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
-import numpy as np
-
-from fastconv import _check
+from fastconv import _check, _kernels
 from fastconv._check import Array, PaddingLike, PerAxis
 from fastconv._geometry import Ints, Padding, Pairs, fit_windows, moving_steps
+from fastconv.functional._maps import contiguous_from
 
-Index: TypeAlias = tuple[EllipsisType | slice, ...]
-
-
-def window_view(padded: Array, kernel: Ints, stride: Ints, dilation: Ints, count: Ints) -> Array:
-    """View (N, C, *padded) as (N, C, *kernel, *count), one entry for each tap and position."""
-    steps = padded.strides[2:]
-    return np.lib.stride_tricks.as_strided(
-        padded,
-        padded.shape[:2] + kernel + count,
-        padded.strides[:2]
-        + tuple(step * d for step, d in zip(steps, dilation, strict=True))
-        + tuple(step * s for step, s in zip(steps, stride, strict=True)),
-        writeable=False,
-    )
-
-
-def add_windows(
-    columns: Array, padded: Array, kernel: Ints, stride: Ints, dilation: Ints, count: Ints
-) -> None:
-    """Add columns (N, C, *kernel, *count) to the positions of `padded` they were taken from."""
-    for taps in product(*map(range, kernel)):
-        places = tuple(
-            slice(tap * d, tap * d + (n - 1) * s + 1, s)
-            for tap, d, s, n in zip(taps, dilation, stride, count, strict=True)
-        )
-        column: tuple[slice | int, ...] = (slice(None), slice(None), *taps)
-        target: Index = (..., *places)
-        padded[target] += columns[column]
-
-
-def inner(size: Ints, padding: Pairs) -> Index:
-    """Return the place of the input inside the padded input."""
-    slices = (slice(before, before + n) for n, (before, _) in zip(size, padding, strict=True))
-    return (..., *slices)
-
-
-def padded_size(size: Ints, padding: Pairs) -> Ints:
-    """Return the sizes with the padding on both sides."""
-    return tuple(n + sum(pair) for n, pair in zip(size, padding, strict=True))
-
-
-def zeros(shape: Ints, dtype: np.dtype[Any]) -> Array:
-    """Return zeros for a padded input.
-
-    Raises
-    ------
-    MemoryError
-        If there is no room, also where the shape is larger than any array.
-    """
-    try:
-        return np.zeros(shape, dtype)
-    except ValueError:
-        raise MemoryError(f"no room for a padded input of shape {shape}") from None
+Windows: TypeAlias = tuple[Ints, Ints, Ints, Ints, Ints]
 
 
 def unfold(
@@ -129,10 +74,8 @@ def unfold(
     if input.ndim == axes + 2:
         shape = (n, *shape)
     result = _check.output(out, shape, input.dtype, input)
-    padded = zeros((n, channels, *padded_size(tuple(spatial), pairs)), input.dtype)
-    padded[inner(tuple(spatial), pairs)] = maps
-    target = result.reshape(n, channels, *kernel, *count)
-    target[...] = window_view(padded, kernel, steps, gaps, count)
+    columns = result if result.ndim == 3 else result[None]
+    _kernels.unfold(maps, columns, _three_axes(kernel, steps, pairs, gaps, count))
     return _check.deliver(result, out)
 
 
@@ -202,9 +145,8 @@ def fold(
     channels = rows // prod(kernel)
     shape = (n, channels, *size) if input.ndim == 3 else (channels, *size)
     result = _check.output(out, shape, input.dtype, input)
-    padded = zeros((n, channels, *padded_size(size, pairs)), input.dtype)
-    add_windows(columns.reshape(n, channels, *kernel, *count), padded, kernel, steps, gaps, count)
-    result[...] = padded[inner(size, pairs)].reshape(shape)
+    maps = result if input.ndim == 3 else result[None]
+    _kernels.fold(contiguous_from(columns, 1), maps, _three_axes(kernel, steps, pairs, gaps, count))
     return _check.deliver(result, out)
 
 
@@ -231,3 +173,10 @@ def _windows(
     pairs, count = fit_windows("kernel_size", size, kernel, steps, form, gaps)
     steps, gaps = moving_steps(steps, gaps, kernel, count)
     return steps, gaps, pairs, count
+
+
+def _three_axes(kernel: Ints, stride: Ints, padding: Pairs, dilation: Ints, count: Ints) -> Windows:
+    """Return what the kernels ask of the windows; axes that are not there are of size 1."""
+    spare = 3 - len(kernel)
+    ones, before = (1,) * spare, tuple(pair[0] for pair in padding)
+    return ones + kernel, ones + stride, (0,) * spare + before, ones + dilation, ones + count
