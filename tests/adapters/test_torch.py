@@ -175,6 +175,36 @@ def test_both_ways_to_read_a_tensor_see_the_same(table):
         _calls.use_table()
 
 
+@pytest.mark.usefixtures("_all_served")
+@pytest.mark.parametrize("transposed", [False, True])
+def test_lists_of_wrong_lengths(transposed):
+    """One number stands for all axes; other lengths are errors, and absurd ones PyTorch's, too."""
+    x, w = torch.randn(2, 4, 9, 9), torch.randn(4, 4, 3, 3)
+
+    def call(length, place):
+        lists = [[1, 1], [1, 1], [1, 1], [0, 0]]
+        lists[place] = lists[place][:1] * length
+        stride, padding, dilation, output_padding = lists
+        return torch.convolution(
+            x, w, None, stride, padding, dilation, transposed, output_padding, 1
+        )
+
+    for place in range(4):
+        expected = call(1, place)
+        with adapter.enabled():
+            torch.testing.assert_close(call(1, place), expected)
+            assert adapter.stats().served == 1
+        for length in (0, 3, 6, 200):
+            try:
+                expected = call(length, place)
+            except RuntimeError as error:
+                with adapter.enabled(), pytest.raises(RuntimeError, match=re.escape(str(error))):
+                    call(length, place)
+            else:
+                with adapter.enabled():
+                    assert torch.equal(call(length, place), expected)
+
+
 def rows():
     return {(row.operation, row.reason): row.calls for row in adapter.stats().rows}
 
@@ -289,9 +319,8 @@ def test_threads_follow_torch():
 
 
 def test_no_operation_of_that_name():
-    with pytest.raises(
-        ValueError, match="ops may hold 'convolution', 'batch_norm', 'pool', got 'add'"
-    ):
+    known = "'convolution', 'batch_norm', 'pool', 'linear'"
+    with pytest.raises(ValueError, match=f"ops may hold {known}, got 'add'"):
         adapter.enable(("add",))
 
 

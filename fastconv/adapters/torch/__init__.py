@@ -1,15 +1,17 @@
-"""PyTorch's convolutions, batch normalisation and pooling on the CPU, computed by fastconv.
+"""PyTorch's convolutions on the CPU, and what goes with them, computed by fastconv.
 
     import fastconv.adapters.torch
     fastconv.adapters.torch.enable()
 
-From then on every such call of float32 or float64 on the CPU that fastconv computes faster than
-PyTorch is computed by fastconv, forward and backward, in models that know nothing of it. The others
-PyTorch computes as before; `stats` says which, and why. Nothing else changes: results have the
-formats that PyTorch would give them, and errors are PyTorch's own.
+From then on the convolutions, batch normalisation and pooling of float32 or float64 on the CPU that
+fastconv computes faster than PyTorch are computed by fastconv, forward and backward, in models that
+know nothing of it; full connections, too, if asked for. The others PyTorch computes as before;
+`stats` says which, and why. Nothing else changes: results have the formats that PyTorch would give
+them, and errors are PyTorch's own.
 """
 
-from collections.abc import Iterable
+import warnings
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
@@ -19,11 +21,11 @@ from torch import library as registry
 
 from fastconv.adapters import openmp
 from fastconv.adapters._switch import Connection, Stats, Switch
-from fastconv.adapters.torch._calls import Convolution, ConvolutionBackward, Override
+from fastconv.adapters.torch._calls import Override, Route
 from fastconv.adapters.torch._convert import state_dict, to_fastconv
-from fastconv.adapters.torch._operations import WAYS, Operation, override
+from fastconv.adapters.torch._operations import WAYS, Operation
 from fastconv.adapters.torch._optimize import optimize
-from fastconv.adapters.torch._routes import Planner
+from fastconv.adapters.torch._routes import BACKWARD, FORWARD, Planner
 
 __all__ = [
     "disable",
@@ -37,37 +39,44 @@ __all__ = [
 
 _NEEDS = "fastconv.adapters.torch needs PyTorch 2.9 or newer"
 
-OPS = ("convolution", *WAYS)
+# By default without "linear": matrix products are more than networks, see `enable`.
+OPS = ("convolution", "batch_norm", "pool")
 # What the dispatcher calls for each group, once it is there: it stays. Another thread may be on its
 # way into it, and the dispatcher would let it go.
-_overrides: dict[str, list[Override | Operation]] = {}
+_overrides: dict[str, list[Override]] = {}
 _libraries: list[registry.Library] = []
 
 
-def _override_convolution() -> tuple[registry.Library, list[Override | Operation]]:
-    planner = Planner(_switch)
+def _plans(group: str) -> dict[str, Callable[..., Route]]:
+    """Return what makes the routes of each operation of a group."""
+    if group == "convolution":
+        planner = Planner(_switch.count)
+        return {FORWARD: planner.forward, BACKWARD: planner.backward}
+    return {name: Operation(name, way, _switch.count) for name, way in WAYS[group].items()}
+
+
+def _override(group: str) -> list[Override]:
+    """Put the operations of a group into the dispatcher.
+
+    PyTorch warns at the first kernel that takes the place of another: that is what is wanted here.
+    """
     library = registry.Library("aten", "IMPL")
-    overrides: list[Override | Operation] = []
-    for name, kind, plan in (
-        ("convolution", Convolution, planner.forward),
-        ("convolution_backward", ConvolutionBackward, planner.backward),
-    ):
-        override: Override = kind(registry.get_kernel(f"aten::{name}", "CPU"), plan)
-        library.impl(name, override, "CPU", with_keyset=True)
+    overrides = []
+    for name, plan in _plans(group).items():
+        override = Override(registry.get_kernel(f"aten::{name}", "CPU"), plan)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="(?s).*verriding a previously registered")
+            library.impl(name, override, "CPU", with_keyset=True)
         overrides.append(override)
-    return library, overrides
+    _libraries.append(library)
+    return overrides
 
 
 def _connect(group: str) -> None:
     if group not in _overrides:
         if not hasattr(registry, "get_kernel"):
             raise ImportError(f"{_NEEDS}, here is {torch.__version__}")
-        if group == "convolution":
-            library, found = _override_convolution()
-        else:
-            library, found = override(group, _switch.count)
-        _libraries.append(library)
-        _overrides[group] = found
+        _overrides[group] = _override(group)
     for one in _overrides[group]:
         one.on = True
 
@@ -98,7 +107,10 @@ def _follow(switch: Switch) -> None:
 
 
 _switch = Switch(
-    {group: Connection(partial(_connect, group), partial(_disconnect, group)) for group in OPS},
+    {
+        group: Connection(partial(_connect, group), partial(_disconnect, group))
+        for group in (*OPS, "linear")
+    },
     changed=_follow,
 )
 
@@ -113,8 +125,10 @@ def enable(ops: Iterable[str] = OPS, *, profile: bool = False) -> None:
     ----------
     ops : iterable of str
         Of "convolution", which stands for all of one to three axes, transposed or not;
-        "batch_norm", in training; and "pool": maxima and means over two and three axes. Each with
-        its gradients, as far as fastconv is faster at them. All by default.
+        "batch_norm", in training; "pool": maxima and means over two and three axes; and "linear":
+        full connections. Each with its gradients, as far as fastconv is faster at them. By default
+        all but "linear": to PyTorch, full connections are products of matrices (`torch.mm` and
+        `torch.addmm`) like any other, so that all of these are served, whoever calls them.
     profile : bool
         Time each call, and the first two calls of each kind with PyTorch's own function, too, so
         that `stats` has seconds and an estimate of those that were saved.

@@ -1,6 +1,6 @@
 # cython: boundscheck=False, wraparound=False, initializedcheck=False
 # No bounds checks: what is indexed here are structs, at axes that were counted.
-"""The two functions that torch's dispatcher calls in place of its own, and how they see tensors.
+"""What torch's dispatcher calls in place of its own functions, and how tensors are seen here.
 
 A call is looked up by all that could matter for it: shapes, strides, dtype and arguments, as one
 row of numbers. What is found is a `Route`: why torch computes it, or what computes it here. Nothing
@@ -14,6 +14,7 @@ from cpython.buffer cimport PyBUF_FORMAT
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.pycapsule cimport PyCapsule_GetPointer
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memcpy
 
 import numpy as np
 
@@ -79,9 +80,10 @@ cdef extern from * nogil:
 
 # ---- tensors -------------------------------------------------------------------------------------
 
-# Maps of three axes have two more.
+# Maps of three axes have two more; the gradient of batch normalisation takes seven tensors.
 cdef enum:
     MOST_AXES = 5
+    MOST_TENSORS = 8
 
 cdef struct Seen:
     void* data
@@ -221,6 +223,11 @@ cdef struct Row:
     int count
 
 
+# What an argument is: with it before each, two calls have the same row only if they are alike.
+cdef enum:
+    NOTHING, TENSOR, LIST, NUMBER
+
+
 cdef inline void add_number(Row* row, int64_t number) noexcept:
     row.numbers[row.count] = number
     row.count += 1
@@ -235,13 +242,48 @@ cdef inline void add_seen(Row* row, const Seen* seen) noexcept:
         add_number(row, seen.strides[axis])
 
 
-cdef int add_list(Row* row, object values) except -1:
-    add_number(row, len(values))
-    if len(values) > MOST_AXES:
-        raise ValueError("too many axes")
-    for value in values:
+cdef inline int add_value(Row* row, object value) except -1:
+    cdef double real
+    cdef int64_t bits
+    if type(value) is float:
+        real = value
+        memcpy(&bits, &real, sizeof(bits))
+        add_number(row, bits)
+    else:
         add_number(row, value)
     return 0
+
+
+cdef bint read_call(Row* row, Seen* seen, tuple call) except -1:
+    """Write a call as a row of numbers, and how its tensors lie; return whether that can be.
+
+    It cannot if a tensor is none that can be served, or a list is absurdly long.
+    """
+    cdef int tensors = 0
+    row.count = 0
+    for value in call:
+        # Room for a tensor, the longest but for lists; and for one number more, see `find`.
+        if row.count + 3 + 2 * MOST_AXES >= MOST_NUMBERS:
+            return False
+        if value is None:
+            add_number(row, NOTHING)
+        elif isinstance(value, (list, tuple)):
+            if row.count + 2 + <int>len(value) >= MOST_NUMBERS:
+                return False
+            add_number(row, LIST)
+            add_number(row, len(value))
+            for one in value:
+                add_value(row, one)
+        elif isinstance(value, _Tensor):
+            if tensors == MOST_TENSORS or not look(value, seen + tensors):
+                return False
+            add_number(row, TENSOR)
+            add_seen(row, seen + tensors)
+            tensors += 1
+        else:
+            add_number(row, NUMBER)
+            add_value(row, value)
+    return True
 
 
 cdef class Part:
@@ -265,20 +307,23 @@ cdef class Part:
 cdef class Route:
     """Where the calls go that are alike: to torch, which `passed` counts; or here.
 
-    `parts` are the results that are computed here, or None in the place of each that torch
-    computes; `rest` is the mask with which torch is asked for those, or None. `copies` tells which
-    of the tensors are made contiguous before.
+    Here, either `whole` computes all: it is called as torch's own function is, but with arrays in
+    the place of tensors, and gives what that gives; a TypeError or ValueError of it sends the call
+    to torch, which says what is wrong in its own words. Or `parts` are the results, or None in the
+    place of each that torch computes; `rest` is the mask with which torch is asked for those, or
+    None. `copies` tells which of the tensors are made contiguous before.
     """
 
+    cdef readonly object whole
     cdef readonly tuple parts, copies
     cdef readonly object served, passed, rest, dtype
     # While profiled: calls of which torch's time is known, too, and the least of these.
     cdef int compared
     cdef double least
 
-    def __init__(self, *, passed=None, served=None, tuple parts=(), tuple copies=(), rest=None,
-                 dtype=None):
-        self.passed, self.served, self.parts = passed, served, parts
+    def __init__(self, *, passed=None, served=None, whole=None, tuple parts=(), tuple copies=(),
+                 rest=None, dtype=None):
+        self.passed, self.served, self.whole, self.parts = passed, served, whole, parts
         self.copies, self.rest, self.dtype = copies, rest, dtype
         self.compared, self.least = 0, 1e300
 
@@ -292,10 +337,11 @@ cdef Py_ssize_t MOST_ROUTES = 4096
 cdef class Override:
     """What the dispatcher calls for an operation; `kernel` is torch's own.
 
-    `plan` makes the route of a call; of one whose tensors cannot be served, too.
+    `plan` makes the route of a call; of one that cannot be looked up, too, which torch computes.
     """
 
-    cdef object kernel, plan
+    cdef object kernel
+    cdef readonly object plan
     cdef dict routes
     cdef public bint on, profile
 
@@ -307,7 +353,35 @@ cdef class Override:
         """Forget all routes."""
         self.routes = {}
 
+    def __call__(self, keyset, *call, **options):
+        cdef Row row
+        cdef Seen[MOST_TENSORS] seen
+        cdef Route route
+        if not self.on:
+            return self.kernel(keyset, *call, **options)
+        if options or not read_call(&row, seen, call):
+            route = self.plan(*call, **options)
+            return self.pass_on(route.passed, keyset, call, options)
+        route = self.find(&row, call)
+        if route.served is None:
+            return self.pass_on(route.passed, keyset, call, options)
+        try:
+            results = self.timed(route, seen, keyset, call) if self.profile else self.serve(
+                route, seen, call)
+        except (TypeError, ValueError):
+            if route.whole is None:
+                raise
+            return self.pass_on(route.passed, keyset, call, options)
+        route.served.calls += 1
+        if route.rest is not None:
+            asked = (*call[:len(call) - 1], route.rest)
+            others = self.pass_on(route.passed, keyset, asked, options)
+            results = tuple([ours if rest is False else theirs
+                             for ours, theirs, rest in zip(results, others, route.rest)])
+        return results
+
     cdef Route find(self, Row* row, tuple call):
+        add_number(row, only_exact())
         key = PyBytes_FromStringAndSize(<char*>row.numbers, row.count * sizeof(int64_t))
         route = self.routes.get(key)
         if route is None:
@@ -318,32 +392,36 @@ cdef class Override:
             self.routes[key] = route
         return route
 
-    cdef object pass_on(self, object count, object keyset, tuple call):
+    cdef object pass_on(self, object count, object keyset, tuple call, dict options):
         count.calls += 1
         if not self.profile:
-            return self.kernel(keyset, *call)
+            return self.kernel(keyset, *call, **options)
         begin = perf_counter()
-        result = self.kernel(keyset, *call)
+        result = self.kernel(keyset, *call, **options)
         count.seconds += perf_counter() - begin
         return result
 
-    cdef list serve(self, Route route, list tensors, Seen* seen):
+    cdef object serve(self, Route route, Seen* seen, tuple call):
         """Return the results that are computed here, as many threads as torch would have."""
-        route.served.calls += 1
         threads = _torch_threads()
         if threads == get_num_threads():
-            return compute_parts(route, tensors, seen)
+            return compute(route, seen, call)
         with num_threads(threads):
-            return compute_parts(route, tensors, seen)
+            return compute(route, seen, call)
 
-    cdef list profiled(self, Route route, list tensors, Seen* seen, object keyset, tuple call):
+    cdef object timed(self, Route route, Seen* seen, object keyset, tuple call):
         """Serve with a look at the clock, and estimate what torch would have taken."""
         cdef double begin = perf_counter()
-        results = self.serve(route, tensors, seen)
-        cdef double middle = perf_counter()
+        results = self.serve(route, seen, call)
+        cdef double middle = perf_counter(), begun
         if route.compared < COMPARED:
-            self.kernel(keyset, *call)
-            route.least = min(route.least, perf_counter() - middle)
+            if route.rest is not None:
+                call = (*call[:len(call) - 1], [part is not None for part in route.parts])
+            # Of running statistics a second call would make others.
+            copies = [value.clone() if isinstance(value, _Tensor) else value for value in call]
+            begun = perf_counter()
+            self.kernel(keyset, *copies)
+            route.least = min(route.least, perf_counter() - begun)
             route.compared += 1
         route.served.seconds += middle - begin
         route.served.saved += route.least - (middle - begin)
@@ -370,16 +448,30 @@ cdef object copy_of(object tensor, object memory_format):
     return make(tuple(tensor.shape), tensor.dtype, memory_format).copy_(tensor)
 
 
-cdef list compute_parts(Route route, list tensors, Seen* seen):
+cdef object compute(Route route, Seen* seen, tuple call):
+    if route.whole is None:
+        results = compute_parts(route, seen, [v for v in call if isinstance(v, _Tensor)])
+        return tuple(results) if len(results) > 1 else results[0]
+    cdef int i = 0
+    cdef list arrays = []
+    for value in call:
+        if isinstance(value, _Tensor):
+            value = np.asarray(borrow(seen + i))
+            i += 1
+        arrays.append(value)
+    return route.whole(*arrays)
+
+
+cdef list compute_parts(Route route, Seen* seen, list tensors):
     cdef Py_ssize_t i
     cdef Part part
     cdef Seen written
     cdef list results = [], read, arrays
-    for i in range(len(route.copies)):
+    for i in range(len(tensors)):
         if route.copies[i]:
             tensors[i] = copy_of(tensors[i], _contiguous)
             look(tensors[i], seen + i)
-    read = [None if tensors[i] is None else borrow(seen + i) for i in range(len(tensors))]
+    read = [borrow(seen + i) for i in range(len(tensors))]
     for part in route.parts:
         if part is None:
             results.append(None)
@@ -395,82 +487,3 @@ cdef list compute_parts(Route route, list tensors, Seen* seen):
             result = copy_of(result, part.memory_format)
         results.append(result)
     return results
-
-
-cdef class Convolution(Override):
-    """In place of aten::convolution."""
-
-    def __call__(self, keyset, input, weight, bias, stride, padding, dilation, transposed,
-                 output_padding, groups):
-        cdef Row row
-        cdef Seen[3] seen
-        cdef Route route
-        call = (input, weight, bias, stride, padding, dilation, transposed, output_padding, groups)
-        if not self.on:
-            return self.kernel(keyset, *call)
-        if not (look(input, seen) and look(weight, seen + 1)
-                and (bias is None or look(bias, seen + 2))):
-            route = self.plan(*call)
-            return self.pass_on(route.passed, keyset, call)
-        row.count = 0
-        add_seen(&row, seen)
-        add_seen(&row, seen + 1)
-        if bias is not None:
-            add_seen(&row, seen + 2)
-        add_list(&row, stride)
-        add_list(&row, padding)
-        add_list(&row, dilation)
-        add_list(&row, output_padding)
-        add_number(&row, transposed)
-        add_number(&row, groups)
-        add_number(&row, only_exact())
-        route = self.find(&row, call)
-        if route.served is None:
-            return self.pass_on(route.passed, keyset, call)
-        if self.profile:
-            return self.profiled(route, [input, weight, bias], seen, keyset, call)[0]
-        return self.serve(route, [input, weight, bias], seen)[0]
-
-
-cdef class ConvolutionBackward(Override):
-    """In place of aten::convolution_backward."""
-
-    def __call__(self, keyset, grad_output, input, weight, bias_sizes, stride, padding, dilation,
-                 transposed, output_padding, groups, output_mask):
-        cdef Row row
-        cdef Seen[3] seen
-        cdef Route route
-        arguments = (grad_output, input, weight, bias_sizes, stride, padding, dilation, transposed,
-                     output_padding, groups)
-        call = (*arguments, output_mask)
-        if not self.on:
-            return self.kernel(keyset, *call)
-        if not (look(grad_output, seen) and look(input, seen + 1) and look(weight, seen + 2)):
-            route = self.plan(*call)
-            return self.pass_on(route.passed, keyset, call)
-        row.count = 0
-        add_seen(&row, seen)
-        add_seen(&row, seen + 1)
-        add_seen(&row, seen + 2)
-        add_list(&row, stride)
-        add_list(&row, padding)
-        add_list(&row, dilation)
-        add_list(&row, output_padding)
-        add_list(&row, output_mask)
-        add_number(&row, transposed)
-        add_number(&row, groups)
-        add_number(&row, only_exact())
-        route = self.find(&row, call)
-        if route.served is None:
-            return self.pass_on(route.passed, keyset, call)
-        tensors = [grad_output, input, weight]
-        if self.profile:
-            mask = [part is not None for part in route.parts]
-            results = self.profiled(route, tensors, seen, keyset, (*arguments, mask))
-        else:
-            results = self.serve(route, tensors, seen)
-        if route.rest is not None:
-            others = self.pass_on(route.passed, keyset, (*arguments, route.rest))
-            results = [ours if rest is False else theirs
-                       for ours, theirs, rest in zip(results, others, route.rest)]
-        return tuple(results)

@@ -4,14 +4,14 @@
 compute the results, from which of its tensors, and how the results must lie in memory.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 
-from fastconv.adapters._switch import Switch
+from fastconv.adapters._switch import Count
 from fastconv.adapters.torch._calls import Part, Route, look_at
 from fastconv.adapters.torch._wins import slower
 from fastconv.engine.base.kernel import Dispatch
@@ -26,7 +26,7 @@ Format: TypeAlias = torch.memory_format
 FORWARD, BACKWARD = "convolution", "convolution_backward"
 GRADIENTS = ("input", "weight", "bias")
 
-_DTYPES: dict[Any, np.dtype[Any]] = {
+DTYPES: dict[Any, np.dtype[Any]] = {
     torch.float32: np.dtype(np.float32),
     torch.float64: np.dtype(np.float64),
 }
@@ -44,7 +44,7 @@ def refuse(tensors: Tensors) -> str:
             continue
         if type(tensor) not in (torch.Tensor, torch.nn.Parameter):
             return f"a {type(tensor).__name__} may be more than its numbers"
-        if tensor.dtype not in _DTYPES:
+        if tensor.dtype not in DTYPES:
             return f"the dtype is {str(tensor.dtype).removeprefix('torch.')}"
         return "a tensor is empty" if tensor.numel() == 0 else "a tensor is no plain memory"
     dtypes = {tensor.dtype for tensor in tensors if tensor is not None}
@@ -89,20 +89,28 @@ def find(kind: str, input: Tensor, weight: Tensor, arguments: Sequence[Any]) -> 
 
     So it is where the arguments are wrong.
     """
-    stride, padding, dilation, transposed, output_padding, groups = arguments
+    *lists, groups = arguments
+    transposed = lists.pop(3)
     axes = weight.ndim - 2
-    if axes < 1 or input.ndim != weight.ndim:
+    if (
+        axes < 1
+        or input.ndim != weight.ndim
+        or any(len(values) not in (1, axes) for values in lists)
+    ):
         return None
+    stride, padding, dilation, output_padding = (
+        tuple(values) * (axes // len(values)) for values in lists
+    )
     name = f"conv{'_transpose' if transposed else ''}{axes}d{kind}"
-    options: tuple[Any, ...] = (tuple(stride), tuple(padding), tuple(dilation), groups, "auto")
+    options: tuple[Any, ...] = (stride, padding, dilation, groups, "auto")
     if transposed:
         if any(n >= step for n, step in zip(output_padding, stride, strict=True)):
             # PyTorch has no gradients of some of these.
             return None
-        options += (tuple(output_padding),)
+        options += (output_padding,)
     shapes = tuple(input.shape), tuple(weight.shape)
     try:
-        return find_call(name, _DTYPES[input.dtype], *shapes, options)
+        return find_call(name, DTYPES[input.dtype], *shapes, options)
     except (TypeError, ValueError):
         return None
 
@@ -114,10 +122,10 @@ def takes_arrays(call: Call) -> bool:
 
 
 class Planner:
-    """Makes the routes, and has a switch count their calls."""
+    """Makes the routes of convolutions, and has their calls counted."""
 
-    def __init__(self, switch: Switch) -> None:
-        self._count = switch.count
+    def __init__(self, count: Callable[[str, str], Count]) -> None:
+        self._count = count
 
     def forward(self, input: Tensor, weight: Tensor, bias: Tensor | None, *arguments: Any) -> Route:
         """Return the route of aten::convolution."""
@@ -130,11 +138,12 @@ class Planner:
         reason = slower(call, input.itemsize, format is not torch.contiguous_format)
         if reason:
             return Route(passed=self._count(FORWARD, reason))
-        part = Part(call.compute, (0, 1, 2), call.output_shape, format, takes_arrays(call))
+        reads = 0, 1, None if bias is None else 2
+        part = Part(call.compute, reads, call.output_shape, format, takes_arrays(call))
         return Route(
             served=self._count(FORWARD, ""),
             parts=(part,),
-            copies=tuple(t is not None and not has_planes(t) for t in tensors),
+            copies=tuple(not has_planes(t) for t in tensors if t is not None),
             dtype=input.dtype,
         )
 
