@@ -15,7 +15,7 @@ from fastconv.adapters import torch as adapter  # noqa: E402
 from fastconv.adapters.torch import _operations  # noqa: E402
 
 # PyTorch's own forward-mode uses what it has deprecated.
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 
 OPS = ("linear",)
 

@@ -127,9 +127,10 @@ cdef bint look(object tensor, Seen* seen) except -1:
     cdef int axis
     if (type(tensor) is not _Tensor and type(tensor) is not _Parameter) or tensor.is_neg():
         return False
-    if _table is NULL:
-        return look_by_methods(tensor, seen)
+    # What has no memory, as tensors under vmap, raises an error.
     try:
+        if _table is NULL:
+            return look_by_methods(tensor, seen)
         _table.look(<void*>tensor, &found)
     except Exception:
         return False
