@@ -173,6 +173,26 @@ def test_nothing(shape):
     both("laplace", image)
 
 
+@pytest.mark.parametrize(
+    "weights",
+    [
+        [1.0, 2.0],
+        [1.0, 2.0, 3.0],
+        [1.0, 2.0, 1.0],
+        [-1.0, 0.0, 1.0],
+        [1.0, -0.0],
+        [-0.0, -0.0, 1.0],
+    ],
+)
+def test_zeros_have_the_signs_of_scipy(weights):
+    zeros = np.zeros((9, 40))
+    for image in (zeros, -zeros, np.where(np.arange(40) % 3, zeros, -zeros)):
+        for axis in (0, 1):
+            both("correlate1d", image, weights, axis)
+        both("correlate1d", image[0], weights)
+        both("correlate", image, [weights])
+
+
 def test_numbers_without_axes():
     both("correlate", 3.5, 2.0)
     both("convolve", np.array(3), np.array(2))

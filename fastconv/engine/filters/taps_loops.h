@@ -21,7 +21,7 @@ INLINE void NAME(weigh_tile)(const int P, const int V, const int fold, const NUM
                              NUMBER *y, ptrdiff_t y_step)
 {
     const ptrdiff_t *offsets = taps->offsets, *partners = taps->partners, count = taps->count;
-    const VECTOR start = (VECTOR){0} + (NUMBER)taps->start;
+    const VECTOR start = (NUMBER)taps->start - (VECTOR){0};
     VECTOR t[NAME(TAP_ROWS)][NAME(TAP_VECTORS)];
 
 #pragma GCC unroll 4
@@ -30,7 +30,7 @@ INLINE void NAME(weigh_tile)(const int P, const int V, const int fold, const NUM
         for (int v = 0; v < V; v++)
             t[p][v] = fold ? LOAD(x + p * x_step + offsets[0] + v * LANES) * weights[0] : start;
     for (ptrdiff_t k = fold ? 1 : 0; k < count; k++) {
-        const VECTOR weight = (VECTOR){0} + weights[k];
+        const VECTOR weight = weights[k] - (VECTOR){0};
 #pragma GCC unroll 4
         for (int p = 0; p < P; p++)
 #pragma GCC unroll 4
@@ -72,7 +72,7 @@ INLINE void NAME(share_row)(const int LOW, const int HIGH, const int V, const NU
         }
 #pragma GCC unroll 4
         for (int p = LOW; p <= HIGH; p++) {
-            const VECTOR weight = (VECTOR){0} + weights[s - (p - LOW) * wide];
+            const VECTOR weight = weights[s - (p - LOW) * wide] - (VECTOR){0};
 #pragma GCC unroll 4
             for (int v = 0; v < V; v++)
                 t[p][v] += seen[v] * weight;
@@ -92,7 +92,7 @@ INLINE void NAME(weigh_planes)(const int V, const NUMBER *x, ptrdiff_t x_step,
     for (int p = 0; p < NAME(TAP_ROWS); p++)
 #pragma GCC unroll 4
         for (int v = 0; v < V; v++)
-            t[p][v] = (VECTOR){0} + (NUMBER)taps->start;
+            t[p][v] = (NUMBER)taps->start - (VECTOR){0};
     for (ptrdiff_t k = 0; k < count; k += tall * wide) {
         const NUMBER *row = x + taps->offsets[k], *first = weights + k;
         const NUMBER *last = first + (tall - 1) * wide;
