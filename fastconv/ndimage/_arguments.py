@@ -79,6 +79,16 @@ def per_axis(value: Any, count: int) -> list[Any]:
     return values
 
 
+def checked_origin(origin: Any, window: int, length: str) -> int:
+    """Return an origin that lies in the window."""
+    if origin < -(window // 2) or origin > (window - 1) // 2:
+        raise ValueError(
+            f"Invalid origin; origin must satisfy -({length} // 2) <= origin <= ({length}-1) // 2: "
+            f"{origin} for a length of {window}"
+        )
+    return operator.index(origin)
+
+
 def filtered_axes(axes: Any, rank: int) -> tuple[int, ...]:
     """Return the axes along which an image is filtered."""
     if axes is None:

@@ -8,6 +8,7 @@ from fastconv._check import Array
 from fastconv._docs import filled
 from fastconv.engine.base.memory import empty
 from fastconv.functional._filtering import all_taps, correlate_taps, native
+from fastconv.functional._separable import correlate_lines, find_lines
 from fastconv.ndimage._arguments import (
     SHARED,
     boundary,
@@ -16,11 +17,9 @@ from fastconv.ndimage._arguments import (
     filtered_axes,
     outside_value,
 )
-from fastconv.ndimage._passes import run_passes
-from fastconv.ndimage.correlation import checked_origin, full_kernel, line_pass, make_line
+from fastconv.ndimage._kernels import first_cells, full_kernel, lines_of
 
-# A kernel of more taps than so many for each of its factors' is filtered by its factors.
-_WORTH = 2
+_DOUBLES = np.dtype(np.float64)
 
 
 @filled(SHARED)
@@ -33,7 +32,7 @@ def filter_bank(
     origin: Any = 0,
     *,
     axes: Any = None,
-    separate: bool = False,
+    separate: bool | None = None,
 ) -> Array:
     r"""Correlate an image, or a stack of images, with many kernels at once.
 
@@ -52,9 +51,10 @@ def filter_bank(
     axes : tuple of int, optional
         The axes along which the image is filtered: as many as a kernel has, by default the last.
         The others are those of a stack.
-    separate : bool
+    separate : bool, optional
         Whether kernels that are products of one-dimensional ones (see `factors`) are applied axis
-        by axis. That is faster for large ones, and rounds otherwise than `correlate`.
+        by axis: as `correlate` does, by default, where it is faster and changes nothing but the
+        rounding; always, or never.
 
     Returns
     -------
@@ -67,8 +67,8 @@ def filter_bank(
 
     Notes
     -----
-    Sums are computed in double precision and in the order of `correlate`. A weight of zero sees a
-    NaN or an infinity, which it does not in `correlate`.
+    Sums are computed in double precision, as those of `correlate`. A weight of zero sees a NaN or
+    an infinity, which it does not there.
 
     Examples
     --------
@@ -90,44 +90,43 @@ def filter_bank(
             f"kernels of {weights.ndim - 1} axes must match the {image.ndim} of the image"
         )
     if axes is None:
-        axes = range(image.ndim - weights.ndim + 1, image.ndim)
-    filtered = filtered_axes(tuple(axes) if isinstance(axes, range) else axes, image.ndim)
+        axes = tuple(range(1 - weights.ndim, 0))
+    filtered = filtered_axes(axes, image.ndim)
     full, origins = zip(
         *(full_kernel(kernel, origin, filtered, image.ndim) for kernel in weights), strict=True
     )
-    shape = full[0].shape
-    at = [checked_origin(o, n, "kernel.shape[k]") for o, n in zip(origins[0], shape, strict=True)]
+    first = first_cells(full[0].shape, origins[0], "kernel.shape[k]")
     result = _bank_result(output, (len(weights), *image.shape), image.dtype)
     check_types(image, result)
     check_writeable(result)
     target = result
     if not (result.flags.aligned and result.dtype.isnative) or np.may_share_memory(image, result):
         target = empty(result.shape, result.dtype.newbyteorder("="))
-    continued, outside = boundary(mode), outside_value(cval)
-    separable = [factors(kernel) if separate else None for kernel in weights]
-    worth = weights[0].size > _WORTH * sum(weights[0].shape)
-    whole = [k for k, found in enumerate(separable) if found is None or not worth]
-    for k, found in enumerate(separable):
-        if k not in whole and found is not None:
-            passes = [
-                line_pass(make_line(line), axis, mode, cval, at[axis])
-                for axis, line in zip(sorted(filtered), found, strict=True)
-            ]
-            # What is between the axes stays a double.
-            target[k] = run_passes(image, empty(image.shape, np.dtype(np.float64)), passes)
+    image, modes = native(image), (boundary(mode),) * image.ndim
+    outside = outside_value(cval)
+    whole = []
+    for k, kernel in enumerate(full):
+        if separate:
+            lines = find_lines(kernel, _DOUBLES)
+        elif separate is None:
+            lines = lines_of(kernel, np.ones(kernel.shape, bool), image.dtype, target.dtype)[0]
+        else:
+            lines = None
+        if lines is None:
+            whole.append(k)
+        else:
+            correlate_lines(image, target[k], lines, first, modes, _DOUBLES, outside=outside)
     if whole:
-        part = (
-            target
-            if len(whole) == len(weights)
-            else empty((len(whole), *image.shape), target.dtype)
-        )
+        part = target
+        if len(whole) < len(full):
+            part = empty((len(whole), *image.shape), target.dtype)
         correlate_taps(
-            native(image),
+            image,
             part,
-            shape,
-            tuple(-(n // 2) - o for n, o in zip(shape, at, strict=True)),
-            (continued,) * image.ndim,
-            all_taps(shape),
+            full[0].shape,
+            first,
+            modes,
+            all_taps(full[0].shape),
             np.ascontiguousarray([full[k] for k in whole]).reshape(len(whole), -1),
             outside=outside,
             full=True,
@@ -161,12 +160,15 @@ def factors(kernel: Any) -> list[Array] | None:
     Returns
     -------
     list of ndarray, or None
-        One for each axis. Their product differs from the kernel by less than 8 roundings of its
-        largest weight.
+        One for each axis. Each weight of their product is within so many roundings as the kernel
+        has weights, or 16, which is within the error of a sum of so many products. Of a kernel of
+        whole numbers they are whole numbers, whose product is exact.
 
     Notes
     -----
-    Such a kernel of n weights on each of d axes needs n d products for a cell in place of n^d.
+    Such a kernel of n weights on each of d axes needs n d products for a cell in place of n^d:
+    `correlate`, `convolve` and `filter_bank` look for them by themselves, and `explain` says
+    whether they use them.
 
     Examples
     --------
@@ -178,22 +180,5 @@ def factors(kernel: Any) -> list[Array] | None:
     >>> ndimage.factors([[0, 1, 0], [1, -4, 1], [0, 1, 0]]) is None
     True
     """
-    weights = np.asarray(kernel, np.float64)
-    largest = np.abs(weights).max(initial=0.0)
-    if weights.size == 0 or not np.isfinite(largest):
-        return None
-    if largest == 0:
-        return [np.zeros(n) for n in weights.shape]
-    # The lines through the largest weight say what the others must be.
-    peak = np.unravel_index(np.abs(weights).argmax(), weights.shape)
-    lines: list[Array] = []
-    for axis in range(weights.ndim):
-        place: list[Any] = list(peak)
-        place[axis] = slice(None)
-        line = weights[tuple(place)]
-        lines.append(line / weights[peak] if axis else line.copy())
-    product = lines[0]
-    for line in lines[1:]:
-        product = np.multiply.outer(product, line)
-    near = np.abs(product - weights).max() <= 8 * np.finfo(np.float64).eps * largest
-    return lines if near else None
+    lines = find_lines(np.asarray(kernel, np.float64), _DOUBLES)
+    return None if lines is None else [line.copy() for line in lines]

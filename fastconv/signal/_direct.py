@@ -10,6 +10,7 @@ from fastconv._check import Array
 from fastconv._geometry import Ints
 from fastconv.engine.base.memory import empty
 from fastconv.functional._filtering import all_taps, correlate_taps, native
+from fastconv.functional._separable import Lines, correlate_lines, find_lines, saves_time, why_not
 
 
 def correlate(
@@ -46,7 +47,11 @@ def correlate(
         )
 
     if image.dtype.kind != "c":
-        sums = _sum_dtype(image.dtype)
+        sums = sum_dtype(image.dtype)
+        lines, _ = lines_of(kernel)
+        if lines is not None:
+            correlate_lines(image, result, lines, first, modes, sums, outside=outside)
+            return result
         with np.errstate(over="ignore"):
             weights = np.ascontiguousarray(kernel).reshape(1, -1).astype(sums)
         weigh(image, weights, result[None], outside)
@@ -62,9 +67,19 @@ def correlate(
     return result
 
 
-def _sum_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
+def lines_of(kernel: Array) -> tuple[Lines | None, str]:
+    """Return the lines that a kernel is applied by, or None and the reason why it is not."""
+    if kernel.dtype.kind == "c":
+        return None, "the kernel is complex"
+    worth = saves_time(kernel.shape, kernel.size)
+    lines = find_lines(kernel, sum_dtype(kernel.dtype)) if worth else None
+    reason = why_not(kernel, kernel.size, lines)
+    return (None if reason else lines), reason
+
+
+def sum_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """Return the type in which numbers of a type are added."""
-    if dtype.kind == "f":
+    if dtype.kind in "fc":
         return dtype
     return np.dtype(np.uint64 if dtype.itemsize == 8 else np.uint32)
 
@@ -78,8 +93,12 @@ def convolve(in1: Array, in2: Array, size: Ints, first: Ints) -> Array:
     size, first : tuple of int
         Of the result, and where it begins in the whole convolution.
     """
-    # What has fewer numbers is the kernel.
-    image, kernel = (in2, in1) if prod(in2.shape) > prod(in1.shape) else (in1, in2)
+    image, kernel = by_size(in1, in2)
     turned = kernel[(slice(None, None, -1),) * kernel.ndim]
     begin = tuple(at - n + 1 for at, n in zip(first, kernel.shape, strict=True))
     return correlate(image, turned, size, begin)
+
+
+def by_size(in1: Array, in2: Array) -> tuple[Array, Array]:
+    """Return two arrays, that with fewer numbers last: the kernel."""
+    return (in2, in1) if prod(in2.shape) > prod(in1.shape) else (in1, in2)

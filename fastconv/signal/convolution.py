@@ -8,6 +8,8 @@ import numpy as np
 from fastconv._check import Array
 from fastconv._docs import filled
 from fastconv._geometry import Ints
+from fastconv.engine.base.isa import isa
+from fastconv.functional._filter_plan import FilterExplanation, explained
 from fastconv.signal import _direct, _transforms
 from fastconv.signal._arguments import (
     SHARED,
@@ -20,6 +22,7 @@ from fastconv.signal._arguments import (
 )
 
 _METHODS = ("auto", "direct", "fft")
+_EXPLAINED = ("convolve", "correlate", "convolve2d", "correlate2d")
 # So many pairs of arrays are convolved one by one.
 _MOST_PAIRS = 64
 
@@ -87,10 +90,15 @@ def _convolve(one: Array, two: Array, mode: str, method: str) -> Array:
     dtype = common_dtype(one, two)
     size, first = _part(mode, one.shape, two.shape)
     one, two = one.astype(dtype, copy=False), two.astype(dtype, copy=False)
-    transformed = dtype.kind in "fc" and one.size and two.size
-    if transformed and method != "direct" and _transforms.wins(one.shape, two.shape, size):
+    if _transformed(one, two, size, method):
         return _transforms.convolve(one, two, range(one.ndim), size, first)
     return _direct.convolve(one, two, size, first)
+
+
+def _transformed(one: Array, two: Array, size: Ints, method: str) -> bool:
+    """Tell whether a convolution of this size, of arrays of one type, is one of transforms."""
+    possible = method != "direct" and one.dtype.kind in "fc" and one.size > 0 and two.size > 0
+    return possible and _transforms.wins(one.shape, two.shape, size)
 
 
 def _part(mode: str, shape1: Ints, shape2: Ints) -> tuple[Ints, Ints]:
@@ -172,6 +180,8 @@ def convolve2d(
     Notes
     -----
     Sums are computed in the type of the result: integers wrap around, float32 is added in float32.
+    A large kernel that is, within their rounding, the product of a column and a row is applied by
+    both, one after the other; integers stay exact. `explain` says where.
 
     Examples
     --------
@@ -352,6 +362,58 @@ def oaconvolve(in1: Any, in2: Any, mode: str = "full", axes: Any = None) -> Arra
     array([1., 1., 1., 1., 1.])
     """
     return fftconvolve(in1, in2, mode, axes)
+
+
+def explain(
+    operation: str, in1: Any, in2: Any, mode: str = "full", method: str = "auto"
+) -> FilterExplanation:
+    """Say how two arrays are convolved, and why; nothing is computed.
+
+    Parameters
+    ----------
+    operation : {"convolve", "correlate", "convolve2d", "correlate2d"}
+        The function.
+    in1, in2, mode, method
+        As in the function; `convolve2d` and `correlate2d` have no method but "direct".
+
+    Returns
+    -------
+    FilterExplanation
+
+    Raises
+    ------
+    ValueError
+        As the function; also if there is no such operation.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv import signal
+    >>> image = np.zeros((512, 512), np.float32)
+    >>> signal.explain("convolve2d", image, np.ones((15, 15), np.float32)).algorithm
+    'separable'
+    >>> signal.explain("convolve", image, image).algorithm
+    'fft'
+    """
+    if operation not in _EXPLAINED:
+        known = ", ".join(map(repr, _EXPLAINED))
+        raise ValueError(f"operation must be one of {known}, got {operation!r}")
+    one, two = np.asarray(in1), np.asarray(in2)
+    if one.ndim != two.ndim:
+        raise ValueError(f"in1 and in2 must have as many axes, got {one.ndim} and {two.ndim}")
+    if swaps(check_mode(mode), one.shape, two.shape):
+        one, two = two, one
+    dtype = common_dtype(one, two)
+    size, _ = _part(mode, one.shape, two.shape)
+    one, two = one.astype(dtype, copy=False), two.astype(dtype, copy=False)
+    kernel = two
+    if not operation.endswith("2d"):
+        if _transformed(one, two, size, method):
+            reason = "transforms take less time than sums of products"
+            return FilterExplanation(operation, "fft", reason, None, dtype, None, isa())
+        kernel = _direct.by_size(one, two)[1]
+    lines, reason = _direct.lines_of(kernel)
+    return explained(operation, kernel.shape, _direct.sum_dtype(dtype), lines, reason)
 
 
 def _convolved_axes(axes: Any, one: Array, two: Array) -> list[int]:

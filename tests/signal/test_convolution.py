@@ -237,7 +237,7 @@ def test_empty_arrays(scipy):
         compare(getattr(signal, name)(np.zeros((0, 3)), ONE), expected)
 
 
-@pytest.mark.parametrize("name", signal.__all__)
+@pytest.mark.parametrize("name", definitions.__all__)
 def test_signatures_are_those_of_scipy_and_of_the_definitions(scipy, name):
     def parameters(function):
         found = inspect.signature(function).parameters.values()
