@@ -1,11 +1,11 @@
-"""Operators beside torch's: pooling, normalisation, activations and the others, in tables.
+"""Operators beside torch's, filters beside SciPy's: pooling, normalisation, activations and the others, in tables.
 
     python benches/bench_operators.py [FAMILY ...] [--dtype float32 float64] [--threads 1 2]
                                       [--time 0.2] [--only TEXT] [--output operators.json]
 
 A family is a module of benches/operators; all of them by default. Both sides get the same arrays,
 in turns, in one process; each result is compared with float64 before it is timed. The ratio is
-torch's least time over ours, and beside it stand both least times. Ratios below 0.9 are marked.
+the rival's least time over ours, and beside it stand both least times. Ratios below 0.9 are marked.
 """
 
 import argparse
@@ -53,11 +53,12 @@ def verify(case):
 
 def measure(family, dtype, threads, seconds, only):
     """Yield the rows of a family: name, ratio, and the least seconds of both sides."""
-    for case in import_module(f"operators.{family}").cases(np.dtype(dtype)):
+    module = import_module(f"operators.{family}")
+    rival = getattr(module, "RIVAL", "torch")
+    for case in module.cases(np.dtype(dtype)):
         if only and only not in case.name:
             continue
-        rival = None if case.rival is None else "torch"
-        with threads_of_both(threads, rival):
+        with threads_of_both(threads, "torch" if case.rival and rival == "torch" else None):
             verify(case)
             calls = [call for call in (case.ours, case.rival) if call is not None]
             times = [min(samples) for samples in interleaved(calls, seconds)]

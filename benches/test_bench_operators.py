@@ -4,8 +4,8 @@
     pytest benches/test_bench_operators.py --benchmark-columns=min,median
         --benchmark-group-by=group [-k "pooling"]
 
-Each row of benches/operators is a group, with fastconv and, where it has the operator, torch. One
-after the other is not in turns: `benches/bench_operators.py` is what ratios are quoted from.
+Each row of benches/operators is a group, with fastconv and, where it has the operator, torch, or
+SciPy for filters. One after the other is not in turns: `benches/bench_operators.py` is what ratios are quoted from.
 """
 
 from importlib import import_module
@@ -41,12 +41,15 @@ class Rows:
         return self.case
 
 
-SIDES = {"ours": "fastconv", "rival": "torch"}
+def rival_of(family):
+    return getattr(import_module(f"operators.{family}"), "RIVAL", "torch")
+
+
 ROWS = [
-    pytest.param(family, number, side, id=f"{family} {case.name} {SIDES[side]}")
+    pytest.param(family, number, side, id=f"{family} {case.name} {name}")
     for family in FAMILIES
     for number, case in enumerate(cases(family))
-    for side in SIDES
+    for side, name in (("ours", "fastconv"), ("rival", rival_of(family)))
     if getattr(case, side) is not None
 ]
 
@@ -60,6 +63,6 @@ def rows():
 def test_operator(benchmark, rows, family, number, side):
     case = rows.at(family, number)
     benchmark.group = f"{family}: {case.name}"
-    rival = "torch" if side == "rival" else None
+    rival = "torch" if side == "rival" and rival_of(family) == "torch" else None
     with threads_of_both(fastconv.get_num_threads(), rival):
         benchmark(getattr(case, side))

@@ -1,7 +1,7 @@
 """The tables of bench_operators.py: a module for each family of operators.
 
 Each has a function `cases(dtype)` that yields a `Case` for each row, and may have `AIM`, the least
-geometric mean of the ratios that is wanted.
+geometric mean of the ratios that is wanted, and `RIVAL`, which is torch elsewhere.
 """
 
 from collections.abc import Callable

@@ -1,7 +1,8 @@
-"""``fastconv bench --function``: functions of fastconv.functional beside torch's of the same name.
+"""``fastconv bench --function``: functions beside torch's, or SciPy's, of the same name.
 
-Names, order and meaning of the arguments are torch's, so the calls that ``fastconv check`` draws
-serve both sides. A gradient is taken by torch's autograd, of the forward call.
+Names, order and meaning of the arguments are torch's in fastconv.functional, and SciPy's in
+fastconv.ndimage and fastconv.signal, so the calls that ``fastconv check`` draws serve both sides. A
+gradient is taken by torch's autograd, of the forward call.
 """
 
 from collections.abc import Callable
@@ -33,23 +34,23 @@ def bench_functions(
 
     Verified on the small maps of ``fastconv check``, since the reference is slow.
     """
-    click.echo(f"{'function':<32} {'fastconv':>12} {rival or '':>12} {'ratio':>7}  call")
+    click.echo(f"{'function':<35} {'fastconv':>12} {rival or '':>12} {'ratio':>7}  call")
     ratios, wrong = [], []
     for name in names:
         subject = _BY_NAME[name]
         failure = check_plain(subject, np.dtype(dtype))
         if failure:
             wrong.append(failure)
-            click.echo(f"{name:<32} WRONG, see below")
+            click.echo(f"{name:<35} WRONG, see below")
             continue
         call = subject.timed(0, SIZES)
-        with threads_of_both(threads, rival):
+        with threads_of_both(threads, "torch" if rival == "torch" else None):
             calls = [fast(name, call, np.dtype(dtype), None)]
-            theirs = _torchs(subject, np.dtype(dtype)) if rival == "torch" else None
+            theirs = _rivals(subject, np.dtype(dtype), rival)
             if theirs is not None:
                 calls.append(theirs)
             times = [min(samples) for samples in interleaved(calls, seconds)]
-        line = f"{name:<32} {times[0] * 1e6:>9.1f} us"
+        line = f"{name:<35} {times[0] * 1e6:>9.1f} us"
         if len(times) > 1:
             ratios.append(times[1] / times[0])
             line += f" {times[1] * 1e6:>9.1f} us {ratios[-1]:>7.2f}"
@@ -58,14 +59,34 @@ def bench_functions(
         click.echo(f"{line}  {call}")
     if ratios:
         click.echo(
-            f"\n{len(ratios)} that torch has, too: geometric mean of ratio "
+            f"\n{len(ratios)} that {rival} has, too: geometric mean of ratio "
             f"{geometric_mean(ratios):.2f}, smallest {min(ratios):.2f}"
         )
     return wrong
 
 
+def _rivals(subject: Subject, dtype: np.dtype[Any], rival: str | None) -> Callable[[], Any] | None:
+    """Return the rival's call of the same; None where it has no such function or arguments."""
+    if rival is None:
+        return None
+    return _torchs(subject, dtype) if rival == "torch" else _scipys(subject, dtype)
+
+
+def _scipys(subject: Subject, dtype: np.dtype[Any]) -> Callable[[], Any] | None:
+    package, _, name = subject.name.rpartition(".")
+    function = getattr(import_module(f"scipy.{package}"), name, None)
+    if function is None:
+        return None
+    call = subject.timed(0, SIZES)
+    arguments = [cast(a, dtype) if isinstance(a, np.ndarray) else a for a in call.arguments]
+
+    def run() -> Any:
+        return function(*arguments, **call.options)
+
+    return run if _agree(run(), fast(subject.name, call, dtype, None)()[0]) else None
+
+
 def _torchs(subject: Subject, dtype: np.dtype[Any]) -> Callable[[], Any] | None:
-    """Return torch's call of the same; None where it has no such function or arguments."""
     torch = import_module("torch")
     name, call = subject.name, subject.timed(0, SIZES)
     try:

@@ -1,6 +1,7 @@
 """``fastconv bench``: this machine, layer by layer, function by function, or whole steps."""
 
 import fnmatch
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +18,16 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 _NETWORKS = sorted(models.__all__)
 
 
-@click.command(short_help="Measure convolutions, functions or training steps beside torch.")
+@click.command(short_help="Measure convolutions, functions, filters or training steps.")
 @click.option("--table", "tables", multiple=True, metavar="NAME|FILE",
               help=f"{', '.join(benchmark.TABLES)}, or a .csv file with the same columns; may be "
               "repeated. Default: a few layers of several networks, about a minute.")  # fmt: skip
 @click.option("--layer", "names", multiple=True, metavar="NAME",
               help="Only the layers of this name; may be repeated.")  # fmt: skip
 @click.option("--function", "functions", multiple=True, metavar="NAME",
-              help="Functions of fastconv.functional in place of convolutions: a name, or a "
-              "pattern such as 'max_pool*' or '*'; may be repeated.")  # fmt: skip
+              help="Functions in place of convolutions: of fastconv.functional, or, as "
+              "'ndimage.sobel' beside SciPy's, of fastconv.ndimage and .signal. A name, or a "
+              "pattern such as 'max_pool*', 'ndimage.*' or '*'; may be repeated.")  # fmt: skip
 @click.option("--step", "steps", multiple=True, type=click.Choice(_NETWORKS), metavar="MODEL",
               help="Training steps of a network of fastconv.models; may be repeated.")  # fmt: skip
 @click.option("--batch", type=click.IntRange(1), default=8, show_default=True, metavar="N")
@@ -58,6 +60,7 @@ def bench(context: click.Context, /, **given: Any) -> None:
     ratio is the rival's least time over fastconv's. Exit code 1 if a result is wrong.
 
     With --function or --step the same is done for other functions, or for whole training steps.
+    The rival of filters is SciPy, which computes them on one core.
     """
     if given["files"]:
         context.exit(_compare(context, given))
@@ -109,7 +112,15 @@ def _others(context: click.Context, given: dict[str, Any]) -> int:
     threads = given["threads"] or fastconv.get_num_threads()
     how = (given["dtype"], threads, None if rival == "none" else rival, given["seconds"])
     click.echo(f"{report.heading(benchmark.Machine())}\n")
-    wrong = _functions.bench_functions(names, *how) if names else []
+    wrong = []
+    filters = [name for name in names if "." in name]
+    functions = [name for name in names if name not in filters]
+    if functions:
+        wrong += _functions.bench_functions(functions, *how)
+    if filters:
+        click.echo("\n" * bool(functions), nl=False)
+        scipy = "SciPy" if given["rival"] != "none" and find_spec("scipy") else None
+        wrong += _functions.bench_functions(filters, *how[:2], scipy, how[3])
     if given["steps"]:
         click.echo("\n" * bool(names), nl=False)
         wrong += _steps.bench_steps(list(dict.fromkeys(given["steps"])), given["batch"], *how)

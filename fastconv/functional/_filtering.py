@@ -19,7 +19,7 @@ from fastconv.engine.filters.types import SUMS, TYPES
 from fastconv.functional.padding import sources
 
 # Of the tile that a block is computed from: so that it stays in a second-level cache.
-_TILE_BYTES = 1 << 16
+_TILE_BYTES = 1 << 17
 # A block to begin with: rows and columns that fill the registers.
 _ROWS, _COLUMNS = 4, 64
 # Stands for what is outside of the image, far from every cell.

@@ -15,6 +15,7 @@ __all__ = [
     "convolve1d",
     "correlate",
     "correlate1d",
+    "filter_bank",
     "gaussian_filter",
     "gaussian_filter1d",
     "gaussian_gradient_magnitude",
@@ -158,6 +159,25 @@ def convolve(
         for axis, at in zip(filtered, _each(origin, len(filtered)), strict=True)
     ]
     return correlate(x, np.conj(np.flip(w)), output, mode, cval, shifts, axes=axes)
+
+
+def filter_bank(
+    input: Any,
+    kernels: Any,
+    output: Any = None,
+    mode: str = "reflect",
+    cval: Any = 0.0,
+    origin: Any = 0,
+    *,
+    axes: Any = None,
+    separate: bool | None = None,
+) -> Image:
+    """Return the correlations with many kernels; `separate` changes nothing."""
+    w = np.asarray(kernels)
+    along = tuple(range(1 - w.ndim, 0)) if axes is None else axes
+    x = np.asarray(input)
+    results = [correlate(x, k, np.float64, mode, cval, origin, axes=along) for k in w]
+    return _written(np.array(results), x, output)
 
 
 def _separately(

@@ -30,7 +30,7 @@ def bench(*arguments):
 
 def rows(text):
     """Return the ratio by function or network, None where torch has none."""
-    found = re.findall(r"^(\w+) .* (?:us|ms) +(-|[\d.]+)(?:  |$)", text, re.MULTILINE)
+    found = re.findall(r"^([\w.]+) .* (?:us|ms) +(-|[\d.]+)(?:  |$)", text, re.MULTILINE)
     return {name: None if ratio == "-" else float(ratio) for name, ratio in found}
 
 
@@ -55,6 +55,19 @@ def test_functions_beside_torchs(capsys):
     assert all(found[name] > 0 for name in names)
     assert found["batch_norm_relu"] is None
     assert f"{len(names)} that torch has, too: geometric mean" in out
+
+
+def test_filters_beside_scipys(capsys):
+    pytest.importorskip("scipy", reason="SciPy is not installed")
+    assert bench("--function", "ndimage.*", "--function", "signal.*") == 0
+    out = capsys.readouterr().out
+    found = rows(out)
+    assert list(found) == [name for name in _functions.NAMES if "." in name]
+    # SciPy has no banks.
+    assert [name for name in found if found[name] is None] == ["ndimage.filter_bank"]
+    assert f"{len(found) - 1} that SciPy has, too: geometric mean" in out
+    assert bench("--function", "ndimage.sobel", "--rival", "none") == 0
+    assert rows(capsys.readouterr().out) == {"ndimage.sobel": None}
 
 
 def test_a_wrong_function_is_not_timed(capsys, monkeypatch):

@@ -4,6 +4,7 @@ from fastconv.cli._cases import (
     arrays,
     convolution,
     elementwise,
+    filters,
     losses,
     normalization,
     pooling,
@@ -16,6 +17,7 @@ SUBJECTS = (
     *normalization.SUBJECTS,
     *losses.SUBJECTS,
     *arrays.SUBJECTS,
+    *filters.SUBJECTS,
 )
 
 _FILTER = "numbers by definition, no computation"
@@ -37,4 +39,8 @@ UNCHECKED = {
     ),
     "prepare_weight": "what it returns is used by the convolutions, which are checked",
     "PreparedWeight": "a class, not a function",
+    "ndimage.explain": "computes nothing",
+    "ndimage.factors": "lines that `correlate` and the others, which are checked, use",
+    "ndimage.filter_blocks": "blocks of `correlate`, which is checked",
+    "signal.explain": "computes nothing",
 }

@@ -24,12 +24,12 @@ number among the arguments and the result: where terms cancel, the result alone 
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from types import ModuleType
+from importlib import import_module
 from typing import Any, TypeAlias, TypeGuard
 
 import numpy as np
 
-from fastconv import functional, reference
+from fastconv import reference
 from fastconv._geometry import ConvGeometry, conv_geometry
 from fastconv.engine.plan import Algorithm
 
@@ -80,9 +80,10 @@ def _word(argument: Any) -> str:
 class Subject:
     """A function to check.
 
-    `draw` makes a call from a source of random numbers: of random geometry, or, if the source is
-    plain, of the size of a LeNet-5 layer. `exact` tells whether small integers give integers, or
-    numbers that are as exact; `linear`, which bound holds.
+    `name` is that of a function of `fastconv.functional`, or, with a dot, of another package, such
+    as "ndimage.sobel". `draw` makes a call from a source of random numbers: of random geometry, or,
+    if the source is plain, of the size of a LeNet-5 layer. `exact` tells whether small integers
+    give integers, or numbers that are as exact; `linear`, which bound holds.
     """
 
     name: str
@@ -146,12 +147,12 @@ class Source:
 def fast(name: str, call: Call, dtype: np.dtype[Any], algorithm: str | None) -> Callable[[], Any]:
     """Return the fast call, with arrays of `dtype` in the layouts of the case."""
     extra = {} if algorithm is None else {"algorithm": algorithm}
-    return _bound(functional, name, call, lambda array: cast(array, dtype), extra)
+    return _bound(_fast(name), call, lambda array: cast(array, dtype), extra)
 
 
 def slow(name: str, call: Call, dtype: np.dtype[Any]) -> Callable[[], Any]:
     """Return the reference call, with arrays of `dtype`."""
-    return _bound(reference, name, call, lambda array: cast(array, dtype))
+    return _bound(_slow(name), call, lambda array: cast(array, dtype))
 
 
 def expected(subject: Subject, call: Call, dtype: np.dtype[Any]) -> tuple[Parts, Parts]:
@@ -160,22 +161,36 @@ def expected(subject: Subject, call: Call, dtype: np.dtype[Any]) -> tuple[Parts,
     def exact(array: Array) -> Array:
         return cast(cast(array, dtype), np.dtype(np.float64))
 
-    results = _bound(reference, subject.name, call, exact)()
+    results = _bound(_slow(subject.name), call, exact)()
     if subject.linear:
-        return results, _bound(reference, subject.name, call, lambda array: abs(exact(array)))()
+        return results, _bound(_slow(subject.name), call, lambda array: abs(exact(array)))()
     largest = max(map(_largest, (*call.arguments, *call.options.values())), default=0.0)
     return results, tuple(np.maximum(largest, _largest(part)) for part in results)
 
 
+def _fast(name: str) -> Callable[..., Any]:
+    """Return the function of `fastconv.functional`, or of the package before the dot."""
+    package, _, function = name.rpartition(".")
+    module = import_module(f"fastconv.{package or 'functional'}")
+    found: Callable[..., Any] = getattr(module, function)
+    return found
+
+
+def _slow(name: str) -> Callable[..., Any]:
+    """Return its definition in `fastconv.reference`."""
+    package, _, function = name.rpartition(".")
+    module = import_module(f"fastconv.reference.{package}") if package else reference
+    found: Callable[..., Any] = getattr(module, function)
+    return found
+
+
 def _bound(
-    module: ModuleType,
-    name: str,
+    function: Callable[..., Any],
     call: Call,
     convert: Callable[[Array], Array],
     extra: dict[str, Any] | None = None,
 ) -> Callable[[], Parts]:
     """Return a call of converted arguments that returns the arrays of its result."""
-    function = getattr(module, name)
     arguments = [_converted(convert, argument) for argument in call.arguments]
     options = {key: _converted(convert, value) for key, value in call.options.items()}
     given: dict[int | str, Any] = dict(enumerate(arguments))
