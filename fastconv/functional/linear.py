@@ -65,18 +65,22 @@ def linear(
     array([[3.5, 6. ]])
     """
     input, weight = _operands(input, weight)
-    inputs = [input, weight]
+    shape = (*input.shape[:-1], weight.shape[0])
     if bias is not None:
         bias = _check.array("bias", bias)
-        _check.same_dtype("bias", bias, "input", input)
-        _check.same_shape("bias", bias, (weight.shape[0],), "(weight.shape[0],)")
-        inputs.append(bias)
+        if bias.dtype is not input.dtype:
+            _check.same_dtype("bias", bias, "input", input)
+        if bias.shape != shape[-1:]:
+            _check.same_shape("bias", bias, shape[-1:], "(weight.shape[0],)")
     if alpha != 1 or beta != 1:
         weight = _scaled(weight, "alpha", alpha)
         bias = None if bias is None else _scaled(bias, "beta", beta)
-    result = _new_rows(out, (*input.shape[:-1], weight.shape[0]), *inputs)
+    if out is None:
+        result = _check.new(shape, input.dtype)
+    else:
+        result = _output_rows(out, shape, input, weight, *(() if bias is None else (bias,)))
     _multiply(_rows(input), weight.T, bias, _rows(result))
-    return _check.deliver(result, out)
+    return result if out is None else _check.deliver(result, out)
 
 
 def linear_backward(
@@ -130,32 +134,40 @@ def linear_backward(
     """
     input, weight = _operands(input, weight)
     grad_output = _check.array("grad_output", grad_output)
-    _check.same_dtype("grad_output", grad_output, "input", input)
-    _check.same_shape(
-        "grad_output",
-        grad_output,
-        (*input.shape[:-1], weight.shape[0]),
-        "(*input.shape[:-1], weight.shape[0])",
-    )
+    dtype = input.dtype
+    if grad_output.dtype is not dtype:
+        _check.same_dtype("grad_output", grad_output, "input", input)
+    shape = (*input.shape[:-1], weight.shape[0])
+    if grad_output.shape != shape:
+        formula = "(*input.shape[:-1], weight.shape[0])"
+        _check.same_shape("grad_output", grad_output, shape, formula)
     for_input, for_weight, for_bias = mask = _check.output_mask(output_mask)
     outs = NOWHERE if out is None else _check.outputs(out, mask)
     arrays = input, weight, grad_output
+
+    def result(place: int, shape: Ints) -> Array:
+        if outs[place] is None:
+            return _check.new(shape, dtype)
+        return _output_rows(outs[place], shape, *arrays)
+
     residual = _rows(grad_output)
     grad_input = grad_weight = grad_bias = None
     if for_input:
-        grad_input = _new_rows(outs[0], input.shape, *arrays)
+        grad_input = result(0, input.shape)
         _multiply(residual, _scaled(weight, "alpha", alpha), None, _rows(grad_input))
     if for_weight:
-        grad_weight = _new_rows(outs[1], weight.shape, *arrays)
+        grad_weight = result(1, weight.shape)
         _multiply(residual.T, _rows(input), None, grad_weight)
-        _scale(grad_weight, "alpha", alpha)
+        if alpha != 1:
+            _scale(grad_weight, "alpha", alpha)
     if for_bias:
-        grad_bias = _new_rows(outs[2], weight.shape[:1], *arrays)
+        grad_bias = result(2, weight.shape[:1])
         if residual.size:
             sum_rows(residual, grad_bias)
         else:
             grad_bias[...] = 0
-        _scale(grad_bias, "beta", beta)
+        if beta != 1:
+            _scale(grad_bias, "beta", beta)
     if out is None:
         return grad_input, grad_weight, grad_bias
     # Not before all are computed: they may overlap what was read.
@@ -164,7 +176,8 @@ def linear_backward(
 
 def _operands(input: Array, weight: Array) -> tuple[Array, Array]:
     input, weight = _check.array("input", input), _check.array("weight", weight)
-    _check.same_dtype("weight", weight, "input", input)
+    if weight.dtype is not input.dtype:
+        _check.same_dtype("weight", weight, "input", input)
     if weight.ndim != 2 or not weight.size:
         raise ValueError(
             f"weight must be (out_features, in_features), none of them 0, got shape {weight.shape}"
@@ -184,17 +197,14 @@ def _scaled(values: Array, name: str, factor: float) -> Array:
 
 def _scale(values: Array, name: str, factor: float) -> Array:
     """Multiply an array by a factor in place."""
-    if factor != 1:
-        with np.errstate(all="ignore"):
-            values *= _check.number(name, factor)
+    with np.errstate(all="ignore"):
+        values *= _check.number(name, factor)
     return values
 
 
-def _new_rows(out: Array | None, shape: Ints, *inputs: Array) -> Array:
-    """Return an array for a result, `out` or a new one, whose rows are a matrix."""
+def _output_rows(out: object, shape: Ints, *inputs: Array) -> Array:
+    """Return an array for a result, `out` or a stand-in for it, whose rows are a matrix."""
     dtype = inputs[0].dtype
-    if out is None:
-        return _check.new(shape, dtype)
     result = _check.output(out, shape, dtype, *inputs)
     if result.ndim != 2 and not result.flags.c_contiguous:
         # Its rows are no matrix with one stride.
@@ -205,7 +215,12 @@ def _new_rows(out: Array | None, shape: Ints, *inputs: Array) -> Array:
 def _multiply(left: Array, right: Array, bias: Array | None, result: Array) -> None:
     """Write left @ right, plus a bias for each column, into `result`."""
     steps = left.shape[1]
-    if steps > PIECE_TERMS and left.size and right.size:
+    if not (left.size and right.size):
+        # No sample: nothing to write, or (where samples are summed over) a sum of nothing.
+        result[...] = 0
+    elif steps <= PIECE_TERMS:
+        multiply(left, right, bias, result)
+    else:
         parts = -(-steps // PIECE_TERMS)
         borders = [part * steps // parts for part in range(parts + 1)]
         # The bias is added in the first piece.
@@ -217,11 +232,6 @@ def _multiply(left: Array, right: Array, bias: Array | None, result: Array) -> N
             ),
             result,
         )
-    elif left.size and right.size:
-        multiply(left, right, bias, result)
-    else:
-        # No sample: nothing to write, or (where samples are summed over) a sum of nothing.
-        result[...] = 0
 
 
 def _rows(values: Array) -> Array:

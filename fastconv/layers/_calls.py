@@ -12,10 +12,23 @@ Call: TypeAlias = tuple[Any, "Calls"]
 Calls: TypeAlias = dict[int, tuple[Any, list[Call]]]
 
 
-class Thread(local):
-    """The calls within the forward or backward pass that this thread is in; None outside of any."""
+class State:
+    """Where a thread is: looked up once in a pass, since that takes longer than all it holds."""
 
-    calls: Calls | None = None
+    __slots__ = ("calls", "handed")
+
+    def __init__(self) -> None:
+        # The calls within the forward or backward pass that the thread is in; None outside of any.
+        self.calls: Calls | None = None
+        # The array that goes into a layer, or comes out of one, and its recipe: see recomputing.py.
+        self.handed: tuple[Any, Any] | None = None
+
+
+class Thread(local):
+    """The state of this thread."""
+
+    def __init__(self) -> None:
+        self.state = State()
 
 
 thread = Thread()
@@ -23,8 +36,9 @@ thread = Thread()
 
 def leave(layer: Any, saved: Any) -> None:
     """Leave backward a call of a layer that another one made in its place."""
-    assert thread.calls is not None
-    thread.calls.setdefault(id(layer), (layer, []))[1].append((saved, {}))
+    calls = thread.state.calls
+    assert calls is not None
+    calls.setdefault(id(layer), (layer, []))[1].append((saved, {}))
 
 
 def last(layer: Any) -> Any:
@@ -41,7 +55,8 @@ def drop(layer: Any) -> None:
 
 
 def _own(layer: Any) -> list[Call]:
-    return [] if thread.calls is None else thread.calls.get(id(layer), (layer, []))[1]
+    calls = thread.state.calls
+    return [] if calls is None else calls.get(id(layer), (layer, []))[1]
 
 
 def count(calls: Calls) -> int:

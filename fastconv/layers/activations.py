@@ -32,6 +32,8 @@ class _Activation(Layer):
     def _arguments(self) -> dict[str, Any]:
         """Return the options, which have the names of the function's arguments."""
         names: tuple[str, ...] = self.__match_args__  # of the fields
+        if not names:
+            return {}
         return {name: getattr(self, name) for name in names if name != "inplace"}
 
     def _forward(self, x: Array) -> tuple[Array, Array]:

@@ -92,7 +92,8 @@ class Layer(Hooked, Preparing, Recomputing, Summarized):
             inputs = bound.args
         hooks = self._hooks
         if hooks is None:
-            return self._run(inputs)
+            # Nearly every call goes straight on.
+            return self._pass(inputs) if profiling.current() is None else self._run(inputs)
         inputs = hooks.inputs(self, inputs)
         # Hooks may write into arrays.
         recomputing.keep_nothing()
@@ -110,9 +111,10 @@ class Layer(Hooked, Preparing, Recomputing, Summarized):
 
     def _pass(self, inputs: tuple[Any, ...]) -> Any:
         """Return the output, and in training mode leave a call for backward."""
-        outer = thread.calls
+        state = thread.state
+        outer = state.calls
         if outer is None or not self._takes_recipes:
-            recomputing.keep_nothing()
+            state.handed = None
         if not self.training:
             inference = self._inference
             if inference is not None and inference.serves(inputs):
@@ -123,13 +125,13 @@ class Layer(Hooked, Preparing, Recomputing, Summarized):
         self._calls = None
         within: Calls = {}
         try:
-            thread.calls = within
+            state.calls = within
             output, saved = self._forward(*inputs)
         except BaseException:
             forget(within)
             raise
         finally:
-            thread.calls = outer
+            state.calls = outer
         own.append((saved, within))
         self._calls = own
         if outer is None:
@@ -169,7 +171,8 @@ class Layer(Hooked, Preparing, Recomputing, Summarized):
         a network fails, those behind it have added their gradients: begin again with `zero_grad`
         and a forward pass.
         """
-        outer = thread.calls
+        state = thread.state
+        outer = state.calls
         own = self._calls if outer is None else outer.get(id(self), (self, None))[1]
         if not own:
             raise RuntimeError(
@@ -178,9 +181,9 @@ class Layer(Hooked, Preparing, Recomputing, Summarized):
                 "one Layer, since each pass from outside forgets the one before"
             )
         saved, within = own[-1]
-        before = count(within)
+        before = count(within) if within else 0
         try:
-            thread.calls = within
+            state.calls = within
             profile = profiling.current()
             if profile is None:
                 gradient = self._backward(saved, grad_output, input_grad)
@@ -194,7 +197,7 @@ class Layer(Hooked, Preparing, Recomputing, Summarized):
                 forget(within)
             raise
         finally:
-            thread.calls = outer
+            state.calls = outer
         own.pop()
         gradient = gradient if input_grad else None
         return (

@@ -86,17 +86,16 @@ def add_gradients(
 
     Frozen parameters take none.
     """
-    pairs = [
-        (parameter, gradient)
-        for parameter, gradient in zip(parameters, gradients, strict=True)
-        if parameter is not None and gradient is not None and parameter.requires_grad
-    ]
-    for parameter, gradient in pairs:
+    pairs = []
+    for parameter, gradient in zip(parameters, gradients, strict=True):
+        if parameter is None or gradient is None or not parameter.requires_grad:
+            continue
         _check.like("gradient", gradient, parameter.data, "the parameter")
         if parameter.grad is not None:
             _check.like("grad", parameter.grad, parameter.data, "the parameter")
             if not parameter.grad.flags.writeable:
                 raise ValueError("grad is read-only, and nothing can be added to it")
+        pairs.append((parameter, gradient))
     for parameter, gradient in pairs:
         if parameter.grad is None:
             parameter.grad = gradient

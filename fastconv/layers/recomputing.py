@@ -9,10 +9,10 @@ none, for he may have written over the array in between.
 """
 
 from collections.abc import Callable, Iterator
-from threading import local
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from fastconv._check import Array
+from fastconv.layers._calls import thread
 
 if TYPE_CHECKING:
     from fastconv.layers.base import Layer
@@ -29,23 +29,14 @@ class Recipe(NamedTuple):
         return self.function(*self.arguments)
 
 
-class _Handed(local):
-    """The array that goes into a layer, or comes out of one, on this thread, and its recipe."""
-
-    pair: tuple[Any, Recipe | None] | None = None
-
-
-_handed = _Handed()
-
-
 def hand(array: Any, recipe: Recipe | None) -> None:
     """Leave an array, and perhaps its recipe, for the layer that is called next."""
-    _handed.pair = array, recipe
+    thread.state.handed = array, recipe
 
 
 def hand_back(array: Any, recipe: Recipe | None, asked: bool) -> None:
     """Leave them for the container that has called, if it is one."""
-    _handed.pair = (array, recipe) if asked else None
+    thread.state.handed = (array, recipe) if asked else None
 
 
 def handed(array: Any) -> tuple[Recipe | None, bool]:
@@ -53,14 +44,15 @@ def handed(array: Any) -> tuple[Recipe | None, bool]:
 
     It is taken away.
     """
-    pair = _handed.pair
-    _handed.pair = None
+    state = thread.state
+    pair = state.handed
+    state.handed = None
     return (pair[1], True) if pair is not None and pair[0] is array else (None, False)
 
 
 def keep_nothing() -> None:
     """Forget what was left: the array may change before anyone looks."""
-    _handed.pair = None
+    thread.state.handed = None
 
 
 def restored(saved: Any) -> Any:

@@ -106,31 +106,34 @@ class Sequential(Container):
         return list(self._layers.values())[index]
 
     def _forward(self, x: Array) -> tuple[Array, None]:
-        layers = list(self._layers.values())
+        layers, pairs = list(self._layers.values()), self._pairs
         recipe, asked = handed(x)
         place = 0
         while place < len(layers):
-            pair = layers[place : place + 2]
-            if place in self._pairs and fusion.may_be_one(self.training, *pair):
-                x, recipe = fusion.forward(pair, x)
+            layer = layers[place]
+            if place in pairs and fusion.may_be_one(self.training, *layers[place : place + 2]):
+                x, recipe = fusion.forward(layers[place : place + 2], x)
                 place += 2
-            else:
+                continue
+            # Others neither take a recipe nor hand one back.
+            takes = layer._takes_recipes
+            if takes:
                 hand(x, recipe)
-                x = pair[0].forward(x)
-                recipe, _ = handed(x)
-                place += 1
+            x = layer.forward(x)
+            recipe = handed(x)[0] if takes else None
+            place += 1
         hand_back(x, recipe, asked)
         return x, None
 
     def _backward(self, saved: None, grad_output: Array, input_grad: bool) -> Array | None:
         gradient: Array | None = grad_output
-        layers = list(self._layers.values())
+        layers, pairs = list(self._layers.values()), self._pairs
         first = 0 if input_grad else self._frozen()
         place = len(layers) - 1
         while place >= first:
             assert gradient is not None
             before = place - 1
-            if before in self._pairs and fusion.was_one(layers[before]):
+            if before in pairs and fusion.was_one(layers[before]):
                 further = input_grad or before > first
                 gradient, _ = fusion.backward(layers[before], gradient, further)
                 place -= 2

@@ -315,7 +315,7 @@ class Step:
         self.calls: list[tuple[Callable[..., None], list[Row], tuple[float, ...]]] = []
         for index, param in enumerate(optimizer.params):
             if param.grad is not None and param.requires_grad:
-                self.operands[index] = self._contiguous(f"params[{index}]", param.data, param.grad)
+                self.operands[index] = self._contiguous(index, param.data, param.grad)
                 self.steps[index] += 1
         # The settings of each group, and which of its parameters have a gradient.
         self.groups: list[tuple[dict[str, Any], list[int]]] = []
@@ -325,16 +325,18 @@ class Step:
             self.groups.append((each, [i for i in range(first, past) if i in self.operands]))
             first = past
 
-    def _contiguous(self, name: str, data: Array, gradient: Array) -> tuple[Array, Array]:
+    def _contiguous(self, index: int, data: Array, gradient: Array) -> tuple[Array, Array]:
         if type(data) is not np.ndarray or type(gradient) is not np.ndarray:
-            data = _check.plain_array(f"{name}.data", data)
-            gradient = _check.plain_array(f"{name}.grad", gradient)
+            data = _check.plain_array(f"params[{index}].data", data)
+            gradient = _check.plain_array(f"params[{index}].grad", gradient)
         if data.dtype not in C_TYPES:
-            raise TypeError(f"{name}.data must have dtype float32 or float64, got {data.dtype}")
+            raise TypeError(
+                f"params[{index}].data must have dtype float32 or float64, got {data.dtype}"
+            )
         values = data
         if not data.flags.carray:
             if not data.flags.writeable:
-                raise ValueError(f"{name}.data is read-only")
+                raise ValueError(f"params[{index}].data is read-only")
             values = data.copy()
             self.copies.append((data, values))
         return values, gradient if gradient.flags.carray else gradient.copy()
@@ -352,13 +354,14 @@ class Step:
         these settings do not need.
         """
         operands, kept = self.operands[index], self.buffers[index]
-        wanted = [name for name in names if name is not None]
-        begins = any(name not in kept for name in wanted)
-        for name in wanted:
-            if name not in kept:
+        arrays: list[Array | None] = [*operands]
+        begins = False
+        for name in names:
+            if name is not None and name not in kept:
                 kept[name] = np.zeros_like(operands[0])
-        buffers = (None if name is None else kept[name] for name in names)
-        row = index, (*operands, *buffers), begins, rate, correction
+                begins = True
+            arrays.append(None if name is None else kept[name])
+        row = index, tuple(arrays), begins, rate, correction
         self.rows.setdefault(operands[0].dtype, []).append(row)
 
     def close(self, kernel: Callable[..., None], *numbers: float) -> None:

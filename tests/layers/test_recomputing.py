@@ -9,7 +9,7 @@ import fastconv
 from fastconv import functional as F
 from fastconv import layers, models, training
 from fastconv.engine.base import memory
-from fastconv.layers import _convolution, recomputing
+from fastconv.layers import _calls, _convolution
 from tests.layers.test_fusion import IMAGES, NETS, block, bounded, chain, conv, norm, normal
 
 
@@ -53,7 +53,7 @@ def test_bits_are_those_of_what_is_kept(build, dtype, again):
     assert len(again) == {chain: 1, block: 1, bounded: 2}.get(build, len(again))
     assert len(again) < inside or not inside
     # Nothing is left for whoever comes next.
-    assert recomputing._handed.pair is None
+    assert _calls.thread.state.handed is None
 
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet50", "mobilenet_v2", "vgg11_bn", "unet"])
@@ -199,7 +199,7 @@ def test_nothing_is_computed_again_in_evaluation(again):
     net = chain(np.float64).eval()
     net(normal(IMAGES))
     assert again == []
-    assert recomputing._handed.pair is None
+    assert _calls.thread.state.handed is None
 
 
 def test_memory_stays_flat_over_many_steps():
