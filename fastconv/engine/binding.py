@@ -24,8 +24,8 @@ from fastconv.engine.blocked import weight as blocked_weight
 from fastconv.engine.depthwise import correlation as depthwise
 from fastconv.engine.depthwise import weight as depthwise_weight
 from fastconv.engine.fft import transforms
+from fastconv.engine.gemm import patches, products, weight
 from fastconv.engine.gemm import phases as phases_of_gradient
-from fastconv.engine.gemm import products, weight
 from fastconv.engine.gemm.correlation import Correlation
 from fastconv.engine.gemm.forward import PixelLanes
 from fastconv.engine.gemm.outputs import OutputLanes
@@ -125,6 +125,11 @@ def winograd_rows(case: Case) -> Kernel:
 def products_first(case: Case) -> Kernel:
     """Return the kernel of the input gradient that computes each product once."""
     return products.InputGradient(*moves(case.geometry))
+
+
+def whole_patches(case: Case) -> Kernel:
+    """Return the kernel of the input gradient whose patches lie side by side."""
+    return patches.InputGradient()
 
 
 def weight_product(case: Case, role: str) -> Kernel:

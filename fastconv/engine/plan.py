@@ -199,6 +199,15 @@ ALGORITHMS = (
         why="the fastest of those that serve all and are exact on integers",
         variants=(
             Variant(
+                "patches",
+                binding.whole_patches,
+                operations=(_INPUT,),
+                serves=rules.are_patches,
+                wins=rules.patches_win,
+                why="kernels move by their size: all taps of a pixel are one product of matrices",
+                copies=rules.copy_both,
+            ),
+            Variant(
                 "channels in the lanes",
                 binding.channel_lanes,
                 serves=rules.serves_channels,

@@ -302,6 +302,26 @@ def products_win(case: Case) -> bool:
     )
 
 
+def are_patches(case: Case) -> bool:
+    """Tell whether each position of the input belongs to one output and one tap."""
+    geometry = case.geometry
+    axes = zip(geometry.in_size, geometry.out_size, geometry.kernel, geometry.dilation, strict=True)
+    return (
+        prod(geometry.kernel) > 1
+        and geometry.kernel == geometry.stride
+        and not any(map(sum, geometry.padding))
+        and all(
+            size == out * taps and (taps == 1 or dilation == 1)
+            for size, out, taps, dilation in axes
+        )
+    )
+
+
+def patches_win(case: Case) -> bool:
+    """Tell whether "products first", which has other bits, does not take them."""
+    return not products_win(case)
+
+
 # Of the vectors of output channels, with fewer in the lanes they would be wasted.
 _LEAST_FILLED = 0.5
 

@@ -22,7 +22,7 @@ VARIANTS = {variant.name for row in ALGORITHMS for variant in row.variants} - {"
 
 def draw_kind(rng):
     """Return a case of one of the kinds of layers that a variant is for."""
-    kind = rng.integers(9)
+    kind = rng.integers(10)
     size, few = int(rng.integers(9, 30)), int(rng.integers(1, 17))
     other = int(rng.integers(4, 33))
     if kind == 0:
@@ -47,6 +47,10 @@ def draw_kind(rng):
     if kind == 7:
         side = int(rng.integers(3, 6))
         return Conv(1, 32 + other, size, size + 1, 64, side, side, 2, 1)
+    if kind == 8:
+        # Kernels that move by their own size.
+        rows, columns = map(int, rng.integers(1, 5, 2))
+        return Conv(2, other, rows * few, columns * size, 3 * few, rows, columns, (rows, columns))
     return Conv(3, few, size, size, 4 * other, 1, 1)
 
 

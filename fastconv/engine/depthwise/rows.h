@@ -8,6 +8,7 @@
  * Expects what regions.h defines. */
 
 #include "base/vector.h"
+#include "base/interleave.h"
 
 #define NAME(name) ISA(TYPED(name))
 #define INLINE static inline __attribute__((always_inline))
@@ -271,22 +272,7 @@ static void NAME(interleave)(SCALAR *to, ptrdiff_t to_row, const SCALAR *even, c
                              ptrdiff_t from_row, ptrdiff_t rows, ptrdiff_t n)
 {
     for (ptrdiff_t i = 0; i < rows; i++) {
-        ptrdiff_t j = 0;
-        if (n < LANES)
-            for (; j < n; j++)
-                to[j] = j % 2 ? odd[j / 2] : even[j / 2];
-        for (; j + 2 * LANES <= n; j += 2 * LANES) {
-            const VECTOR a = *(const VECTOR *)(even + j / 2), b = *(const VECTOR *)(odd + j / 2);
-            *(VECTOR *)(to + j) = ZIP_LOW(a, b);
-            *(VECTOR *)(to + j + LANES) = ZIP_HIGH(a, b);
-        }
-        for (; j < n; j += LANES) {
-            const ptrdiff_t at = j + LANES <= n ? j : n - LANES;
-            const SCALAR *first = at % 2 ? odd : even, *second = at % 2 ? even + 1 : odd;
-            const VECTOR a = *(const VECTOR *)(first + at / 2);
-            const VECTOR b = *(const VECTOR *)(second + at / 2);
-            *(VECTOR *)(to + at) = ZIP_LOW(a, b);
-        }
+        NAME(interleave_rows)(to, even, odd, n);
         to += to_row;
         even += from_row;
         odd += from_row;

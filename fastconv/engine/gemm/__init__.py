@@ -8,6 +8,7 @@ forward    forward          output channels    pixels               (c, t, r, s)
 outputs    forward          pixels of a line   output channels      (c, t, r, s)
 phases     input gradient   as either of these, with the residual and the rotated kernels: a dense
                             correlation for each phase of the stride
+patches    input gradient   (c, t, r, s)       pixels               output channels
 products   input gradient   pixels             input channels, tap  output channels
 weight     weight gradient  (c, t, r, s)       output channels      pixels
                             or what its role says: see there
@@ -16,10 +17,11 @@ thin       the same         few rows, or few steps: the large matrix is read or 
                             lies, and nothing is packed; the bits are those of matmul
 
 forward wins where there are many pixels; outputs where the rows of the maps are short, or steps
-are few, and the output channels fill the lanes; products where a small map meets large weights,
-which it reads but once. All of forward, outputs and phases have the same bits: the choice among
-them may follow batch, threads and layout. That between phases and products, and the role of a
-weight gradient, follow the shapes alone.
+are few, and the output channels fill the lanes; patches where a kernel moves by its own size, so
+that no two outputs see the same position; products where a small map meets large weights, which it
+reads but once. All of forward, outputs, phases and patches have the same bits: the choice among
+them may follow batch, threads and layout. That between those and products, and the role of a weight
+gradient, follow the shapes alone.
 
 The loops are those of BLIS; forward.pyx has them with a drawing:
 

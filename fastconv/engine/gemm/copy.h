@@ -46,5 +46,6 @@ static const fastconv_copies_d *const fastconv_copy_table_d[] = FASTCONV_TABLE(c
 #define fastconv_store_pixels(isa, ...) FASTCONV_COPIES(store_pixels, isa, __VA_ARGS__)
 #define fastconv_pack_taps(isa, ...) FASTCONV_COPIES(pack_taps, isa, __VA_ARGS__)
 #define fastconv_add_vectors(isa, ...) FASTCONV_COPIES(add_vectors, isa, __VA_ARGS__)
+#define fastconv_join_columns(isa, ...) FASTCONV_COPIES(join_columns, isa, __VA_ARGS__)
 
 #endif

@@ -3,6 +3,7 @@
  * Expects what regions.h defines. */
 
 #include "base/vector.h"
+#include "base/interleave.h"
 
 /* Zeros beside a row: mostly one or two, for which the compiler would call memset. */
 static inline __attribute__((always_inline)) void ISA(TYPED(clear))(SCALAR *target,
@@ -337,6 +338,32 @@ static void ISA(TYPED(add_vectors))(const SCALAR *source, const ptrdiff_t *at, p
             *(VECTOR *)(target + at[i]) += *(const VECTOR *)source;
 }
 
+/* Put the columns of patches side by side: for each run
+ *
+ *     target[at + (i * columns + s) * step] = source[s * row + first + i]    for i < count, s < columns
+ *
+ * Up to a vector is read past the end of the runs. */
+static void ISA(TYPED(join_columns))(const SCALAR *source, ptrdiff_t row, ptrdiff_t columns,
+                                     const fastconv_run *runs, ptrdiff_t n_runs, SCALAR *target)
+{
+    for (ptrdiff_t r = 0; r < n_runs; r++) {
+        const fastconv_run run = runs[r];
+        const SCALAR *from = source + run.first;
+        SCALAR *to = target + run.at;
+
+        if (columns == 1 && run.step == 1)
+            ISA(TYPED(copy))(from, 1, run.count, to);
+        else if (columns == 2 && run.step == 1)
+            ISA(TYPED(interleave_rows))(to, from, from + row, 2 * run.count);
+        else if (run.step == 1)
+            ISA(TYPED(transpose))(from, row, columns, run.count, to, columns);
+        else
+            for (ptrdiff_t s = 0; s < columns; s++)
+                for (ptrdiff_t i = 0; i < run.count; i++)
+                    to[(i * columns + s) * run.step] = from[s * row + i];
+    }
+}
+
 static const TYPED(fastconv_copies) ISA(TYPED(copies)) = {
     .copy_row = ISA(TYPED(copy_row)),
     .copy_planes = ISA(TYPED(copy_planes)),
@@ -348,6 +375,7 @@ static const TYPED(fastconv_copies) ISA(TYPED(copies)) = {
     .store_pixels = ISA(TYPED(store_pixels)),
     .pack_taps = ISA(TYPED(pack_taps)),
     .add_vectors = ISA(TYPED(add_vectors)),
+    .join_columns = ISA(TYPED(join_columns)),
 };
 
 #undef AHEAD

@@ -23,4 +23,6 @@ typedef struct {
                       ptrdiff_t taps, SCALAR *panels);
     void (*add_vectors)(const SCALAR *source, const ptrdiff_t *at, ptrdiff_t count,
                         SCALAR *target);
+    void (*join_columns)(const SCALAR *source, ptrdiff_t row, ptrdiff_t columns,
+                         const fastconv_run *runs, ptrdiff_t n_runs, SCALAR *target);
 } TYPED(fastconv_copies);

@@ -98,6 +98,8 @@ cdef void pack_taps(const floating* source, Py_ssize_t row, Py_ssize_t steps,
                     Py_ssize_t channels, Py_ssize_t taps, floating* panels) noexcept nogil
 cdef void add_vectors(const floating* source, const Py_ssize_t* at, Py_ssize_t count,
                       floating* target) noexcept nogil
+cdef void join_columns(const floating* source, Py_ssize_t row, Py_ssize_t columns,
+                       const Run* runs, Py_ssize_t n_runs, floating* target) noexcept nogil
 cdef void copy_row(const floating* source, Py_ssize_t step, Py_ssize_t count,
                    floating* target) noexcept nogil
 cdef void store_pixels(const floating* source, Py_ssize_t source_row, Py_ssize_t pixels,

@@ -38,6 +38,7 @@ cdef extern from "gemm/copy.h" nogil:
     void store_pixels_loop "fastconv_store_pixels"(int isa, ...) noexcept
     void pack_taps_loop "fastconv_pack_taps"(int isa, ...) noexcept
     void add_vectors_loop "fastconv_add_vectors"(int isa, ...) noexcept
+    void join_columns_loop "fastconv_join_columns"(int isa, ...) noexcept
 
 cdef int ISA = isa_row()
 
@@ -113,6 +114,15 @@ cdef void add_vectors(const floating* source, const Py_ssize_t* at, Py_ssize_t c
                       floating* target) noexcept nogil:
     """Add each vector of the source to target + at[i]; a place less than 0 is none."""
     add_vectors_loop(ISA, source, at, count, target)
+
+
+cdef void join_columns(const floating* source, Py_ssize_t row, Py_ssize_t columns,
+                       const Run* runs, Py_ssize_t n_runs, floating* target) noexcept nogil:
+    """Write for each run target[at + (i * columns + s) * step] = source[s * row + first + i].
+
+    For i < count, s < columns. Up to a vector is read past the runs' ends.
+    """
+    join_columns_loop(ISA, source, row, columns, runs, n_runs, target)
 
 
 cdef void copy_row(const floating* source, Py_ssize_t step, Py_ssize_t count,

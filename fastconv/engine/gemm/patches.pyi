@@ -1,0 +1,3 @@
+from fastconv.engine.base.kernel import Kernel
+
+class InputGradient(Kernel): ...
