@@ -1,19 +1,25 @@
 """Training steps of PyTorch with and without `fastconv.adapters.torch`, in turns in one process.
 
     python benches/bench_torch.py [NETWORK ...] [--threads 2] [--steps 4] [--turns 3]
-                                  [--ops convolution batch_norm pool]
+                                  [--ops convolution batch_norm pool linear]
+                                  [--channels-last] [--compile]
+    python benches/bench_torch.py --inference [NETWORK ...] [--batch 1]
     python benches/bench_torch.py --layers resnet50 alexnet [--batch 8] [--channels-last] [--all]
 
-A step is forward, loss, backward and SGD on random numbers. Three ways take turns: PyTorch as it
-is, the same in channels_last, and with the adapter. The ratios are PyTorch's least times over the
-adapter's; a last step with `profile=True` says what part of the convolutions' time was served.
-With `--layers` the layers of tables are timed instead, each direction by itself; `--all` has also
-those served at which PyTorch was measured to be faster.
+A step is forward, loss, backward and SGD on random numbers. Several ways take turns: PyTorch as it
+is, and with the adapter; if asked for, both in channels_last, and both compiled by inductor. The
+ratios are PyTorch's least times over the adapter's; a last step with `profile=True` says what part
+of the operations' time was served.
+With `--inference`, what `optimize` makes of a network takes turns with PyTorch as it is, and in
+channels_last. With `--layers` the layers of tables are timed instead, each direction by itself;
+`--all` has also those served at which PyTorch was measured to be faster.
 """
 
 import argparse
+import copy
 import statistics
 import time
+from functools import partial
 
 import torch
 from torch_networks import NETWORKS
@@ -23,16 +29,17 @@ from fastconv.adapters import torch as adapter
 from fastconv.adapters.torch import _routes
 from fastconv.benchmark.tables import load_table
 
+FORMATS = {4: torch.channels_last, 5: torch.channels_last_3d}
 
-def make_step(build, shape, channels_last):
+
+def make_step(build, shape, channels_last=False, compiled=False):
     torch.manual_seed(0)
     model, images = build(), torch.randn(shape)
     if channels_last:
-        formats = {4: torch.channels_last, 5: torch.channels_last_3d}
-        if len(shape) not in formats:
-            return None
-        model = model.to(memory_format=formats[len(shape)])
-        images = images.contiguous(memory_format=formats[len(shape)])
+        model = model.to(memory_format=FORMATS[len(shape)])
+        images = images.contiguous(memory_format=FORMATS[len(shape)])
+    if compiled:
+        model = torch.compile(model)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
 
     def step():
@@ -54,37 +61,68 @@ def times(step, count):
     return found
 
 
-def measure(name, steps, turns, channels_last, ops):
-    build, shape = NETWORKS[name]
-    plain = make_step(build, shape, False)
-    ways = {"plain": (plain, False), "adapter": (plain, True)}
-    last = make_step(build, shape, True) if channels_last else None
-    if last:
-        ways |= {"last": (last, False), "last and adapter": (last, True)}
+def take_turns(ways, steps, turns):
+    """Return the times of each way: what it calls, and what the adapter serves meanwhile."""
     found = {way: [] for way in ways}
     for _ in range(turns):
-        for way, (step, enabled) in ways.items():
-            if enabled:
+        for way, (step, ops) in ways.items():
+            if ops:
                 adapter.enable(ops)
             # The first step of a turn meets cold caches, and memory in the other's sizes.
             found[way] += times(step, steps + 1)[1:]
             adapter.disable()
-    with adapter.enabled(ops, profile=True):
+    return found
+
+
+def measure(name, given):
+    build, shape = NETWORKS[name]
+    plain = make_step(build, shape)
+    steps = {"plain": plain}
+    if given.channels_last and len(shape) in FORMATS:
+        steps["channels_last"] = make_step(build, shape, channels_last=True)
+    if given.compile:
+        steps["compiled"] = make_step(build, shape, compiled=True)
+    ways = {}
+    for way, step in steps.items():
+        ways |= {way: (step, ()), f"{way}, adapter": (step, given.ops)}
+    found = take_turns(ways, given.steps, given.turns)
+    with adapter.enabled(given.ops, profile=True):
         times(plain, 2)
     share = adapter.stats().share
     least = {way: min(seconds) for way, seconds in found.items()}
     middle = {way: statistics.median(seconds) for way, seconds in found.items()}
-    ours = least["adapter"]
+    ours = "plain, adapter"
     cells = [
-        f"{1e3 * least['plain']:8.0f} ms {1e3 * ours:8.0f} ms  "
-        f"ratio {least['plain'] / ours:.2f} (medians {middle['plain'] / middle['adapter']:.2f})"
+        f"{1e3 * least['plain']:8.0f} ms {1e3 * least[ours]:8.0f} ms  "
+        f"ratio {least['plain'] / least[ours]:.2f} (medians {middle['plain'] / middle[ours]:.2f})"
     ]
-    if last:
-        cells.append(
-            f"channels_last {least['last'] / ours:.2f}, "
-            f"with the adapter {least['last'] / least['last and adapter']:.2f}"
-        )
+    for way in list(steps)[1:]:
+        with_it = least[way] / least[f"{way}, adapter"]
+        cells.append(f"{way} {least[way] / least[ours]:.2f}, with the adapter {with_it:.2f}")
     return f"{name:<14}" + "  ".join([*cells, f"served {share:.0%}"])
+
+
+def measure_inference(name, given):
+    build, shape = NETWORKS[name]
+    torch.manual_seed(0)
+    images = torch.randn(given.batch, *shape[1:])
+    model = build().eval()
+    fast = adapter.optimize(model, images)
+    ways = {"plain": (model, images), "optimized": (fast, images)}
+    if len(shape) in FORMATS:
+        format = FORMATS[len(shape)]
+        last = copy.deepcopy(model).to(memory_format=format)
+        ways["channels_last"] = last, images.contiguous(memory_format=format)
+    with torch.no_grad():
+        found = take_turns(
+            {way: (partial(module, x), ()) for way, (module, x) in ways.items()},
+            5 * given.steps,
+            2 * given.turns,
+        )
+    least = {way: min(seconds) for way, seconds in found.items()}
+    ours = least.pop("optimized")
+    ratios = "  ".join(f"{way} {seconds / ours:.2f}" for way, seconds in least.items())
+    return f"{name:<14} optimized {1e3 * ours:7.2f} ms  {ratios}"
 
 
 def measure_layer(layer, batch, channels_last, turns):
@@ -120,11 +158,14 @@ def main():
     parser.add_argument("--steps", type=int, default=4, help="of each way in a turn")
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--channels-last", action="store_true", help="time it in that format, too")
+    parser.add_argument("--compile", action="store_true", help="time torch.compile, too")
+    parser.add_argument("--inference", action="store_true", help="time `optimize` instead")
     parser.add_argument("--ops", nargs="+", default=["convolution"], help="what the adapter serves")
     parser.add_argument("--layers", nargs="+", metavar="TABLE", help="in place of networks")
-    parser.add_argument("--batch", type=int, default=8, help="of layers")
+    parser.add_argument("--batch", type=int, help="of layers (8) or inference (1)")
     parser.add_argument("--all", action="store_true", help="serve all layers")
     given = parser.parse_args()
+    given.batch = given.batch or (1 if given.inference else 8)
     torch.set_num_threads(given.threads)
     print(f"torch {torch.__version__}, {given.threads} threads, {fastconv.isa()}")
     if given.all:
@@ -134,7 +175,10 @@ def main():
             found = measure_layer(layer, given.batch, given.channels_last, given.turns)
             print(f"{table:<10} {layer!s:<24} {found}", flush=True)
     for name in () if given.layers else given.networks:
-        print(measure(name, given.steps, given.turns, given.channels_last, given.ops), flush=True)
+        if given.inference:
+            print(measure_inference(name, given), flush=True)
+            continue
+        print(measure(name, given), flush=True)
         print(adapter.stats())
 
 

@@ -253,9 +253,9 @@ def called():
     yield aten.avg_pool2d, (x.clone().requires_grad_(), [2, 2])
     yield aten.avg_pool2d_backward, (pooled, x, [2, 2], [2, 2], [0, 0], False, True, None)
     yield aten._adaptive_avg_pool2d, (x.clone().requires_grad_(), [7, 7])
-    rows, columns = torch.randn(64, 128), torch.randn(128, 256, requires_grad=True)
+    rows, columns = torch.randn(8, 512), torch.randn(512, 512, requires_grad=True)
     yield aten.mm, (rows, columns)
-    yield aten.addmm, (torch.randn(256), rows, columns)
+    yield aten.addmm, (torch.randn(512), rows, columns)
 
 
 def test_pytorchs_check_of_operators():
