@@ -295,18 +295,15 @@ SWEPT = (
 CONVS = PICKED + SWEPT
 
 
-def able(geometry, *, exact=False, ours=False):
+def able(geometry, *, exact=False):
     """Return the names of the algorithms that can compute a geometry.
 
-    `exact` leaves those that are exact on integers, `ours` those whose arithmetic is our own:
-    "fft" computes in NumPy, which promises neither equal bits nor flushed denormals.
+    `exact` leaves those that are exact on integers.
     """
     return [
         row.name
         for row in plan.ALGORITHMS
-        if row.refuses(geometry) is None
-        and (row.exact or not exact)
-        and (row.name != "fft" or not ours)
+        if row.refuses(geometry) is None and (row.exact or not exact)
     ]
 
 

@@ -146,13 +146,15 @@ def fft_error(geometry: ConvGeometry, operation: str) -> float:
     The weight gradient adds blocks up in double precision.
 
     A step of a transform errs by at most 4 u + sqrt(2) (u + eps) < 4 eps of the vector's norm
-    (Higham, section 24.1); an element of the result is at most the norms' product.
+    (Higham, section 24.1); an element of the result is at most the norms' product. A transform of n
+    real numbers is one of n/2 complex ones, which are multiplied by two roots of unity beside its
+    steps: 4 (log2(n) - 1) + 5.
     """
     blocks = conv_blocks(geometry, operation)
     steps = log2(max(prod(blocks.lengths), 2))
     if operation == "conv2d_weight":
-        return 12 * steps + 5
-    return 12 * steps + 4 + terms(geometry, operation) // prod(geometry.kernel)
+        return 12 * steps + 8
+    return 12 * steps + 7 + terms(geometry, operation) // prod(geometry.kernel)
 
 
 def fft_magnitude(geometry: ConvGeometry, operation: str, dtype: str) -> Magnitude:
@@ -160,16 +162,13 @@ def fft_magnitude(geometry: ConvGeometry, operation: str, dtype: str) -> Magnitu
 
     A transform is at most the sum of the absolute values. All absolute values of a product of two
     transforms add up to at most n times the product of the norms of what was transformed (Cauchy,
-    Schwarz, Parseval), and the last transform divides by n late. In the weight gradient, sums of
-    products and the last transform are in double precision.
+    Schwarz, Parseval), and the last transform divides by n late.
     """
     blocks = conv_blocks(geometry, operation)
     cells, taps = prod(blocks.lengths), prod(geometry.kernel)
     count = terms(geometry, operation) // taps
     if operation == "conv2d_weight":
         taps, count = prod(blocks.sizes), geometry.batch * blocks.count
-        if dtype == "float32":
-            return cells, taps, max(min(count, 1) * cells * taps, terms(geometry, operation))
     return cells, taps, count * cells * sqrt(cells * taps)
 
 

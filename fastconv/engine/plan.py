@@ -132,7 +132,7 @@ ALGORITHMS = (
             Variant(
                 "Fourier transforms",
                 binding.fourier,
-                why="blocks of the maps and the kernels, transformed by numpy.fft",
+                why="blocks of the maps and the kernels, transformed",
                 bounds=errors.FOURIER,
                 prepare=binding.transformed_by_fourier,
             ),

@@ -107,7 +107,7 @@ def conv2d(
     for each row of the kernel, and err by less. A NaN or an infinity makes all the outputs of its
     windows NaN or infinite, and maybe others of the same sample, in tiles of 4x4, 1x4 or 4x1
     outputs, or 5 of a row for few channels, that have such a window. "fft" errs by at most
-    (12 log2 n + C/groups + 4) eps times the sum over the channels of the two norms, n the cells of
+    (12 log2 n + C/groups + 7) eps times the sum over the channels of the two norms, n the cells of
     a transform; a NaN reaches all outputs of the blocks that see it.
 
     Sums of "gemm", "direct", "im2col" and "depthwise" overflow only where sum(\|w\| \|a\|) + \|b\|

@@ -262,7 +262,7 @@ def test_backward_gives_the_bits_of_the_single_functions(case):
 def test_the_same_bits_for_any_threads_and_each_sample_alone(case):
     arrays = draw_arrays(case, lambda shape, seed: normal(shape, np.float32, seed))
     x, weight, bias, residual = arrays
-    for algorithm in able(case.geometry, ours=True):
+    for algorithm in able(case.geometry):
         expected = compute(case, arrays, algorithm)
         for threads in (1, 2, 3, 8):
             with fastconv.num_threads(threads):

@@ -28,7 +28,7 @@ from tests._cases import (
 )
 
 ALGORITHMS = [row.name for row in plan.ALGORITHMS]
-OURS = sorted({param.values[1] for param in served(CONVS, ours=True)})
+OURS = sorted({param.values[1] for param in served(CONVS)})
 # Products of this many numbers are worth several threads, which meet inside a plane.
 MANY = 300_000
 

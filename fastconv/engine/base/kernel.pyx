@@ -147,7 +147,7 @@ cdef class ArrayKernel(Kernel):
         self.takes_arrays = True
 
     cdef size_t plan(self, const Layout* layout, int threads) except? 0:
-        self.team = 1
+        self.team = threads
         return self.workspace()
 
 

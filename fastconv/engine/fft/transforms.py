@@ -3,13 +3,12 @@
 With X, W the transforms of a block of the input and of the zero-padded kernel, the correlation's
 is X conj(W), wherever no window reaches round the block's end (`fastconv.engine.fft.blocks`). The
 channels are summed in the frequency domain, and so is the weight gradient, over all blocks and
-samples. The transforms are `numpy.fft`'s, one sample at a time, so that the batch changes no bit. A
+samples. The transforms are those of `planes`; no thread, and no other sample, changes a bit. A
 NaN or an infinity in a sample makes all its results of the blocks that see it NaN, silently.
 """
 
 from collections.abc import Iterator
 from itertools import product
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ import numpy as np
 from fastconv._check import Array
 from fastconv._geometry import ConvGeometry, Ints
 from fastconv.engine.base.kernel import ArrayKernel, note
+from fastconv.engine.base.memory import empty
 from fastconv.engine.base.operation import (
     correlated_weights,
     input_parts,
@@ -25,12 +25,11 @@ from fastconv.engine.base.operation import (
     views,
 )
 from fastconv.engine.fft.blocks import Blocks, conv_blocks, fft_blocks
+from fastconv.engine.fft.planes import Planes
+from fastconv.engine.fft.tables import planes_for
 
 # What the kernel is called in the table of variants.
 NAME = "Fourier transforms"
-
-# The spatial axes of all arrays here.
-_AXES = (-3, -2, -1)
 
 
 def _blocks(kernels: Ints, out: Ints, dilation: Ints) -> Blocks:
@@ -40,33 +39,18 @@ def _blocks(kernels: Ints, out: Ints, dilation: Ints) -> Blocks:
     return fft_blocks(out, reach, groups * outputs * inputs, groups * (outputs + inputs))
 
 
-def _places(out: Ints, sizes: Ints) -> Iterator[tuple[Any, ...]]:
-    """Yield the positions of each block of the output."""
-    starts = (range(0, o, size) for o, size in zip(out, sizes, strict=True))
-    for place in product(*starts):
-        yield tuple(
-            slice(start, min(start + size, o))
-            for start, size, o in zip(place, sizes, out, strict=True)
-        )
+def _planes(blocks: Blocks, dtype: np.dtype[Any]) -> Planes:
+    return planes_for(blocks.ordered(blocks.lengths), dtype)
 
 
-def _window(maps: Array, place: tuple[Any, ...], before: Ints, lengths: Ints) -> Array:
-    """Copy what the windows at `place` see of (G, C, D, H, W), with the padding's zeros."""
-    block = np.zeros((*maps.shape[:2], *lengths), maps.dtype)
-    sources: list[Any] = []
-    targets: list[Any] = []
-    for at, shift, length, size in zip(place, before, lengths, maps.shape[2:], strict=True):
-        first = at.start - shift
-        low, high = max(first, 0), max(min(first + length, size), max(first, 0))
-        sources.append(slice(low, high))
-        targets.append(slice(low - first, high - first))
-    if all(source.start < source.stop for source in sources):
-        block[(..., *targets)] = maps[(..., *sources)]
-    return block
+def _ordered(array: Array, blocks: Blocks) -> Array:
+    """See the last three axes in the order of the transforms."""
+    return array.transpose(0, 1, 2, *blocks.ordered((3, 4, 5)))
 
 
-def _transform(block: Array, lengths: Ints) -> Any:
-    return np.fft.rfftn(block, lengths, _AXES)
+def _places(out: Ints, sizes: Ints) -> Iterator[Ints]:
+    """Yield where each block of the output begins."""
+    return product(*(range(0, o, size) for o, size in zip(out, sizes, strict=True)))
 
 
 def _spread(weight: Array, dilation: Ints) -> Array:
@@ -79,18 +63,16 @@ def _spread(weight: Array, dilation: Ints) -> Array:
     return spread
 
 
-def _transform_weight(weight: Array, dilation: Ints, blocks: Blocks) -> Any:
-    return np.conj(_transform(_spread(weight, dilation), blocks.lengths))
+def _transform_weight(weight: Array, dilation: Ints, blocks: Blocks, denormals: bool) -> Array:
+    planes = _planes(blocks, weight.dtype)
+    if any(d > 1 for d in dilation):
+        weight = _spread(weight, dilation)
+    weight = _ordered(weight, blocks)
+    spectra = empty((*weight.shape[:3], planes.spectrum_size), weight.dtype)
+    planes.transform(weight, spectra, (0, 0, 0), weight.shape[3:], denormals)
+    return spectra
 
 
-def _bytes(kernels: Ints, blocks: Blocks, itemsize: int) -> int:
-    """Return the bytes of all transforms that are there at once."""
-    groups, outputs, inputs, *_ = kernels
-    planes = groups * (outputs * inputs + 2 * (outputs + inputs))
-    return planes * 2 * itemsize * prod(blocks.lengths[:2]) * (blocks.lengths[2] // 2 + 1)
-
-
-@np.errstate(invalid="ignore", over="ignore")
 def correlate(
     input: Array,
     weight: Array,
@@ -99,28 +81,44 @@ def correlate(
     before: Ints,
     dilation: Ints,
     prepared: Array | None = None,
+    turned: bool = False,
+    denormals: bool = False,
 ) -> None:
     """Write into `output` (N, G, K, *out) the correlation of (N, G, C, *size); stride 1.
 
-    `prepared` are the weights transformed.
+    Parameters
+    ----------
+    input, weight, bias, output : ndarray
+        The bias (G, K), or None.
+    before : tuple of int
+        The zeros before the input.
+    dilation : tuple of int
+    prepared : ndarray, optional
+        The weights transformed.
+    turned : bool
+        The weights are turned around on all axes: it is a convolution with them as they are.
+    denormals : bool
+        They count; otherwise they are flushed to zero.
     """
-    out = output.shape[3:]
-    blocks = _blocks(weight.shape, out, dilation)
-    kernels = _transform_weight(weight, dilation, blocks) if prepared is None else prepared
-    for maps, results in zip(input, output, strict=True):
-        for place in _places(out, blocks.sizes):
-            spectra = _transform(_window(maps, place, before, blocks.lengths), blocks.lengths)
-            total = kernels[:, :, 0] * spectra[:, None, 0]
-            for c in range(1, spectra.shape[1]):
-                total += kernels[:, :, c] * spectra[:, None, c]
-            block = np.fft.irfftn(total, blocks.lengths, _AXES)
-            valid: tuple[Any, ...] = tuple(slice(at.stop - at.start) for at in place)
-            results[(..., *place)] = block[(..., *valid)]
-    if bias is not None:
-        output += bias[..., None, None, None]
+    blocks = _blocks(weight.shape, output.shape[3:], dilation)
+    if prepared is None:
+        prepared = _transform_weight(weight, dilation, blocks, denormals)
+    reach = [d * (k - 1) for d, k in zip(dilation, weight.shape[3:], strict=True)]
+    _planes(blocks, input.dtype).correlate(
+        _ordered(input, blocks),
+        prepared,
+        None if bias is None else np.ascontiguousarray(bias),
+        _ordered(output, blocks),
+        blocks.ordered(before),
+        blocks.ordered(blocks.sizes),
+        # A convolution's results stand at the end of the block.
+        blocks.ordered(reach) if turned else (0, 0, 0),
+        not turned,
+        denormals,
+    )
 
 
-@np.errstate(invalid="ignore", over="ignore")
+@np.errstate(over="ignore")
 def correlate_weight(
     input: Array,
     grad_output: Array,
@@ -129,20 +127,26 @@ def correlate_weight(
     dilation: Ints,
 ) -> None:
     """Write into (G, K, C, *taps) the correlation of (N, G, C, *size) with the residual."""
-    out = grad_output.shape[3:]
+    out, dtype = grad_output.shape[3:], input.dtype
     blocks = _blocks(grad_weight.shape, out, dilation)
+    planes = _planes(blocks, dtype)
+    lengths, sizes = (blocks.ordered(numbers) for numbers in (blocks.lengths, blocks.sizes))
+    input, grad_output = _ordered(input, blocks), _ordered(grad_output, blocks)
+    of_input = empty((*input.shape[1:3], planes.spectrum_size), dtype)
+    of_residual = empty((*grad_output.shape[1:3], planes.spectrum_size), dtype)
     # In double precision: the rounding errors of many blocks would add up.
-    total: Array | complex = 0j
-    for maps, residual in zip(input, grad_output, strict=True):
-        for place in _places(out, blocks.sizes):
-            spectra = _transform(_window(maps, place, before, blocks.lengths), blocks.lengths)
-            factors = np.conj(_transform(residual[(..., *place)], blocks.lengths))
-            total = total + (factors[:, :, None] * spectra[:, None, :]).astype(np.complex128)
-    sums = np.fft.irfftn(total, blocks.lengths, _AXES)
-    taps: tuple[Any, ...] = tuple(
-        slice(0, d * (k - 1) + 1, d) for k, d in zip(grad_weight.shape[3:], dilation, strict=True)
-    )
-    grad_weight[...] = sums[(..., *taps)]
+    total = np.zeros((*grad_weight.shape[:3], planes.spectrum_size))
+    for n in range(len(input)):
+        for place in _places(blocks.ordered(out), sizes):
+            start = tuple(at - b for at, b in zip(place, blocks.ordered(before), strict=True))
+            planes.transform(input[n : n + 1], of_input, start, lengths)
+            planes.transform(grad_output[n : n + 1], of_residual, place, sizes)
+            planes.add_products(of_input, of_residual, total)
+    spread = (d * (k - 1) + 1 for d, k in zip(dilation, grad_weight.shape[3:], strict=True))
+    sums = empty((*grad_weight.shape[:3], *spread), dtype)
+    planes.inverse(total.astype(dtype, copy=False), _ordered(sums, blocks))
+    every: tuple[Any, ...] = tuple(slice(None, None, d) for d in dilation)
+    grad_weight[...] = sums[(..., *every)]
 
 
 class Fft(ArrayKernel):
@@ -155,11 +159,18 @@ class Fft(ArrayKernel):
 
     def workspace(self) -> int:
         """Return the bytes of all transforms that are there at once."""
-        kernels = view_shapes(self._geometry).weight
+        groups, outputs, inputs, *_ = view_shapes(self._geometry).weight
         if self._operation == "conv2d_input":
-            kernels = (kernels[0], kernels[2], kernels[1], *kernels[3:])
+            outputs, inputs = inputs, outputs
         blocks = conv_blocks(self._geometry, self._operation)
-        return _bytes(kernels, blocks, self._itemsize)
+        planes = _planes(blocks, np.dtype(f"f{self._itemsize}"))
+        spectra = groups * outputs * inputs
+        held = spectra * planes.spectrum_size * self._itemsize
+        if self._operation == "conv2d_weight":
+            # The sums are in double precision, and of both arrays the transforms are kept.
+            held = spectra * 8 + groups * (outputs + inputs) * self._itemsize
+            held *= planes.spectrum_size
+        return held + planes.workspace(inputs, outputs)
 
     def run(self, x: Array, w: Array, bias: Array | None, y: Array, prepared: Any) -> None:
         """Compute; `prepared` are the weights transformed, or None."""
@@ -189,4 +200,5 @@ def prepare(operation: str, geometry: ConvGeometry, weight: Array) -> Any:
     out = shapes.input if operation == "conv2d_input" else shapes.output
     # The dilation of a stride of 1 is the same both ways.
     _, _, dilation = moves(geometry)
-    return _transform_weight(kernels, dilation, _blocks(kernels.shape, out[3:], dilation))
+    blocks = _blocks(kernels.shape, out[3:], dilation)
+    return _transform_weight(kernels, dilation, blocks, False)

@@ -23,7 +23,7 @@ CONVS = [
     Conv(4, 16, 40, 40, 16, 3, 3, 1, 1, 1, 16),
     Conv(4, 16, 40, 40, 32, 3, 3, 2, 1, 1, 16),
 ]
-SERVED = served(CONVS, ours=True)
+SERVED = served(CONVS)
 
 
 def denormals_work():

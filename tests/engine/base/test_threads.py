@@ -53,7 +53,7 @@ CONVS = [
 ]
 # The engine packs these weights for all three samples, and reads them in place for one.
 PACKED = Conv(3, 300, 20, 20, 130, 1, 1)
-SERVED = served(CONVS, ours=True)
+SERVED = served(CONVS)
 THREADS = range(1, 9)
 
 
@@ -90,7 +90,7 @@ def test_convolution_has_the_same_bits_for_every_number_of_threads(case, algorit
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(
     ("case", "algorithm"),
-    [*served([case for case in CONVS if case.n > 1], ours=True), (PACKED, "gemm")],
+    [*served([case for case in CONVS if case.n > 1]), (PACKED, "gemm")],
 )
 def test_a_sample_has_the_same_bits_alone_and_in_a_batch(case, algorithm, dtype):
     x, weight, bias, residual, *_ = problem(case, dtype)
@@ -224,7 +224,7 @@ def test_a_wrong_number_in_the_environment_is_refused(text):
 CALLS = [
     (name, case.input_shape, case.weight_shape, *case.options)
     for case in (CONVS[6], CONVS[11])
-    for name in able(case.geometry, ours=True)
+    for name in able(case.geometry)
 ]
 DIGEST = (
     f"\n    CALLS = {CALLS}\n"
@@ -256,7 +256,7 @@ DIGEST = (
 
 def test_python_threads_at_once():
     # They share the workers of the pool, and change their number all the time.
-    cases = served([CONVS[i] for i in (1, 2, 4, 6, 9, 11, 12)], ours=True)
+    cases = served([CONVS[i] for i in (1, 2, 4, 6, 9, 11, 12)])
     tasks = [(case, problem(case, np.float32), name) for case, name in (p.values for p in cases)]
     fastconv.set_num_threads(1)
     expected = [convolve(*task) for task in tasks]
