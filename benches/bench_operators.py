@@ -1,4 +1,4 @@
-"""Operators beside torch's, filters beside SciPy's: pooling, normalisation, activations and the others, in tables.
+"""Operators beside torch's, in tables: pooling, normalisation, activations, filters and others.
 
     python benches/bench_operators.py [FAMILY ...] [--dtype float32 float64] [--threads 1 2]
                                       [--time 0.2] [--only TEXT] [--output operators.json]

@@ -5,7 +5,8 @@
         --benchmark-group-by=group [-k "pooling"]
 
 Each row of benches/operators is a group, with fastconv and, where it has the operator, torch, or
-SciPy for filters. One after the other is not in turns: `benches/bench_operators.py` is what ratios are quoted from.
+SciPy for filters. One after the other is not in turns: `benches/bench_operators.py` is what ratios
+are quoted from.
 """
 
 from importlib import import_module
