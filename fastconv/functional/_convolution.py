@@ -182,15 +182,21 @@ def backward(
         for_w.check_residual(grad_output)
     arrays = input, weight, grad_output
     axes = for_w.operation.axes
+
+    def result(place: int, shape: Ints, axes: int = 2) -> Array:
+        if outs[place] is None:
+            return _check.new(shape, dtype)
+        return _check.output(outs[place], shape, dtype, *arrays, axes=axes)
+
     grad_input = grad_weight = grad_bias = None
     if for_input:
-        grad_input = _check.output(outs[0], input.shape, dtype, *arrays, axes=axes)
+        grad_input = result(0, input.shape, axes)
         _compute_input_gradient(for_x, grad_output, weight, grad_input)
     if for_weight:
-        grad_weight = _check.output(outs[1], weight.shape, dtype, *arrays, axes=axes)
+        grad_weight = result(1, weight.shape, axes)
         _compute_weight_gradient(for_w, input, grad_output, grad_weight)
     if for_bias:
-        grad_bias = _check.output(outs[2], for_w.bias_shape, dtype, *arrays)
+        grad_bias = result(2, for_w.bias_shape)
         _compute_bias_gradient(axes, grad_output, grad_bias)
     if out is None:
         return grad_input, grad_weight, grad_bias

@@ -73,14 +73,15 @@ def linear(
         if bias.shape != shape[-1:]:
             _check.same_shape("bias", bias, shape[-1:], "(weight.shape[0],)")
     if alpha != 1 or beta != 1:
-        weight = _scaled(weight, "alpha", alpha)
-        bias = None if bias is None else _scaled(bias, "beta", beta)
+        weight = weight if alpha == 1 else _scaled(weight, "alpha", alpha)
+        bias = bias if bias is None or beta == 1 else _scaled(bias, "beta", beta)
     if out is None:
         result = _check.new(shape, input.dtype)
-    else:
-        result = _output_rows(out, shape, input, weight, *(() if bias is None else (bias,)))
+        _multiply(_rows(input), weight.T, bias, _rows(result))
+        return result
+    result = _output_rows(out, shape, input, weight, *(() if bias is None else (bias,)))
     _multiply(_rows(input), weight.T, bias, _rows(result))
-    return result if out is None else _check.deliver(result, out)
+    return _check.deliver(result, out)
 
 
 def linear_backward(
@@ -154,7 +155,8 @@ def linear_backward(
     grad_input = grad_weight = grad_bias = None
     if for_input:
         grad_input = result(0, input.shape)
-        _multiply(residual, _scaled(weight, "alpha", alpha), None, _rows(grad_input))
+        factors = weight if alpha == 1 else _scaled(weight, "alpha", alpha)
+        _multiply(residual, factors, None, _rows(grad_input))
     if for_weight:
         grad_weight = result(1, weight.shape)
         _multiply(residual.T, _rows(input), None, grad_weight)
@@ -178,21 +180,22 @@ def _operands(input: Array, weight: Array) -> tuple[Array, Array]:
     input, weight = _check.array("input", input), _check.array("weight", weight)
     if weight.dtype is not input.dtype:
         _check.same_dtype("weight", weight, "input", input)
-    if weight.ndim != 2 or not weight.size:
+    shape = weight.shape
+    if len(shape) != 2 or 0 in shape:
         raise ValueError(
-            f"weight must be (out_features, in_features), none of them 0, got shape {weight.shape}"
+            f"weight must be (out_features, in_features), none of them 0, got shape {shape}"
         )
-    if input.ndim < 1 or input.shape[-1] != weight.shape[1]:
+    if input.shape[-1:] != shape[1:]:
         raise ValueError(
-            f"input must be (..., in_features) with in_features = weight.shape[1] = "
-            f"{weight.shape[1]}, got shape {input.shape}"
+            f"input must be (..., in_features) with in_features = weight.shape[1] = {shape[1]}, "
+            f"got shape {input.shape}"
         )
     return input, weight
 
 
 def _scaled(values: Array, name: str, factor: float) -> Array:
-    """Return an array times a factor; the array itself for 1."""
-    return values if factor == 1 else _scale(values.copy(), name, factor)
+    """Return an array times a factor."""
+    return _scale(values.copy(), name, factor)
 
 
 def _scale(values: Array, name: str, factor: float) -> Array:
@@ -214,8 +217,8 @@ def _output_rows(out: object, shape: Ints, *inputs: Array) -> Array:
 
 def _multiply(left: Array, right: Array, bias: Array | None, result: Array) -> None:
     """Write left @ right, plus a bias for each column, into `result`."""
-    steps = left.shape[1]
-    if not (left.size and right.size):
+    rows, steps = left.shape
+    if not (rows and steps):
         # No sample: nothing to write, or (where samples are summed over) a sum of nothing.
         result[...] = 0
     elif steps <= PIECE_TERMS:

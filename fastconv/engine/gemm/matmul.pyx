@@ -37,6 +37,9 @@ cdef Py_ssize_t SCATTERED_STEPS = 256
 cdef Py_ssize_t PAGE_BYTES = 4096
 # Up to so many rows, a product of W^T may be transposed.
 cdef Py_ssize_t FEW_ROWS = 16
+# Multiply-adds in the time in which a number of the largest matrix comes from its cache, or goes
+# there: of few rows, or few steps, that is what takes the time.
+cdef double MOVED = 4
 
 
 # What the tasks share.
@@ -222,6 +225,13 @@ cdef bint make_thin(const Product* p, Py_ssize_t itemsize, bint biased, int thre
     return plan_thin(thin, itemsize, biased, threads)
 
 
+cdef double work_of(const Product* p) noexcept nogil:
+    """Return the multiply-adds of a product, or those that take as long as its largest matrix."""
+    cdef double rows = p.rows, columns = p.columns, steps = p.steps
+    return max(rows * columns * steps,
+               MOVED * max(rows * columns, max(columns * steps, rows * steps)))
+
+
 def multiply(a, b, bias, c):
     """Write into `c` (M, N) the product of `a` (M, K) and `b` (K, N), plus `bias` (N) or None.
 
@@ -246,7 +256,7 @@ def multiply(a, b, bias, c):
     p.a_row, p.a_step = left.strides[0] // item, left.strides[1] // item
     p.b_step, p.b_column = right.strides[0] // item, right.strides[1] // item
     p.c_row, p.c_column = result.strides[0] // item, result.strides[1] // item
-    threads = threads_for(<double>p.rows * p.columns * p.steps)
+    threads = threads_for(work_of(&p))
     thinly = make_thin(&p, item, bias is not None, threads, &thin)
     if thinly:
         threads = tasks = thin.tasks
