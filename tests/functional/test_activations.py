@@ -273,7 +273,7 @@ def check_errors():
     """Compare many values and slopes of each activation with extended precision."""
     for dtype in DTYPES:
         tiny = 1e-34 if dtype == np.float32 else 1e-300
-        steps = np.concatenate([np.linspace(0, 45, 100_001), np.logspace(-30, 1.9, 100_000)])
+        steps = np.concatenate([np.linspace(0, 90, 200_001), np.logspace(-30, 1.9, 100_000)])
         x = np.concatenate([-steps, steps]).astype(dtype)
         values, slopes = exact_values(x)
         for name, exact in values.items():

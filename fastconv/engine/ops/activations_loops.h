@@ -10,27 +10,63 @@
 #include "ops/exponential.h"
 #include "ops/logarithm.h"
 
-/* NORMAL: of exp(x^2/2) P(X < -x) / u in 2u - 1, where X is a standard normal variable and
- * u = NORMAL_SCALE / (NORMAL_SCALE + x), for 0 <= x <= NORMAL_LIMIT, highest power first;
- * interpolated at the Chebyshev points the error is below 2^-29 (float) and 2^-61 (double). */
+/* Of exp(x^2/2) P(X < -x), where X is a standard normal variable and 0 <= x <= NORMAL_LIMIT:
+ *
+ * NORMAL: over u in 2u - 1, where u = NORMAL_SCALE / (NORMAL_SCALE + x), highest power first; the
+ * error is below 2^-25 (float, minimax) and 2^-61 (double, interpolated at the Chebyshev points).
+ * SHARES: instead, where two registers hold 32 floats: polynomials of degree 4 in what x + 1 is above
+ * an eighth of its power of 2, interpolated at the Chebyshev points; the error is below 2^-23.
+ * The last bits of the exponent and the first three of the mantissa number them. */
 #if SCALAR_BYTES == 4
 #define TANH_LIMIT -20.0f /* of -2 |x|: beyond it tanh rounds to 1 */
 #define EXPM1_LIMIT -20.0f
-#define DECAY_LIMIT 88.0f /* its 2^n has no bit set: exp(-88) is 0 */
 #define UPPER_HALF 12 /* bits of a mantissa that are not in its upper half */
+#define NORMAL_LIMIT 13.26873f /* squared and halved it is where an exponential is 0 */
 #define NORMAL_SCALE 3.0f
-#define NORMAL_LIMIT 13.27f /* squared and halved it is beyond where an exponential is 0 */
 #define NORMAL                                                                                     \
-    0x1.348f12p-16f, -0x1.73687ep-15f, -0x1.55d036p-14f, 0x1.695f08p-12f, 0x1.65f814p-12f,         \
-        -0x1.3082a8p-9f, -0x1.c91af8p-9f, 0x1.021e16p-6f, 0x1.3a0d02p-4f, 0x1.5bb438p-3f,          \
-        0x1.f1b89cp-3f
+    -0x1.f1f23p-17f, -0x1.2f434cp-14f, 0x1.4ad6fcp-12f, 0x1.66e9f2p-12f, -0x1.2f3314p-9f,          \
+        -0x1.c93676p-9f, 0x1.021882p-6f, 0x1.3a0d14p-4f, 0x1.5bb43ep-3f, 0x1.f1b89cp-3f
+#if FASTCONV_X86 && VECTOR_BYTES == 64
+#define SHARES                                                                                     \
+    {0x1.ec2f96p-8f, 0x1.47feb2p-8f, 0x1.be3938p-9f, 0x1.35658ap-9f, 0x1.b4c2f4p-10f,              \
+     0x1.396eb6p-10f, 0x1.c8da58p-11f, 0x1.51c4bcp-11f, 0x1.b973eap-12f, 0x1.03ee92p-12f,          \
+     0x1.3f4288p-13f, 0x1.96d2a4p-14f, 0x1.0bb4ccp-14f, 0x1.6a7f34p-15f, 0x1.f7625ep-16f,          \
+     0x1.657198p-16f, 0x1.bd61d6p-17f, 0x1.f41e48p-18f, 0x1.290ebcp-18f, 0x1.71ca0ep-19f,          \
+     0x1.ded196p-20f, 0x1.409316p-20f, 0, 0, 0x1.c103bcp-5f, 0x1.5aa6ep-5f, 0x1.0d852ep-5f,        \
+     0x1.a5fa08p-6f, 0x1.4c87a2p-6f, 0x1.07ba3p-6f, 0x1.a4ebep-7f, 0x1.51ec96p-7f},                \
+    {-0x1.95008cp-6f, -0x1.1b6bbp-6f, -0x1.94a0d4p-7f, -0x1.262ecep-7f, -0x1.b313fcp-8f,           \
+     -0x1.46cd16p-8f, -0x1.f21728p-9f, -0x1.80af5cp-9f, -0x1.2784cap-9f, -0x1.76a56ep-10f,         \
+     -0x1.edcaccp-11f, -0x1.5089cap-11f, -0x1.d852c2p-12f, -0x1.5403b2p-12f,                       \
+     -0x1.f4a2e8p-13f, -0x1.77f09ep-13f, -0x1.1967c4p-13f, -0x1.594f16p-14f,                       \
+     -0x1.bd716ap-15f, -0x1.2b603cp-15f, -0x1.a07c7p-16f, -0x1.2a4182p-16f, 0, 0,                  \
+     -0x1.0eaa6p-3f, -0x1.ada63cp-4f, -0x1.576818p-4f, -0x1.145668p-4f, -0x1.bfa4f2p-5f,           \
+     -0x1.6cdc0cp-5f, -0x1.2b30b8p-5f, -0x1.ed8ca8p-6f},                                           \
+    {0x1.fc84d4p-5f, 0x1.7b4f5ap-5f, 0x1.2024d8p-5f, 0x1.bd21eep-6f, 0x1.5d17e2p-6f,               \
+     0x1.1599eep-6f, 0x1.bf22b8p-7f, 0x1.6c4e18p-7f, 0x1.2bb73ep-7f, 0x1.a24746p-8f,               \
+     0x1.2da888p-8f, 0x1.bf80bep-9f, 0x1.54071cp-9f, 0x1.07cd8cp-9f, 0x1.a0d1ep-10f,               \
+     0x1.4e91b6p-10f, 0x1.1007f8p-10f, 0x1.75ca42p-11f, 0x1.0b3d08p-11f, 0x1.8abaccp-12f,          \
+     0x1.2b79c2p-12f, 0x1.d0d2ccp-13f, 0, 0, 0x1.ffed08p-3f, 0x1.a4d322p-3f, 0x1.5c4bb2p-3f,       \
+     0x1.2226f4p-3f, 0x1.e67554p-4f, 0x1.9a3c04p-4f, 0x1.5bf06ep-4f, 0x1.28b91p-4f},               \
+    {-0x1.1951c4p-3f, -0x1.c4927ap-4f, -0x1.71bfep-4f, -0x1.32537p-4f, -0x1.00f9aap-4f,            \
+     -0x1.b4058ap-5f, -0x1.75ab36p-5f, -0x1.432af8p-5f, -0x1.19cdaep-5f, -0x1.b6023p-6f,           \
+     -0x1.5cf8b8p-6f, -0x1.1be252p-6f, -0x1.d6145ep-7f, -0x1.8b18fcp-7f, -0x1.506888p-7f,          \
+     -0x1.21ae6cp-7f, -0x1.f7d2ccp-8f, -0x1.86b6dap-8f, -0x1.378062p-8f, -0x1.fbf1f4p-9f,          \
+     -0x1.a5da4p-9f, -0x1.63cf78p-9f, 0, 0, -0x1.98842ep-2f, -0x1.5e6e52p-2f,                      \
+     -0x1.2e863cp-2f, -0x1.06bfap-2f, -0x1.cb0612p-3f, -0x1.93233ap-3f, -0x1.63e062p-3f,           \
+     -0x1.3baf4cp-3f},                                                                             \
+    {0x1.0bdb2ep-2f, 0x1.d898dep-3f, 0x1.a57056p-3f, 0x1.7b5abep-3f, 0x1.5845dcp-3f,               \
+     0x1.3aaddep-3f, 0x1.217252p-3f, 0x1.0bb968p-3f, 0x1.f1b89ap-4f, 0x1.b396f8p-4f,               \
+     0x1.82b4bcp-4f, 0x1.5b5accp-4f, 0x1.3b0fbcp-4f, 0x1.201faap-4f, 0x1.095608p-4f,               \
+     0x1.eba5fep-5f, 0x1.c9e12p-5f, 0x1.926972p-5f, 0x1.66ccb8p-5f, 0x1.43a38ap-5f,                \
+     0x1.26b4dp-5f, 0x1.0e7dcep-5f, 0, 0, 0x1p-1f, 0x1.d0af2cp-2f, 0x1.a7f808p-2f,                 \
+     0x1.84b706p-2f, 0x1.66027ap-2f, 0x1.4b1de2p-2f, 0x1.337024p-2f, 0x1.1e7c2ep-2f},
+#endif
 #else
 #define TANH_LIMIT -40.0
 #define EXPM1_LIMIT -40.0
-#define DECAY_LIMIT 709.0
 #define UPPER_HALF 27
 #define NORMAL_SCALE 5.5
-#define NORMAL_LIMIT 37.66
+#define NORMAL_LIMIT 37.658719
 #define NORMAL                                                                                     \
     -0x1.2b70196afb9d4p-34, 0x1.563fd0be2791ap-33, 0x1.4ae2a24f87c79p-31, -0x1.a65c8ab25e83p-30,   \
         -0x1.206a41e987ee6p-28, 0x1.52c5f9f65f423p-27, 0x1.141c590309718p-25,                      \
@@ -41,16 +77,6 @@
         0x1.1159f895b645cp-4, 0x1.8edf9169d214bp-4, 0x1.fe4657fd76be5p-4, 0x1.201fa9259b7acp-3
 #endif
 
-INLINE VECTOR NAME(at_least)(VECTOR x, VECTOR least)
-{
-    return NAME(select)(x < least, least, x);
-}
-
-INLINE VECTOR NAME(at_most)(VECTOR x, VECTOR most)
-{
-    return NAME(select)(x > most, most, x);
-}
-
 INLINE VECTOR NAME(magnitude)(VECTOR x)
 {
     return (VECTOR)((MASK)x & ~(MASK)(-(VECTOR){0}));
@@ -59,16 +85,11 @@ INLINE VECTOR NAME(magnitude)(VECTOR x)
 /* |x|, or the number at which an exponential has come to 0. */
 INLINE VECTOR NAME(bounded)(VECTOR x)
 {
-    return NAME(at_most)(NAME(magnitude)(x), (VECTOR){0} + DECAY_LIMIT);
+    return NAME(at_most)(NAME(magnitude)(x), (VECTOR){0} - EXP_LIMIT);
 }
 
 /* exp(-y) for y from `bounded`; 0 at its bound. */
-INLINE VECTOR NAME(decay)(VECTOR y)
-{
-    VECTOR power;
-    const VECTOR p = NAME(reduced)(-y, &power);
-    return p * power + power;
-}
+INLINE VECTOR NAME(decay)(VECTOR y) { return NAME(exp_product)(y, (VECTOR){0}, -1); }
 
 /* exp(x) - 1 for x <= 0. */
 INLINE VECTOR NAME(expm1_vector)(VECTOR x)
@@ -83,7 +104,7 @@ INLINE VECTOR NAME(tanh_vector)(VECTOR x)
     const VECTOR zero = {0};
     const MASK sign = (MASK)(-zero), bits = (MASK)x;
     VECTOR y = (VECTOR)(bits & ~sign) * -2, power;
-    y = NAME(select)(y < zero + TANH_LIMIT, zero + TANH_LIMIT, y);
+    y = NAME(at_least)(y, zero + TANH_LIMIT);
     /* With t = exp(-2|x|) - 1: tanh|x| = -t / (t + 2). */
     const VECTOR p = NAME(reduced)(y, &power);
     const VECTOR t = p * power + (power - 1);
@@ -109,27 +130,59 @@ INLINE VECTOR NAME(relu_vector)(VECTOR x)
     return NAME(select)(x <= zero, zero, x);
 }
 
-/* P(X < -y) for a standard normal X and 0 <= y <= NORMAL_LIMIT, and *density = exp(-y^2/2). The upper
- * half of the bits of y has an exact square: what is left of y^2 is small. */
+/* y^2 rounded, and *excess with what is too much in it. */
+INLINE VECTOR NAME(square)(VECTOR y, VECTOR *excess)
+{
+#if FUSED
+    const VECTOR square = y * y;
+    *excess = (VECTOR)NATIVE(fnmadd)((REGISTER)y, (REGISTER)y, (REGISTER)square);
+    return square;
+#else
+    /* The upper half of the bits of y has an exact square. */
+    const VECTOR upper = (VECTOR)((MASK)y & -((INTEGER)1 << UPPER_HALF));
+    *excess = (upper - y) * (upper + y);
+    return upper * upper;
+#endif
+}
+
+/* exp(y^2/2) P(X < -y). */
+INLINE VECTOR NAME(normal_share)(VECTOR y)
+{
+#ifdef SHARES
+    static const SCALAR coefficients[][2 * LANES] = {SHARES};
+    const VECTOR t = y + 1;
+    const MASK i = (MASK)t >> 20;
+    const VECTOR d = t - (VECTOR)((MASK)t & -((INTEGER)1 << 20));
+    VECTOR q = (VECTOR){0};
+#pragma GCC unroll 8
+    for (unsigned j = 0; j < sizeof(coefficients) / sizeof(coefficients[0]); j++) {
+        const VECTOR c = (VECTOR)_mm512_permutex2var_ps(
+            (__m512)*(const VECTOR *)coefficients[j], (__m512i)i,
+            (__m512)*(const VECTOR *)(coefficients[j] + LANES));
+        q = j ? q * d + c : c;
+    }
+    return q;
+#else
+    static const SCALAR coefficients[] = {NORMAL};
+    const VECTOR u = NORMAL_SCALE / (y + NORMAL_SCALE);
+    return u * NAME(polynomial)(coefficients, sizeof(coefficients) / SCALAR_BYTES, u + u - 1);
+#endif
+}
+
+/* P(X < -y) for a standard normal X and 0 <= y <= NORMAL_LIMIT, and *density = exp(-y^2/2). */
 INLINE VECTOR NAME(normal_tail)(VECTOR y, VECTOR *density)
 {
-    static const SCALAR coefficients[] = {NORMAL};
-    const VECTOR upper = (VECTOR)((MASK)y & -((INTEGER)1 << UPPER_HALF));
-    const VECTOR rest = (y - upper) * (y + upper) * (SCALAR)0.5;
-    const VECTOR u = NORMAL_SCALE / (y + NORMAL_SCALE);
-    const VECTOR q =
-        NAME(polynomial)(coefficients, sizeof(coefficients) / SCALAR_BYTES, u + u - 1);
-    VECTOR power;
-    const VECTOR p = NAME(reduced_difference)(upper * upper * (SCALAR)-0.5, rest, &power);
-    *density = p * power + power;
-    return *density * (u * q);
+    VECTOR excess;
+    const VECTOR square = NAME(square)(y, &excess);
+    *density = NAME(exp_product)(square, excess, (SCALAR)-0.5);
+    return *density * NAME(normal_share)(y);
 }
 
 INLINE VECTOR NAME(gelu_vector)(VECTOR x)
 {
     const VECTOR y = NAME(at_most)(NAME(magnitude)(x), (VECTOR){0} + NORMAL_LIMIT);
     VECTOR density;
-    return NAME(relu_vector)(x) - y * NAME(normal_tail)(y, &density);
+    return NAME(at_least)(x, (VECTOR){0}) - y * NAME(normal_tail)(y, &density);
 }
 
 INLINE VECTOR NAME(gelu_gradient)(VECTOR x)
@@ -218,8 +271,6 @@ INLINE VECTOR NAME(inside)(VECTOR x, VECTOR a, VECTOR b, VECTOR d)
     return NAME(select)((x <= a) | (x >= b), (VECTOR){0}, d);
 }
 
-/* Vectors at a time: each is a chain of operations that wait for each other. */
-#define ABREAST 4
 /* `value` is of x (or what was saved of forward), of the residual d, which is only read if
  * `gradient`, and of the options a, b, c. The tail runs the same arithmetic on a vector filled up
  * with zeros. */
@@ -233,22 +284,14 @@ INLINE VECTOR NAME(inside)(VECTOR x, VECTOR a, VECTOR b, VECTOR d)
         SCALAR *y = to;                                                                            \
         ptrdiff_t i = 0;                                                                           \
         (void)a, (void)b, (void)c, (void)dy;                                                       \
-        for (; i + ABREAST * LANES <= count; i += ABREAST * LANES) {                               \
-            VECTOR xs[ABREAST], ds[ABREAST] = {0};                                                 \
-            for (int j = 0; j < ABREAST; j++)                                                      \
-                xs[j] = *(const VECTOR *)(source + i + j * LANES);                                 \
-            for (int j = 0; gradient && j < ABREAST; j++)                                          \
-                ds[j] = *(const VECTOR *)(dy + i + j * LANES);                                     \
-            for (int j = 0; j < ABREAST; j++) {                                                    \
-                const VECTOR x = xs[j], d = ds[j];                                                 \
-                (void)d;                                                                           \
-                xs[j] = value;                                                                     \
-            }                                                                                      \
-            for (int j = 0; j < ABREAST; j++)                                                      \
-                *(VECTOR *)(y + i + j * LANES) = xs[j];                                            \
+        for (; i + LANES <= count; i += LANES) {                                                   \
+            const VECTOR x = *(const VECTOR *)(source + i);                                        \
+            const VECTOR d = gradient ? *(const VECTOR *)(dy + i) : zero;                          \
+            (void)d;                                                                               \
+            *(VECTOR *)(y + i) = value;                                                            \
         }                                                                                          \
-        for (; i < count; i += LANES) {                                                            \
-            const ptrdiff_t bytes = (count - i < LANES ? count - i : LANES) * SCALAR_BYTES;        \
+        if (i < count) {                                                                           \
+            const ptrdiff_t bytes = (count - i) * SCALAR_BYTES;                                    \
             VECTOR x = zero, d = zero;                                                             \
             memcpy(&x, source + i, bytes);                                                         \
             if (gradient)                                                                          \
@@ -301,6 +344,8 @@ ACTIVATION(gelu_tanh, NAME(gelu_tanh_vector)(x), d * NAME(gelu_tanh_gradient)(x)
 #undef ACTIVATION
 #undef LOOP
 
+/* Sums at a time. */
+#define ABREAST 4
 /* No lane adds more numbers than a block has for it; the lanes are added in double precision. */
 static __attribute__((noinline)) double NAME(slope_sum)(const void *residual, const void *from,
                                                         ptrdiff_t count)
@@ -337,11 +382,11 @@ static const fastconv_activations NAME(activations) = {
 
 #undef TANH_LIMIT
 #undef EXPM1_LIMIT
-#undef DECAY_LIMIT
 #undef UPPER_HALF
 #undef NORMAL_SCALE
 #undef NORMAL_LIMIT
 #undef NORMAL
+#undef SHARES
 #include "ops/logarithm_end.h"
 #include "ops/exponential_end.h"
 #include "base/vector_end.h"
