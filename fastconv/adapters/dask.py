@@ -6,6 +6,10 @@
 From then on ``dask_image.ndfilters.gaussian_filter`` and the others filter each block by fastconv,
 with one thread: dask computes several blocks at a time by itself. What fastconv does not serve
 SciPy computes as before; `stats` says which, and why, for the blocks of this process.
+
+An image that is larger than memory is best given to `dask.array.from_array` as an object that reads
+a part when it is indexed, such as a dataset of HDF5 or Zarr: of a NumPy array, memory-mapped or
+not, dask makes a copy in memory.
 """
 
 from collections.abc import Iterable
@@ -14,8 +18,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import scipy.ndimage
-from dask_image.dispatch import _dispatch_ndfilters as dispatch
+
+try:
+    import scipy.ndimage
+    from dask_image.dispatch import _dispatch_ndfilters as dispatch
+except ImportError as error:
+    raise ImportError("dask's filters need dask-image: pip install 'fastconv[dask]'") from error
 
 import fastconv
 from fastconv import ndimage

@@ -16,8 +16,12 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-import scipy.ndimage
-import scipy.signal
+
+try:
+    import scipy.ndimage
+    import scipy.signal
+except ImportError as error:
+    raise ImportError("SciPy's functions need SciPy: pip install 'fastconv[scipy]'") from error
 
 from fastconv import ndimage, signal
 from fastconv.adapters._switch import Connection, Count, Stats, Switch

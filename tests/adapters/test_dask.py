@@ -14,6 +14,7 @@ from dask_image import ndfilters
 import fastconv
 from fastconv import ndimage
 from fastconv.adapters import dask as adapter
+from tests.ndimage.test_blocks import MEGABYTE, SIDE, growth, in_a_process
 
 IMAGE = np.random.default_rng(0).standard_normal((300, 400))
 
@@ -50,6 +51,28 @@ def test_blocks_are_filtered_by_fastconv(name):
     # The whole at once differs by the borders of the running sums alone.
     whole = getattr(ndimage, name)(IMAGE, *arguments)
     np.testing.assert_allclose(expected, whole, rtol=0, atol=1e-11)
+
+
+def by_dask(image, result):
+    lazy = dask.array.from_array(image, chunks=1000, asarray=False)
+    kernel = np.ones((9, 9))
+    with dask.config.set(scheduler="threads", num_workers=2), adapter.enabled():
+        filtered = ndfilters.correlate(lazy, kernel, mode="wrap")
+        dask.array.store(filtered, result, lock=True)
+        assert adapter.stats().served >= 36
+
+
+def measured():
+    rows, grown = growth(by_dask)
+    return f"{rows.sum():.0f} {float((rows * np.arange(SIDE)).sum()):.0f} {grown}"
+
+
+def test_an_image_that_is_larger_than_the_memory_allowed():
+    *dasks, grown = in_a_process("adapters.test_dask", "measured()")
+    *blocks, _ = in_a_process("ndimage.test_blocks", "measured('by_blocks')")
+    assert dasks == blocks
+    # Some blocks of 4 MB for each worker; the image and its result are 288.
+    assert grown < 150 * MEGABYTE
 
 
 def test_a_filter_computes_with_one_thread_and_travels_by_name(monkeypatch):

@@ -18,6 +18,7 @@ import scipy.ndimage
 import scipy.signal
 
 from fastconv.adapters import scipy as adapter
+from tests._cases import run_python
 
 IMAGE = np.random.default_rng(0).standard_normal((20, 30))
 
@@ -91,6 +92,22 @@ def test_what_is_not_served_goes_to_scipy(array, reason):
     with adapter.patched():
         np.testing.assert_array_equal(outcome(), expected)
     assert reasons() == {("signal.convolve", reason): 1}
+
+
+@pytest.mark.parametrize(
+    ("adapter", "missing", "extra"),
+    [("scipy", "scipy.ndimage", "scipy"), ("dask", "dask_image.dispatch", "dask")],
+)
+def test_what_is_missing_is_said_with_its_remedy(adapter, missing, extra):
+    code = f"""
+        import sys
+        sys.modules[{missing!r}] = None
+        try:
+            import fastconv.adapters.{adapter}
+        except ImportError as error:
+            print(error)
+    """
+    assert run_python(code).endswith(f"pip install 'fastconv[{extra}]'")
 
 
 def test_wrong_arguments_get_the_words_of_scipy():

@@ -1,4 +1,4 @@
-"""Many kernels at once, kernels that are products, and images that are larger than memory."""
+"""Many kernels at once, and kernels that are products."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import fastconv
 from fastconv import ndimage
-from tests._filters import MODES, TYPES, assert_same_bits, images, numbers
+from tests._filters import MODES, assert_same_bits, images, numbers
 
 tried = settings(max_examples=60, deadline=None, derandomize=True)
 
@@ -99,73 +99,3 @@ def test_threads_give_a_bank_the_same_bits():
     expected = ndimage.filter_bank(image, kernels)
     fastconv.set_num_threads(5)
     assert_same_bits(ndimage.filter_bank(image, kernels), expected)
-
-
-# ---- blocks --------------------------------------------------------------------------------------
-
-
-@tried
-@given(images(TYPES, most=3), st.sampled_from(MODES), st.sampled_from([0, 2.5]), st.data())
-def test_blocks_give_the_whole(drawn, mode, cval, data):
-    image, rng = drawn
-    kernel = rng.standard_normal(tuple(data.draw(st.integers(1, 6)) for _ in image.shape))
-    block = [data.draw(st.integers(max(1, n // 4), n)) for n in image.shape]
-    result = np.empty(image.shape, image.dtype.newbyteorder("="))
-    seen = []
-
-    def read(place):
-        assert all(0 <= at.start < at.stop <= n for at, n in zip(place, image.shape, strict=True))
-        seen.append(place)
-        return image[place]
-
-    numbers_of = ndimage.filter_blocks(
-        read, result.__setitem__, image.shape, kernel, block, mode, cval
-    )
-    assert list(numbers_of) == list(
-        range(np.prod([-(-n // b) for n, b in zip(image.shape, block, strict=True)]))
-    )
-    np.testing.assert_array_equal(result, ndimage.correlate(image, kernel, None, mode, cval))
-
-
-def test_blocks_go_on_where_they_were_stopped():
-    image = numbers(np.random.default_rng(0), (40, 50), "f4")
-    result = np.zeros((40, 50))
-    arguments = (image.__getitem__, result.__setitem__, image.shape, np.ones((3, 5)), 16)
-    some = ndimage.filter_blocks(*arguments, output=np.float64)
-    last = [next(some), next(some)][-1]
-    some.close()
-    assert (result[16:] == 0).all()
-    rest = ndimage.filter_blocks(*arguments, output=np.float64, first=last + 1)
-    assert list(rest) == list(range(2, 12))
-    np.testing.assert_array_equal(result, ndimage.correlate(image, np.ones((3, 5)), np.float64))
-
-
-def test_blocks_need_the_memory_of_a_block(tmp_path):
-    # Nothing but the block and the cells around it is read.
-    image = np.lib.format.open_memmap(tmp_path / "image.npy", "w+", np.uint8, (300, 400))
-    image[...] = numbers(np.random.default_rng(0), image.shape, "u1")
-    most = 0
-
-    def read(place):
-        nonlocal most
-        most = max(most, image[place].size)
-        return image[place]
-
-    result = np.empty(image.shape, np.uint8)
-    for _ in ndimage.filter_blocks(read, result.__setitem__, image.shape, np.ones((5, 5)) / 25, 64):
-        pass
-    assert most <= 68 * 68
-    np.testing.assert_array_equal(result, ndimage.correlate(image, np.ones((5, 5)) / 25))
-
-
-def test_wrong_blocks():
-    image = np.ones((4, 5))
-    arguments = (image.__getitem__, image.__setitem__, image.shape)
-    with pytest.raises(RuntimeError, match="an axis for each"):
-        ndimage.filter_blocks(*arguments, np.ones(3))
-    with pytest.raises(ValueError, match="block must be at least 1"):
-        ndimage.filter_blocks(*arguments, np.ones((3, 3)), 0)
-    with pytest.raises(ValueError, match="block must be at least 1"):
-        ndimage.filter_blocks(*arguments, np.ones((3, 3)), (2, 2, 2))
-    with pytest.raises(RuntimeError, match="boundary mode"):
-        ndimage.filter_blocks(*arguments, np.ones((3, 3)), mode="open")
