@@ -15,6 +15,8 @@ but once or twice. An element of C adds its products in the order of the steps, 
 their number sets: it has the same bits whatever the other rows, the columns and the threads.
 """
 
+import numpy as np
+
 from cython cimport floating
 
 from libc.string cimport memcpy
@@ -28,6 +30,11 @@ from fastconv.engine.gemm.slab cimport (
     split_tasks)
 from fastconv.engine.gemm.thin cimport Thin, pack_turned, plan_thin, run_thin
 from fastconv.engine.gemm.tile cimport MAX_ROWS, lanes, max_rows, output_vectors, run_tile
+
+from fastconv.engine.base.memory import empty
+
+cdef object FLOAT32 = np.dtype(np.float32)
+cdef object FLOAT64 = np.dtype(np.float64)
 
 # A block of B: most of a common second-level cache.
 cdef Py_ssize_t BLOCK_BYTES = 5 << 17
@@ -232,32 +239,24 @@ cdef double work_of(const Product* p) noexcept nogil:
                MOVED * max(rows * columns, max(columns * steps, rows * steps)))
 
 
-def multiply(a, b, bias, c):
-    """Write into `c` (M, N) the product of `a` (M, K) and `b` (K, N), plus `bias` (N) or None.
-
-    All are of one type, with any strides; none of M, K and N is 0.
-    """
+cdef int compute(const View* left, const View* right, const View* shift,
+                 const View* result) except -1:
+    """Write a product, plus the bias `shift` for each column unless it is NULL."""
     cdef Product p
     cdef Thin thin
-    cdef bint thinly
-    cdef View left, right, shift, result
+    cdef bint thinly, biased = shift is not NULL
     cdef Context context
-    cdef Py_ssize_t item, tasks, i, biases = 0
+    cdef Py_ssize_t item = result.itemsize, tasks, i, biases = 0
     cdef size_t bytes
     cdef int threads
-    look(a, 2, False, &left)
-    look(b, 2, False, &right)
-    look(c, 2, True, &result)
-    item = result.itemsize
-    if bias is not None:
-        look(bias, 1, False, &shift)
-        biases = 0 if shift.strides[0] == item else line_up(result.shape[1] * item)
+    if biased and shift.strides[0] != item:
+        biases = line_up(result.shape[1] * item)
     p.rows, p.steps, p.columns = left.shape[0], left.shape[1], right.shape[1]
     p.a_row, p.a_step = left.strides[0] // item, left.strides[1] // item
     p.b_step, p.b_column = right.strides[0] // item, right.strides[1] // item
     p.c_row, p.c_column = result.strides[0] // item, result.strides[1] // item
     threads = threads_for(work_of(&p))
-    thinly = make_thin(&p, item, bias is not None, threads, &thin)
+    thinly = make_thin(&p, item, biased, threads, &thin)
     if thinly:
         threads = tasks = thin.tasks
         bytes = thin.bytes
@@ -272,7 +271,7 @@ def multiply(a, b, bias, c):
         context.a, context.b = right.data, left.data
     context.bias, context.c = NULL, result.data
     context.shared = <char*>take(bytes + biases)
-    if bias is not None and not biases:
+    if biased and not biases:
         context.bias = shift.data
     elif biases:
         # Side by side.
@@ -286,3 +285,92 @@ def multiply(a, b, bias, c):
             write_steps(&p, context.shared)
             parallel_for(threads, tasks, multiply_task, &context)
     give(context.shared)
+    return 0
+
+
+def multiply(a, b, bias, c):
+    """Write into `c` (M, N) the product of `a` (M, K) and `b` (K, N), plus `bias` (N) or None.
+
+    All are of one type, with any strides; none of M, K and N is 0.
+    """
+    cdef View left, right, shift, result
+    look(a, 2, False, &left)
+    look(b, 2, False, &right)
+    look(c, 2, True, &result)
+    if bias is not None:
+        look(bias, 1, False, &shift)
+    compute(&left, &right, &shift if bias is not None else NULL, &result)
+
+
+# ---- full connections as they nearly always come ------------------------------------------------
+
+cdef bint look_plain(object array, object dtype, int axes, View* view) except -1:
+    """Fill in the view of an array if it is plain, aligned, of this type, and not empty."""
+    cdef size_t bits
+    cdef int axis
+    if type(array) is not np.ndarray or array.dtype is not dtype or array.ndim != axes:
+        return False
+    look(array, axes, False, view)
+    bits = <size_t>view.data
+    for axis in range(axes):
+        if view.shape[axis] == 0:
+            return False
+        bits |= <size_t>view.strides[axis]
+    return bits % view.itemsize == 0
+
+
+cdef inline View transposed(const View* matrix) noexcept:
+    cdef View turned = matrix[0]
+    turned.shape[0], turned.shape[1] = matrix.shape[1], matrix.shape[0]
+    turned.strides[0], turned.strides[1] = matrix.strides[1], matrix.strides[0]
+    return turned
+
+
+cdef object new_product(const View* left, const View* right, const View* shift, object dtype):
+    """Return a product in a new array."""
+    cdef View result
+    array = empty((left.shape[0], right.shape[1]), dtype)
+    look(array, 2, True, &result)
+    compute(left, right, shift, &result)
+    return array
+
+
+def full_connection(input, weight, bias, Py_ssize_t most):
+    """Return `input` (N, C) times `weight` (K, C) transposed, plus `bias` (K) unless it is None.
+
+    Only what needs no more than a look is served: plain, aligned arrays of float32 or of float64
+    that fit together, not empty, whose sums have at most so many products. For all else None is
+    returned, and nothing done.
+    """
+    cdef View left, right, shift
+    dtype = getattr(weight, "dtype", None)
+    if dtype is not FLOAT32 and dtype is not FLOAT64:
+        return None
+    if not (look_plain(input, dtype, 2, &left) and look_plain(weight, dtype, 2, &right)
+            and left.shape[1] == right.shape[1] <= most):
+        return None
+    if bias is not None and not (look_plain(bias, dtype, 1, &shift)
+                                 and shift.shape[0] == right.shape[0]):
+        return None
+    right = transposed(&right)
+    return new_product(&left, &right, &shift if bias is not None else NULL, dtype)
+
+
+def full_gradients(grad_output, input, weight, bint for_input, bint for_weight, Py_ssize_t most):
+    """Return the gradients of `full_connection` for input and weights, each None if not wanted.
+
+    Or None, under the same conditions.
+    """
+    cdef View residual, left, right
+    dtype = getattr(weight, "dtype", None)
+    if dtype is not FLOAT32 and dtype is not FLOAT64:
+        return None
+    if not (look_plain(grad_output, dtype, 2, &residual) and look_plain(input, dtype, 2, &left)
+            and look_plain(weight, dtype, 2, &right)):
+        return None
+    if not (residual.shape[0] == left.shape[0] <= most and left.shape[1] == right.shape[1]
+            and residual.shape[1] == right.shape[0] <= most):
+        return None
+    grad_input = new_product(&residual, &right, NULL, dtype) if for_input else None
+    residual = transposed(&residual)
+    return grad_input, new_product(&residual, &left, NULL, dtype) if for_weight else None
