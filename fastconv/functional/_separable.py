@@ -101,10 +101,15 @@ def _balanced(lines: list[Array]) -> list[Array]:
     return lines
 
 
+def taps_worth(shape: Ints) -> int:
+    """Return how many taps take the time of the lines of a kernel of this shape."""
+    long = [n for n in shape if n > 1]
+    return sum(long) + _PASS * len(long)
+
+
 def saves_time(shape: Ints, taps: int) -> bool:
     """Tell whether a kernel of this shape is applied faster by its lines than by its taps."""
-    long = [n for n in shape if n > 1]
-    return len(long) > 1 and taps > sum(long) + _PASS * len(long)
+    return sum(n > 1 for n in shape) > 1 and taps > taps_worth(shape)
 
 
 def why_not(kernel: Array, taps: int, lines: Lines | None) -> str:

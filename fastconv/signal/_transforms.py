@@ -22,9 +22,9 @@ _LISTED, _MOST_KEPT = 700.0, 1 << 14
 _MOST_AXES, _SLOWER = 3, 10.0
 
 
-def wins(shape1: Ints, shape2: Ints, size: Ints) -> bool:
-    """Tell whether transforms are faster than sums of products, for a result of some size."""
-    direct = float(prod(size)) * min(prod(shape1), prod(shape2))
+def wins(shape1: Ints, shape2: Ints, size: Ints, taps: int) -> bool:
+    """Tell whether transforms are faster than sums of so many products in each cell of a result."""
+    direct = float(prod(size)) * taps
     if sum(size) > _MOST_KEPT:
         direct += _LISTED * sum(size)
     if len(size) > _MOST_AXES:

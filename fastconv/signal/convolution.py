@@ -1,6 +1,7 @@
 """Convolutions and correlations of two arrays, as in `scipy.signal`."""
 
 import warnings
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from fastconv._docs import filled
 from fastconv._geometry import Ints
 from fastconv.engine.base.isa import isa
 from fastconv.functional._filter_plan import FilterExplanation, explained
+from fastconv.functional._separable import taps_worth
 from fastconv.signal import _direct, _transforms
 from fastconv.signal._arguments import (
     SHARED,
@@ -97,8 +99,14 @@ def _convolve(one: Array, two: Array, mode: str, method: str) -> Array:
 
 def _transformed(one: Array, two: Array, size: Ints, method: str) -> bool:
     """Tell whether a convolution of this size, of arrays of one type, is one of transforms."""
-    possible = method != "direct" and one.dtype.kind in "fc" and one.size > 0 and two.size > 0
-    return possible and _transforms.wins(one.shape, two.shape, size)
+    if method == "direct" or one.dtype.kind not in "fc" or one.size == 0 or two.size == 0:
+        return False
+    shapes = one.shape, two.shape, size
+    kernel = _direct.by_size(one, two)[1]
+    # Lines are not looked for where they would lose, too.
+    return _transforms.wins(*shapes, kernel.size) and (
+        _transforms.wins(*shapes, taps_worth(kernel.shape)) or _direct.lines_of(kernel)[0] is None
+    )
 
 
 def _part(mode: str, shape1: Ints, shape2: Ints) -> tuple[Ints, Ints]:
@@ -440,7 +448,7 @@ def _broadcast(one: Array, two: Array, axes: list[int], size: Ints, first: Ints)
     """Convolve over some axes; along the others the arrays are broadcast."""
     others = [axis for axis in range(one.ndim) if axis not in axes]
     shared = [axis for axis in others if one.shape[axis] > 1 and two.shape[axis] > 1]
-    pairs = int(np.prod([one.shape[axis] for axis in shared]))
+    pairs = prod(one.shape[axis] for axis in shared)
     shapes = [tuple(array.shape[axis] for axis in axes) for array in (one, two)]
     part = tuple(size[axis] for axis in axes)
     if not axes:
@@ -450,7 +458,8 @@ def _broadcast(one: Array, two: Array, axes: list[int], size: Ints, first: Ints)
         )
     small = two if two.size <= one.size else one
     alone = all(small.shape[axis] == 1 for axis in others)
-    if _transforms.wins(shapes[0], shapes[1], part) or not (alone or pairs <= _MOST_PAIRS):
+    taps = min(map(prod, shapes))
+    if _transforms.wins(shapes[0], shapes[1], part, taps) or not (alone or pairs <= _MOST_PAIRS):
         return _transforms.convolve(one, two, axes, size, first)
     if alone:
         # One kernel for all: along the other axes it has one weight.

@@ -158,8 +158,8 @@ def test_transforms_give_what_sums_give(dtype, mode, monkeypatch):
 
 
 def test_large_kernels_are_transformed():
-    assert _transforms.wins((1000, 1000), (900, 900), (1899, 1899))
-    assert not _transforms.wins((1000, 1000), (5, 5), (1004, 1004))
+    assert _transforms.wins((1000, 1000), (900, 900), (1899, 1899), 900**2)
+    assert not _transforms.wins((1000, 1000), (5, 5), (1004, 1004), 25)
 
 
 def test_integers_wrap_around_exactly():

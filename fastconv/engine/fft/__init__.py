@@ -2,7 +2,7 @@
 
 transforms.py  the algorithm of the table of variants, and what `fastconv.signal` calls
 blocks.py      how the output is cut into blocks, and what they cost
-tables.py      factors, twiddles and roots of unity; why a real block is half as many complex numbers
+tables.py      factors, twiddles, roots of unity; why a real block is half as many complex numbers
 planes         transforms of one size: correlations, spectra
 steps          the steps of blocks, and how threads share them
 lines.h        transforms of lines, and products (lines_loops.h; the types are in line.h)
