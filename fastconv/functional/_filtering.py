@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from fastconv._check import Array
 from fastconv._geometry import Ints
 from fastconv.engine.filters import correlation, means
-from fastconv.engine.filters.types import SUMS, TYPES
+from fastconv.engine.filters.types import NEGATED, SUMS, TYPES
 from fastconv.functional.padding import sources
 
 # Of the tile that a block is computed from: so that it stays in a second-level cache.
@@ -139,6 +139,7 @@ def correlate_taps(
     fold: int = 0,
     start: float = 0.0,
     full: bool = False,
+    negates: bool = False,
 ) -> None:
     """Write into results[k] the sum of the taps of an image, with the weights k.
 
@@ -155,6 +156,8 @@ def correlate_taps(
         and of the type in which is added.
     full : bool
         Whether the taps are all of the window, in its order.
+    negates : bool
+        Whether a negative sum becomes the negative of its opposite in uint64.
     """
     if results.size == 0:
         return
@@ -175,12 +178,13 @@ def correlate_taps(
     positions[:, -1] *= view.grain
     # Taps in the order of the window: rows of the result share what they see.
     shared = full and view.grain == 1 and view.ordered and frame.window[-2] > 1
+    into = NEGATED if negates and results.dtype == np.uint64 else TYPES[results.dtype]
     correlation.correlate(
         image.transpose(view.order).reshape(view.image_shape),
         results.transpose((0, *(1 + axis for axis in view.order))).reshape(
             (len(results), *frame.size)
         ),
-        (SUMS[weights.dtype], TYPES[image.dtype], TYPES[results.dtype]),
+        (SUMS[weights.dtype], TYPES[image.dtype], into),
         frame,
         positions,
         weights,

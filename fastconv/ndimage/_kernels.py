@@ -111,6 +111,7 @@ def kernel_pass(
             weights,
             outside=outside,
             full=full,
+            negates=True,
         )
 
     return run

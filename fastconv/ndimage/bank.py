@@ -130,6 +130,7 @@ def filter_bank(
             np.ascontiguousarray([full[k] for k in whole]).reshape(len(whole), -1),
             outside=outside,
             full=True,
+            negates=True,
         )
         if part is not target:
             target[whole] = part

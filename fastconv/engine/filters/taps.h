@@ -8,7 +8,9 @@
 
 #include "base/isa.h"
 
-/* The types of images, in the order of `TYPES` in types.py. */
+/* The types of images, in the order of `TYPES` in types.py; and, for results alone, m8: u8 that are
+ * the negatives of -x where x is negative, as SciPy computes sums over kernels. That counts beyond
+ * the 63 bits of i8, where a cast of a negative number alone has no defined result. */
 #define FASTCONV_EACH_TYPE(DO)                                                                     \
     DO(uint8_t, bool)                                                                              \
     DO(uint8_t, u1)                                                                                \
@@ -20,7 +22,8 @@
     DO(int32_t, i4)                                                                                \
     DO(int64_t, i8)                                                                                \
     DO(float, f4)                                                                                  \
-    DO(double, f8)
+    DO(double, f8)                                                                                 \
+    DO(uint64_t, m8)
 #define FASTCONV_CODE(type, name) FASTCONV_IS_##name,
 enum { FASTCONV_EACH_TYPE(FASTCONV_CODE) FASTCONV_TYPES };
 #undef FASTCONV_CODE
@@ -61,6 +64,7 @@ typedef struct {
 #define FASTCONV_AS_u4(x) ((uint32_t)(int64_t)(x))
 #define FASTCONV_AS_u8(x)                                                                          \
     ((x) >= 0x1p63 ? (uint64_t)(int64_t)((x) - 0x1p63) ^ (uint64_t)1 << 63 : (uint64_t)(int64_t)(x))
+#define FASTCONV_AS_m8(x) ((x) > -1 ? FASTCONV_AS_u8(x) : -FASTCONV_AS_u8(-(x)))
 #define FASTCONV_AS_i1(x) ((int8_t)(int32_t)(x))
 #define FASTCONV_AS_i2(x) ((int16_t)(int32_t)(x))
 #define FASTCONV_AS_i4(x) ((int32_t)(x))
