@@ -161,7 +161,7 @@ def test_complex(drawn, real, mode, data):
     both("laplace", image, None, mode)
 
 
-@pytest.mark.parametrize("output", map(np.dtype, INTEGERS), ids=str)
+@pytest.mark.parametrize("output", [np.dtype(name) for name in INTEGERS], ids=str)
 def test_sums_that_no_integer_holds_are_cast_as_scipy_casts_them(output):
     edges = [2.0**n for n in (7, 8, 15, 16, 31, 32, 53, 63, 64)]
     values = np.array([0, 0.6, 1, 2.7, 300.2, 7e4, 3e9, 5e9, 1e10, 1.5e19, 1e19, 1e30, np.inf])
