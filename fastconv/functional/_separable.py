@@ -160,6 +160,7 @@ def correlate_lines(
         Whether what meets a weight of zero is not seen, not even a NaN.
     """
     axes = [axis for axis, line in enumerate(lines) if len(line) > 1 or first[axis]]
+    axes = axes or [image.ndim - 1]
     loose = prod(float(line[0]) for axis, line in enumerate(lines) if axis not in axes)
     with np.errstate(over="ignore", invalid="ignore"):
         weights = [lines[axis] * (loose if axis == axes[-1] else 1) for axis in axes]
@@ -184,9 +185,11 @@ def correlate_lines(
             outside=beyond,
             full=bool(counts.all()),
         )
-        # Beyond its borders the image that is filtered along one axis is filtered, too.
+        # What is beyond the borders of an image that is filtered along one axis is filtered, too: in
+        # the order of the loops, so that a block that holds such cells gives the same bits.
         with np.errstate(over="ignore", invalid="ignore"):
-            beyond = (beyond * line[counts]).sum(dtype=sums)
+            products = np.append(np.zeros(1, sums), beyond * line[counts])
+            beyond = products.cumsum(dtype=sums)[-1]
         image = into
 
 

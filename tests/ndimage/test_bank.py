@@ -52,6 +52,13 @@ def test_kernels_that_are_products_are_applied_axis_by_axis():
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12 * abs(expected).max())
     assert_same_bits(found[1], expected[1])
     assert (found[0] != expected[0]).any()
+    # Kernels of one weight, or one axis, are products, too.
+    for shape in ((2, 1, 1), (2, 1, 5), (2, 5, 1), (2, 4)):
+        kernels = rng.integers(-3, 4, shape)
+        assert_same_bits(
+            ndimage.filter_bank(image.round(), kernels, separate=True),
+            ndimage.filter_bank(image.round(), kernels, separate=False),
+        )
 
 
 @pytest.mark.parametrize("shape", [(1,), (5,), (3, 4), (2, 3, 4), (1, 1)])

@@ -35,6 +35,19 @@ def test_blocks_give_the_whole(drawn, mode, cval, data):
     np.testing.assert_array_equal(result, ndimage.correlate(image, kernel, None, mode, cval))
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_blocks_of_a_kernel_that_is_a_product(mode):
+    rng = np.random.default_rng(0)
+    image, kernel = numbers(rng, (60, 70), "f8"), np.outer(*rng.standard_normal((2, 13)))
+    assert ndimage.explain("correlate", image, kernel).algorithm == "separable"
+    result = np.empty(image.shape)
+    for _ in ndimage.filter_blocks(
+        image.__getitem__, result.__setitem__, image.shape, kernel, 17, mode, 2.3
+    ):
+        pass
+    np.testing.assert_array_equal(result, ndimage.correlate(image, kernel, None, mode, 2.3))
+
+
 def test_blocks_go_on_where_they_were_stopped():
     image = numbers(np.random.default_rng(0), (40, 50), "f4")
     result = np.zeros((40, 50))
