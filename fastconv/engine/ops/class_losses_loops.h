@@ -16,7 +16,7 @@
 #define ABREAST 4
 
 /* A NaN may be lost, or stay: it reaches the sum of exponentials. */
-INLINE VECTOR NAME(larger)(VECTOR most, VECTOR x) { return NAME(select)(x > most, x, most); }
+INLINE VECTOR NAME(larger)(VECTOR most, VECTOR x) { return LARGER(x, most); }
 
 /* A vector of numbers, of which `count` are there; beyond them it holds zeros. */
 INLINE VECTOR NAME(begin)(const SCALAR *x, ptrdiff_t count)

@@ -25,17 +25,30 @@ INLINE void NAME(add)(SUM *s, VECTOR term)
     s->sum = sum;
 }
 
+/* The lanes in double precision, added by halves. */
 INLINE double NAME(total)(const SUM *s)
 {
-    double total = 0;
-    for (int lane = 0; lane < LANES; lane++)
-        total += (double)s->sum[lane] - (double)s->excess[lane];
-    return total;
+    enum { WIDE = SCALAR_BYTES == 4 ? LANES / 2 : LANES };
+    typedef double wide __attribute__((vector_size(VECTOR_BYTES)));
+    SCALAR lanes[2 * LANES];
+    *(VECTOR *)lanes = s->sum;
+    *(VECTOR *)(lanes + LANES) = s->excess;
+#if SCALAR_BYTES == 4
+#define WIDENED(i) __builtin_convertvector(*(const HALF *)(lanes + (i)), wide)
+    wide sums = (WIDENED(0) - WIDENED(LANES)) + (WIDENED(LANES / 2) - WIDENED(LANES + LANES / 2));
+#undef WIDENED
+#else
+    wide sums = s->sum - s->excess;
+#endif
+    for (int half = WIDE / 2; half; half /= 2)
+        for (int lane = 0; lane < half; lane++)
+            sums[lane] += sums[lane + half];
+    return sums[0];
 }
 
 INLINE VECTOR NAME(larger)(VECTOR a, VECTOR b)
 {
-    return NAME(select)(a > b, a, b);
+    return LARGER(a, b);
 }
 
 /* Some bytes of a vector; the others are those of `rest`. */
@@ -73,42 +86,50 @@ INLINE SCALAR NAME(row_maximum)(const SCALAR *x, ptrdiff_t n)
             most[j] = NAME(larger)(*(const VECTOR *)(x + i + j * LANES), most[j]);
     for (; i < n; i += LANES)
         most[0] = NAME(larger)(NAME(some)(x + i, (n - i) * SCALAR_BYTES, most[0]), most[0]);
-    const VECTOR all =
-        NAME(larger)(NAME(larger)(most[0], most[1]), NAME(larger)(most[2], most[3]));
-    SCALAR result = all[0];
-    for (int lane = 1; lane < LANES; lane++)
-        result = all[lane] > result ? all[lane] : result;
-    return result;
+    VECTOR all = NAME(larger)(NAME(larger)(most[0], most[1]), NAME(larger)(most[2], most[3]));
+    for (int half = LANES / 2; half; half /= 2)
+        for (int lane = 0; lane < half; lane++)
+            all[lane] = all[lane + half] > all[lane] ? all[lane + half] : all[lane];
+    return all[0];
 }
 
-/* The sum of what `term` gives for each vector of a row: of x, or of dy and x; a tail is filled up
- * with `rest`. */
-#define ROW_SUM(sum, term, rest)                                                                   \
+/* Two sums of what `term` gives for the vectors of a row, taken in turns: an addition waits for the one
+ * before it. Terms are of x, or of dy and x; a tail is filled up with `rest`. */
+#define ROW_SUM(sums, term, rest)                                                                  \
     do {                                                                                           \
         ptrdiff_t i = 0;                                                                           \
-        for (; i + ABREAST * LANES <= n; i += ABREAST * LANES) {                                   \
-            VECTOR terms[ABREAST];                                                                 \
-            for (int j = 0; j < ABREAST; j++) {                                                    \
-                const ptrdiff_t at = i + j * LANES, bytes = VECTOR_BYTES;                          \
-                terms[j] = term(at, bytes, rest);                                                  \
-            }                                                                                      \
-            NAME(add)(&sum, (terms[0] + terms[1]) + (terms[2] + terms[3]));                        \
+        for (; i + 2 * ABREAST * LANES <= n; i += 2 * ABREAST * LANES) {                           \
+            ADD_FOUR(sums, i, term, rest);                                                         \
+            ADD_FOUR(sums + 1, i + ABREAST * LANES, term, rest);                                   \
+        }                                                                                          \
+        if (i + ABREAST * LANES <= n) {                                                            \
+            ADD_FOUR(sums, i, term, rest);                                                         \
+            i += ABREAST * LANES;                                                                  \
         }                                                                                          \
         for (; i < n; i += LANES)                                                                  \
-            NAME(add)(&sum, term(i, (n - i) * SCALAR_BYTES, rest));                                \
+            NAME(add)(sums + 1, term(i, (n - i) * SCALAR_BYTES, rest));                            \
+    } while (0)
+#define ADD_FOUR(sum, first, term, rest)                                                           \
+    do {                                                                                           \
+        VECTOR terms[ABREAST];                                                                     \
+        for (int j = 0; j < ABREAST; j++) {                                                        \
+            const ptrdiff_t at = (first) + j * LANES, bytes = VECTOR_BYTES;                        \
+            terms[j] = term(at, bytes, rest);                                                      \
+        }                                                                                          \
+        NAME(add)(sum, (terms[0] + terms[1]) + (terms[2] + terms[3]));                             \
     } while (0)
 
 static __attribute__((noinline)) void NAME(row_softmax)(const SCALAR *x, SCALAR *y, ptrdiff_t n)
 {
     const VECTOR most = (VECTOR){0} + NAME(row_maximum)(x, n);
-    SUM sum = {{0}, {0}};
+    SUM sums[2] = {{{0}, {0}}};
     VECTOR e;
 #define TERM(at, bytes, rest)                                                                      \
     (e = NAME(exp_vector)(NAME(some)(x + (at), bytes, rest) - most),                               \
      NAME(put)(y + (at), e, bytes), e)
-    ROW_SUM(sum, TERM, (VECTOR){0} - (SCALAR)INFINITY);
+    ROW_SUM(sums, TERM, (VECTOR){0} - (SCALAR)INFINITY);
 #undef TERM
-    const SCALAR scale = (SCALAR)(1 / NAME(total)(&sum));
+    const SCALAR scale = (SCALAR)(1 / (NAME(total)(sums) + NAME(total)(sums + 1)));
     EACH_VECTOR NAME(put)(y + i, NAME(some)(y + i, bytes, (VECTOR){0}) * scale, bytes);
 }
 
@@ -116,23 +137,23 @@ static __attribute__((noinline)) void NAME(row_log_softmax)(const SCALAR *x, SCA
                                                             ptrdiff_t n)
 {
     const VECTOR most = (VECTOR){0} + NAME(row_maximum)(x, n);
-    SUM sum = {{0}, {0}};
+    SUM sums[2] = {{{0}, {0}}};
 #define TERM(at, bytes, rest) NAME(exp_vector)(NAME(some)(x + (at), bytes, rest) - most)
-    ROW_SUM(sum, TERM, (VECTOR){0} - (SCALAR)INFINITY);
+    ROW_SUM(sums, TERM, (VECTOR){0} - (SCALAR)INFINITY);
 #undef TERM
-    const SCALAR less = (SCALAR)log(NAME(total)(&sum));
+    const SCALAR less = (SCALAR)log((NAME(total)(sums) + NAME(total)(sums + 1)));
     EACH_VECTOR NAME(put)(y + i, (NAME(some)(x + i, bytes, most) - most) - less, bytes);
 }
 
 static __attribute__((noinline)) void
 NAME(row_softmax_backward)(const SCALAR *dy, const SCALAR *y, SCALAR *dx, ptrdiff_t n)
 {
-    SUM sum = {{0}, {0}};
+    SUM sums[2] = {{{0}, {0}}};
 #define TERM(at, bytes, rest)                                                                      \
     (NAME(some)(dy + (at), bytes, rest) * NAME(some)(y + (at), bytes, rest))
-    ROW_SUM(sum, TERM, (VECTOR){0});
+    ROW_SUM(sums, TERM, (VECTOR){0});
 #undef TERM
-    const SCALAR mean = (SCALAR)NAME(total)(&sum);
+    const SCALAR mean = (SCALAR)(NAME(total)(sums) + NAME(total)(sums + 1));
     EACH_VECTOR NAME(put)(dx + i,
                           NAME(some)(y + i, bytes, (VECTOR){0})
                               * (NAME(some)(dy + i, bytes, (VECTOR){0}) - mean),
@@ -142,17 +163,18 @@ NAME(row_softmax_backward)(const SCALAR *dy, const SCALAR *y, SCALAR *dx, ptrdif
 static __attribute__((noinline)) void
 NAME(row_log_softmax_backward)(const SCALAR *dy, const SCALAR *y, SCALAR *dx, ptrdiff_t n)
 {
-    SUM sum = {{0}, {0}};
+    SUM sums[2] = {{{0}, {0}}};
 #define TERM(at, bytes, rest) NAME(some)(dy + (at), bytes, rest)
-    ROW_SUM(sum, TERM, (VECTOR){0});
+    ROW_SUM(sums, TERM, (VECTOR){0});
 #undef TERM
-    const SCALAR total = (SCALAR)NAME(total)(&sum);
+    const SCALAR total = (SCALAR)(NAME(total)(sums) + NAME(total)(sums + 1));
     EACH_VECTOR NAME(put)(dx + i,
                           NAME(some)(dy + i, bytes, (VECTOR){0})
                               - NAME(exp_vector)(NAME(some)(y + i, bytes, (VECTOR){0})) * total,
                           bytes);
 }
 #undef ROW_SUM
+#undef ADD_FOUR
 #undef EACH_VECTOR
 
 /* ---- columns ------------------------------------------------------------------------------------ */
