@@ -225,7 +225,8 @@ def _other_product(left: Tensor, right: Tensor) -> str:
 # backward 1.2 with 6 million, 0.8 to 1.1 with 3, else 0.4 to 0.7; outside of training 0.4 to 1.2.
 # Maxima: 5 to 20; their gradient 0.5 to 1.0, so it stays where it is. Means: 1.3 to 15, their
 # gradients 1.0 to 9. Products: 1.1 to 12 with a million multiplications, 0.7 to 1.6 with half as
-# many; with AVX2 1.1 to 12 with two million in few rows or with 17 million, else 0.6 to 1.2.
+# many, in float64, too; with AVX2 1.1 to 12 with two million in few rows or with 17 million, else
+# 0.6 to 1.2.
 def _ways() -> dict[str, dict[str, Way]]:
     pools: dict[str, Way] = {}
     for axes in (2, 3):
