@@ -173,20 +173,22 @@ def correlate_taps(
         weights.itemsize,
     )
     frame = view.frame
-    positions = np.zeros((len(taps), len(frame.size)), np.intp)
-    positions[:, view.spare :] = taps[:, view.seen]
-    positions[:, -1] *= view.grain
     # Taps in the order of the window: rows of the result share what they see.
     shared = full and view.grain == 1 and view.ordered and frame.window[-2] > 1
     into = NEGATED if negates and results.dtype == np.uint64 else TYPES[results.dtype]
+    types = SUMS[weights.dtype], TYPES[image.dtype], into
+    if not view.plain:
+        image = image.transpose(view.order).reshape(view.image_shape)
+        results = results.transpose((0, *(1 + axis for axis in view.order)))
+        results = results.reshape((len(results), *frame.size))
     correlation.correlate(
-        image.transpose(view.order).reshape(view.image_shape),
-        results.transpose((0, *(1 + axis for axis in view.order))).reshape(
-            (len(results), *frame.size)
-        ),
-        (SUMS[weights.dtype], TYPES[image.dtype], into),
+        image,
+        results,
+        types,
         frame,
-        positions,
+        (_kept_positions if small else _positions)(
+            taps.tobytes(), taps.shape, view.seen, view.spare, view.grain
+        ),
         weights,
         np.array([outside]).astype(weights.dtype),
         fold,
@@ -203,19 +205,22 @@ class _View:
     ----------
     order : list of int
         All axes.
-    seen : list of int
+    seen : tuple of int
         The axis of the image that each axis of the frame is, behind `spare` of one cell.
     grain : int
         Numbers of a cell on the last axis: those of an axis without a window.
     ordered : bool
         Whether the axes are in the order of the image.
+    plain : bool
+        Whether the image and its result are seen as they are.
     """
 
     order: list[int]
-    seen: list[int]
+    seen: tuple[int, ...]
     spare: int
     grain: int
     ordered: bool
+    plain: bool
     image_shape: Ints
     frame: Frame
 
@@ -253,10 +258,26 @@ def _new_view(
         grain,
     )
     image_shape = (*sizes[:-1], sizes[-1] * grain)
-    return _View(order, seen, spare, grain, seen == sorted(seen), image_shape, frame)
+    plain = (
+        order == list(range(len(shape)))
+        and image_shape == tuple(shape)
+        and frame.size == tuple(result_shape)
+    )
+    return _View(order, tuple(seen), spare, grain, seen == sorted(seen), plain, image_shape, frame)
 
 
 _kept_view = lru_cache(256)(_new_view)
+
+
+def _positions(taps: bytes, shape: Ints, seen: Ints, spare: int, grain: int) -> NDArray[np.intp]:
+    """Return the positions of taps, which are given by axes of the image, by axes of the frame."""
+    found = np.zeros((shape[0], spare + len(seen)), np.intp)
+    found[:, spare:] = np.frombuffer(taps, np.intp).reshape(shape)[:, seen]
+    found[:, -1] *= grain
+    return found
+
+
+_kept_positions = lru_cache(256)(_positions)
 
 
 def _groups(
@@ -340,20 +361,9 @@ def slide_window(
     """
     if result.size == 0:
         return
-    window, begins = [1] * image.ndim, [0] * image.ndim
-    # A window of one cell slides, too: its running sum is rounded.
-    window[axis], begins[axis] = max(size, 2), first
-    merged = _groups(
-        image.shape, image.strides, result.shape, result.strides, tuple(window), tuple(begins)
-    )
-    groups = [group for group in merged if group != [axis]]
-    order = [a for group in groups for a in group]
-    order = [a for a in range(image.ndim) if a not in order and a != axis] + order + [axis]
-    lines = (prod(image.shape[a] for a in group) for group in groups)
-    shape = (1,) * (not groups) + (*lines, image.shape[axis])
-    ones, zeros = (1,) * (len(shape) - 1), (0,) * (len(shape) - 1)
-    frame = make_frame(
-        shape, shape, (*ones, size), (*zeros, first), ("constant",) * len(ones) + (mode,), 8
+    small = sum(result.shape) + size <= _MOST_KEPT
+    order, shape, frame = (_kept_slide if small else _new_slide)(
+        image.shape, image.strides, result.strides, size, axis, first, mode
     )
     means.slide(
         image.transpose(order).reshape(shape),
@@ -362,3 +372,33 @@ def slide_window(
         frame,
         np.array([outside]),
     )
+
+
+def _new_slide(
+    shape: Ints,
+    strides: Ints,
+    result_strides: Ints,
+    size: int,
+    axis: int,
+    first: int,
+    mode: str,
+) -> tuple[list[int], Ints, Frame]:
+    """Return the order of the axes, the shape in which both arrays are seen, and the frame."""
+    rank = len(shape)
+    window, begins = [1] * rank, [0] * rank
+    # A window of one cell slides, too: its running sum is rounded.
+    window[axis], begins[axis] = max(size, 2), first
+    merged = _groups(shape, strides, shape, result_strides, tuple(window), tuple(begins))
+    groups = [group for group in merged if group != [axis]]
+    order = [a for group in groups for a in group]
+    order = [a for a in range(rank) if a not in order and a != axis] + order + [axis]
+    lines = (prod(shape[a] for a in group) for group in groups)
+    seen = (1,) * (not groups) + (*lines, shape[axis])
+    ones, zeros = (1,) * (len(seen) - 1), (0,) * (len(seen) - 1)
+    frame = make_frame(
+        seen, seen, (*ones, size), (*zeros, first), ("constant",) * len(ones) + (mode,), 8
+    )
+    return order, seen, frame
+
+
+_kept_slide = lru_cache(256)(_new_slide)
