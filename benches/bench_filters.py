@@ -3,10 +3,10 @@
     python benches/bench_filters.py [TABLE ...] [--dtype float32 float64] [--threads 2]
                                     [--time 0.1] [--output filters.json]
 
-The tables are "convolve", "bank", "separable", "volumes", "transforms" and "opencv"; all by
-default. Both sides get the same arrays, in turns, in one process, and each result is compared with
-SciPy's before it is timed. The ratio is the rival's least time over ours. SciPy computes on one
-core, but for its transforms with two workers; those stand in lines of their own.
+The tables are "convolve", "bank", "separable", "volumes", "small", "transforms" and "opencv"; all
+by default. Both sides get the same arrays, in turns, in one process, and each result is compared
+with SciPy's before it is timed. The ratio is the rival's least time over ours. SciPy computes on
+one core, but for its transforms with two workers; those stand in lines of their own.
 """
 
 import argparse
@@ -95,6 +95,42 @@ def volumes(dtype):
         )
 
 
+def small(dtype):
+    """Where the call takes longer than the sums."""
+    image, line = normal((32, 32), dtype), normal((1000,), dtype)
+    for name, *arguments in (
+        ("convolve", normal((3, 3), dtype)),
+        ("convolve", normal((5, 5), dtype)),
+        ("convolve1d", normal((5,), dtype)),
+        ("gaussian_filter", 1),
+        ("uniform_filter", 3),
+        ("sobel",),
+        ("laplace",),
+    ):
+        what = " ".join("x".join(map(str, np.shape(a))) or str(a) for a in arguments)
+        yield (
+            f"ndimage.{name} 32 x 32 {what}",
+            lambda f=name, a=arguments: getattr(ndimage, f)(image, *a),
+            lambda f=name, a=arguments: getattr(scipy.ndimage, f)(image, *a),
+        )
+    for name, one, shape in (
+        ("convolve2d", image, (3, 3)),
+        ("convolve", image, (3, 3)),
+        ("convolve", line, (31,)),
+        ("fftconvolve", image, (5, 5)),
+        ("fftconvolve", image, (32, 32)),
+        ("fftconvolve", line, (31,)),
+        ("oaconvolve", line, (101,)),
+    ):
+        two = normal(shape, dtype)
+        sizes = " ".join("x".join(map(str, array.shape)) for array in (one, two))
+        yield (
+            f"signal.{name} {sizes}",
+            lambda f=name, x=one, k=two: getattr(signal, f)(x, k),
+            lambda f=name, x=one, k=two: getattr(scipy.signal, f)(x, k),
+        )
+
+
 def with_workers(call):
     with scipy.fft.set_workers(2):
         return call()
@@ -138,7 +174,8 @@ def opencv(dtype):
 
 
 TABLES = {
-    table.__name__: table for table in (convolve, bank, separable, volumes, transforms, opencv)
+    table.__name__: table
+    for table in (convolve, bank, separable, volumes, small, transforms, opencv)
 }
 
 
