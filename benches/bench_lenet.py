@@ -1,11 +1,11 @@
 """LeNet-5 against the same network in torch: its convolutions, a training step, whole epochs.
 
-    python benches/bench_lenet.py [--threads 2] [--parts] [--data DIRECTORY [--epochs 5]]
+    python benches/bench_lenet.py [--threads 2] [--parts | --step] [--data DIRECTORY [--epochs 5]]
 
 The two networks begin with the same weights and see the same batches; results are compared before
 anything is timed. Both sides are timed in interleaved blocks with a pause between, because the
 thread pools of the two libraries spin against each other. --parts times each layer, the loss and
-the optimizer by themselves. DIRECTORY holds IDX files (MNIST,
+the optimizer by themselves, --step the step alone. DIRECTORY holds IDX files (MNIST,
 Fashion-MNIST); without it there are no epochs.
 """
 
@@ -303,6 +303,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--threads", type=int, default=fastconv.get_num_threads())
     parser.add_argument("--parts", action="store_true", help="time each part of a step")
+    parser.add_argument("--step", action="store_true", help="time the step alone")
     parser.add_argument("--data", help="directory of IDX files")
     parser.add_argument("--epochs", type=int, default=5)
     arguments = parser.parse_args()
@@ -315,6 +316,9 @@ def main():
     verify(x, y)
     if arguments.parts:
         bench_parts(x, y)
+        return
+    if arguments.step:
+        bench_step(x, y)
         return
     bench_convolutions(BATCH)
     bench_convolutions(1)

@@ -142,6 +142,26 @@ def test_memory_layouts(lead, layout):
             assert_exact(actual, expected)
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("rows", [1, 3, 20])
+def test_matrices_have_the_bits_of_other_arrays(rows, dtype):
+    """Plain matrices go a shorter way than higher ranks, misaligned arrays, and `out=`."""
+    arrays = problem((rows,), 300, 70, dtype, normal)
+    x, weight, bias, residual = arrays
+    y, gradients = F.linear(x, weight, bias), F.linear_backward(residual, x, weight)
+    assert_exact(F.linear(x[None], weight, bias)[0], y)
+    assert_exact(F.linear(x, weight, bias, out=np.empty_like(y)), y)
+    odd = [layouts(array)["misaligned"] for array in arrays]
+    assert_exact(F.linear(*odd[:3]), y)
+    for found in (
+        F.linear_backward(residual[None], x[None], weight),
+        F.linear_backward(odd[3], *odd[:2]),
+        F.linear_backward(residual, x, weight, out=(None, None, None)),
+    ):
+        for actual, expected in zip(found, gradients, strict=True):
+            assert_exact(actual.reshape(expected.shape), expected)
+
+
 def test_broadcast_inputs():
     x, weight, bias, residual = problem((7,), 5, 6)
     same = [np.broadcast_to(array[:1], array.shape) for array in (x, weight, bias, residual)]
