@@ -248,6 +248,15 @@ ALGORITHMS = (
                 operations=(_FORWARD, _INPUT),
             ),
             Variant(
+                "patches in the lanes",
+                partial(binding.weight_product, role="patches"),
+                serves=rules.serves_patches,
+                wins=rules.channels_fill,
+                why="kernels move by their size: rows of the input are transposed as they lie",
+                operations=(_WEIGHT,),
+                copies=rules.copy_input,
+            ),
+            Variant(
                 "taps in the lanes",
                 partial(binding.weight_product, role="taps"),
                 serves=lambda case: prod(case.geometry.kernel) > 1,

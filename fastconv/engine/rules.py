@@ -162,6 +162,11 @@ def copy_planes(case: Case) -> tuple[bool, bool]:
     return not case.has_planes("x"), case.operation == _WEIGHT and not case.has_planes("y")
 
 
+def copy_input(case: Case) -> tuple[bool, bool]:
+    """Copy the input if its planes are not contiguous."""
+    return not case.has_planes("x"), False
+
+
 def copy_weights(case: Case) -> tuple[bool, bool]:
     """Copy weights that are not in order."""
     return False, case.operation != _WEIGHT and not case.in_order("w")
@@ -187,6 +192,9 @@ _LEAST_CHANNELS = 8
 _LEAST_OUTPUTS = 4
 # Wider planes than these, of what is read and written, fill vectors by themselves.
 _MOST_COLUMNS = 16
+# But of a single row with kernels so long, each vector would be loaded for one product: with groups
+# in the lanes, neighbouring outputs share what they load.
+_LONG_ROW = 15
 # Lanes that count, of all: with fewer, the other loops are faster.
 _LEAST_USED = 0.7
 # A line that reads or writes more is left to the others, which cut it. With channels in the lanes
@@ -247,9 +255,10 @@ def samples_win(case: Case) -> bool:
 def groups_win(case: Case) -> bool:
     """Tell whether groups are many, of few channels, on small planes."""
     size = fits.sizes(case.operation, case.geometry)
+    long = size.row.size == size.row.out == 1 and size.taps >= _LONG_ROW
     return (
         lies_across(size)
-        and max(size.column.size, size.column.out) <= _MOST_COLUMNS
+        and (long or max(size.column.size, size.column.out) <= _MOST_COLUMNS)
         and fill_lanes(case, size.groups, fits.lanes(case.itemsize))
     )
 
@@ -372,7 +381,32 @@ def taps_win(case: Case) -> bool:
     """Tell whether gathering windows is less work than transposing."""
     inputs, outputs = case.channels
     full = _FULL_VECTORS * fits.lanes(case.itemsize)
-    return inputs * prod(case.geometry.kernel) >= full and binding.gathered(case) <= outputs
+    return inputs * prod(case.geometry.kernel) >= full and (
+        has_long_rows(case, full) or binding.gathered(case) <= outputs
+    )
+
+
+def has_long_rows(case: Case, least: int) -> bool:
+    """Tell whether windows are rows of at least so many neighbours, which only need copying."""
+    geometry = case.geometry
+    return (
+        geometry.kernel[-1] >= least
+        and geometry.stride[-1] > 1
+        and geometry.dilation[-1] == 1
+        and not any(map(sum, geometry.padding))
+    )
+
+
+def serves_patches(case: Case) -> bool:
+    """Tell whether the patches of a weight gradient have columns for the vectors of a tile."""
+    return are_patches(case) and 1 < case.geometry.kernel[-1] <= _FULL_VECTORS
+
+
+def channels_fill(case: Case) -> bool:
+    """Tell whether input channels fill most of the vectors that they take."""
+    inputs, _ = case.channels
+    lanes = fits.lanes(case.itemsize)
+    return inputs >= _LEAST_USED * -(-inputs // lanes) * lanes
 
 
 def pixels_win(case: Case) -> bool:

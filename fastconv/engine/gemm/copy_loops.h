@@ -67,7 +67,8 @@ static void ISA(TYPED(copy_planes))(const SCALAR *source, const fastconv_piece *
 /* The vectors of a full run. */
 #define FULL 3
 
-/* Panels of columns: for each step, the runs of source + at[l], each to its place.
+/* Panels of columns: for each step, the runs of source + at[l], each to its place. With `overrun` their
+ * numbers are neighbours.
  *
  * Steps are `width` apart and written in order, so that a run may be written past its end: what
  * belongs there comes later, and a panel has room for one more vector at its end. Reading past the
@@ -89,8 +90,12 @@ static void ISA(TYPED(pack_columns))(const SCALAR *source, const ptrdiff_t *at, 
                 const SCALAR *from = row + runs[i].at;
                 SCALAR *to = panels + runs[i].first;
 
-                for (ptrdiff_t j = 0; j < runs[i].count; j += 64 / SCALAR_BYTES)
+                for (ptrdiff_t j = 0; j < runs[i].count * runs[i].step; j += 64 / SCALAR_BYTES)
                     __builtin_prefetch(ahead + runs[i].at + j);
+                if (runs[i].step != 1) {
+                    ISA(TYPED(copy))(from, runs[i].step, runs[i].count, to);
+                    continue;
+                }
                 if (runs[i].count != FULL * LANES) {
                     ISA(TYPED(copy))(from, 1, runs[i].count, to);
                     continue;
@@ -184,29 +189,36 @@ ISA(TYPED(transpose_block))(const SCALAR *source, ptrdiff_t source_row, const in
 
 /* target[j * target_row + i] = source[i * source_row + j] for i < rows, j < columns.
  *
- * Whole blocks go through the registers, and so does half a block of rows at the end. Rows may lie
- * pages apart, which the hardware does not foresee: their next but one vectors are fetched. */
+ * Whole blocks go through the registers, and so does half a block of rows at the end; the last block
+ * of columns is moved back. Rows may lie pages apart, which the hardware does not foresee: their next
+ * but one vectors are fetched. */
 static void ISA(TYPED(transpose))(const SCALAR *source, ptrdiff_t source_row, ptrdiff_t rows,
                                   ptrdiff_t columns, SCALAR *target, ptrdiff_t target_row)
 {
-    const ptrdiff_t whole_columns = columns - columns % LANES;
+    /* Columns that are done in blocks: all of them, or too few for one. */
+    const ptrdiff_t whole_columns = columns < LANES ? 0 : columns;
     ptrdiff_t whole_rows = rows - rows % LANES;
 
     if (columns >= LONG)
         for (ptrdiff_t i = 0; i < whole_rows; i += LANES)
-            for (ptrdiff_t j = 0; j < whole_columns; j += LANES)
+            for (ptrdiff_t j = 0; j < whole_columns; j += LANES) {
+                const ptrdiff_t at = j + LANES <= columns ? j : columns - LANES;
                 ISA(TYPED(transpose_block))
-                (source + i * source_row + j, source_row, 0, target + j * target_row + i,
+                (source + i * source_row + at, source_row, 0, target + at * target_row + i,
                  target_row);
+            }
     else
-        for (ptrdiff_t j = 0; j < whole_columns; j += LANES)
+        for (ptrdiff_t j = 0; j < whole_columns; j += LANES) {
+            const ptrdiff_t at = j + LANES <= columns ? j : columns - LANES;
             for (ptrdiff_t i = 0; i < whole_rows; i += LANES)
                 ISA(TYPED(transpose_block))
-                (source + i * source_row + j, source_row, 1, target + j * target_row + i,
+                (source + i * source_row + at, source_row, 1, target + at * target_row + i,
                  target_row);
+        }
     if (rows - whole_rows == LANES / 2) {
         for (ptrdiff_t j = 0; j < whole_columns; j += LANES) {
-            const SCALAR *from = source + whole_rows * source_row + j;
+            const ptrdiff_t at = j + LANES <= columns ? j : columns - LANES;
+            const SCALAR *from = source + whole_rows * source_row + at;
             VECTOR block[LANES];
 #pragma GCC unroll 16
             for (ptrdiff_t q = 0; q < LANES; q++)
@@ -214,7 +226,7 @@ static void ISA(TYPED(transpose))(const SCALAR *source, ptrdiff_t source_row, pt
             ISA(TYPED(turn))(block);
 #pragma GCC unroll 16
             for (ptrdiff_t q = 0; q < LANES; q++)
-                *(HALF *)(target + (j + q) * target_row + whole_rows) = *(const HALF *)&block[q];
+                *(HALF *)(target + (at + q) * target_row + whole_rows) = *(const HALF *)&block[q];
         }
         whole_rows = rows;
     }

@@ -92,6 +92,7 @@ cdef struct Product:
     Py_ssize_t width                        # numbers of a tile's row
     Py_ssize_t lanes
     bint packs_a, packs_b, ready            # `ready`: A was packed before
+    bint turns                              # B is packed in place, by windows that move far
     bint neighbours                         # the steps of A are neighbours
     Py_ssize_t packed_channels              # channels of the slab that is packed at once
     Slab slab
@@ -111,7 +112,7 @@ cdef void choose_packing(Product* p) noexcept nogil:
     cdef double computes = 1.5 * p.rows, columns = p.columns
     cdef Py_ssize_t gap = p.windows.column.part_reach
     p.packs_b = computes * (gap / columns + 0.125) > 3 * (p.width / columns + 1)
-    if p.windows.in_place:
+    if p.windows.inside:
         # Without gaps, packing is the only copy. With them, a slab must first be made.
         p.packs_b = p.packs_b or gap == 0
         p.windows.in_place = p.packs_b
@@ -174,6 +175,9 @@ cdef int size_blocks(Product* p, Py_ssize_t itemsize, int threads) except -1:
     else:
         # A slab serves all taps.
         part *= <double>planes / p.windows.taps
+    # Where kernels move by a vector or more, taps of a row are nearer to each other than pixels.
+    p.turns = (p.windows.in_place and p.windows.column.stride >= p.lanes
+               and p.windows.column.taps >= p.lanes and p.windows.column.dilation == 1)
     p.split = make_split(p.groups * p.column_blocks, ceil_div(total, unit),
                          ceil_div(total, pixels), p.row_panels, threads, PARTED, part, alone)
     p.pixels = min(ceil_div(p.split.units, p.split.blocks) * unit, total)
@@ -261,7 +265,8 @@ cdef Py_ssize_t list_panels(const Product* p, const Slab* slab, Panel* panels, R
                 break
             number = next_pixels(&walk, panel.vectors * p.lanes - first)
             if p.packs_b:
-                n_packs = add_run(packs, n_packs, count * p.panel_size + first, number, at, 1)
+                n_packs = add_run(packs, n_packs, count * p.panel_size + first, number, at,
+                                  walk.hop)
             panel.n_outs = add_run(outs + panel.outs, panel.n_outs, first, number, out,
                                    p.windows.outs[5])
             used = first + number
@@ -334,14 +339,29 @@ cdef double pack_a_cost(void* job, Py_ssize_t task) noexcept nogil:
             * (<double>p.rows / p.row_panels if p.neighbours else p.rows))
 
 
+cdef void turn_windows(const floating* x, const Py_ssize_t* shifts, Py_ssize_t steps,
+                       Py_ssize_t columns, const Run* packs, Py_ssize_t n_packs, Py_ssize_t width,
+                       floating* packed) noexcept nogil:
+    """Pack what windows see whose columns are neighbours: the windows are rows to be transposed."""
+    cdef Py_ssize_t step, i
+    for step from 0 <= step < steps by columns:
+        for i in range(n_packs):
+            transpose(x + shifts[step] + packs[i].at, packs[i].step, packs[i].count, columns,
+                      packed + packs[i].first + step * width, width)
+
+
 cdef void pack_b(const floating* x, const Product* p, const Slab* slab, Py_ssize_t channel,
                  Py_ssize_t channels, const Py_ssize_t* shifts, const Run* packs,
                  Py_ssize_t n_packs, floating* slab_data, floating* packed) noexcept nogil:
     """Pack some channels of a block of B, from the input in place or through a small slab."""
     cdef Py_ssize_t c, count, taps = p.windows.taps
     if p.windows.in_place:
-        pack_columns(x + channel * p.windows.strides[2], shifts, channels * taps, packs, n_packs,
-                     False, p.width, packed)
+        x += channel * p.windows.strides[2]
+        if p.turns:
+            turn_windows(x, shifts, channels * taps, p.windows.column.taps, packs, n_packs, p.width,
+                         packed)
+        else:
+            pack_columns(x, shifts, channels * taps, packs, n_packs, False, p.width, packed)
         return
     for c from 0 <= c < channels by p.packed_channels:
         count = min(p.packed_channels, channels - c)

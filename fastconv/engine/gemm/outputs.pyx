@@ -45,6 +45,8 @@ cdef Py_ssize_t BLOCK_BYTES = second_cache() * 5 // 8
 # The weights that all tiles of a block read before the next ones come: half the first-level cache,
 # and no more than 16 KB: of 48 KB, 24 were 4 to 8 % slower in 1x1 layers on maps of 7 x 7.
 cdef Py_ssize_t NEAR_BYTES = min(first_cache() // 2, 1 << 14)
+# A number of a slab that is copied one by one, for such strides on a row as `copy` has no loop for.
+cdef double SINGLE = 1.2
 # Channels that lie so far apart in place are not foreseen by the hardware.
 cdef Py_ssize_t FAR_BYTES = 1 << 11
 
@@ -140,6 +142,9 @@ cdef double plan_cycles(const Plan* p, Py_ssize_t itemsize, int threads) noexcep
         cycles += 0.2 * out
         if p.windows.strides[2] * itemsize >= FAR_BYTES:
             cycles += 10.0 * p.panels * ceil_div(out, p.pixels)
+    elif p.windows.inside and p.windows.column.stride not in (2, 4):
+        # With pixels in the lanes there would be no slab.
+        cycles += SINGLE * p.windows.channels * slab_planes(&p.windows) * out / p.steps
     cycles *= imbalance(&p.split, threads)
     # Storing; packing the weights, whole vectors where output channels are neighbours; and fetching
     # them for each block.

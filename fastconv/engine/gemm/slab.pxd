@@ -27,7 +27,8 @@ cdef struct Windows:
     Py_ssize_t channels
     Py_ssize_t taps         # of one channel
     Py_ssize_t lines        # rows of the output, of all samples and depths
-    bint in_place           # no window needs zeros, and columns are neighbours: no slab
+    bint inside             # no window needs zeros, and columns are neighbours
+    bint in_place           # there is no slab; where kernels move by more, if pixels are packed
 
 # Pixels of the output, counted in a block of some columns of all its lines.
 cdef struct Block:
@@ -47,6 +48,7 @@ cdef struct Walk:
     Py_ssize_t left                     # pixels to come
     Py_ssize_t od, oh, column           # the next one's place
     Py_ssize_t at, out                  # where it lies in the slab or the input, and in the output
+    Py_ssize_t hop                      # from pixel to pixel in the slab or the input
 
 # Work that threads share. Each of its copies has units, cut into blocks as even as can be; each
 # block is made for some panels, and a task is a block for a part of the panels.

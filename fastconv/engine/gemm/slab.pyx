@@ -15,7 +15,8 @@ pixels of the block, whatever the stride, the dilation and the padding:
 
 The rows of one sample and depth follow each other with those that only the lower taps reach; then
 come those of the next. Where no window needs a zero and the stride of the columns is 1, the same
-holds for the input itself, in place, without a slab.
+holds for the input itself, in place, without a slab. With a stride there, pixels are no neighbours
+in place: that is for those who copy them anyway.
 """
 
 from fastconv.engine.base.axis cimport ceil_div, window_axis
@@ -154,9 +155,9 @@ cdef Windows make_windows(const Layout* layout, tuple stride, tuple before, tupl
     windows.channels = layout.x.shape[2]
     windows.taps = windows.depth.taps * windows.row.taps * windows.column.taps
     windows.lines = layout.y.shape[0] * windows.depth.out * windows.row.out
-    windows.in_place = (windows.column.stride == 1 and windows.strides[5] == 1
-                        and inside(&windows.depth) and inside(&windows.row)
-                        and inside(&windows.column))
+    windows.inside = (windows.strides[5] == 1 and inside(&windows.depth)
+                      and inside(&windows.row) and inside(&windows.column))
+    windows.in_place = windows.inside and windows.column.stride == 1
     return windows
 
 
@@ -228,12 +229,13 @@ cdef Walk start_walk(const Windows* windows, const Slab* slab) noexcept nogil:
     walk.od = above - n * windows.depth.out
     walk.out = (n * windows.outs[0] + walk.od * windows.outs[3] + walk.oh * windows.outs[4]
                 + (block.column + walk.column) * windows.outs[5])
-    walk.at = walk.column
+    walk.hop = windows.column.stride if windows.in_place else 1
+    walk.at = walk.column * walk.hop
     if windows.in_place:
         walk.at += (n * windows.strides[0]
                     + (walk.od * windows.depth.stride - windows.depth.before) * windows.strides[3]
                     + (walk.oh * windows.row.stride - windows.row.before) * windows.strides[4]
-                    + block.column - windows.column.before)
+                    + block.column * walk.hop - windows.column.before)
     return walk
 
 
@@ -247,14 +249,14 @@ cdef Py_ssize_t next_pixels(Walk* walk, Py_ssize_t most) noexcept nogil:
     cdef Py_ssize_t number = min(min(columns - walk.column, walk.left), most)
     walk.left -= number
     walk.column += number
-    walk.at += number
+    walk.at += number * walk.hop
     walk.out += number * windows.outs[5]
     if walk.column < columns:
         return number
     walk.column = 0
     walk.oh += 1
     walk.at += (windows.row.stride * windows.strides[4] if windows.in_place
-                else walk.slab.width) - columns
+                else walk.slab.width) - columns * walk.hop
     walk.out += windows.outs[4] - columns * windows.outs[5]
     if walk.oh < windows.row.out:
         return number

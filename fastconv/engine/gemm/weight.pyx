@@ -22,7 +22,13 @@ The role decides what lies in the lanes; the table chooses it from the shapes:
     input channels    kernels of one tap: the input is B, the residual A, and C is the gradient as
                       it stands in memory
     taps              few pixels: the same, but the lanes are all steps (c, t, r, s). What the taps
-                      of some channels see is gathered from a slab, a row for each position
+                      of some channels see is gathered from a slab, a row for each position; long
+                      rows of taps that move are copied as they lie
+    patches           kernels that move by their own size: the same, and a panel has the columns (s)
+                      of a row of taps, each a vector of channels. Rows of the input are transposed
+                      as they lie, and come apart by themselves:
+                          row of c0: | a A b B |  ->  pixel 0: | a . . . | A . . . |
+                              of c1: | . . . . |      pixel 1: | b . . . | B . . . |
     pixels            too few channels to fill a vector: both maps are in slabs of the same width,
                       with zeros in the gaps of the residual; every sum of C is a vector, whose
                       lanes are added at the end of the chunk
@@ -45,9 +51,10 @@ from fastconv.engine.gemm.slab cimport (
 from fastconv.engine.gemm.tile cimport (
     DOT_COLUMNS, DOT_ROWS, MAX_ROWS, MAX_VECTORS, dot_rows, max_rows, run_dots, run_tile)
 from fastconv.engine.gemm.weight_plan cimport (
-    BLOCK, INPUTS, OUTPUTS, PIXELS, TAPS, Plan, Role, dot_pixels, lane_channels, make_plan)
+    BLOCK, INPUTS, OUTPUTS, PATCHES, PIXELS, TAPS, Plan, Role, dot_pixels, lane_channels, make_plan)
 
-ROLES = {"output channels": OUTPUTS, "input channels": INPUTS, "taps": TAPS, "pixels": PIXELS}
+ROLES = {"output channels": OUTPUTS, "input channels": INPUTS, "taps": TAPS, "patches": PATCHES,
+         "pixels": PIXELS}
 
 
 cdef struct Panel:
@@ -114,7 +121,7 @@ cdef Py_ssize_t list_pixels(const Windows* windows, const Slab* slab, Py_ssize_t
         number = next_pixels(&walk, walk.left)
         n_runs = add_run(runs, n_runs, count, number, out, windows.outs[5])
         for i in range(number):
-            positions[count + i] = at + i
+            positions[count + i] = at + i * walk.hop
         count += number
     return n_runs
 
@@ -227,12 +234,30 @@ cdef inline Py_ssize_t tap_at(const Plan* p, Py_ssize_t step) noexcept nogil:
             + tap % p.kernel.column.taps * p.c_strides[5])
 
 
+cdef void write_patches(const floating* sums, Py_ssize_t width, const Plan* p, Py_ssize_t rows,
+                        Py_ssize_t column, floating* dw) noexcept nogil:
+    """Write some rows of C, all columns of a row of taps, into the gradient."""
+    cdef Py_ssize_t number = column // width, down = p.kernel.row.taps, i, c, s
+    cdef Py_ssize_t first = number // down // p.kernel.depth.taps * p.lanes
+    cdef Py_ssize_t channels = min(p.lanes, p.kernel.channels - first)
+    dw += (first * p.c_strides[2] + number // down % p.kernel.depth.taps * p.c_strides[3]
+           + number % down * p.c_strides[4])
+    for i in range(rows):
+        for c in range(channels):
+            for s in range(p.kernel.column.taps):
+                dw[i * p.c_strides[1] + c * p.c_strides[2] + s * p.c_strides[5]] = (
+                    sums[i * width + s * p.lanes + c])
+
+
 cdef void write_block(const floating* sums, Py_ssize_t width, const Plan* p, Py_ssize_t g,
                       Py_ssize_t row, Py_ssize_t rows, Py_ssize_t column, Py_ssize_t columns,
                       floating* dw) noexcept nogil:
     """Write some rows and columns of C into the gradient."""
     cdef Py_ssize_t i, j, at
     dw += g * p.c_strides[0] + (row if p.swapped else column) * p.c_strides[1]
+    if p.role == PATCHES:
+        write_patches(sums, width, p, rows, column, dw)
+        return
     if p.neighbours and p.swapped:
         for i in range(rows):
             copy_row(sums + i * width, 1, columns, dw + i * p.c_strides[1] + column)
@@ -264,6 +289,22 @@ cdef void move_to_unit(Work* work, Py_ssize_t number) noexcept nogil:
                     runs)
 
 
+cdef void copy_taps(const floating* x, const Work* work, const Panel* panel,
+                    floating* packed) noexcept nogil:
+    """Put the numbers that some lanes see side by side, for each pixel: rows of taps, in place."""
+    cdef const Plan* p = work.plan
+    cdef const Py_ssize_t* positions = <const Py_ssize_t*>(work.own + p.lane_positions_at)
+    cdef const Py_ssize_t* shifts = <const Py_ssize_t*>(work.shared + p.lane_shifts_at)
+    cdef Py_ssize_t first = panel.lane % p.kernel.taps, columns = p.kernel.column.taps
+    cdef Py_ssize_t lane = 0, count, i
+    while lane < panel.lanes:
+        count = min(columns - (first + lane) % columns, panel.lanes - lane)
+        for i in range(work.pixels):
+            copy_row(x + positions[i] + shifts[first + lane], 1, count,
+                     packed + i * panel.width + lane)
+        lane += count
+
+
 cdef void gather_taps(const floating* x, const Work* work, const Panel* panel,
                       floating* packed) noexcept nogil:
     """Put the numbers that some lanes (c, t, r, s) see from each position side by side."""
@@ -272,17 +313,37 @@ cdef void gather_taps(const floating* x, const Work* work, const Panel* panel,
     cdef const Py_ssize_t* shifts = <const Py_ssize_t*>(work.shared + p.lane_shifts_at)
     cdef floating* slab = <floating*>(work.own + p.lane_slab_at)
     cdef Py_ssize_t c = panel.lane // p.kernel.taps
+    if not p.turned:
+        copy_taps(x + c * p.kernel.strides[2], work, panel, packed)
+        return
     fill_slab(x, &p.kernel, &work.lane_slab, c,
               ceil_div(panel.lane + panel.lanes, p.kernel.taps) - c, slab)
     transpose_rows(<const floating*>slab, shifts + (panel.lane - c * p.kernel.taps), panel.lanes,
                    positions[work.pixels - 1] + 1, packed, panel.width)
 
 
+cdef void pack_patches(const floating* x, const Work* work, const Panel* panel,
+                       floating* packed) noexcept nogil:
+    """Put the columns of a row of taps side by side, each with the channels of a vector."""
+    cdef const Plan* p = work.plan
+    cdef const Run* runs = <const Run*>(work.own + p.runs_at)
+    cdef Py_ssize_t number = panel.lane // panel.width, rows = p.kernel.row.taps, i
+    cdef Py_ssize_t c = number // rows // p.kernel.depth.taps * p.lanes
+    x += (c * p.kernel.strides[2] + number // rows % p.kernel.depth.taps * p.kernel.strides[3]
+          + number % rows * p.kernel.strides[4])
+    for i in range(work.n_runs):
+        transpose(x + runs[i].at, p.kernel.strides[2], min(p.lanes, p.kernel.channels - c),
+                  runs[i].count * p.kernel.column.taps, packed + runs[i].first * panel.width,
+                  p.lanes)
+
+
 cdef void pack_panel(const floating* columns, const Work* work, const Panel* panel,
                      floating* packed) noexcept nogil:
     """Put the lanes of a panel side by side, for each pixel of the unit."""
     cdef const Plan* p = work.plan
-    if p.role != TAPS:
+    if p.role == PATCHES:
+        pack_patches(columns, work, panel, packed)
+    elif p.role != TAPS:
         pack_pixels(columns + panel.lane * p.windows.outs[2], p,
                     <const Run*>(work.own + p.runs_at), work.n_runs, panel.lanes, panel.width,
                     <floating*>(work.own + p.rows_at), packed)
@@ -304,7 +365,7 @@ cdef void multiply_panel(const floating* source, const Work* work, Py_ssize_t st
     cdef const floating* a[MAX_ROWS]
     cdef floating* c = <floating*>target.c
     for i in range(work.pixels):
-        b_at[i] = (rows_at[i] if p.role == TAPS else i) * panel.width
+        b_at[i] = (rows_at[i] if p.turned else i) * panel.width
     for i in range(tiles):
         row = i * steps // tiles
         rows = (i + 1) * steps // tiles - row
@@ -437,8 +498,8 @@ cdef double chunk_cost(void* job, Py_ssize_t task) noexcept nogil:
                 panel = find_panel(p, i)
                 if c == start or not p.kept:
                     cost += <double>PACKED * panel.lanes * (
-                        p.packed if p.role == TAPS else pixels)
-                    if p.role == TAPS:
+                        p.packed if p.turned else pixels)
+                    if p.turned:
                         cost += COPIED * copied_numbers(&p.kernel, &work.lane_slab, ceil_div(
                             panel.lanes, p.kernel.taps))
                 cost += tiles_cost(steps, max_rows(itemsize, panel.vectors), panel.vectors,
@@ -483,7 +544,8 @@ cdef inline Py_ssize_t chunk_tasks(const Plan* p) noexcept nogil:
 cdef class WeightGradient(Kernel):
     """The correlation of the input `x` with the residual `dy`, which may not be empty.
 
-    `role` says what lies in the lanes; input channels only where no tap leaves the input.
+    `role` says what lies in the lanes; input channels only where no tap leaves the input, and
+    patches only where they cover it, with contiguous rows and at most MAX_VECTORS columns.
 
     dw[g,k,c,tap] = sum over n, p of dy[n,g,k,p] * x[n,g,c, p*stride + tap*dilation - before].
     Stride, padding before and dilation are of three axes.

@@ -14,12 +14,14 @@ cdef enum Role:
     OUTPUTS                             # output channels
     INPUTS                              # input channels: kernels of one tap
     TAPS                                # all taps of input channels
+    PATCHES                             # the columns of a patch, of a vector of input channels each
     PIXELS
 
 cdef struct Plan:
     Role role
     bint swapped                        # the residual in the rows, the input in the columns
     Windows kernel                      # of the kernel in the input
+    bint turned                         # gathered taps come from a slab, as rows to be transposed
     # Of a row of A: these, or the residual's pixels. Their output is what is packed.
     Windows windows
     Py_ssize_t groups, steps, outputs   # of C: its rows and columns

@@ -6,6 +6,7 @@ weight.pyx says what the roles, units, chunks and parts are. What decides the or
 sums (units and chunks) follows the shapes; parts follow the threads, too.
 """
 
+from fastconv.engine.base.axis cimport Axis
 from fastconv.engine.base.cache_sizes cimport second_cache
 from fastconv.engine.base.costs cimport PACKED
 from fastconv.engine.gemm.correlation cimport read_layout
@@ -58,6 +59,11 @@ cdef bint sees_a_view(const Layout* layout, tuple stride, tuple before):
                      for i in range(3, 6)]))
 
 
+cdef bint has_long_rows(const Axis* column, Py_ssize_t least) noexcept nogil:
+    """Tell whether the taps of a row are at least so many neighbours, and move."""
+    return column.dilation == 1 and column.stride > 1 and column.taps >= least
+
+
 cdef int assign_roles(Plan* p, const Layout* layout, Role role, tuple stride,
                       tuple before) except -1:
     """Say which maps are the rows of A, and which the columns of B."""
@@ -67,7 +73,7 @@ cdef int assign_roles(Plan* p, const Layout* layout, Role role, tuple stride,
     if role == INPUTS and not view:
         raise ValueError("with input channels in the lanes, a tap has to lie inside the input")
     p.role = role
-    p.swapped = role == TAPS or role == INPUTS or (
+    p.swapped = role == TAPS or role == INPUTS or role == PATCHES or (
         role == PIXELS and view and layout.w.shape[2] <= layout.w.shape[1])
     p.groups = layout.w.shape[0]
     p.steps, p.outputs = layout.w.shape[2] * p.kernel.taps, layout.w.shape[1]
@@ -86,12 +92,21 @@ cdef int assign_roles(Plan* p, const Layout* layout, Role role, tuple stride,
         p.windows = make_windows(&seen, (1, 1, 1), (0, 0, 0), (1, 1, 1))
     p.vectors = ceil_div(p.outputs, p.lanes)
     p.panels = ceil_div(p.vectors, output_vectors(itemsize))
+    if role == PATCHES:
+        # A panel: the columns of one row of taps, each a vector of channels.
+        p.panels = ceil_div(p.kernel.channels, p.lanes) * p.kernel.depth.taps * p.kernel.row.taps
+        p.vectors = p.panels * p.kernel.column.taps
+        p.outputs = p.vectors * p.lanes
     p.width = p.vectors * p.lanes
     p.slab = make_slab(&p.windows, p.lines, p.columns)
     p.packed = p.pixels
+    p.turned = False
     if role == TAPS:
-        p.kernel.in_place = False
-        p.packed = gathered_rows(p)
+        # Long rows of taps are copied as they lie.
+        p.kernel.in_place = p.kernel.inside and has_long_rows(&p.kernel.column, p.lanes)
+        p.turned = not p.kernel.in_place
+        if p.turned:
+            p.packed = gathered_rows(p)
     elif role == PIXELS:
         p.windows.in_place = False
         p.slab.plane += p.lanes
@@ -107,7 +122,8 @@ cdef void cut_chunks(Plan* p, Py_ssize_t itemsize) noexcept nogil:
     while p.chunks * tasks < TASKS:
         p.chunks *= 2
     p.chunks = max(min(min(p.chunks, PARTIAL_BYTES // size), p.units), 1)
-    p.in_place = p.swapped and p.role != PIXELS and p.chunks == 1 and p.neighbours
+    p.in_place = (p.swapped and p.role != PIXELS and p.role != PATCHES and p.chunks == 1
+                  and p.neighbours)
 
 
 cdef Py_ssize_t busiest(const Plan* p, Py_ssize_t parts, int threads) noexcept nogil:

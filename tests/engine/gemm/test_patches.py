@@ -1,4 +1,4 @@
-"""The input gradient of kernels that move by their own size."""
+"""Kernels that move by their own size, and strided windows without padding."""
 
 import numpy as np
 import pytest
@@ -111,3 +111,108 @@ def test_a_transposed_convolution_takes_it():
     expected = expected.reshape(2, 7, 6, 12) + bias[:, None, None]
     found = F.conv_transpose2d(x, weight, bias, (2, 3))
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", [case for case in CASES if 1 < case[-1][-1] <= 4], ids=str)
+def test_the_weight_gradient_of_patches(case, dtype):
+    geometry = geometry_of(case)
+    x, residual = (
+        integers(geometry.input_shape, dtype, 1),
+        integers(geometry.output_shape, dtype, 2),
+    )
+    compute = inner_call("conv2d_weight", geometry, dtype, "gemm", "patches in the lanes")
+    expected = np.empty(geometry.weight_shape, dtype)
+    inner_call("conv2d_weight", geometry, dtype, "direct")(x, residual, expected)
+    layouts = (x, residual), (np.asfortranarray(x), residual[:, ::-1].copy()[:, ::-1])
+    for arrays in layouts:
+        found = np.full(geometry.weight_shape, np.nan, dtype)
+        compute(*arrays, found)
+        np.testing.assert_array_equal(found, expected)
+
+    x, residual = normal(geometry.input_shape, dtype, 3), normal(geometry.output_shape, dtype, 4)
+    results = []
+    for threads in (1, 2, 3, 8):
+        fastconv.set_num_threads(threads)
+        found = np.full(geometry.weight_shape, np.nan, dtype)
+        compute(x, residual, found)
+        results.append(found)
+    for result in results[1:]:
+        np.testing.assert_array_equal(result, results[0])
+
+
+# Input, weights, stride and groups: kernels that see no padding and move by more than 1. Rows of
+# taps that fill no vector, that are longer than a panel, several rows and channels, dilated ones,
+# and 1x1.
+STRIDED = [
+    ((8, 1, 16000), (64, 1, 400), (160,), 1, 1),
+    ((2, 6, 9, 999), (10, 3, 2, 70), (1, 33), 1, 2),
+    ((2, 2, 9, 999), (10, 2, 1, 67), (2, 2), 1, 1),
+    ((2, 3, 40, 41), (70, 3, 16, 17), (16, 16), 1, 1),
+    ((2, 3, 40, 41), (70, 3, 16, 17), (2, 20), (2, 1), 1),
+    ((2, 3, 29, 29), (9, 3, 1, 1), (2, 2), 1, 1),
+    ((2, 3, 40, 41), (70, 3, 3, 3), (3, 3), 1, 1),
+    ((2, 3, 40, 41), (40, 3, 2, 2), (4, 5), (1, 3), 1),
+    ((2, 3, 5, 9, 41), (40, 3, 2, 2, 4), (2, 1, 4), 1, 1),
+]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", STRIDED, ids=str)
+def test_strided_windows_inside_the_input(case, dtype):
+    shape, weight_shape, stride, dilation, groups = case
+    axes = len(stride)
+    dilation = dilation if isinstance(dilation, tuple) else (dilation,) * axes
+    geometry = conv_geometry(shape, weight_shape, stride, ((0, 0),) * axes, dilation, groups)
+    x, weight = integers(shape, dtype, 1), integers(weight_shape, dtype, 2)
+    residual = integers(geometry.output_shape, dtype, 3)
+    # Columns that are no neighbours take a slab.
+    apart = np.repeat(x, 2, -1)[..., ::2]
+    forward, for_weight = np.empty(geometry.output_shape, dtype), np.empty(weight_shape, dtype)
+    inner_call("conv2d", geometry, dtype, "direct")(x, weight, None, forward)
+    inner_call("conv2d_weight", geometry, dtype, "direct")(x, residual, for_weight)
+    for array in (x, apart):
+        found = np.full_like(forward, np.nan)
+        inner_call("conv2d", geometry, dtype, "gemm", "pixels in the lanes")(
+            array, weight, None, found
+        )
+        np.testing.assert_array_equal(found, forward)
+        if np.prod(geometry.kernel) > 1:
+            found = np.full_like(for_weight, np.nan)
+            inner_call("conv2d_weight", geometry, dtype, "gemm", "taps in the lanes")(
+                array, residual, found
+            )
+            np.testing.assert_array_equal(found, for_weight)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", STRIDED, ids=str)
+def test_strided_windows_have_the_same_bits(case, dtype):
+    shape, weight_shape, stride, dilation, groups = case
+    axes = len(stride)
+    dilation = dilation if isinstance(dilation, tuple) else (dilation,) * axes
+    geometry = conv_geometry(shape, weight_shape, stride, ((0, 0),) * axes, dilation, groups)
+    x, weight = normal(shape, dtype, 1), normal(weight_shape, dtype, 2)
+    residual = normal(geometry.output_shape, dtype, 3)
+    apart = np.repeat(x, 2, -1)[..., ::2]
+    for operation, variants in (
+        ("conv2d", ("pixels in the lanes", "output channels in the lanes")),
+        ("conv2d_weight", ("taps in the lanes",) if np.prod(geometry.kernel) > 1 else ()),
+    ):
+        results = []
+        for variant, array, threads in (
+            (variant, array, threads)
+            for variant in variants
+            for array in (x, apart)
+            for threads in (1, 2, 8)
+        ):
+            fastconv.set_num_threads(threads)
+            compute = inner_call(operation, geometry, dtype, "gemm", variant)
+            if operation == "conv2d":
+                results.append(np.full(geometry.output_shape, np.nan, dtype))
+                compute(array, weight, None, results[-1])
+            else:
+                results.append(np.full(weight_shape, np.nan, dtype))
+                compute(array, residual, results[-1])
+        for result in results[1:]:
+            np.testing.assert_array_equal(result, results[0])
