@@ -185,8 +185,8 @@ def correlate_lines(
             outside=beyond,
             full=bool(counts.all()),
         )
-        # Cells beyond the borders are filtered along the axis, too: in the order of the loops, so that
-        # a block that holds such cells gives the same bits.
+        # Cells beyond the borders are filtered along the axis, too: in the order of the loops, so
+        # that a block that holds such cells gives the same bits.
         with np.errstate(over="ignore", invalid="ignore"):
             products = np.append(np.zeros(1, sums), beyond * line[counts])
             beyond = products.cumsum(dtype=sums)[-1]
