@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from fastconv import ndimage
 from tests._cases import run_tests_code
 from tests._filters import MODES, TYPES, images, numbers
+from tests._memory import growth, needs_status
 
 tried = settings(max_examples=60, deadline=None, derandomize=True)
 
@@ -117,19 +118,6 @@ class Sums:
         self.rows[place[0]] += part.sum(axis=1, dtype=np.float64)
 
 
-def growth(run):
-    """Return the sums of the rows that a call writes, and how much memory it took, in bytes."""
-    resource = pytest.importorskip("resource")
-    result = Sums()
-
-    def most():
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-    before = most()
-    run(Generated(), result)
-    return result.rows, most() - before
-
-
 def by_blocks(image, result):
     for _ in ndimage.filter_blocks(
         image.__getitem__, result.__setitem__, image.shape, np.ones((9, 9)), 1000, "wrap"
@@ -142,9 +130,11 @@ def as_a_whole(image, result):
     result[whole] = ndimage.correlate(image[whole], np.ones((9, 9)), mode="wrap")
 
 
-def measured(how):
-    """Return a call's row sums and growth as text, for a process of its own."""
-    rows, grown = growth(globals()[how])
+def measured(run):
+    """Return the sums of the rows that a call writes, and how much memory it took, as text."""
+    result = Sums()
+    _, grown = growth(lambda: run(Generated(), result))
+    rows = result.rows
     return f"{rows.sum():.0f} {float((rows * np.arange(SIDE)).sum()):.0f} {grown}"
 
 
@@ -153,9 +143,10 @@ def in_a_process(module, call):
     return [int(number) for number in run_tests_code(module, call).split()]
 
 
+@needs_status
 def test_an_image_that_is_larger_than_the_memory_allowed():
-    *blocks, small = in_a_process("ndimage.test_blocks", "measured('by_blocks')")
-    *whole, large = in_a_process("ndimage.test_blocks", "measured('as_a_whole')")
+    *blocks, small = in_a_process("ndimage.test_blocks", "measured(by_blocks)")
+    *whole, large = in_a_process("ndimage.test_blocks", "measured(as_a_whole)")
     assert blocks == whole
     # Each block takes its halo, its result, and what is between; the image and its result are 288.
     assert small < 60 * MEGABYTE
