@@ -1,6 +1,7 @@
 """Autograd, forward-mode, vmap and whole networks over the adapter; PyTorch's own sample inputs."""
 
 import importlib
+import itertools
 from dataclasses import replace
 
 import pytest
@@ -169,32 +170,49 @@ def test_layers_of_pytorchs_module_database():
     assert count > 30
 
 
-def small_resnet():
-    def block(inputs, outputs, stride):
-        return nn.Sequential(
-            nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()
-        )
-
-    class Residual(nn.Module):
-        def __init__(self, inputs, outputs, stride):
-            super().__init__()
-            self.body = nn.Sequential(block(inputs, outputs, stride), block(outputs, outputs, 1))
-            self.skip = nn.Conv2d(inputs, outputs, 1, stride)
-
-        def forward(self, x):
-            return torch.relu(self.body(x) + self.skip(x))
-
-    torch.manual_seed(0)
+def unit(inputs, outputs, stride, kernel=3):
     return nn.Sequential(
-        block(3, 8, 1), Residual(8, 8, 1), Residual(8, 16, 2), Residual(16, 32, 2),
-        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(32, 4),
-    )  # fmt: skip
+        nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU(),
+    )
 
 
-def train(steps):
-    model = small_resnet()
+class Residual(nn.Module):
+    def __init__(self, inputs, outputs, stride):
+        super().__init__()
+        self.body = nn.Sequential(unit(inputs, outputs, stride), unit(outputs, outputs, 1))
+        same = inputs == outputs and stride == 1
+        self.skip = nn.Identity() if same else nn.Conv2d(inputs, outputs, 1, stride)
+
+    def forward(self, x):
+        return torch.relu(self.body(x) + self.skip(x))
+
+
+def residual_network(widths, *stem):
+    """Return a stem and a residual block for each width, of which new ones halve the maps."""
+    blocks = [
+        Residual(before, width, 1 if width == before else 2)
+        for before, width in itertools.pairwise((widths[0], *widths))
+    ]
+    head = nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(widths[-1], 4)
+    return nn.Sequential(*stem, *blocks, *head)
+
+
+def small_resnet():
+    return residual_network((8, 16, 32), unit(3, 8, 1))
+
+
+def resnet18():
+    stem = unit(3, 64, 2, 7), nn.MaxPool2d(3, 2, 1)
+    return residual_network((64, 64, 128, 128, 256, 256, 512, 512), *stem)
+
+
+def train(build, side, steps=100):
+    torch.manual_seed(0)
+    model = build()
     optimizer = torch.optim.SGD(model.parameters(), 0.02, momentum=0.9)
-    images = torch.randn(16, 3, 16, 16)
+    images = torch.randn(16, 3, side, side)
     labels = torch.arange(16) % 4
     losses = []
     for _ in range(steps):
@@ -206,25 +224,41 @@ def train(steps):
     return losses, model
 
 
+def agree(found, expected):
+    assert found[:10] == pytest.approx(expected[:10], rel=1e-3, abs=5e-4)
+    assert expected[-1] < 0.05
+    assert found[-1] == pytest.approx(expected[-1], rel=0.2, abs=0.01)
+
+
 @pytest.mark.usefixtures("_on")
 def test_a_hundred_steps_end_where_they_do_without(monkeypatch):
     """A residual network, small as it is, with all of its operations served."""
     adapter.disable()
-    expected, _ = train(100)
+    expected, _ = train(small_resnet, 16)
     adapter.enable(OPS)
     plans = [one.plan for group in OPS[1:] for one in adapter._overrides[group]]
     for plan in plans:
         monkeypatch.setattr(plan, "way", replace(plan.way, pays=lambda *tensors: True))
-    found, model = train(100)
+    found, model = train(small_resnet, 16)
     rows = adapter.stats().rows
     assert not any(row.reason for row in rows)
     norms = {"native_batch_norm", "native_batch_norm_backward"}
     assert {row.operation for row in rows} >= {"convolution", "addmm", "mm"} | norms
-    assert found[:10] == pytest.approx(expected[:10], rel=1e-3)
-    assert expected[-1] < 0.05
-    assert found[-1] == pytest.approx(expected[-1], rel=0.2, abs=0.01)
+    agree(found, expected)
     # Nothing of the adapter is in a model.
     small_resnet().load_state_dict(model.state_dict())
+
+
+@pytest.mark.usefixtures("_on")
+def test_a_hundred_steps_of_resnet18_end_where_they_do_without():
+    adapter.disable()
+    expected, _ = train(resnet18, 32)
+    adapter.enable(OPS)
+    found, _ = train(resnet18, 32)
+    convolutions = [row for row in adapter.stats().rows if row.operation.startswith("conv")]
+    assert sum(row.calls for row in convolutions) == 100 * 2 * 20
+    assert not any(row.reason for row in convolutions)
+    agree(found, expected)
 
 
 @pytest.mark.usefixtures("_on")
