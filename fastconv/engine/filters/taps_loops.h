@@ -50,42 +50,61 @@ INLINE void NAME(weigh_tile)(const int P, const int V, const int fold, const NUM
             *(VECTOR *)(y + p * y_step + v * LANES) = t[p][v];
 }
 
-/* Hold a vector in a register: left alone, gcc loads it anew for each row that uses it. */
+/* Have a vector in a register here. Left alone, gcc loads what is seen anew for each row that uses
+ * it; and where it knows the taps, it loads all of them first, and spills most. */
 #if FASTCONV_X86
-#define KEEP(vector) __asm__("" : "+v"(vector))
+#define PIN(vector) __asm__ volatile("" : "+v"(vector))
 #else
-#define KEEP(vector) ((void)0)
+#define PIN(vector) ((void)0)
 #endif
 
-/* Add what the rows LOW to HIGH of a tile see of one row of the image: `weights` are the row LOW's,
- * those of the next row lie a row of the kernel before them. */
-INLINE void NAME(share_row)(const int LOW, const int HIGH, const int V, const NUMBER *x,
-                            ptrdiff_t wide, const NUMBER *weights,
+/* Add what the rows LOW to HIGH of a tile see of some neighbours: `weight` is the row LOW's, that
+ * of the next row lies a row of the kernel before it. */
+INLINE void NAME(share_tap)(const int LOW, const int HIGH, const int V, const NUMBER *x,
+                            ptrdiff_t wide, const NUMBER *weight,
                             VECTOR t[NAME(TAP_ROWS)][NAME(TAP_VECTORS)])
 {
-    for (ptrdiff_t s = 0; s < wide; s++) {
-        VECTOR seen[NAME(TAP_VECTORS)];
+    VECTOR seen[NAME(TAP_VECTORS)];
+#pragma GCC unroll 4
+    for (int v = 0; v < V; v++) {
+        seen[v] = LOAD(x + v * LANES);
+        PIN(seen[v]);
+    }
+#pragma GCC unroll 4
+    for (int p = LOW; p <= HIGH; p++) {
+        const VECTOR spread = *(weight - (p - LOW) * wide) - (VECTOR){0};
 #pragma GCC unroll 4
         for (int v = 0; v < V; v++) {
-            seen[v] = LOAD(x + s + v * LANES);
-            KEEP(seen[v]);
-        }
-#pragma GCC unroll 4
-        for (int p = LOW; p <= HIGH; p++) {
-            const VECTOR weight = weights[s - (p - LOW) * wide] - (VECTOR){0};
-#pragma GCC unroll 4
-            for (int v = 0; v < V; v++)
-                t[p][v] += seen[v] * weight;
+            t[p][v] += seen[v] * spread;
+            PIN(t[p][v]);
         }
     }
 }
 
-/* The same sums as weigh_tile's for taps that fill planes: the rows of a tile share what they see. */
-INLINE void NAME(weigh_planes)(const int V, const NUMBER *x, ptrdiff_t x_step,
+/* The same for all taps of a row of the kernel; WIDE is their number, 3, if it is known, or 0. In a
+ * loop of three, gcc would move every sum from register to register. */
+INLINE void NAME(share_row)(const int LOW, const int HIGH, const int V, const int WIDE,
+                            const NUMBER *x, ptrdiff_t wide, const NUMBER *weights,
+                            VECTOR t[NAME(TAP_ROWS)][NAME(TAP_VECTORS)])
+{
+    if (WIDE == 3) {
+        NAME(share_tap)(LOW, HIGH, V, x, wide, weights, t);
+        NAME(share_tap)(LOW, HIGH, V, x + 1, wide, weights + 1, t);
+        NAME(share_tap)(LOW, HIGH, V, x + 2, wide, weights + 2, t);
+        return;
+    }
+    for (ptrdiff_t s = 0; s < wide; s++)
+        NAME(share_tap)(LOW, HIGH, V, x + s, wide, weights + s, t);
+}
+
+/* The same sums as weigh_tile's for taps that fill planes: the rows of a tile share what they see.
+ * SIDE is the length of both sides of the planes if it is known, or 0. */
+INLINE void NAME(weigh_planes)(const int V, const int SIDE, const NUMBER *x, ptrdiff_t x_step,
                                const fastconv_taps *taps, const NUMBER *weights, NUMBER *y,
                                ptrdiff_t y_step)
 {
-    const ptrdiff_t tall = taps->tall, wide = taps->wide, count = taps->count;
+    const ptrdiff_t tall = SIDE ? SIDE : taps->tall, wide = SIDE ? SIDE : taps->wide;
+    const ptrdiff_t count = taps->count;
     VECTOR t[NAME(TAP_ROWS)][NAME(TAP_VECTORS)];
 
 #pragma GCC unroll 4
@@ -96,7 +115,7 @@ INLINE void NAME(weigh_planes)(const int V, const NUMBER *x, ptrdiff_t x_step,
     for (ptrdiff_t k = 0; k < count; k += tall * wide) {
         const NUMBER *row = x + taps->offsets[k], *first = weights + k;
         const NUMBER *last = first + (tall - 1) * wide;
-#define SHARE(low, high, of) NAME(share_row)(low, high, V, row, wide, of, t), row += x_step
+#define SHARE(low, high, of) NAME(share_row)(low, high, V, SIDE, row, wide, of, t), row += x_step
         if (tall >= NAME(TAP_ROWS)) {
             SHARE(0, 0, first);
             SHARE(0, 1, first + wide);
@@ -144,8 +163,12 @@ INLINE void NAME(weigh_strip)(const int V, const int fold, const NUMBER *x, ptrd
     }
     for (ptrdiff_t i = 0; i < rows; i += P) {
         const ptrdiff_t at = i + P <= rows ? i : rows - P;
-        if (fold == 0 && taps->tall)
-            NAME(weigh_planes)(V, x + at * x_step, x_step, taps, weights, y + at * y_step, y_step);
+        if (fold == 0 && V == NAME(TAP_VECTORS) && taps->tall == 3 && taps->wide == 3)
+            NAME(weigh_planes)(V, 3, x + at * x_step, x_step, taps, weights, y + at * y_step,
+                               y_step);
+        else if (fold == 0 && taps->tall)
+            NAME(weigh_planes)(V, 0, x + at * x_step, x_step, taps, weights, y + at * y_step,
+                               y_step);
         else
             NAME(weigh_tile)(P, V, fold, x + at * x_step, x_step, taps, weights, y + at * y_step,
                              y_step);
@@ -253,7 +276,7 @@ static const fastconv_filter_loops NAME(filter_loops) = {
 #undef READER
 #undef WRITER
 
-#undef KEEP
+#undef PIN
 #undef LOAD
 #undef VECTOR
 #undef LANES

@@ -51,12 +51,29 @@ INLINE VECTOR NAME(larger)(VECTOR a, VECTOR b)
     return LARGER(a, b);
 }
 
+/* Less than a vector: by halves of it, since a call of memcpy takes as long as several vectors. */
+INLINE void NAME(copy_bytes)(void *to, const void *from, ptrdiff_t bytes)
+{
+    char *into = to;
+    const char *source = from;
+#define COPY(size)                                                                                 \
+    if (bytes & size) {                                                                            \
+        memcpy(into, source, size);                                                                \
+        into += size, source += size;                                                              \
+    }
+    COPY(32)
+    COPY(16)
+    COPY(8)
+    COPY(4)
+#undef COPY
+}
+
 /* Some bytes of a vector; the others are those of `rest`. */
 INLINE VECTOR NAME(some)(const SCALAR *x, ptrdiff_t bytes, VECTOR rest)
 {
     if (bytes >= VECTOR_BYTES)
         return *(const VECTOR *)x;
-    memcpy(&rest, x, bytes);
+    NAME(copy_bytes)(&rest, x, bytes);
     return rest;
 }
 
@@ -65,7 +82,7 @@ INLINE void NAME(put)(SCALAR *y, VECTOR v, ptrdiff_t bytes)
     if (bytes >= VECTOR_BYTES)
         *(VECTOR *)y = v;
     else
-        memcpy(y, &v, bytes);
+        NAME(copy_bytes)(y, &v, bytes);
 }
 
 /* ---- rows --------------------------------------------------------------------------------------- */
