@@ -92,19 +92,26 @@ cdef void look_through(const Unit* unit, const Images* images, Py_ssize_t channe
         window.pitch, window.first, window.end = s.columns, skip[2], skip[2] + size[2]
 
 
+cdef inline char* strip_of(const Unit* unit, Py_ssize_t task, Py_ssize_t* channel,
+                           Py_ssize_t* plane, Py_ssize_t* strip) noexcept nogil:
+    """Say which strip of columns a task has, and return where its cells lie."""
+    cdef const Sizes* s = unit.job.sizes
+    strip[0], plane[0] = task % s.strips, task // s.strips % s.planes
+    channel[0] = task // s.strips // s.planes
+    return line_at(unit, channel[0], strip[0], plane[0])
+
+
 # ---- the steps ----------------------------------------------------------------------------------
 
 cdef void columns_in(const Unit* unit, Py_ssize_t task, char* scratch) noexcept nogil:
     """Transform the columns of a strip: task (channel, plane, strip)."""
     cdef const Job* job = unit.job
     cdef const Sizes* s = job.sizes
-    cdef Py_ssize_t strip = task % s.strips
-    cdef Py_ssize_t plane = task // s.strips % s.planes
-    cdef Py_ssize_t channel = task // s.strips // s.planes, axis
+    cdef Py_ssize_t strip, plane, channel, axis
     cdef Py_ssize_t offset[3]
     cdef Py_ssize_t skip[3]
     cdef Window window
-    cdef char* cells = line_at(unit, channel, strip, plane)
+    cdef char* cells = strip_of(unit, task, &channel, &plane, &strip)
     if not (unit.planes_from <= plane < unit.planes_to
             and unit.strips_from <= strip < unit.strips_to):
         return
@@ -233,14 +240,12 @@ cdef void columns_out(const Unit* unit, Py_ssize_t task, char* scratch) noexcept
     """Transform the columns of a strip back, and write them: (output, plane, strip)."""
     cdef const Job* job = unit.job
     cdef const Sizes* s = job.sizes
-    cdef Py_ssize_t strip = task % s.strips
-    cdef Py_ssize_t plane = task // s.strips % s.planes
-    cdef Py_ssize_t channel = task // s.strips // s.planes, axis
+    cdef Py_ssize_t strip, plane, channel, axis
     cdef Py_ssize_t offset[3]
     cdef Py_ssize_t size[3]
     cdef Window window
     cdef const char* bias = job.bias
-    cdef char* cells = line_at(unit, channel, strip, plane)
+    cdef char* cells = strip_of(unit, task, &channel, &plane, &strip)
     if not (unit.wanted_planes_from <= plane < unit.wanted_planes_to
             and unit.wanted_from <= strip < unit.wanted_to):
         return

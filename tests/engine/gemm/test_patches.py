@@ -157,13 +157,17 @@ STRIDED = [
 ]
 
 
+def strided_geometry(shape, weight_shape, stride, dilation, groups):
+    axes = len(stride)
+    dilation = dilation if isinstance(dilation, tuple) else (dilation,) * axes
+    return conv_geometry(shape, weight_shape, stride, ((0, 0),) * axes, dilation, groups)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("case", STRIDED, ids=str)
 def test_strided_windows_inside_the_input(case, dtype):
-    shape, weight_shape, stride, dilation, groups = case
-    axes = len(stride)
-    dilation = dilation if isinstance(dilation, tuple) else (dilation,) * axes
-    geometry = conv_geometry(shape, weight_shape, stride, ((0, 0),) * axes, dilation, groups)
+    geometry = strided_geometry(*case)
+    shape, weight_shape = case[:2]
     x, weight = integers(shape, dtype, 1), integers(weight_shape, dtype, 2)
     residual = integers(geometry.output_shape, dtype, 3)
     # Columns that are no neighbours take a slab.
@@ -188,10 +192,8 @@ def test_strided_windows_inside_the_input(case, dtype):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("case", STRIDED, ids=str)
 def test_strided_windows_have_the_same_bits(case, dtype):
-    shape, weight_shape, stride, dilation, groups = case
-    axes = len(stride)
-    dilation = dilation if isinstance(dilation, tuple) else (dilation,) * axes
-    geometry = conv_geometry(shape, weight_shape, stride, ((0, 0),) * axes, dilation, groups)
+    geometry = strided_geometry(*case)
+    shape, weight_shape = case[:2]
     x, weight = normal(shape, dtype, 1), normal(weight_shape, dtype, 2)
     residual = normal(geometry.output_shape, dtype, 3)
     apart = np.repeat(x, 2, -1)[..., ::2]
