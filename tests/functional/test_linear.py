@@ -219,6 +219,18 @@ def test_a_row_has_the_bits_of_many_rows_however_its_weights_lie(rows, dtype):
             assert mine.tobytes() == dx[some].tobytes()
 
 
+@pytest.mark.parametrize("rows", range(1, 10))
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_weight_gradient_of_few_rows_has_the_bits_of_the_tiles(rows, dtype):
+    # 20 rows go through tiles; those that are zero change no sum.
+    for inputs, outputs in ((16, 7), (33, 64), (257, 101)):
+        x, weight, _, residual = problem((20,), inputs, outputs, dtype, normal)
+        x[rows:] = residual[rows:] = 0
+        _, expected, _ = F.linear_backward(residual, x, weight)
+        _, mine, _ = F.linear_backward(residual[:rows], x[:rows], weight)
+        assert np.array_equal(mine, expected)
+
+
 @pytest.mark.parametrize("rows", [1, 3, 4, 5])
 def test_gradients_in_given_arrays(rows):
     x, weight, _, residual = problem((rows,), 70, 33, np.float32, normal)

@@ -7,9 +7,9 @@
 
 #include "base/isa.h"
 
-/* The most rows of A, and the most steps of an outer product. */
+/* The most rows of A, and the most steps of an outer product on any instruction set. */
 #define FASTCONV_THIN_ROWS 8
-#define FASTCONV_THIN_STEPS 4
+#define FASTCONV_THIN_STEPS 8
 /* The most vectors of columns that are transposed in turn. */
 #define FASTCONV_THIN_GROUPS 4
 /* Bytes of sums that wait in the first-level cache. */
@@ -38,6 +38,13 @@ static inline ptrdiff_t fastconv_thin_lanes(int isa, ptrdiff_t itemsize)
 {
     return itemsize == sizeof(float) ? fastconv_thin_table_f[isa]->lanes
                                      : fastconv_thin_table_d[isa]->lanes;
+}
+
+/* The most steps of an outer product. */
+static inline ptrdiff_t fastconv_thin_steps(int isa, ptrdiff_t itemsize)
+{
+    return itemsize == sizeof(float) ? fastconv_thin_table_f[isa]->steps
+                                     : fastconv_thin_table_d[isa]->steps;
 }
 
 /* Columns that the loop along the steps takes at once. */

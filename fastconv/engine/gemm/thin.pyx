@@ -14,11 +14,11 @@ from fastconv.engine.gemm.slab cimport even_share, line_up, transpose
 cdef extern from "gemm/thin.h" nogil:
     enum:
         ROWS "FASTCONV_THIN_ROWS"
-        STEPS "FASTCONV_THIN_STEPS"
         SUMS "FASTCONV_THIN_SUMS"
     ctypedef struct Loop "fastconv_thin":
         Py_ssize_t columns, steps, depth, a_row, a_step, b_stride, c_row
     Py_ssize_t thin_lanes "fastconv_thin_lanes"(int isa, Py_ssize_t itemsize) noexcept
+    Py_ssize_t thin_steps "fastconv_thin_steps"(int isa, Py_ssize_t itemsize) noexcept
     Py_ssize_t thin_columns "fastconv_thin_columns"(int isa, Py_ssize_t itemsize,
                                                     Py_ssize_t rows) noexcept
     # Macros that choose by the type of A; thin_types.h says what the arguments are.
@@ -39,7 +39,7 @@ cdef bint plan_thin(Thin* thin, Py_ssize_t itemsize, bint biased, int threads) n
     if thin.columns < lanes:
         return False
     thin.bytes = 0
-    if thin.steps <= STEPS and thin.b_column == 1 and not biased:
+    if thin.steps <= thin_steps(ISA, itemsize) and thin.b_column == 1 and not biased:
         thin.kind, thin.unit, thin.units = OUTER, 1, thin.rows
     elif thin.rows <= ROWS and thin.a_step == 1 and thin.b_column == 1:
         thin.kind, thin.unit = LEVEL, lanes

@@ -2,7 +2,7 @@
 
 /* C = A B + bias: of the first, `b` is the first column; bias may be NULL. */
 typedef struct {
-    int lanes;
+    int lanes, steps;
     int columns[FASTCONV_THIN_ROWS];
     void (*pack_turned)(const SCALAR *b, ptrdiff_t stride, ptrdiff_t columns, ptrdiff_t steps,
                         SCALAR *target, ptrdiff_t width);
