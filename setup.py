@@ -28,8 +28,9 @@ if "-g" not in CFLAGS:
 # What Cython adds to every module is compiled once, in a module without a source of ours.
 SHARED = "fastconv._cython"
 # Loops of plain C and Cython become vectors by -O3 alone. Here they are vectors already, or there
-# are none: -O2 makes code as fast of them in two thirds of the time (docs/performance.md). In Winograd's
-# transforms, which product of a sum is fused with it depends on the level, and so do the bits.
+# are none: -O2 makes code as fast of them in two thirds of the time (docs/performance.md). In
+# Winograd's transforms, which product of a sum is fused with it depends on the level, and so do the
+# bits.
 BY_O2 = (SHARED, "fastconv.engine.base.", "fastconv.adapters.")
 # Filters give the bits of plain loops: no product is fused with a sum.
 UNFUSED = "fastconv.engine.filters."
