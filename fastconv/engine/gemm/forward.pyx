@@ -411,7 +411,7 @@ cdef void multiply_block(const floating* x, const Context* context, Py_ssize_t t
     w += g * p.a_strides[0]
     y += g * p.windows.outs[1]
     packed_a += g * p.row_panels * p.steps * p.height
-    target.row, target.column_bias = p.windows.outs[2], NULL
+    target.row, target.column_bias, target.a_ahead = p.windows.outs[2], NULL, 0
     for c from 0 <= c < p.windows.channels by p.channels:
         channels = min(p.channels, p.windows.channels - c)
         target.accumulate = c > 0

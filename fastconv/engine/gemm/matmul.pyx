@@ -145,7 +145,7 @@ cdef void multiply_block(const floating* a, const floating* b, const floating* b
     cdef Run run
     cdef Target target
     run.first, run.at, run.step = 0, 0, p.c_column
-    target.row, target.runs, target.n_runs = p.c_row, &run, 1
+    target.row, target.runs, target.n_runs, target.a_ahead = p.c_row, &run, 1, 0
     target.row_bias = target.column_bias = target.ending = NULL
     b += column * p.b_column
     c += column * p.c_column

@@ -205,6 +205,7 @@ cdef void multiply_bundle(const Plan* p, const Context* context, Py_ssize_t g, P
     run.first, run.at, run.step = 0, 0, 1
     target.runs, target.n_runs, target.row = &run, 1, p.stretch * p.width
     target.column_bias = target.ending = NULL
+    target.a_ahead = 0
     for step from 0 <= step < p.steps by p.block:
         target.accumulate = step > 0
         for i in range(heights):

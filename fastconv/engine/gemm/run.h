@@ -11,7 +11,9 @@ typedef struct {
 
 /* Where a finished tile goes: of row i, the columns of each run to c + i * row + run.at. On the way
  * the bias is added: one number for each row, or one for each column, or neither. Then comes the
- * ending (base/epilogue.h), or NULL. */
+ * ending (base/epilogue.h), or NULL.
+ *
+ * Meanwhile the rows of A of the next tile may be fetched: `a_ahead` behind the tile's own, or 0. */
 typedef struct {
     void *c;
     ptrdiff_t row;
@@ -20,6 +22,7 @@ typedef struct {
     const void *row_bias, *column_bias;
     const void *ending;
     int accumulate; /* add to what is there */
+    ptrdiff_t a_ahead;
 } fastconv_target;
 
 /* Fetch a cache line into the second-level cache. */

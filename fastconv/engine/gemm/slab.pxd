@@ -17,6 +17,7 @@ cdef extern from "gemm/run.h" nogil:
         const void* column_bias
         const void* ending
         bint accumulate
+        Py_ssize_t a_ahead
     void fetch "FASTCONV_FETCH"(const void* address) noexcept
 
 # What each of the outputs sees of the input.

@@ -153,7 +153,7 @@ cdef void peak_tile(const floating* data, const Peak* peak, int thread) noexcept
         a[i] = data + i * steps
     run.first, run.count, run.at, run.step = 0, width, 0, 1
     target.c, target.row = <floating*>peak.sums + thread * rows * width, width
-    target.runs, target.n_runs, target.accumulate = &run, 1, False
+    target.runs, target.n_runs, target.accumulate, target.a_ahead = &run, 1, False, 0
     target.row_bias = target.column_bias = target.ending = NULL
     run_tile(rows, VECTORS, a, peak.at, data + rows * steps, peak.at + steps, steps, &target)
 

@@ -124,9 +124,19 @@ ISA(TYPED(tile))(const int rows, const int vectors, const SCALAR *const *a, cons
 #pragma GCC unroll 4
         for (int j = 0; j < vectors; j++)
             t[i][j] = (VECTOR){0};
+    const ptrdiff_t a_ahead = target->a_ahead;
+    ptrdiff_t fetched = ~a_at[0];
     for (ptrdiff_t l = 0; l < steps; l++) {
         const VECTOR *row = (const VECTOR *)(b + b_at[l]);
         const ptrdiff_t at = a_at[l];
+        /* Once for each cache line, and so for all rows: all at once before the tile, they would wait
+         * for each other. */
+        if (a_ahead && (at ^ fetched) & -(64 / SCALAR_BYTES)) {
+#pragma GCC unroll 1
+            for (int i = 0; i < rows; i++)
+                __builtin_prefetch(a[i] + at + a_ahead, 0, 2);
+            fetched = at;
+        }
         if (rows * vectors >= 16) {
 #pragma GCC unroll 4
             for (int j = 0; j < vectors; j++)

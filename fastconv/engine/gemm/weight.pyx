@@ -352,9 +352,13 @@ cdef void pack_panel(const floating* columns, const Work* work, const Panel* pan
 
 
 cdef void multiply_panel(const floating* source, const Work* work, Py_ssize_t steps,
-                         const Panel* panel, const floating* packed,
+                         const Panel* panel, const floating* packed, bint fetches,
                          Target* target) noexcept nogil:
-    """Add up the products of some rows of A with a panel, for the pixels of the unit."""
+    """Add up the products of some rows of A with a panel, for the pixels of the unit.
+
+    Where it fetches, each tile brings the next one's rows from memory: they are read a number at
+    a time, many rows by turns, which the hardware does not foresee.
+    """
     cdef const Plan* p = work.plan
     cdef const Py_ssize_t* shifts = <const Py_ssize_t*>(work.shared + p.shifts_at)
     cdef const Py_ssize_t* positions = <const Py_ssize_t*>(work.own + p.positions_at)
@@ -371,6 +375,7 @@ cdef void multiply_panel(const floating* source, const Work* work, Py_ssize_t st
         rows = (i + 1) * steps // tiles - row
         for j in range(rows):
             a[j] = source + shifts[row + j]
+        target.a_ahead = shifts[row + rows] - shifts[row] if fetches and i + 1 < tiles else 0
         target.c = c + row * target.row
         run_tile(rows, panel.vectors, a, positions, packed, b_at, work.pixels, target)
     target.c = c
@@ -446,7 +451,8 @@ cdef void add_up_chunk(const floating* x, const Context* context, Py_ssize_t tas
                     # The sums of a panel lie together.
                     run.count = target.row = panel.width
                     target.c = sums + panel.lane * p.steps + c * p.windows.taps * panel.width
-                multiply_panel(source, &work, steps, &panel, <const floating*>packed, &target)
+                multiply_panel(source, &work, steps, &panel, <const floating*>packed,
+                               p.windows.in_place and i == first_panel, &target)
                 if p.chunks == 1 and unit == p.units - 1 and not p.in_place:
                     # All there is, and still in the cache.
                     write_block(<const floating*>target.c, panel.width, p, g,
