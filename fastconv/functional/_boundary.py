@@ -157,12 +157,21 @@ def continued_input_gradient(
     """Return what computes the gradient with respect to such maps."""
     bound = cache(lambda count: bind(boundary.part(count)))
 
-    def compute(grad_output: Array, weight: Array, bias: None, grad_input: Array) -> None:
+    def compute(
+        grad_output: Array,
+        weight: Array,
+        bias: None,
+        grad_input: Array,
+        prepared: None = None,
+        skip: Array | None = None,
+    ) -> None:
         for part in boundary.parts(len(grad_input)):
             residual = grad_output[part]
             gradient = boundary.new(len(residual))
             bound(len(residual))(residual, weight, bias, gradient)
             boundary.fold(gradient, grad_input[part])
+        if skip is not None:
+            grad_input += skip
 
     return compute
 

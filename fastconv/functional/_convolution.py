@@ -65,18 +65,15 @@ def convolve(
         more = (ready.data,)
     axes = call.operation.axes
     if residual is not None:
-        residual = check_residual(residual, call.output_shape, dtype)
+        residual = check_residual("residual", residual, call.output_shape, dtype)
     if out is None:
         result = _check.new(call.output_shape, dtype)
     else:
         inputs = [value for value in (input, weight, bias, residual) if value is not None]
         result = _check.output(out, call.output_shape, dtype, *inputs, axes=axes)
     if residual is not None or activation is not None:
-        if residual is not None and residual.strides != result.strides:
-            # Kernels find each of its numbers by that of the result.
-            residual = np.ascontiguousarray(residual)
-            if residual.strides != result.strides:
-                result = _check.new(call.output_shape, dtype)
+        if residual is not None:
+            residual, result = _alike(residual, result)
         more = (*(more or (None,)), residual, read_activation(activation))
     if result.size:
         batched = input.ndim == axes + 2
@@ -85,6 +82,18 @@ def convolve(
             more = (more[0], residual[None], more[2])
         call.compute(maps, weight, bias, target, *more)
     return result if out is None else _check.deliver(result, out)
+
+
+def _alike(residual: Array, result: Array) -> tuple[Array, Array]:
+    """Return a residual and a result that lie in memory in the same way, new ones where needed.
+
+    Kernels find each number of the residual by that of the result.
+    """
+    if residual.strides != result.strides:
+        residual = np.ascontiguousarray(residual)
+        if residual.strides != result.strides:
+            result = _check.new(result.shape, result.dtype)
+    return residual, result
 
 
 def prepare_for(
@@ -165,8 +174,12 @@ def backward(
     arguments: Arguments,
     output_mask: tuple[bool, bool, bool],
     out: Gradients | None,
+    skip: Array | None,
 ) -> Gradients:
-    """Return the gradients with respect to input, weight and bias; None where masked."""
+    """Return the gradients with respect to input, weight and bias; None where masked.
+
+    The first has `skip` added to it.
+    """
     input = _check.array("input", input)
     weight = _check.array("weight", weight)
     grad_output = _check.array("grad_output", grad_output)
@@ -180,8 +193,11 @@ def backward(
     for_x, for_w = find_backward(name, dtype, input.shape, weight.shape, arguments)
     if grad_output.shape != for_w.output_shape:
         for_w.check_residual(grad_output)
-    arrays = input, weight, grad_output
+    arrays = [input, weight, grad_output]
     axes = for_w.operation.axes
+    if skip is not None:
+        skip = check_residual("skip", skip, input.shape, dtype, "input.shape")
+        arrays.append(skip)
 
     def result(place: int, shape: Ints, axes: int = 2) -> Array:
         if outs[place] is None:
@@ -191,7 +207,9 @@ def backward(
     grad_input = grad_weight = grad_bias = None
     if for_input:
         grad_input = result(0, input.shape, axes)
-        _compute_input_gradient(for_x, grad_output, weight, grad_input)
+        if skip is not None:
+            skip, grad_input = _alike(skip, grad_input)
+        _compute_input_gradient(for_x, grad_output, weight, grad_input, skip)
     if for_weight:
         grad_weight = result(1, weight.shape, axes)
         _compute_weight_gradient(for_w, input, grad_output, grad_weight)
@@ -205,12 +223,13 @@ def backward(
 
 
 def _compute_input_gradient(
-    call: Call, grad_output: Array, weight: Array, grad_input: Array
+    call: Call, grad_output: Array, weight: Array, grad_input: Array, skip: Array | None = None
 ) -> None:
     if grad_input.size:
         axes = call.operation.axes
         residual, maps = _check.batch(grad_output, axes), _check.batch(grad_input, axes)
-        call.compute(residual, weight, None, maps)
+        more = () if skip is None else (None, _check.batch(skip, axes))
+        call.compute(residual, weight, None, maps, *more)
 
 
 def _compute_weight_gradient(

@@ -52,8 +52,14 @@ def read_activation(activation: Activation) -> tuple[Any, ...] | None:
     return name, *values
 
 
-def check_residual(residual: object, shape: Ints, dtype: np.dtype[Any]) -> Array:
-    """Return a residual, of the output's shape and dtype.
+def check_residual(
+    name: str,
+    residual: object,
+    shape: Ints,
+    dtype: np.dtype[Any],
+    formula: str = "the output's shape",
+) -> Array:
+    """Return a residual of this name, of the shape and dtype of what it is added to.
 
     Raises
     ------
@@ -62,8 +68,8 @@ def check_residual(residual: object, shape: Ints, dtype: np.dtype[Any]) -> Array
     ValueError
         If its shape is another.
     """
-    array = _check.array("residual", residual)
+    array = _check.array(name, residual)
     if array.dtype is not dtype and array.dtype != dtype:
-        raise TypeError(f"residual must have the dtype of input, {dtype}, got {array.dtype}")
-    _check.same_shape("residual", array, shape, "the output's shape")
+        raise TypeError(f"{name} must have the dtype of input, {dtype}, got {array.dtype}")
+    _check.same_shape(name, array, shape, formula)
     return array

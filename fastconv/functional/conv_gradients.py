@@ -334,6 +334,7 @@ def conv2d_backward(
     *,
     padding_mode: str = "zeros",
     output_mask: tuple[bool, bool, bool] = (True, True, True),
+    skip: Array | None = None,
     out: Gradients | None = None,
 ) -> Gradients:
     """Return the gradients with respect to input, weight and bias.
@@ -357,11 +358,16 @@ def conv2d_backward(
     out : tuple of three ndarray or None, optional
         Where to write each of them, as in the single functions; None for a new array, and where
         `output_mask` is False. They may overlap the three arguments, but not each other.
+    skip : ndarray, shape of `input`, optional
+        A gradient that comes to the input another way, past the layers of a residual block. It is
+        added to that of the input on the way into memory: the same bits as of `add`, and one pass
+        over memory less.
 
     Returns
     -------
     grad_input, grad_weight, grad_bias : ndarray or None
-        The same bits as `conv2d_input`, `conv2d_weight` and `conv2d_bias`; None where masked.
+        The same bits as `conv2d_input`, `conv2d_weight` and `conv2d_bias`; None where masked. The
+        first has `skip` added.
 
     Raises
     ------
@@ -379,9 +385,14 @@ def conv2d_backward(
     >>> mask, out = (False, False, True), (None, None, total)
     >>> F.conv2d_backward(image, kernels, np.ones((1, 1, 2, 2)), output_mask=mask, out=out)
     (None, None, array([4.]))
+    >>> mask, skip = (True, False, False), np.full((1, 1, 3, 3), 10.0)
+    >>> F.conv2d_backward(image, kernels, np.ones((1, 1, 2, 2)), output_mask=mask, skip=skip)[0]
+    array([[[[11., 12., 11.],
+             [12., 14., 12.],
+             [11., 12., 11.]]]])
     """
     arguments = (stride, padding, dilation, groups, "auto", 0, padding_mode)
-    return backward("conv2d", input, weight, grad_output, arguments, output_mask, out)
+    return backward("conv2d", input, weight, grad_output, arguments, output_mask, out, skip)
 
 
 @described_like(conv2d_backward, 1)
@@ -396,6 +407,7 @@ def conv1d_backward(
     *,
     padding_mode: str = "zeros",
     output_mask: tuple[bool, bool, bool] = (True, True, True),
+    skip: Array | None = None,
     out: Gradients | None = None,
 ) -> Gradients:
     """Return the three gradients of a convolution over one axis.
@@ -409,7 +421,7 @@ def conv1d_backward(
     [(1, 1, 4), (1, 1, 2), (1,)]
     """
     arguments = (stride, padding, dilation, groups, "auto", 0, padding_mode)
-    return backward("conv1d", input, weight, grad_output, arguments, output_mask, out)
+    return backward("conv1d", input, weight, grad_output, arguments, output_mask, out, skip)
 
 
 @described_like(conv2d_backward, 3)
@@ -424,6 +436,7 @@ def conv3d_backward(
     *,
     padding_mode: str = "zeros",
     output_mask: tuple[bool, bool, bool] = (True, True, True),
+    skip: Array | None = None,
     out: Gradients | None = None,
 ) -> Gradients:
     """Return the three gradients of a convolution over three axes.
@@ -437,4 +450,4 @@ def conv3d_backward(
     [(1, 1, 4, 4, 4), (1, 1, 2, 2, 2), (1,)]
     """
     arguments = (stride, padding, dilation, groups, "auto", 0, padding_mode)
-    return backward("conv3d", input, weight, grad_output, arguments, output_mask, out)
+    return backward("conv3d", input, weight, grad_output, arguments, output_mask, out, skip)

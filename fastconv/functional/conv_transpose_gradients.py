@@ -309,6 +309,7 @@ def conv_transpose2d_backward(
     dilation: PerAxis = 1,
     *,
     output_mask: tuple[bool, bool, bool] = (True, True, True),
+    skip: Array | None = None,
     out: Gradients | None = None,
 ) -> Gradients:
     """Return the gradients with respect to input, weight and bias.
@@ -349,7 +350,9 @@ def conv_transpose2d_backward(
     [(1, 1, 2, 2), (1, 3, 2, 2), (3,)]
     """
     arguments = (stride, padding, dilation, groups, "auto", output_padding)
-    return backward("conv_transpose2d", input, weight, grad_output, arguments, output_mask, out)
+    return backward(
+        "conv_transpose2d", input, weight, grad_output, arguments, output_mask, out, skip
+    )
 
 
 @described_like(conv_transpose2d_backward, 1)
@@ -364,6 +367,7 @@ def conv_transpose1d_backward(
     dilation: PerAxis = 1,
     *,
     output_mask: tuple[bool, bool, bool] = (True, True, True),
+    skip: Array | None = None,
     out: Gradients | None = None,
 ) -> Gradients:
     """Return the three gradients of a transposed convolution over one axis.
@@ -377,7 +381,9 @@ def conv_transpose1d_backward(
     [(1, 1, 2), (1, 3, 2), (3,)]
     """
     arguments = (stride, padding, dilation, groups, "auto", output_padding)
-    return backward("conv_transpose1d", input, weight, grad_output, arguments, output_mask, out)
+    return backward(
+        "conv_transpose1d", input, weight, grad_output, arguments, output_mask, out, skip
+    )
 
 
 @described_like(conv_transpose2d_backward, 3)
@@ -392,6 +398,7 @@ def conv_transpose3d_backward(
     dilation: PerAxis = 1,
     *,
     output_mask: tuple[bool, bool, bool] = (True, True, True),
+    skip: Array | None = None,
     out: Gradients | None = None,
 ) -> Gradients:
     """Return the three gradients of a transposed convolution over three axes.
@@ -406,4 +413,6 @@ def conv_transpose3d_backward(
     [(1, 1, 2, 2, 2), (1, 3, 2, 2, 2), (3,)]
     """
     arguments = (stride, padding, dilation, groups, "auto", output_padding)
-    return backward("conv_transpose3d", input, weight, grad_output, arguments, output_mask, out)
+    return backward(
+        "conv_transpose3d", input, weight, grad_output, arguments, output_mask, out, skip
+    )

@@ -135,6 +135,17 @@ class Convolution(Layer):
         )
 
     def _backward(self, saved: Any, grad_output: Array, input_grad: bool) -> Array | None:
+        return self._gradients(saved, grad_output, input_grad)
+
+    def _backward_onto(self, saved: Any, grad_output: Array, skip: Array) -> Array:
+        gradient = self._gradients(saved, grad_output, True, skip)
+        assert gradient is not None
+        return gradient
+
+    def _gradients(
+        self, saved: Any, grad_output: Array, input_grad: bool, skip: Array | None = None
+    ) -> Array | None:
+        """Add to the parameters' gradients; return that of the input, plus `skip`."""
         backward: Callable[..., Gradients] = getattr(F, f"{self.operation}_backward")
         x = restored(saved)
         arrays = x, self.weight.data, grad_output
@@ -143,7 +154,9 @@ class Convolution(Layer):
             self,
             x,
             gradient_mask(input_grad, self.weight, self.bias),
-            lambda mask: backward(*arrays, **arguments, output_mask=mask),
+            lambda mask: backward(
+                *arrays, **arguments, output_mask=mask, skip=skip if mask[0] else None
+            ),
         )
         add_gradients((self.weight, self.bias), tuple(others))
         return grad_input

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastconv import _check
-from fastconv._check import FLOAT32, FLOAT64, INT64
+from fastconv import functional as F
+from fastconv._check import FLOAT32, FLOAT64, INT64, Array
 from fastconv.engine.base.memory import Reserve
 from fastconv.layers import profiling, recomputing
 from fastconv.layers._calls import Call, Calls, count, forget, thread
@@ -171,6 +172,10 @@ class Layer(Hooked, Preparing, Recomputing, Summarized):
         a network fails, those behind it have added their gradients: begin again with `zero_grad`
         and a forward pass.
         """
+        return self._undo(grad_output, input_grad)
+
+    def _undo(self, grad_output: Any, input_grad: bool, skip: Array | None = None) -> Any:
+        """Do what `backward` does; return `skip` plus the gradient of the input, if it is given."""
         state = thread.state
         outer = state.calls
         own = self._calls if outer is None else outer.get(id(self), (self, None))[1]
@@ -182,14 +187,18 @@ class Layer(Hooked, Preparing, Recomputing, Summarized):
             )
         saved, within = own[-1]
         before = count(within) if within else 0
+        # Hooks see the gradient without what is added.
+        adds = skip is not None and self._hooks is None
+        backward: Callable[..., Any] = self._backward_onto if adds else self._backward
+        further = skip if adds else input_grad
         try:
             state.calls = within
             profile = profiling.current()
             if profile is None:
-                gradient = self._backward(saved, grad_output, input_grad)
+                gradient = backward(saved, grad_output, further)
             else:
                 with profiling.measured(profile, self, "backward"):
-                    gradient = self._backward(saved, grad_output, input_grad)
+                    gradient = backward(saved, grad_output, further)
         except BaseException:
             # What was refused at once may be tried again; a pass that was undone in part may not.
             if count(within) < before:
@@ -200,9 +209,10 @@ class Layer(Hooked, Preparing, Recomputing, Summarized):
             state.calls = outer
         own.pop()
         gradient = gradient if input_grad else None
-        return (
-            gradient if self._hooks is None else self._hooks.gradient(self, gradient, grad_output)
-        )
+        if self._hooks is None:
+            return gradient
+        gradient = self._hooks.gradient(self, gradient, grad_output)
+        return gradient if skip is None else F.add(skip, gradient)
 
     # These signatures let a subclass name the inputs that it takes.
 
@@ -211,6 +221,16 @@ class Layer(Hooked, Preparing, Recomputing, Summarized):
 
     def _backward(self, saved: Any, grad_output: Any, input_grad: bool) -> Any:
         raise NotImplementedError
+
+    def _backward_onto(self, saved: Any, grad_output: Any, skip: Array) -> Array:
+        """Return `skip` plus the gradient with respect to the only input."""
+        return F.add(skip, self._backward(saved, grad_output, True))
+
+    def __init_subclass__(cls, **more: Any) -> None:
+        """Let another `_backward` than the one that `_backward_onto` goes with be called."""
+        super().__init_subclass__(**more)
+        if "_backward" in vars(cls) and "_backward_onto" not in vars(cls):
+            cls._backward_onto = Layer._backward_onto  # type: ignore[method-assign]
 
     def _writes_over(self) -> bool:
         """Tell whether forward writes over its input."""

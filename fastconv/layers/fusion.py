@@ -76,8 +76,11 @@ def forward(
     if not norm.training:
         return output, None
     _calls.leave(norm, _Saved(values, kind))
-    again = residual is None and norm._recomputes
-    return output, Recipe(norm._relu_again, (values,)) if again else None
+    if residual is not None or not norm._recomputes:
+        return output, None
+    # As long as a recipe needs the input, the norm's gradient does not take its place.
+    x, statistics, _, _ = values
+    return output, Recipe(norm._relu_again, (x, statistics, upper))
 
 
 def was_one(norm: Layer) -> bool:

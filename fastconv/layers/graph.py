@@ -306,6 +306,10 @@ class Graph(Layer):
                     _calls.drop(node.layer)
                     continue
                 needed = any(wanted[value] for value in node.inputs)
+                source = node.inputs[0]
+                if needed and len(node.inputs) == 1 and source in gradients:
+                    gradients[source] = node.layer._undo(gradient, True, gradients[source])
+                    continue
                 found = node.layer.backward(gradient, input_grad=needed)
                 if needed:
                     parts = found if isinstance(found, tuple) else (found,)

@@ -9,11 +9,20 @@ from numpy.typing import DTypeLike
 from fastconv import _check
 from fastconv import functional as F
 from fastconv._check import Array
+from fastconv.engine.base.memory import is_sole
 from fastconv.layers.base import Layer, Parameter, add_gradients, gradient_mask
 
 
 def _data(parameter: Parameter | None) -> Array | None:
     return None if parameter is None else parameter.data
+
+
+def _taken_over(saved: tuple[Any, ...], place: int, wanted: bool) -> Array | None:
+    """Return an array that nobody needs after this, for a gradient to be written over, or None.
+
+    Memory that has been read is in the caches; memory that has not would be fetched first.
+    """
+    return saved[place] if wanted and is_sole(saved, place) else None
 
 
 class _Norm(Layer):
@@ -107,11 +116,13 @@ class _BatchNorm(_Norm):
         return output, statistics
 
     def _backward(self, saved: Any, grad_output: Array, input_grad: bool) -> Array | None:
+        place = _taken_over(saved, 0, input_grad)
         x, statistics = saved
         mask = gradient_mask(input_grad, self.weight, self.bias)
         grad_input, grad_weight, grad_bias = F.batch_norm_backward(
-            grad_output, x, statistics, _data(self.weight), True, output_mask=mask
-        )
+            grad_output, x, statistics, _data(self.weight), True, output_mask=mask,
+            out=(place, None, None),
+        )  # fmt: skip
         add_gradients((self.weight, self.bias), (grad_weight, grad_bias))
         return grad_input
 
@@ -123,9 +134,8 @@ class _BatchNorm(_Norm):
         # Without a residual, the input tells which outputs are positive.
         return output, (x, statistics, None if residual is None else output, upper)
 
-    def _relu_again(self, saved: Any) -> Array:
+    def _relu_again(self, x: Array, statistics: Array, upper: float | None) -> Array:
         """Return the output of a `_forward_relu` without a residual again."""
-        x, statistics, _, upper = saved
         weight, bias = _data(self.weight), _data(self.bias)
         return F.batch_norm_relu_output(x, statistics, weight, bias, upper=upper)
 
@@ -133,12 +143,13 @@ class _BatchNorm(_Norm):
         self, saved: Any, grad_output: Array, input_grad: bool, residual_grad: bool
     ) -> tuple[Array | None, Array | None]:
         """Return the gradients with respect to the input and the residual of `_forward_relu`."""
+        place, last = _taken_over(saved, 0, input_grad), _taken_over(saved, 2, residual_grad)
         x, statistics, output, upper = saved
         weight, bias = _data(self.weight), _data(self.bias)
         mask = (*gradient_mask(input_grad, self.weight, self.bias), residual_grad)
         grad_input, grad_weight, grad_bias, grad_residual = F.batch_norm_relu_backward(
             grad_output, x, statistics, weight, bias, True, output=output, upper=upper,
-            output_mask=mask,
+            output_mask=mask, out=(place, None, None, last),
         )  # fmt: skip
         add_gradients((self.weight, self.bias), (grad_weight, grad_bias))
         return grad_input, grad_residual

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import overload
 
+from fastconv import functional as F
 from fastconv._check import Array
 from fastconv.layers import fusion
 from fastconv.layers.base import Layer
@@ -126,6 +127,17 @@ class Sequential(Container):
         return x, None
 
     def _backward(self, saved: None, grad_output: Array, input_grad: bool) -> Array | None:
+        return self._undo_all(grad_output, input_grad)
+
+    def _backward_onto(self, saved: None, grad_output: Array, skip: Array) -> Array:
+        gradient = self._undo_all(grad_output, True, skip)
+        assert gradient is not None
+        return gradient
+
+    def _undo_all(
+        self, grad_output: Array, input_grad: bool, skip: Array | None = None
+    ) -> Array | None:
+        """Undo the calls of all layers; return the gradient of the input, plus `skip`."""
         gradient: Array | None = grad_output
         layers, pairs = list(self._layers.values()), self._pairs
         first = 0 if input_grad else self._frozen()
@@ -137,10 +149,12 @@ class Sequential(Container):
                 further = input_grad or before > first
                 gradient, _ = fusion.backward(layers[before], gradient, further)
                 place -= 2
+            elif place == 0 and skip is not None:
+                return layers[0]._undo(gradient, True, skip)  # type: ignore[no-any-return]
             else:
                 gradient = layers[place].backward(gradient, input_grad=input_grad or place > first)
                 place -= 1
-        return gradient
+        return gradient if skip is None or gradient is None else F.add(skip, gradient)
 
     def _frozen(self) -> int:
         """Return how many of the first layers are frozen, so that backward need not reach them."""

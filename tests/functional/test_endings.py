@@ -1,4 +1,9 @@
-"""A residual and an activation behind a convolution: the bits of the functions one by one."""
+"""A residual and an activation behind a convolution: the bits of the functions one by one.
+
+And what is added to an input gradient.
+"""
+
+import contextlib
 
 import numpy as np
 import pytest
@@ -153,6 +158,96 @@ def test_no_sample_has_no_ending():
     x, residual = np.zeros((0, 2, 5, 5)), np.zeros((0, 3, 3, 3))
     found = F.conv2d(x, np.ones((3, 2, 3, 3)), residual=residual, activation="relu")
     assert found.shape == (0, 3, 3, 3)
+
+
+def input_gradient(name, case_arguments, x, weight, dy, skip, **more):
+    """Return the gradient of the input, with what is added to it."""
+    backward, mask = getattr(F, f"{name}_backward"), (True, False, False)
+    found = backward(x, weight, dy, *case_arguments, output_mask=mask, skip=skip, **more)
+    assert found[1:] == (None, None)
+    return found[0]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(
+    "case", [*CASES, Conv(2, 5, 9, 9, 4, 2, 2, 3), Conv(1, 3, 9, 9, 4, 1, 1, 2)]
+)
+def test_skips_have_the_bits_of_a_sum(case, dtype):
+    x, weight, _ = operands(case, dtype)
+    dy = normal(F.conv2d(x, weight, None, *case.options).shape, dtype)
+    skip = normal(x.shape, dtype)
+    for exactly in (False, True):
+        with fastconv.exact() if exactly else contextlib.nullcontext():
+            plain = F.conv2d_input(x.shape, weight, dy, *case.options)
+            expected = F.add(plain, skip).tobytes()
+            for threads in (1, 2, 3):
+                with fastconv.num_threads(threads):
+                    found = input_gradient("conv2d", case.options, x, weight, dy, skip)
+                assert found.tobytes() == expected
+            one = input_gradient("conv2d", case.options, x[0], weight, dy[0], skip[0])
+            assert (
+                one.tobytes()
+                == F.add(
+                    F.conv2d_input(x[0].shape, weight, dy[0], *case.options), skip[0]
+                ).tobytes()
+            )
+
+
+@pytest.mark.parametrize("kind", ["conv", "conv_transpose"])
+@pytest.mark.parametrize("axes", [1, 2, 3])
+def test_skips_of_every_convolution(kind, axes):
+    name, size = f"{kind}{axes}d", (6, 5, 7)[:axes]
+    x, weight = normal((2, 3, *size)), normal((4, 3, *(2, 3, 2)[:axes]))
+    weight = weight if kind == "conv" else np.ascontiguousarray(weight.swapaxes(0, 1))
+    dy, skip = normal(getattr(F, name)(x, weight, stride=2).shape), normal(x.shape)
+    plain = getattr(F, f"{name}_input")(x.shape, weight, dy, stride=2)
+    expected = F.add(plain, skip)
+    out = np.empty((2, 6, *size))[:, ::2]
+    backward = getattr(F, f"{name}_backward")
+    found = backward(x, weight, dy, stride=2, skip=skip)
+    for one, other in zip(found[1:], backward(x, weight, dy, stride=2)[1:], strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert found[0].tobytes() == expected.tobytes()
+    assert backward(x, weight, dy, stride=2, skip=skip, out=(out, None, None))[0] is out
+    np.testing.assert_array_equal(out, expected)
+
+
+@pytest.mark.parametrize("mode", ["reflect", "circular"])
+def test_skips_and_other_borders(mode):
+    x, weight, dy = normal((3, 4, 9, 8)), normal((5, 4, 3, 3)), normal((3, 5, 9, 8))
+    skip, more = normal(x.shape), {"padding": 1, "padding_mode": mode}
+    plain = F.conv2d_input(x.shape, weight, dy, **more)
+    found = input_gradient("conv2d", (), x, weight, dy, skip, **more)
+    assert found.tobytes() == F.add(plain, skip).tobytes()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_skips_of_any_layout(dtype):
+    x, weight, dy = normal((2, 6, 9, 8), dtype), normal((5, 6, 3, 3), dtype), normal((2, 5, 7, 6))
+    dy, skip = dy.astype(dtype), normal(x.shape, dtype)
+    expected = F.add(F.conv2d_input(x.shape, weight, dy), skip).tobytes()
+    for other in (skip, *layouts(skip)):
+        before = other.tobytes()
+        assert input_gradient("conv2d", (), x, weight, dy, other).tobytes() == expected
+        assert other.tobytes() == before
+    # In its own place.
+    found = input_gradient("conv2d", (), x, weight, dy, skip, out=(skip, None, None))
+    assert found is skip
+    assert skip.tobytes() == expected
+
+
+@pytest.mark.parametrize(
+    ("skip", "error", "message"),
+    [
+        (np.zeros((1, 2, 5, 4)), ValueError, r"skip must have shape input.shape"),
+        (np.zeros((1, 2, 5, 5), np.float32), TypeError, "skip must have the dtype of input"),
+        ([[1.0]], TypeError, "skip must be a numpy.ndarray, got list"),
+    ],
+)
+def test_wrong_skips_are_refused(skip, error, message):
+    x, weight, dy = np.zeros((1, 2, 5, 5)), np.zeros((3, 2, 3, 3)), np.zeros((1, 3, 3, 3))
+    with pytest.raises(error, match=message):
+        F.conv2d_backward(x, weight, dy, skip=skip)
 
 
 @pytest.mark.parametrize(

@@ -312,3 +312,75 @@ def test_an_error_behind_them_leaves_nothing_to_undo():
         # The norm has its gradients: a second time they would count twice.
         with pytest.raises(RuntimeError, match="needs a forward pass"):
             net.backward(y)
+
+
+class Held:
+    """Keeps what the norms of a network read, so that nothing takes its place, or counts them."""
+
+    def __init__(self, net, monkeypatch, keeps):
+        self.places, self.kept = [], []
+        for name in ("batch_norm_backward", "batch_norm_relu_backward"):
+            monkeypatch.setattr(F, name, self.watched(getattr(F, name)))
+        if keeps:
+            for layer in net.layers():
+                if not isinstance(layer, layers.BatchNorm2d):
+                    continue
+                for name in ("_forward", "_forward_relu"):
+                    monkeypatch.setattr(layer, name, self.keeping(getattr(layer, name)))
+
+    def watched(self, function):
+        def call(dy, x, *args, out, **more):
+            output = more.get("output")
+            taken = (x, None, None, output)[: len(out)]
+            pairs = zip(out, taken, strict=True)
+            self.places += [place is array for place, array in pairs if place is not None]
+            return function(dy, x, *args, out=out, **more)
+
+        return call
+
+    def keeping(self, method):
+        def call(x, *args):
+            output, saved = method(x, *args)
+            self.kept += [(array, array.copy()) for array in (x, output)]
+            return output, saved
+
+        return call
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("build", "count"), [(chain, 2), (block, 3), (bounded, 3)])
+def test_gradients_take_the_place_of_what_nobody_needs(build, count, dtype, monkeypatch):
+    # Tanh needs its output, and the output of the block is the caller's.
+    x, dy = normal(IMAGES, 1, dtype), normal(IMAGES, 2, dtype)
+    found = []
+    for keeps in (False, True):
+        net = build(dtype)
+        with monkeypatch.context() as patch:
+            held = Held(net, patch, keeps)
+            output = net(x)
+            before = output.copy()
+            gradient = net.backward(dy)
+        assert held.places == ([] if keeps else [True] * count)
+        for array, copied in held.kept:
+            np.testing.assert_array_equal(array, copied)
+        # What the caller has stays as it was.
+        np.testing.assert_array_equal(output, before)
+        found.append([output, gradient, *(p.grad for p in net.parameters())])
+    np.testing.assert_array_equal(x, normal(IMAGES, 1, dtype))
+    np.testing.assert_array_equal(dy, normal(IMAGES, 2, dtype))
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_what_hooks_keep_is_not_written_over(kept):
+    net, seen = block(np.float64), []
+    conv2 = dict(net.named_layers())["conv2"]
+    conv2.register_forward_hook(lambda layer, inputs, output: seen.append(output))
+    output = net(normal(IMAGES, 1))
+    before = seen[0].copy(), output.copy()
+    if not kept:
+        output = before[1]
+    net.backward(normal(IMAGES, 2))
+    np.testing.assert_array_equal(seen[0], before[0])
+    np.testing.assert_array_equal(output, before[1])

@@ -11,9 +11,18 @@ was in use at once in its last step.
 """
 
 from cpython.buffer cimport PyBuffer_FillInfo
-
 import numpy as np
 
+cdef extern from *:
+    """
+    #ifdef Py_GIL_DISABLED
+    /* Other threads may be about to take one. */
+    #define fastconv_references(object) PY_SSIZE_T_MAX
+    #else
+    #define fastconv_references(object) Py_REFCNT(object)
+    #endif
+    """
+    Py_ssize_t references "fastconv_references"(object)
 cdef extern from "base/arena.h" nogil:
     ctypedef struct Part "fastconv_part":
         char* data
@@ -105,6 +114,20 @@ def empty(tuple shape, dtype):
             trim()
             return np.ndarray(shape, dtype, owner)
     return np.empty(shape, dtype)
+
+
+def is_sole(tuple values, Py_ssize_t place):
+    """Tell whether only this tuple holds an array, and only the array its memory.
+
+    Then what is written there nobody sees, but through the tuple. A view never is sole, nor is an
+    array to which something else has lent its memory.
+    """
+    array = values[place]
+    # The other one is ours.
+    if type(array) is not np.ndarray or references(array) > 2:
+        return False
+    base = array.base
+    return array.flags.writeable and (base is None or type(base) is _Owner)
 
 
 def release():

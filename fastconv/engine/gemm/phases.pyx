@@ -110,6 +110,8 @@ cdef class InputGradient(Kernel):
         cdef Kernel kernel
         cdef size_t bytes = 1
         self.team = 1 if self.covered else threads
+        # What no phase reaches is ended, too: after all of them.
+        self.ends = self.covered
         for part in self.parts:
             part.see(layout)
             kernel = part.kernel
@@ -118,6 +120,7 @@ cdef class InputGradient(Kernel):
                                      min(threads, kernel.worth_threads(&part.layout)))
             bytes = max(bytes, part.bytes)
             self.team = max(self.team, kernel.team)
+            self.ends = self.ends and kernel.ends
             if kernel.largest[0] * kernel.largest[1] > self.largest[0] * self.largest[1]:
                 self.largest = kernel.largest
         return bytes
@@ -134,8 +137,7 @@ cdef class InputGradient(Kernel):
             self.run_phases(&phase, 1)
         for part in self.parts:
             seen.layout, seen.w, seen.y = part.layout, o.w + part.w, o.y + part.y
-            # What no phase reaches is ended, too: after all of them.
-            seen.prepared, seen.ending = NULL, NULL
+            seen.prepared, seen.ending = NULL, o.ending if self.ends else NULL
             part.kernel.compute(&seen, part.bytes)
         return 0
 

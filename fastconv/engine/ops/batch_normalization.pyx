@@ -32,7 +32,7 @@ from fastconv.engine.ops.statistics cimport (
 cdef Py_ssize_t TASK_BYTES = 65536
 
 # Results of so many bytes are written past the caches, where they would find no room: their lines
-# need not be read first.
+# need not be read first. Not where they take the place of what is read.
 cdef Py_ssize_t STREAM_BYTES = cache_sizes()[2] // 4
 
 cdef enum Stage:
@@ -272,6 +272,15 @@ cdef void results_task(void* context, Py_ssize_t task, int thread) noexcept nogi
     write_pieces(b, c, task % b.chunks, b.found + c, thread)
 
 
+cdef bint writes_over(const Batch* b) noexcept:
+    """Tell whether the result takes the place of an array that is read."""
+    cdef int array, result = DX if b.backward else Y
+    for array in range(ARRAYS):
+        if array != result and b.maps[array].data == b.maps[result].data:
+            return b.maps[result].data is not NULL
+    return False
+
+
 cdef int run(Batch* b) except -1:
     """Give the channels, or the chunks of each, to the threads."""
     cdef double work = 8.0 * b.samples * b.channels * b.size
@@ -279,7 +288,7 @@ cdef int run(Batch* b) except -1:
     cdef Phase phases[3]
     cdef Py_ssize_t count = 1, tasks, bytes = 0, channel = b.samples * b.size * b.itemsize
     cdef char* memory
-    b.streams = channel * b.channels >= STREAM_BYTES
+    b.streams = channel * b.channels >= STREAM_BYTES and not writes_over(b)
     b.group = max(1, min(TASK_BYTES // channel, b.channels // (4 * threads)))
     tasks = (b.channels + b.group - 1) // b.group
     b.buffer = (PIECE + 16) * b.itemsize if b.gathers else 0

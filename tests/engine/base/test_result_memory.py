@@ -168,3 +168,50 @@ def test_a_limit_of_addresses_is_respected():
     )
     assert resource.RLIMIT_AS >= 0
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_an_array_is_sole_that_nobody_else_sees():
+    new, plain = memory.empty(SHAPE, np.dtype(np.float32)), np.empty(3)
+    for array in (new, plain):
+        values = (None, array, 1)
+        assert not memory.is_sole(values, 1)
+    del array, new
+    assert memory.is_sole(values[:2], 1) is False
+    del plain
+    values = (0, memory.empty(SHAPE, np.dtype(np.float32)), np.empty(3))
+    assert memory.is_sole(values, 1)
+    assert memory.is_sole(values, 2)
+    assert not memory.is_sole(values, 0)
+    for hold in (
+        lambda array: array,
+        lambda array: array[1:],
+        lambda array: array.T,
+        memoryview,
+        lambda array: [array],
+    ):
+        held = hold(values[1])
+        assert not memory.is_sole(values, 1)
+        del held
+        assert memory.is_sole(values, 1)
+    with pytest.raises(IndexError):
+        memory.is_sole(values, 3)
+
+
+def test_arrays_on_the_memory_of_others_are_not_sole():
+    class Own(np.ndarray):
+        pass
+
+    locked = np.empty(3)
+    locked.flags.writeable = False
+    others = [
+        np.frombuffer(bytearray(32)),
+        np.empty((4, 5))[1:],
+        np.empty((4, 5)).reshape(20),
+        memory.empty(SHAPE, np.dtype(np.float32)).T,
+        np.empty(3).view(Own),
+        locked,
+    ]
+    del locked
+    while others:
+        values = (others.pop(),)
+        assert not memory.is_sole(values, 0)
