@@ -6,7 +6,7 @@ from typing import Any, Literal, TypeAlias, overload
 import numpy as np
 
 from fastconv import _check
-from fastconv._check import FLOAT64, Array
+from fastconv._check import Array
 from fastconv._docs import described_like
 from fastconv._geometry import Ints
 from fastconv.engine.ops.pooling_gradients import spread_planes
@@ -458,16 +458,16 @@ def _global_mean(input: Array, axes: int, out: Array | None) -> Array:
     result = _check.output(out, lead + (1,) * axes, input.dtype, input, axes=axes)
     if not result.size:
         return _check.deliver(result, out)
-    sums = np.empty(lead, FLOAT64)
+    means = result if result.flags.c_contiguous else np.empty(result.shape, result.dtype)
     if input.flags.c_contiguous:
-        sum_maps(input.reshape(1, -1, 1, prod(size)), sums.reshape(-1))
+        sum_maps(input.reshape(1, -1, 1, prod(size)), means.reshape(-1), prod(size))
     else:
-        for sample, total in zip(
-            input if len(lead) == 2 else input[None], sums.reshape(-1, lead[-1]), strict=True
+        for sample, mean in zip(
+            input if len(lead) == 2 else input[None], means.reshape(-1, lead[-1]), strict=True
         ):
-            sum_maps(sample.reshape(1, lead[-1], -1, size[-1]), total)
-    with np.errstate(all="ignore"):
-        np.divide(sums.reshape(result.shape), prod(size), out=result, casting="same_kind")
+            sum_maps(sample.reshape(1, lead[-1], -1, size[-1]), mean, prod(size))
+    if means is not result:
+        result[...] = means
     return _check.deliver(result, out)
 
 

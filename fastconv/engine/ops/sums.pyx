@@ -97,22 +97,23 @@ cdef void sum_chunks(void* context, Py_ssize_t task, int thread) noexcept nogil:
 
 
 cdef void add_chunks(const double* partial, Py_ssize_t chunks, Py_ssize_t chunk_step,
-                     Py_ssize_t column_step, const View* sums) noexcept nogil:
-    """Write the sum of its chunks, in order, into each of the contiguous sums."""
+                     Py_ssize_t column_step, double divisor, const View* sums) noexcept nogil:
+    """Write the sum of its chunks, in order and divided, into each of the contiguous sums."""
     cdef Py_ssize_t i, chunk
     cdef double total
     for i in range(sums.shape[0]):
         total = 0
         for chunk in range(chunks):
             total += partial[i * column_step + chunk * chunk_step]
+        total /= divisor
         if sums.itemsize == sizeof(float):
             (<float*>sums.data)[i] = <float>total
         else:
             (<double*>sums.data)[i] = total
 
 
-def sum_maps(x, sums):
-    """Write into `sums` (K), contiguous, the sum of each channel of `x` (N, K, H, W)."""
+def sum_maps(x, sums, double divisor=1):
+    """Write into `sums` (K), contiguous, that of each channel of `x` (N, K, H, W), divided."""
     cdef Maps p
     cdef View result
     cdef Py_ssize_t batch, channels, rows, columns
@@ -136,7 +137,7 @@ def sum_maps(x, sums):
     p.buffers = <char*>(p.partial + channels * p.chunks)
     with nogil:
         parallel_for(threads, (p.tasks + p.together - 1) // p.together, sum_chunks, &p)
-        add_chunks(p.partial, p.chunks, 1, p.chunks, &result)
+        add_chunks(p.partial, p.chunks, 1, p.chunks, divisor, &result)
         give(p.partial)
 
 
@@ -197,5 +198,5 @@ def sum_rows(x, sums):
     m.partial = <double*>take(m.chunks * columns * sizeof(double))
     with nogil:
         parallel_for(threads_for(4.0 * rows * columns), m.chunks * m.blocks, sum_block, &m)
-        add_chunks(m.partial, m.chunks, columns, 1, &result)
+        add_chunks(m.partial, m.chunks, columns, 1, 1, &result)
         give(m.partial)
