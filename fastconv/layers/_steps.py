@@ -176,13 +176,15 @@ def _direct(operation: Operation, values: Values) -> Step | None:
 
         return connect
     layer = operation.layer
-    if not (operation.kind == CALL and ours(layer) and isinstance(layer, AdaptiveAvgPool)):
+    if operation.kind != CALL or not ours(layer) or not y.size:
         return None
-    if not x.size or y.size * prod(x.shape[x.ndim - layer._axes :]) != x.size:
-        return None
-    if not (x.flags.c_contiguous and y.flags.c_contiguous):
+    if not isinstance(layer, AdaptiveAvgPool) or not (
+        x.flags.c_contiguous and y.flags.c_contiguous
+    ):
         return None
     maps, count = (1, y.size, 1, x.size // y.size), x.size // y.size
+    if count != prod(x.shape[x.ndim - layer._axes :]):
+        return None
 
     def average(values: Values) -> None:
         sum_maps(values[source].reshape(maps), values[output].reshape(-1), count)

@@ -86,6 +86,24 @@ ISA(TYPED(end_all))(const int activation, const int adds, SCALAR *c, ptrdiff_t r
     }
 }
 
+/* Whether an ending is a residual or a ReLU or both: `end_vector` serves these, the most frequent. */
+static inline __attribute__((always_inline, unused)) int
+ISA(TYPED(is_brief))(const fastconv_ending *ending)
+{
+    return ending->activation == FASTCONV_NO_ACTIVATION || ending->activation == FASTCONV_RELU;
+}
+
+/* End a vector of sums that is about to go to `c`. */
+static inline __attribute__((always_inline, unused)) VECTOR
+ISA(TYPED(end_vector))(VECTOR sum, const SCALAR *c, const fastconv_ending *ending)
+{
+    if (ending->residual)
+        sum += *(const VECTOR *)((const char *)c + ending->residual);
+    if (ending->activation == FASTCONV_RELU)
+        sum = ISA(TYPED(activate))(FASTCONV_RELU, sum, sum, sum);
+    return sum;
+}
+
 /* End sums, with their bias, that have been stored: c[i * row + j * step] for i < rows, j < count. */
 static __attribute__((noinline, unused)) void
 ISA(TYPED(end_rows))(SCALAR *c, ptrdiff_t rows, ptrdiff_t row, ptrdiff_t count, ptrdiff_t step,

@@ -267,6 +267,7 @@ static void ISA(TYPED(store_pixels))(const SCALAR *source, ptrdiff_t source_row,
                                      const fastconv_ending *ending)
 {
     const ptrdiff_t number = pixels < LANES ? pixels : LANES;
+    const int briefly = ending && ISA(TYPED(is_brief))(ending);
     SCALAR rows[LANES][LANES];
 
     for (ptrdiff_t j = 0; j < channels; j += LANES)
@@ -284,8 +285,13 @@ static void ISA(TYPED(store_pixels))(const SCALAR *source, ptrdiff_t source_row,
             if (number == LANES && step == 1) {
 #pragma GCC unroll 16
                 for (ptrdiff_t q = 0; q < LANES; q++)
-                    if (j + q < channels)
-                        *(VECTOR *)(to + q * target_row) = block[q];
+                    if (j + q < channels) {
+                        VECTOR *row = (VECTOR *)(to + q * target_row);
+                        *row = briefly ? ISA(TYPED(end_vector))(block[q], (SCALAR *)row, ending)
+                                       : block[q];
+                    }
+                if (briefly)
+                    continue;
             } else {
 #pragma GCC unroll 16
                 for (ptrdiff_t q = 0; q < LANES; q++)
