@@ -243,6 +243,7 @@ def conv_nd_backward(
     groups: int,
     padding_mode: str,
     output_mask: tuple[bool, bool, bool],
+    skip: Array | None,
 ) -> Gradients:
     """Compute all three gradients over any number of spatial axes; see `conv2d_backward`.
 
@@ -250,7 +251,7 @@ def conv_nd_backward(
     ----------
     input, weight, grad_output
         Input maps, kernels and residual as in `conv_nd_input` and `conv_nd_weight`.
-    stride, padding, dilation, groups, padding_mode, output_mask
+    stride, padding, dilation, groups, padding_mode, output_mask, skip
         As in `conv2d_backward`.
 
     Returns
@@ -261,8 +262,13 @@ def conv_nd_backward(
     float_dtype(input=input, weight=weight, grad_output=grad_output)
     geometry = (stride, padding, dilation, groups, padding_mode)
     wants_input, wants_weight, wants_bias = output_mask
+    grad_input = None
+    if wants_input:
+        grad_input = conv_nd_input(input.shape, weight, grad_output, *geometry)
+        if skip is not None:
+            grad_input = grad_input + skip
     return (
-        conv_nd_input(input.shape, weight, grad_output, *geometry) if wants_input else None,
+        grad_input,
         conv_nd_weight(input, weight.shape, grad_output, *geometry) if wants_weight else None,
         conv_nd_bias(grad_output, weight.ndim - 2) if wants_bias else None,
     )

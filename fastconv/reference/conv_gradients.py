@@ -323,6 +323,7 @@ def conv2d_backward(
     *,
     padding_mode: str = "zeros",
     output_mask: tuple[bool, bool, bool] = (True, True, True),
+    skip: Array | None = None,
 ) -> Gradients:
     """Compute all three gradients of `conv2d`.
 
@@ -338,6 +339,8 @@ def conv2d_backward(
         As in `conv2d`.
     output_mask : tuple of three bool, default (True, True, True)
         Which of the gradients are wanted.
+    skip : numpy.ndarray of the shape of `input`, optional
+        A gradient that comes to the input another way; added to that of the input.
 
     Returns
     -------
@@ -366,7 +369,7 @@ def conv2d_backward(
     """
     expect_axes("weight", weight.ndim, (4,))
     steps = (stride, padding, dilation, groups, padding_mode)
-    return conv_nd_backward(input, weight, grad_output, *steps, output_mask)
+    return conv_nd_backward(input, weight, grad_output, *steps, output_mask, skip)
 
 
 @described_like(conv2d_backward, 1)
@@ -381,6 +384,7 @@ def conv1d_backward(
     *,
     padding_mode: str = "zeros",
     output_mask: tuple[bool, bool, bool] = (True, True, True),
+    skip: Array | None = None,
 ) -> Gradients:
     """Compute all three gradients of `conv1d`.
 
@@ -393,7 +397,7 @@ def conv1d_backward(
     """
     expect_axes("weight", weight.ndim, (3,))
     steps = (stride, padding, dilation, groups, padding_mode)
-    return conv_nd_backward(input, weight, grad_output, *steps, output_mask)
+    return conv_nd_backward(input, weight, grad_output, *steps, output_mask, skip)
 
 
 @described_like(conv2d_backward, 3)
@@ -408,6 +412,7 @@ def conv3d_backward(
     *,
     padding_mode: str = "zeros",
     output_mask: tuple[bool, bool, bool] = (True, True, True),
+    skip: Array | None = None,
 ) -> Gradients:
     """Compute all three gradients of `conv3d`.
 
@@ -422,4 +427,4 @@ def conv3d_backward(
     """
     expect_axes("weight", weight.ndim, (5,))
     steps = (stride, padding, dilation, groups, padding_mode)
-    return conv_nd_backward(input, weight, grad_output, *steps, output_mask)
+    return conv_nd_backward(input, weight, grad_output, *steps, output_mask, skip)

@@ -298,6 +298,7 @@ def conv_transpose2d_backward(
     dilation: PerAxis = 1,
     *,
     output_mask: tuple[bool, bool, bool] = (True, True, True),
+    skip: Array | None = None,
 ) -> Gradients:
     """Compute all three gradients of `conv_transpose2d`.
 
@@ -313,6 +314,8 @@ def conv_transpose2d_backward(
         As in `conv_transpose2d`.
     output_mask : tuple of three bool, default (True, True, True)
         Which of the gradients are wanted.
+    skip : numpy.ndarray of the shape of `input`, optional
+        A gradient that comes to the input another way; added to that of the input.
 
     Returns
     -------
@@ -336,7 +339,16 @@ def conv_transpose2d_backward(
     """
     expect_axes("weight", weight.ndim, (4,))
     return conv_transpose_nd_backward(
-        input, weight, grad_output, stride, padding, output_padding, groups, dilation, output_mask
+        input,
+        weight,
+        grad_output,
+        stride,
+        padding,
+        output_padding,
+        groups,
+        dilation,
+        output_mask,
+        skip,
     )
 
 
@@ -352,6 +364,7 @@ def conv_transpose1d_backward(
     dilation: PerAxis = 1,
     *,
     output_mask: tuple[bool, bool, bool] = (True, True, True),
+    skip: Array | None = None,
 ) -> Gradients:
     """Compute all three gradients of `conv_transpose1d`.
 
@@ -364,7 +377,16 @@ def conv_transpose1d_backward(
     """
     expect_axes("weight", weight.ndim, (3,))
     return conv_transpose_nd_backward(
-        input, weight, grad_output, stride, padding, output_padding, groups, dilation, output_mask
+        input,
+        weight,
+        grad_output,
+        stride,
+        padding,
+        output_padding,
+        groups,
+        dilation,
+        output_mask,
+        skip,
     )
 
 
@@ -380,6 +402,7 @@ def conv_transpose3d_backward(
     dilation: PerAxis = 1,
     *,
     output_mask: tuple[bool, bool, bool] = (True, True, True),
+    skip: Array | None = None,
 ) -> Gradients:
     """Compute all three gradients of `conv_transpose3d`.
 
@@ -393,7 +416,16 @@ def conv_transpose3d_backward(
     """
     expect_axes("weight", weight.ndim, (5,))
     return conv_transpose_nd_backward(
-        input, weight, grad_output, stride, padding, output_padding, groups, dilation, output_mask
+        input,
+        weight,
+        grad_output,
+        stride,
+        padding,
+        output_padding,
+        groups,
+        dilation,
+        output_mask,
+        skip,
     )
 
 
@@ -490,6 +522,7 @@ def conv_transpose_nd_backward(
     groups: int,
     dilation: PerAxis,
     output_mask: tuple[bool, bool, bool],
+    skip: Array | None,
 ) -> Gradients:
     """Compute all three gradients over any number of axes; see `conv_transpose2d_backward`.
 
@@ -497,7 +530,7 @@ def conv_transpose_nd_backward(
     ----------
     input, weight, grad_output
         Input maps, kernels and residual.
-    stride, padding, output_padding, groups, dilation, output_mask
+    stride, padding, output_padding, groups, dilation, output_mask, skip
         As in `conv_transpose2d_backward`.
 
     Returns
@@ -508,12 +541,16 @@ def conv_transpose_nd_backward(
     float_dtype(input=input, weight=weight, grad_output=grad_output)
     arguments = (stride, padding, output_padding, groups, dilation)
     wants_input, wants_weight, wants_bias = output_mask
-    sizes = input.shape, weight.shape
+    grad_input = grad_weight = None
+    if wants_input:
+        grad_input = conv_transpose_nd_input(input.shape, weight, grad_output, *arguments)
+        if skip is not None:
+            grad_input = grad_input + skip
+    if wants_weight:
+        grad_weight = conv_transpose_nd_weight(input, weight.shape, grad_output, *arguments)
     return (
-        conv_transpose_nd_input(sizes[0], weight, grad_output, *arguments) if wants_input else None,
-        conv_transpose_nd_weight(input, sizes[1], grad_output, *arguments)
-        if wants_weight
-        else None,
+        grad_input,
+        grad_weight,
         conv_nd_bias(grad_output, weight.ndim - 2) if wants_bias else None,
     )
 
