@@ -103,6 +103,27 @@ cdef inline void find_piece(const Batch* b, Py_ssize_t c, Py_ssize_t piece,
                            + first * b.itemsize)
 
 
+cdef inline void find_next(const Batch* b, Py_ssize_t c, Stage stage, Planes* p) noexcept nogil:
+    """Have the next channel fetched while results are written: of what is read there first.
+
+    A channel is read from memory once, and then again from the caches: memory would have nothing
+    to do meanwhile.
+    """
+    cdef int[3] arrays
+    cdef int i
+    arrays[0], arrays[1], arrays[2] = X, X, X
+    if stage == APPLY and b.maps[RESIDUAL].data is not NULL:
+        arrays[1] = RESIDUAL
+    elif stage == GRADIENT:
+        arrays[1] = DY
+        if b.maps[Y].data is not NULL:
+            arrays[2] = Y
+    for i in range(3):
+        p.next[i], p.next_step[i] = p.at[arrays[i]], p.step[arrays[i]]
+        if c + 1 < b.channels:
+            p.next[i] += b.maps[arrays[i]].channel_step
+
+
 cdef inline bint is_written(const Batch* b, int array) noexcept nogil:
     return array >= DX if b.backward else array == Y
 
@@ -115,6 +136,7 @@ cdef void visit(const Batch* b, Stage stage, Py_ssize_t c, Py_ssize_t piece,
     cdef char* run
     find_piece(b, c, piece, &p)
     home = p
+    find_next(b, c, stage, &p)
     if b.gathers:
         run = b.buffers + thread * ARRAYS * b.buffer
         for array in range(ARRAYS):

@@ -16,7 +16,7 @@ from fastconv.engine.base.isa cimport isa_row
 from fastconv.engine.base.threads cimport Phase, brief, make_phase, parallel_phases, threads_for
 from fastconv.engine.base.workspace cimport give, take
 from fastconv.engine.ops.normalization cimport (
-    Group, Line, Loops, Maps, Planes, X, look_at_maps, loops_of)
+    Group, GroupLoops, Line, Maps, Planes, X, group_loops_of, look_at_maps)
 from fastconv.engine.ops.statistics cimport (
     PIECE, Numbers, Sums, join_moments, look_at_numbers, number_at, set_number)
 
@@ -33,7 +33,7 @@ cdef enum:
 
 
 cdef struct Groups:
-    const Loops* loops
+    const GroupLoops* loops
     Group group                     # what all have
     Maps x, dy, result              # no data: not there
     Numbers weight
@@ -66,7 +66,7 @@ cdef void normalize_group(const Groups* s, Group* g) noexcept nogil:
         p.at[X] += p.count * s.x.itemsize
         left -= p.count
     g.mean, g.inverse = total.first, 1 / sqrt(total.second / total.count + s.eps)
-    s.loops.apply_channels(g)
+    s.loops.apply(g)
 
 
 cdef void grade_group(const Groups* s, const Group* g, Py_ssize_t channel, double* sums,
@@ -74,7 +74,7 @@ cdef void grade_group(const Groups* s, const Group* g, Py_ssize_t channel, doubl
     cdef Py_ssize_t c
     cdef double first = 0, second = 0, scale = -g.inverse / (<double>g.channels * g.size), weight
     cdef Line line
-    s.loops.channel_sums(g, sums, products)
+    s.loops.sums(g, sums, products)
     for c in range(g.channels):
         weight = number_at(&s.weight, channel + c, 1)
         first += sums[c] * weight
@@ -83,7 +83,7 @@ cdef void grade_group(const Groups* s, const Group* g, Py_ssize_t channel, doubl
     if g.result is not NULL:
         line.level = scale * first
         line.slope = scale * second * (g.inverse * g.inverse)
-        s.loops.channel_gradients(g, &line)
+        s.loops.gradients(g, &line)
 
 
 cdef void run_groups(void* context, Py_ssize_t task, int thread) noexcept nogil:
@@ -152,7 +152,7 @@ cdef int run(Groups* s, x, Py_ssize_t groups, weight, statistics, result,
     s.statistics = <double*>numbers.data
     look_at_numbers(weight, False, &s.weight)
     s.group.weight = s.weight.data
-    s.loops = loops_of(isa_row(), s.x.itemsize)
+    s.loops = group_loops_of(isa_row(), s.x.itemsize)
     s.groups = groups
     s.group.channels, s.group.size = s.x.channels // groups, s.x.size
     work = 8.0 * s.x.samples * s.x.channels * s.x.size

@@ -72,7 +72,8 @@ LOOP(apply_channels)(const fastconv_group *g)
     for (ptrdiff_t c = g->channels - 1; c >= 0; c--) {
         const NAME(factors) f = NAME(channel_factors)(g, c);
         const SCALAR *x = (const SCALAR *)g->x + c * size;
-        NAME(normalize_run)(&written, x, NULL, (SCALAR *)g->result + c * size, size, &f, 0, 0);
+        const SCALAR *const next[3] = {x};
+        NAME(normalize_run)(&written, x, NULL, (SCALAR *)g->result + c * size, size, &f, 0, 0, next);
     }
 }
 
@@ -165,8 +166,9 @@ LOOP(channel_gradients)(const fastconv_group *g, const fastconv_line *line)
     for (ptrdiff_t c = g->channels - 1; c >= 0; c--) {
         const NAME(factors) f = NAME(channel_factors)(g, c);
         const SCALAR *x = (const SCALAR *)g->x + c * size, *dy = (const SCALAR *)g->dy + c * size;
+        const SCALAR *const next[3] = {x, x, x};
         NAME(grade_run)(&written, dy, x, NULL, (SCALAR *)g->result + c * size, size, &f,
-                        FASTCONV_ALL, 1, slope, level);
+                        FASTCONV_ALL, 1, slope, level, next);
     }
 }
 #undef TOGETHER

@@ -27,6 +27,9 @@ typedef struct {
     ptrdiff_t step[FASTCONV_ARRAYS];
     ptrdiff_t maps, count;
     int streams; /* whether results are written past the caches */
+    /* What will be read next, fetched while results are written. */
+    const char *next[3];
+    ptrdiff_t next_step[3];
 } fastconv_planes;
 
 /* What a plane is normalised by: y = (x - mean) * inverse * weight + bias, and at most `upper` where
@@ -78,13 +81,19 @@ typedef struct {
     /* Planes of a few numbers, to lie in one run, and back. */
     void (*gather)(const char *from, ptrdiff_t step, ptrdiff_t maps, ptrdiff_t count, void *to);
     void (*scatter)(const void *from, char *to, ptrdiff_t step, ptrdiff_t maps, ptrdiff_t count);
-    /* Of a group: y; the sums of each channel, of dy and of dy * (x - mean); and the gradient with
-     * respect to x. */
-    void (*apply_channels)(const fastconv_group *g);
-    void (*channel_sums)(const fastconv_group *g, double *sums, double *products);
-    void (*channel_gradients)(const fastconv_group *g, const fastconv_line *line);
     ptrdiff_t lanes;
 } fastconv_normalization;
+
+/* The loops of groups, a table of their own: no module has need of both, and what it has no need of
+ * the compiler leaves out. */
+typedef struct {
+    void (*moments)(const fastconv_planes *p, double *mean, double *square);
+    /* y; the sums of each channel, of dy and of dy * (x - mean); and the gradient with respect to
+     * x. */
+    void (*apply)(const fastconv_group *g);
+    void (*sums)(const fastconv_group *g, double *sums, double *products);
+    void (*gradients)(const fastconv_group *g, const fastconv_line *line);
+} fastconv_group_normalization;
 
 #define FASTCONV_EACH "ops/normalization_loops.h"
 #include "base/regions.h"
@@ -97,6 +106,18 @@ static const fastconv_normalization *const fastconv_normalization_d[] =
 static inline const fastconv_normalization *fastconv_normalization_of(int isa, ptrdiff_t itemsize)
 {
     return (itemsize == sizeof(float) ? fastconv_normalization_f : fastconv_normalization_d)[isa];
+}
+
+static const fastconv_group_normalization *const fastconv_group_normalization_f[] =
+    FASTCONV_TABLE(group_normalization_f);
+static const fastconv_group_normalization *const fastconv_group_normalization_d[] =
+    FASTCONV_TABLE(group_normalization_d);
+
+static inline const fastconv_group_normalization *
+fastconv_group_normalization_of(int isa, ptrdiff_t itemsize)
+{
+    return (itemsize == sizeof(float) ? fastconv_group_normalization_f
+                                      : fastconv_group_normalization_d)[isa];
 }
 
 #endif

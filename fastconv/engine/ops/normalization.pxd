@@ -24,6 +24,8 @@ cdef extern from "ops/normalization.h" nogil:
         Py_ssize_t step[6]
         Py_ssize_t maps, count
         bint streams
+        const char* next[3]
+        Py_ssize_t next_step[3]
     ctypedef struct Affine "fastconv_affine":
         double mean, inverse, weight, bias, upper
     ctypedef struct Line "fastconv_line":
@@ -47,11 +49,15 @@ cdef extern from "ops/normalization.h" nogil:
                        void* to) noexcept nogil
         void (*scatter)(const void*, char* to, Py_ssize_t step, Py_ssize_t maps,
                         Py_ssize_t count) noexcept nogil
-        void (*apply_channels)(const Group*) noexcept nogil
-        void (*channel_sums)(const Group*, double* sums, double* products) noexcept nogil
-        void (*channel_gradients)(const Group*, const Line*) noexcept nogil
         Py_ssize_t lanes
     const Loops* loops_of "fastconv_normalization_of"(int isa, Py_ssize_t itemsize)
+    ctypedef struct GroupLoops "fastconv_group_normalization":
+        void (*moments)(const Planes*, double* mean, double* square) noexcept nogil
+        void (*apply)(const Group*) noexcept nogil
+        void (*sums)(const Group*, double* sums, double* products) noexcept nogil
+        void (*gradients)(const Group*, const Line*) noexcept nogil
+    const GroupLoops* group_loops_of "fastconv_group_normalization_of"(
+        int isa, Py_ssize_t itemsize)
 
 cdef enum:
     # Planes of a piece, unless they are gathered.

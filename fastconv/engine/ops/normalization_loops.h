@@ -71,13 +71,19 @@ INLINE const SCALAR *NAME(filled)(const SCALAR *run, ptrdiff_t count, SCALAR buf
 }
 
 #define RUN(array) ((SCALAR *)(p->at[array] + m * p->step[array]))
+#define NEXT(number) ((const SCALAR *)(p->next[number] + m * p->next_step[number]))
+/* Into the second-level cache, where it waits. */
+#define FETCH(address) __builtin_prefetch(address, 0, 2)
 
 INLINE void NAME(normalize_run)(const fastconv_planes *p, const SCALAR *x, const SCALAR *residual,
                                 SCALAR *y, ptrdiff_t count, const NAME(factors) * f, int adds,
-                                int tail)
+                                int tail, const SCALAR *const next[3])
 {
 #define VALUE(i)                                                                                   \
     ({                                                                                             \
+        FETCH(next[0] + (i));                                                                      \
+        if (adds)                                                                                  \
+            FETCH(next[1] + (i));                                                                  \
         const VECTOR sum = NAME(normal)(LOAD(x + (i)), f) + (adds ? LOAD(residual + (i)) : zero);  \
         const VECTOR cut = tail ? NAME(passed)(sum, sum) : sum;                                     \
         tail == BELOW ? NAME(bounded)(cut, f->upper) : cut;                                         \
@@ -95,11 +101,13 @@ INLINE void NAME(normalize)(const fastconv_planes *p, const fastconv_affine *a, 
         const SCALAR *x = RUN(FASTCONV_X), *residual = adds ? RUN(FASTCONV_RESIDUAL) : NULL;
         SCALAR *y = RUN(FASTCONV_Y);
         if (p->count >= LANES) {
-            NAME(normalize_run)(p, x, residual, y, p->count, &f, adds, tail);
+            const SCALAR *const next[3] = {NEXT(0), NEXT(1)};
+            NAME(normalize_run)(p, x, residual, y, p->count, &f, adds, tail, next);
         } else {
             x = NAME(filled)(x, p->count, buffers[0]);
             residual = NAME(filled)(residual, p->count, buffers[1]);
-            NAME(normalize_run)(p, x, residual, buffers[2], LANES, &f, adds, tail);
+            const SCALAR *const next[3] = {x, x};
+            NAME(normalize_run)(p, x, residual, buffers[2], LANES, &f, adds, tail, next);
             memcpy(y, buffers[2], p->count * SCALAR_BYTES);
         }
     }
@@ -195,10 +203,17 @@ INLINE void NAME(add_planes)(const fastconv_planes *p, const fastconv_affine *a,
 
 INLINE void NAME(grade_run)(const fastconv_planes *p, const SCALAR *dy, const SCALAR *x,
                             const SCALAR *y, SCALAR *dx, ptrdiff_t count, const NAME(factors) * f,
-                            int mask, int lined, SCALAR slope, SCALAR level)
+                            int mask, int lined, SCALAR slope, SCALAR level,
+                            const SCALAR *const next[3])
 {
 #define VALUE(i)                                                                                   \
     ({                                                                                             \
+        if (lined) {                                                                               \
+            FETCH(next[0] + (i));                                                                  \
+            FETCH(next[1] + (i));                                                                  \
+            if (mask == FASTCONV_ALL)                                                              \
+                FETCH(next[2] + (i));                                                              \
+        }                                                                                          \
         const VECTOR from = lined || BY_X(mask) ? LOAD(x + (i)) : zero;                             \
         const VECTOR g = NAME(pass)(LOAD(dy + (i)), from, y + (i), f, mask);                       \
         lined ? g * f->scale + ((from - f->center) * slope + level) : g * f->scale;                \
@@ -221,12 +236,14 @@ INLINE void NAME(grade)(const fastconv_planes *p, const fastconv_affine *a,
         const SCALAR *y = BY_Y(mask) ? RUN(FASTCONV_Y) : NULL;
         SCALAR *dx = RUN(FASTCONV_DX);
         if (p->count >= LANES) {
-            NAME(grade_run)(p, dy, x, y, dx, p->count, &f, mask, lined, slope, level);
+            const SCALAR *const next[3] = {NEXT(0), NEXT(1), NEXT(2)};
+            NAME(grade_run)(p, dy, x, y, dx, p->count, &f, mask, lined, slope, level, next);
         } else {
             dy = NAME(filled)(dy, p->count, buffers[0]);
             x = NAME(filled)(x, p->count, buffers[1]);
             y = NAME(filled)(y, p->count, buffers[2]);
-            NAME(grade_run)(p, dy, x, y, buffers[3], LANES, &f, mask, lined, slope, level);
+            const SCALAR *const next[3] = {x, x, x};
+            NAME(grade_run)(p, dy, x, y, buffers[3], LANES, &f, mask, lined, slope, level, next);
             memcpy(dx, buffers[3], p->count * SCALAR_BYTES);
         }
     }
@@ -284,10 +301,14 @@ static const fastconv_normalization NAME(normalization) = {
      NAME(gradient_FASTCONV_BELOW_BY_X), NAME(gradient_FASTCONV_BELOW_BY_Y)},
     NAME(gather),
     NAME(scatter),
+    LANES,
+};
+
+static const fastconv_group_normalization NAME(group_normalization) = {
+    NAME(moments),
     NAME(apply_channels),
     NAME(channel_sums),
     NAME(channel_gradients),
-    LANES,
 };
 
 #undef MASKED
@@ -297,5 +318,7 @@ static const fastconv_normalization NAME(normalization) = {
 #undef RELU
 #undef BELOW
 #undef RUN
+#undef NEXT
+#undef FETCH
 #undef LOOP
 #include "ops/runs_end.h"
