@@ -154,6 +154,9 @@ ISA(TYPED(tile))(const int rows, const int vectors, const SCALAR *const *a, cons
     }
     if (target->n_runs == 1 && run->count == vectors * LANES && run->step == 1) {
         const SCALAR *biases = target->row_bias, *along = target->column_bias;
+        const fastconv_ending *ending = target->ending;
+        /* In the registers where that is not much code: for the tiles of convolutions. */
+        const int briefly = vectors == 3 && ending && ISA(TYPED(is_brief))(ending);
 #pragma GCC unroll 16
         for (int i = 0; i < rows; i++) {
             VECTOR *c = (VECTOR *)(to + i * target->row + run->at);
@@ -162,7 +165,8 @@ ISA(TYPED(tile))(const int rows, const int vectors, const SCALAR *const *a, cons
                 VECTOR sum = t[i][j];
                 if (target->accumulate)
                     sum = c[j] + sum;
-                c[j] = ISA(TYPED(finish_row))(sum, biases ? biases + i : NULL);
+                sum = ISA(TYPED(finish_row))(sum, biases ? biases + i : NULL);
+                c[j] = briefly ? ISA(TYPED(end_vector))(sum, (SCALAR *)(c + j), ending) : sum;
             }
         }
         for (int i = 0; i < rows && along; i++) {
@@ -170,9 +174,9 @@ ISA(TYPED(tile))(const int rows, const int vectors, const SCALAR *const *a, cons
             for (int j = 0; j < vectors; j++)
                 c[j] = ISA(TYPED(finish))(c[j], along + j * LANES);
         }
-        if (target->ending)
+        if (ending && !briefly)
             ISA(TYPED(end_rows))
-            (to + run->at, rows, target->row, vectors * LANES, 1, target->ending);
+            (to + run->at, rows, target->row, vectors * LANES, 1, ending);
         return;
     }
     SCALAR sums[FASTCONV_ROWS][FASTCONV_VECTORS * LANES];
