@@ -119,6 +119,17 @@ ISA(TYPED(tile))(const int rows, const int vectors, const SCALAR *const *a, cons
             __builtin_prefetch(to + i * target->row + run->at + j * LANES, 1);
         __builtin_prefetch(to + i * target->row + last->at, 1);
     }
+    const fastconv_ending *ending = target->ending;
+    /* The residual mostly comes from memory. */
+    if (vectors > 1 && ending && ending->residual)
+#pragma GCC unroll 1
+        for (int i = 0; i < rows; i++) {
+            const char *row = (const char *)(to + i * target->row + run->at) + ending->residual;
+#pragma GCC unroll 4
+            for (int j = 0; j < vectors; j++)
+                __builtin_prefetch(row + j * VECTOR_BYTES);
+            __builtin_prefetch(row + vectors * VECTOR_BYTES - 1);
+        }
 #pragma GCC unroll 16
     for (int i = 0; i < rows; i++)
 #pragma GCC unroll 4
@@ -154,7 +165,6 @@ ISA(TYPED(tile))(const int rows, const int vectors, const SCALAR *const *a, cons
     }
     if (target->n_runs == 1 && run->count == vectors * LANES && run->step == 1) {
         const SCALAR *biases = target->row_bias, *along = target->column_bias;
-        const fastconv_ending *ending = target->ending;
         /* In the registers where that is not much code: for the tiles of convolutions. */
         const int briefly = vectors == 3 && ending && ISA(TYPED(is_brief))(ending);
 #pragma GCC unroll 16
