@@ -212,7 +212,7 @@ class Layer(Hooked, Preparing, Recomputing, Summarized):
         if self._hooks is None:
             return gradient
         gradient = self._hooks.gradient(self, gradient, grad_output)
-        return gradient if skip is None else F.add(skip, gradient)
+        return gradient if skip is None else _sum(skip, gradient)
 
     # These signatures let a subclass name the inputs that it takes.
 
@@ -224,7 +224,7 @@ class Layer(Hooked, Preparing, Recomputing, Summarized):
 
     def _backward_onto(self, saved: Any, grad_output: Any, skip: Array) -> Array:
         """Return `skip` plus the gradient with respect to the only input."""
-        return F.add(skip, self._backward(saved, grad_output, True))
+        return _sum(skip, self._backward(saved, grad_output, True))
 
     def __init_subclass__(cls, **more: Any) -> None:
         """Let another `_backward` than the one that `_backward_onto` goes with be called."""
@@ -573,3 +573,9 @@ class Layer(Hooked, Preparing, Recomputing, Summarized):
     def _describe(self) -> str:
         """Return the arguments for repr."""
         return ""
+
+
+def _sum(skip: Array, found: Any) -> Array:
+    """Add what a layer of one input found for it, which may be nothing, or a tuple of one."""
+    gradient = found[0] if isinstance(found, tuple) else found
+    return skip if gradient is None else F.add(skip, gradient)

@@ -494,6 +494,19 @@ class Twice(layers.Conv2d):
         return super()._backward(saved, 2 * grad_output, input_grad)
 
 
+class Alone(layers.Layer):
+    """A layer of the user's that returns the gradient of its only input as a tuple, or none."""
+
+    def __init__(self, learns):
+        self.learns = learns
+
+    def _forward(self, x):
+        return 3 * x, None
+
+    def _backward(self, saved, grad_output, input_grad):
+        return (3 * grad_output,) if self.learns else None
+
+
 def two_ways(first, dtype):
     """Return a graph whose input goes into a layer, two convolutions and a sum."""
 
@@ -579,3 +592,11 @@ def test_a_layer_with_a_backward_of_its_own_is_asked():
         each(x)
     expected = plain.backward(dy) + single.backward(dy)
     np.testing.assert_allclose(twice.backward(dy), expected, rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize("learns", [True, False])
+def test_layers_of_users_may_return_a_tuple_or_nothing(learns):
+    x, dy = np.random.default_rng(0).standard_normal((2, 2, 4, 9, 8))
+    net = layers.Graph({"own": Alone(learns), "add": (layers.Add(), "own", "input")})
+    net(x)
+    np.testing.assert_array_equal(net.backward(dy), dy + 3 * dy if learns else dy)
