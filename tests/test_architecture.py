@@ -252,7 +252,7 @@ OTHER_GRADIENTS = {
 }
 # What a gradient takes besides the arguments of its function.
 OF_GRADIENTS = {"grad_output", "input_size", "output", "indices", "statistics", "mask"}
-OF_GRADIENTS |= {"output_mask", "out"}
+OF_GRADIENTS |= {"output_mask", "out", "skip"}
 
 
 def operations():

@@ -51,7 +51,8 @@ from fastconv.engine.gemm.slab cimport (
 from fastconv.engine.gemm.tile cimport (
     DOT_COLUMNS, DOT_ROWS, MAX_ROWS, MAX_VECTORS, dot_rows, max_rows, run_dots, run_tile)
 from fastconv.engine.gemm.weight_plan cimport (
-    BLOCK, INPUTS, OUTPUTS, PATCHES, PIXELS, TAPS, Plan, Role, dot_pixels, lane_channels, make_plan)
+    BLOCK, INPUTS, OUTPUTS, PATCHES, PIXELS, TAPS, Part, Plan, Role, dot_pixels, find_part,
+    lane_channels, make_plan)
 
 ROLES = {"output channels": OUTPUTS, "input channels": INPUTS, "taps": TAPS, "patches": PATCHES,
          "pixels": PIXELS}
@@ -60,13 +61,6 @@ ROLES = {"output channels": OUTPUTS, "input channels": INPUTS, "taps": TAPS, "pa
 cdef struct Panel:
     Py_ssize_t lane, lanes              # its first lane, and how many of them count
     Py_ssize_t vectors, width
-
-
-# What a task adds up: some channels of the rows, and some panels.
-cdef struct Part:
-    Py_ssize_t chunk, group
-    Py_ssize_t start, end
-    Py_ssize_t first_panel, past_panel
 
 
 # A task of a thread.
@@ -379,27 +373,6 @@ cdef void multiply_panel(const floating* source, const Work* work, Py_ssize_t st
         target.c = c + row * target.row
         run_tile(rows, panel.vectors, a, positions, packed, b_at, work.pixels, target)
     target.c = c
-
-
-cdef Part find_part(const Plan* p, Py_ssize_t task) noexcept nogil:
-    """Return what a task adds up.
-
-    The parts of a chunk follow each other. But where some chunks are much longer than others, two
-    units beside one, say, a thread's tasks are to be of several chunks.
-    """
-    cdef Py_ssize_t number = task, parts = p.groups * p.row_parts * p.panel_parts, row, panel
-    cdef Part part
-    if p.units % p.chunks and p.units < 4 * p.chunks:
-        number = task % p.chunks * parts + task // p.chunks
-    panel = number % p.panel_parts
-    row = number // p.panel_parts % p.row_parts
-    part.group = number // p.panel_parts // p.row_parts % p.groups
-    part.chunk = number // parts
-    part.first_panel = panel * p.panels // p.panel_parts
-    part.past_panel = (panel + 1) * p.panels // p.panel_parts
-    part.start = row * p.windows.channels // p.row_parts
-    part.end = (row + 1) * p.windows.channels // p.row_parts
-    return part
 
 
 cdef void add_up_chunk(const floating* x, const Context* context, Py_ssize_t task,

@@ -46,6 +46,13 @@ cdef struct Plan:
     size_t runs_at, dots_at, thread_bytes
 
 
+# What a task adds up: some channels of the rows, and some panels.
+cdef struct Part:
+    Py_ssize_t chunk, group
+    Py_ssize_t start, end
+    Py_ssize_t first_panel, past_panel
+
+
 cdef inline Py_ssize_t dot_pixels(const Plan* p) noexcept nogil:
     """Return the numbers of an output channel of the residual in a slab."""
     return ceil_div(p.slab.plane, p.lanes) * p.lanes
@@ -58,3 +65,4 @@ cdef inline Py_ssize_t lane_channels(const Plan* p) noexcept nogil:
 
 cdef int make_plan(Plan* p, const Layout* layout, Role role, tuple stride, tuple before,
                    tuple dilation, int threads) except -1
+cdef Part find_part(const Plan* p, Py_ssize_t task) noexcept nogil

@@ -225,6 +225,27 @@ cdef int make_plan(Plan* p, const Layout* layout, Role role, tuple stride, tuple
     return 0
 
 
+cdef Part find_part(const Plan* p, Py_ssize_t task) noexcept nogil:
+    """Return what a task adds up.
+
+    The parts of a chunk follow each other. But where some chunks are much longer than others, two
+    units beside one, say, a thread's tasks are to be of several chunks.
+    """
+    cdef Py_ssize_t number = task, parts = p.groups * p.row_parts * p.panel_parts, row, panel
+    cdef Part part
+    if p.units % p.chunks and p.units < 4 * p.chunks:
+        number = task % p.chunks * parts + task // p.chunks
+    panel = number % p.panel_parts
+    row = number // p.panel_parts % p.row_parts
+    part.group = number // p.panel_parts // p.row_parts % p.groups
+    part.chunk = number // parts
+    part.first_panel = panel * p.panels // p.panel_parts
+    part.past_panel = (panel + 1) * p.panels // p.panel_parts
+    part.start = row * p.windows.channels // p.row_parts
+    part.end = (row + 1) * p.windows.channels // p.row_parts
+    return part
+
+
 def gathered_positions(tuple shapes, Py_ssize_t itemsize, tuple stride, tuple before,
                        tuple dilation):
     """Return how many positions of the input each lane gathers, with taps in the lanes.
