@@ -53,9 +53,11 @@ from fastconv.engine.gemm.slab cimport (
     pack_rows, slab_bytes, slab_planes, split_tasks, start_walk, steps_are_neighbours, transpose)
 from fastconv.engine.gemm.tile cimport MAX_ROWS, VECTORS, lanes, max_rows, run_tile
 
-# A block of B: much of the second-level cache of a core, since the weights are read once for each
-# block.
+# A block of B: at most much of the second-level cache of a core, since the weights are read once for
+# each block. Of few weights it is smaller: while it is packed in place, the rows of the input pass
+# through the same cache, and a cache of 2 MB lost a tenth of 256-64@56 by blocks of 1.25 MB.
 cdef Py_ssize_t BLOCK_BYTES = second_cache() * 5 // 8
+cdef Py_ssize_t LEAST_BLOCK_BYTES = min(BLOCK_BYTES, 1 << 18)
 cdef Py_ssize_t SLAB_BYTES = second_cache() * 3 // 16
 # The slab that is packed into panels at once, in the first-level cache.
 cdef Py_ssize_t PACKED_SLAB_BYTES = first_cache() * 3 // 4
@@ -137,7 +139,7 @@ cdef inline Py_ssize_t unit_pixels(const Product* p, Py_ssize_t columns) noexcep
 cdef int size_blocks(Product* p, Py_ssize_t itemsize, int threads) except -1:
     """Choose the blocks of channels and pixels, and the tasks."""
     cdef Py_ssize_t planes = slab_planes(&p.windows), out = p.windows.column.out
-    cdef Py_ssize_t pixels, total, lines, line_bytes, unit
+    cdef Py_ssize_t pixels, total, lines, line_bytes, unit, step_bytes, block_bytes
     cdef Py_ssize_t height = ceil_div(p.rows, p.row_panels), steps
     cdef double part = <double>PACKED / p.rows, alone = 1
     p.channels = block_channels(&p.windows, itemsize)
@@ -155,7 +157,11 @@ cdef int size_blocks(Product* p, Py_ssize_t itemsize, int threads) except -1:
     p.column_blocks = ceil_div(out, p.columns)
     # Pixels of a block: what the second-level cache holds.
     if p.packs_b:
-        pixels = BLOCK_BYTES // (p.channels * p.windows.taps * itemsize * p.width) * p.width
+        step_bytes = p.channels * p.windows.taps * itemsize
+        block_bytes = BLOCK_BYTES
+        if p.windows.in_place:
+            block_bytes = min(BLOCK_BYTES, max(LEAST_BLOCK_BYTES, 2 * p.rows * step_bytes))
+        pixels = block_bytes // (step_bytes * p.width) * p.width
         pixels = max(pixels, 2 * p.width)
     else:
         line_bytes = (planes * itemsize * p.channels
