@@ -53,9 +53,9 @@ from fastconv.engine.gemm.slab cimport (
     pack_rows, slab_bytes, slab_planes, split_tasks, start_walk, steps_are_neighbours, transpose)
 from fastconv.engine.gemm.tile cimport MAX_ROWS, VECTORS, lanes, max_rows, run_tile
 
-# A block of B: at most much of the second-level cache of a core, since the weights are read once for
-# each block. Of few weights it is smaller: while it is packed in place, the rows of the input pass
-# through the same cache, and a cache of 2 MB lost a tenth of 256-64@56 by blocks of 1.25 MB.
+# A block of B: at most much of the second-level cache of a core, since the weights are read once
+# for each block. With few weights it is smaller: while it is packed in place, rows of the input
+# pass through the same cache, and in one of 2 MB blocks of 1.25 MB cost a tenth of 256-64@56.
 cdef Py_ssize_t BLOCK_BYTES = second_cache() * 5 // 8
 cdef Py_ssize_t LEAST_BLOCK_BYTES = min(BLOCK_BYTES, 1 << 18)
 cdef Py_ssize_t SLAB_BYTES = second_cache() * 3 // 16
