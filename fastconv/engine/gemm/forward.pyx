@@ -57,7 +57,7 @@ from fastconv.engine.gemm.tile cimport MAX_ROWS, VECTORS, lanes, max_rows, run_t
 # for each block. With few weights it is smaller: while it is packed in place, rows of the input
 # pass through the same cache, and in one of 2 MB blocks of 1.25 MB cost a tenth of 256-64@56.
 cdef Py_ssize_t BLOCK_BYTES = second_cache() * 5 // 8
-cdef Py_ssize_t LEAST_BLOCK_BYTES = min(BLOCK_BYTES, 1 << 18)
+cdef Py_ssize_t LEAST_BLOCK_BYTES = 1 << 18
 cdef Py_ssize_t SLAB_BYTES = second_cache() * 3 // 16
 # The slab that is packed into panels at once, in the first-level cache.
 cdef Py_ssize_t PACKED_SLAB_BYTES = first_cache() * 3 // 4

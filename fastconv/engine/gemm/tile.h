@@ -25,6 +25,7 @@
 typedef struct {
     int lanes;                              /* numbers in a vector */
     int max_rows[FASTCONV_VECTORS];         /* rows of the tallest tile of 1, 2, ... vectors */
+    int output_vectors;                     /* most vectors of a tile's row of output channels */
     int dot_rows;                           /* most rows of sums along the vectors */
     int max_pixels[FASTCONV_PIXEL_VECTORS]; /* most pixels of a tile of 1, 2, ... vectors */
 } fastconv_sizes;

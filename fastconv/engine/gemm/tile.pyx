@@ -22,6 +22,7 @@ cdef extern from "gemm/tile.h" nogil:
     ctypedef struct Sizes "fastconv_sizes":
         int lanes
         int[4] max_rows
+        int output_vectors
         int dot_rows
         int[3] max_pixels
     const Sizes* sizes_of "fastconv_sizes_of"(int isa, Py_ssize_t itemsize) noexcept
@@ -44,11 +45,8 @@ cdef Py_ssize_t max_rows(Py_ssize_t itemsize, Py_ssize_t vectors) noexcept nogil
 
 
 cdef Py_ssize_t output_vectors(Py_ssize_t itemsize) noexcept nogil:
-    """Return the most vectors of a tile's row where they are output channels.
-
-    The tile should be nearly square: the widest needs registers for as many rows as vectors.
-    """
-    return MAX_VECTORS if max_rows(itemsize, MAX_VECTORS) >= MAX_VECTORS else MAX_VECTORS - 1
+    """Return the most vectors of a tile's row where they are output channels."""
+    return sizes_of(ISA, itemsize).output_vectors
 
 
 cdef void run_tile(Py_ssize_t rows, Py_ssize_t vectors, const floating** a,

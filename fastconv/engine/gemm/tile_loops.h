@@ -19,8 +19,9 @@
  * spare. */
 #define B_AHEAD 1536
 #define A_AHEAD 512
-/* The widest tiles of weight gradients: only these fetch the next rows of A. */
-#define WEIGHT_VECTORS (REGISTERS == 32 ? FASTCONV_VECTORS : FASTCONV_VECTORS - 1)
+/* The most vectors of a tile's row where they are output channels. The tile should be nearly square:
+ * the widest needs registers for as many rows as vectors. Only tiles of so many fetch rows of A. */
+#define OUTPUT_VECTORS (REGISTERS == 32 ? FASTCONV_VECTORS : FASTCONV_VECTORS - 1)
 
 /* A run of one row leaves. */
 static inline __attribute__((always_inline)) void
@@ -165,7 +166,7 @@ ISA(TYPED(tile))(const int rows, const int vectors, const SCALAR *const *a, cons
     /* A loop of its own, in the tiles that are ever asked for it: a test in every step took all tiles
      * 4 % of their time. Once for each cache line, and so for all rows: all at once before the tile,
      * they would wait for each other. */
-    if (vectors == WEIGHT_VECTORS && a_ahead)
+    if (vectors == OUTPUT_VECTORS && a_ahead)
         for (; l < steps; l++) {
             if ((a_at[l] ^ fetched) & -(64 / SCALAR_BYTES))
 #pragma GCC unroll 1
@@ -388,9 +389,9 @@ EACH_DOTS(DOT, , )
 #define PIXEL_SIZE(COUNT, VECTORS, KIND) ISA(TYPED(pixels_##COUNT##x##VECTORS##k##KIND)),
 static const TYPED(fastconv_tiles) ISA(TYPED(tiles)) = {
 #if REGISTERS == 32
-    .sizes = {LANES, {12, 12, 8, 6}, 6, {14, 14, 8}},
+    .sizes = {LANES, {12, 12, 8, 6}, OUTPUT_VECTORS, 6, {14, 14, 8}},
 #else
-    .sizes = {LANES, {8, 6, 4, 2}, 2, {10, 6, 4}},
+    .sizes = {LANES, {8, 6, 4, 2}, OUTPUT_VECTORS, 2, {10, 6, 4}},
 #endif
     .tiles = {{EACH_ROWS_1(SIZE, 1, )},
               {EACH_ROWS_2(SIZE, 2, )},
@@ -407,8 +408,8 @@ static const TYPED(fastconv_tiles) ISA(TYPED(tiles)) = {
 };
 
 #undef A_AHEAD
-#undef WEIGHT_VECTORS
 #undef B_AHEAD
+#undef OUTPUT_VECTORS
 #undef TILE
 #undef SIZE
 #undef DOT
